@@ -1,0 +1,5 @@
+//! Narrowcast: self-hosted firmware updates for private NB-IoT networks.
+
+pub mod clock;
+pub mod coap;
+pub mod model;

@@ -1,0 +1,3 @@
+//! The `narrowcast` command.
+
+fn main() {}

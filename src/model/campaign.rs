@@ -1,0 +1,185 @@
+//! Campaigns: one package for many devices.
+
+use std::time::Duration;
+
+use super::words::words;
+use super::{EndpointName, PackageId};
+use crate::clock::Utc;
+
+/// A campaign's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CampaignId(pub u64);
+
+/// A device group's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub u64);
+
+words! {
+    /// Where a campaign is in its life.
+    pub enum CampaignState {
+        /// Made, not started; may be changed and deleted.
+        Draft = "draft",
+        /// Activated, its start lies ahead.
+        Scheduled = "scheduled",
+        /// Tasks run.
+        Running = "running",
+        /// Nothing new starts; what runs goes on.
+        Paused = "paused",
+        /// Ended by an operator.
+        Stopped = "stopped",
+        /// Ended; every task succeeded.
+        Succeeded = "succeeded",
+        /// Ended; a task failed.
+        Failed = "failed",
+    }
+}
+
+/// An action that the campaign's state does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a campaign that is {from} cannot be {action}")]
+pub struct InvalidTransition {
+    /// The state it is in.
+    pub from: CampaignState,
+    /// What was asked: `activated`, `stopped`, `paused`, `resumed`, `deleted`.
+    pub action: &'static str,
+}
+
+impl CampaignState {
+    /// 激活计划.
+    ///
+    /// # Errors
+    /// Unless the campaign is a draft.
+    pub fn activate(self) -> Result<Self, InvalidTransition> {
+        match self {
+            Self::Draft => Ok(Self::Running),
+            from @ (Self::Scheduled
+            | Self::Running
+            | Self::Paused
+            | Self::Stopped
+            | Self::Succeeded
+            | Self::Failed) => Err(InvalidTransition {
+                from,
+                action: "activated",
+            }),
+        }
+    }
+
+    /// Ends it by hand.
+    ///
+    /// # Errors
+    /// Unless it is active.
+    pub fn stop(self) -> Result<Self, InvalidTransition> {
+        if self.is_active() {
+            Ok(Self::Stopped)
+        } else {
+            Err(InvalidTransition {
+                from: self,
+                action: "stopped",
+            })
+        }
+    }
+
+    /// Whether it may be taken away: a draft or an ended campaign.
+    ///
+    /// # Errors
+    /// While it is active: an activated plan must be stopped first.
+    pub fn delete(self) -> Result<(), InvalidTransition> {
+        if self.is_active() {
+            Err(InvalidTransition {
+                from: self,
+                action: "deleted; stop it first",
+            })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether its tasks may run or wait to run.
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Scheduled | Self::Running | Self::Paused)
+    }
+}
+
+/// 重试策略. Only failed tasks are retried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// 重试次数: how many attempts follow a failed first one, 0 to 5.
+    pub retries_max: u8,
+    /// 重试时间: how long after a failure the next attempt may begin.
+    pub delay: Duration,
+}
+
+impl RetryPolicy {
+    /// The largest `retries_max` (carriers: 1 to 5).
+    pub const RETRIES_MAX: u8 = 5;
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            retries_max: 0,
+            delay: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Who a campaign is for, before it is resolved into tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CampaignTargets {
+    /// Whole groups.
+    pub groups: Vec<GroupId>,
+    /// Single devices.
+    pub devices: Vec<EndpointName>,
+}
+
+/// 批量任务, 升级计划: one package for many devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Campaign {
+    /// Its number.
+    pub id: CampaignId,
+    /// 任务名称, at most 50 characters.
+    pub name: String,
+    /// What is installed.
+    pub package: PackageId,
+    /// Who was asked for.
+    pub targets: CampaignTargets,
+    /// When a failed task is tried again.
+    pub retry: RetryPolicy,
+    /// Where it is in its life.
+    pub state: CampaignState,
+    /// When it was made.
+    pub created_at: Utc,
+    /// When it was activated.
+    pub activated_at: Option<Utc>,
+    /// When it ended.
+    pub ended_at: Option<Utc>,
+}
+
+impl Campaign {
+    /// The most characters of a name (carrier flows §3.6).
+    pub const NAME_CHARS_MAX: usize = 50;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_draft_is_activated() {
+        for &state in CampaignState::ALL {
+            assert_eq!(
+                state.activate().is_ok(),
+                state == CampaignState::Draft,
+                "{state}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_an_active_campaign_is_stopped_and_only_another_deleted() {
+        for &state in CampaignState::ALL {
+            assert_eq!(state.stop().is_ok(), state.is_active(), "{state}");
+            assert_eq!(state.delete().is_ok(), !state.is_active(), "{state}");
+        }
+    }
+}

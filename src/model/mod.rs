@@ -1,0 +1,34 @@
+//! The nouns, their states and the legal transitions between them. No protocol, no I/O.
+
+mod campaign;
+mod cell;
+mod datagram;
+mod device;
+mod package;
+mod peer;
+mod product;
+mod record;
+mod registration;
+mod task;
+mod words;
+
+pub use campaign::{
+    Campaign, CampaignId, CampaignState, CampaignTargets, GroupId, InvalidTransition, RetryPolicy,
+};
+pub use cell::{CellId, CoverageTier, Rsrp, SignalReading, Sinr, TierBorders, TierLimits};
+pub use datagram::{Datagram, Transmit};
+pub use device::{
+    Device, DeviceModel, DeviceReport, DeviceType, EndpointName, FirmwareVersion, InvalidName,
+    Manufacturer,
+};
+pub use package::{Component, Package, PackageId, PackageKind, Sha256Digest};
+pub use peer::{Identity, Peer};
+pub use product::{ObservationCancel, ProductSettings, RadioUnit, TransmissionPreset};
+pub use record::{Record, TimelineEntry, TimelineStep};
+pub use registration::{
+    BindingMode, Lwm2mVersion, Registration, RegistrationSlot, StoredObservation,
+};
+pub use task::{
+    DownloadCapability, Failure, FailureReason, Phase, SlotClaim, SuccessNote, TaskId, TaskState,
+    UpdateTask, WaitingFor,
+};

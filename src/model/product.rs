@@ -1,0 +1,97 @@
+//! What differs from product to product. Where nothing is known of a product, the defaults hold.
+
+use std::time::Duration;
+
+use super::words::words;
+
+words! {
+    /// When the observation of `/5/0/3` is cancelled; both orders are in the seeds.
+    pub enum ObservationCancel {
+        /// After the result was read (seed 004, steps 14 to 16).
+        AfterResult = "after_result",
+        /// After the download, before Execute (seed 000, §3.4.1).
+        AfterDownload = "after_download",
+    }
+}
+
+words! {
+    /// The unit in which a module reports `/4/0/2`.
+    pub enum RadioUnit {
+        /// Told from the value's range.
+        Auto = "auto",
+        /// dBm.
+        Dbm = "dbm",
+        /// Tenths of a dBm.
+        DeciDbm = "deci_dbm",
+        /// CSQ 0 to 31, 99 unknown.
+        Csq = "csq",
+        /// 3GPP TS 36.133 index, −17 to 97.
+        Ts36133 = "36133",
+    }
+}
+
+words! {
+    /// A named set of CoAP transmission parameters.
+    pub enum TransmissionPreset {
+        /// RFC 7252 §4.8: ACK_TIMEOUT 2 s.
+        Rfc7252 = "rfc7252",
+        /// ACK_TIMEOUT 10 s: an NB-IoT round trip takes seconds.
+        NbIot = "nb_iot",
+        /// ACK_TIMEOUT 200 ms: for tests and the demo, on loopback.
+        Loopback = "loopback",
+    }
+}
+
+/// How one product's devices want to be treated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProductSettings {
+    /// CoAP timing towards it.
+    pub transmission: TransmissionPreset,
+    /// When the observation of the update's state ends.
+    pub observation_cancel: ObservationCancel,
+    /// Whether `/5/0/5` may be observed too; reading or observing it resets some modules.
+    pub observe_result: bool,
+    /// Unit of `/4/0/2`.
+    pub radio_unit: RadioUnit,
+    /// `/3/0/3` is a constant on this product: Result 1 alone is a success.
+    pub trust_result_only: bool,
+    /// How long a queue-mode device listens after the last message.
+    pub awake_time: Duration,
+    /// How long the version, then the radio values, may take (carrier flows §3.4: 3 min each).
+    pub read_timeout: Duration,
+    /// How long a download may go without a block before it has stalled (ours: 60 min, the carriers'
+    /// figure for the whole download).
+    pub download_stall_timeout: Duration,
+    /// How long after Execute the outcome may take (30 min).
+    pub result_timeout: Duration,
+    /// How long to wait for the device to be in contact (24 h).
+    pub contact_timeout: Duration,
+    /// With no block for this long after the URI was accepted, State and Result are read once: a bad
+    /// URI changes only the Result, and no notification comes.
+    pub silence_before_result_read: Duration,
+    /// How long a version that differs after the update may settle before it is read again (60 s).
+    pub version_settle: Duration,
+    /// A slot of a silent device is freed this long after its capability was withdrawn.
+    pub quarantine: Duration,
+}
+
+impl Default for ProductSettings {
+    fn default() -> Self {
+        const MINUTE: Duration = Duration::from_secs(60);
+        Self {
+            transmission: TransmissionPreset::NbIot,
+            observation_cancel: ObservationCancel::AfterResult,
+            observe_result: false,
+            radio_unit: RadioUnit::Auto,
+            trust_result_only: false,
+            awake_time: Duration::from_secs(93),
+            read_timeout: 3 * MINUTE,
+            download_stall_timeout: 60 * MINUTE,
+            result_timeout: 30 * MINUTE,
+            contact_timeout: 24 * 60 * MINUTE,
+            silence_before_result_read: MINUTE,
+            version_settle: MINUTE,
+            quarantine: 5 * MINUTE,
+        }
+    }
+}

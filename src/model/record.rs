@@ -1,0 +1,111 @@
+//! What the core asks to be committed.
+
+use super::words::words;
+use super::{
+    CampaignId, CampaignState, DeviceReport, EndpointName, Registration, RegistrationSlot,
+    StoredObservation, TaskId, UpdateTask,
+};
+use crate::clock::Utc;
+
+words! {
+    /// A step of an update, for the device's timeline.
+    pub enum TimelineStep {
+        /// The campaign was activated and the task waits.
+        Queued = "queued",
+        /// The device was heard and an attempt begins.
+        Contact = "contact",
+        /// State, version and radio were read.
+        Negotiated = "negotiated",
+        /// A slot was granted.
+        SlotGranted = "slot_granted",
+        /// No slot was free.
+        SlotQueued = "slot_queued",
+        /// `/5/0/3` is observed.
+        Observed = "observed",
+        /// The URI was accepted.
+        UriWritten = "uri_written",
+        /// The first block was fetched.
+        DownloadBegun = "download_begun",
+        /// The device has the package.
+        Downloaded = "downloaded",
+        /// Execute is intended.
+        ExecuteIntended = "execute_intended",
+        /// Execute was answered.
+        ExecuteAnswered = "execute_answered",
+        /// The result was read.
+        ResultRead = "result_read",
+        /// The version was read after the update.
+        VersionRead = "version_read",
+        /// The slot was given back.
+        SlotReleased = "slot_released",
+        /// An attempt failed and another follows.
+        RetryPlanned = "retry_planned",
+        /// Ended well.
+        Succeeded = "succeeded",
+        /// Ended badly.
+        Failed = "failed",
+        /// Ended by an operator.
+        Stopped = "stopped",
+        /// Anything else that helps to understand a wait.
+        Note = "note",
+    }
+}
+
+/// One line of a device's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimelineEntry {
+    /// When.
+    pub at: Utc,
+    /// Whose.
+    pub endpoint: EndpointName,
+    /// Of which task.
+    pub task: TaskId,
+    /// In which attempt, from 1.
+    pub attempt: u8,
+    /// What happened.
+    pub step: TimelineStep,
+    /// What was seen, e.g. `/4/0/2 = -97 dBm, /4/0/11 = 9 dB: tier 0`.
+    pub detail: String,
+}
+
+/// One change to commit. All records of one input are committed in one transaction, before anything
+/// that follows them is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A registration is new or has changed; replaces what its slot and its endpoint held.
+    Registered(Registration),
+    /// A registration ended (deregistered, expired, replaced under another slot).
+    Deregistered {
+        /// Its place.
+        slot: RegistrationSlot,
+        /// Whose it was.
+        endpoint: EndpointName,
+    },
+    /// An observation that must outlive a restart.
+    Observed(StoredObservation),
+    /// An observation ended.
+    ObservationEnded {
+        /// Its token.
+        token: [u8; 8],
+    },
+    /// A task changed; replaces the stored one.
+    Task(UpdateTask),
+    /// A campaign changed its state.
+    Campaign {
+        /// Which.
+        id: CampaignId,
+        /// To which state.
+        state: CampaignState,
+        /// When.
+        at: Utc,
+    },
+    /// A line of a device's history.
+    Timeline(TimelineEntry),
+    /// What a device reported; replaces the stored report.
+    Report {
+        /// Who reported.
+        endpoint: EndpointName,
+        /// All that is known now.
+        report: DeviceReport,
+    },
+}

@@ -1,0 +1,244 @@
+//! An update task: one device of one campaign.
+
+use std::fmt;
+
+use super::words::words;
+use super::{CampaignId, CellId, CoverageTier, EndpointName};
+use crate::clock::Utc;
+
+/// A task's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub u64);
+
+words! {
+    /// 等待 / 运行中 / 成功 / 失败 / 停止.
+    pub enum TaskState {
+        /// No attempt has begun, or the next one waits.
+        Pending = "pending",
+        /// An attempt is under way.
+        Running = "running",
+        /// The device runs the target version.
+        Succeeded = "succeeded",
+        /// No attempt is left.
+        Failed = "failed",
+        /// Ended by an operator.
+        Stopped = "stopped",
+    }
+}
+
+impl TaskState {
+    /// Whether nothing more will happen.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Stopped)
+    }
+}
+
+words! {
+    /// Where a task is in the flow of one update.
+    pub enum Phase {
+        /// Waits until the device is heard.
+        WaitingContact = "waiting_contact",
+        /// 升级协商: reads state, version, radio.
+        Negotiating = "negotiating",
+        /// 排队: waits for a slot of its cell and tier.
+        WaitingSlot = "waiting_slot",
+        /// The URI is (being) written, blocks are fetched.
+        Downloading = "downloading",
+        /// The device has the package.
+        Downloaded = "downloaded",
+        /// Execute is intended or under way.
+        Executing = "executing",
+        /// The device flashes or reboots.
+        Updating = "updating",
+        /// Result and version are read.
+        Verifying = "verifying",
+        /// Ended.
+        Done = "done",
+    }
+}
+
+words! {
+    /// Why a task failed: the stable codes of the REST interface.
+    pub enum FailureReason {
+        /// A request was not answered while the device should listen.
+        DeviceOffline = "device_offline",
+        /// The device is in another running task.
+        TaskConflict = "task_conflict",
+        /// The device was not heard in time.
+        ContactTimeout = "contact_timeout",
+        /// The version was not reported in time.
+        VersionTimeout = "version_timeout",
+        /// The cell id could not be read.
+        CellUnknown = "cell_unknown",
+        /// No block was fetched for too long.
+        DownloadStalled = "download_stalled",
+        /// No result came in time.
+        ResultTimeout = "result_timeout",
+        /// The version could not be checked in time.
+        VerificationTimeout = "verification_timeout",
+        /// The device runs another version than the target.
+        VersionMismatch = "version_mismatch",
+        /// Update Result 2.
+        NoSpace = "no_space",
+        /// Update Result 3.
+        OutOfMemory = "out_of_memory",
+        /// Update Result 4.
+        ConnectionLost = "connection_lost",
+        /// Update Result 5.
+        IntegrityCheckFailed = "integrity_check_failed",
+        /// Update Result 6.
+        UnsupportedPackage = "unsupported_package",
+        /// Update Result 7.
+        InvalidUri = "invalid_uri",
+        /// Update Result 8.
+        UpdateFailed = "update_failed",
+        /// Update Result 9.
+        UnsupportedProtocol = "unsupported_protocol",
+        /// Update Result 10.
+        Cancelled = "cancelled",
+        /// 已禁止升级: the loop guard holds the device until an operator lifts it.
+        Barred = "barred",
+        /// The device does not fit the package.
+        NotEligible = "not_eligible",
+        /// An operator stopped it.
+        Stopped = "stopped",
+    }
+}
+
+/// A failure with what was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The cause.
+    pub reason: FailureReason,
+    /// What was seen, in plain words with paths and codes, e.g. `/5/0/5 = 5`.
+    pub evidence: String,
+}
+
+words! {
+    /// What is worth saying of a success.
+    pub enum SuccessNote {
+        /// The device ran the target version before anything was done.
+        UpToDate = "up_to_date",
+        /// Result 1, but the version could not be read.
+        Unconfirmed = "unconfirmed",
+    }
+}
+
+words! {
+    /// What a task that does not move waits for.
+    pub enum WaitingFor {
+        /// The campaign's activation.
+        Activation = "activation",
+        /// A message of the device.
+        Contact = "contact",
+        /// An answer of the device to a request.
+        Answer = "answer",
+        /// A slot of its cell and tier.
+        Slot = "slot",
+        /// The first or the next block to be fetched.
+        Block = "block",
+        /// The device's word that the package is there, or the update's end.
+        Notification = "notification",
+        /// The time of the next attempt.
+        RetryDelay = "retry_delay",
+        /// A quarantine after which the slot of a silent device is free.
+        Quarantine = "quarantine",
+        /// The device's version to settle after an update.
+        Settling = "settling",
+    }
+}
+
+/// 128 random bits in the path of a download: who has them may fetch. Stable for the life of a task.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DownloadCapability(pub [u8; 16]);
+
+impl DownloadCapability {
+    /// 32 hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        hex::encode(self.0)
+    }
+
+    /// Reads 32 lower-case hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Debug for DownloadCapability {
+    /// Never in full: it is what lets a stranger in.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DownloadCapability({}…)", hex::encode(&self.0[..2]))
+    }
+}
+
+/// The slot that a task holds. Frozen at admission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotClaim {
+    /// The cell.
+    pub cell: CellId,
+    /// The class within the cell.
+    pub tier: CoverageTier,
+}
+
+/// 升级任务: the update of one device in one campaign, as it is persisted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateTask {
+    /// Its number.
+    pub id: TaskId,
+    /// The campaign it belongs to.
+    pub campaign: CampaignId,
+    /// The device.
+    pub endpoint: EndpointName,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Where in the flow.
+    pub phase: Phase,
+    /// Which attempt this is, from 1; 0 before the first.
+    pub attempt: u8,
+    /// The path of its download; made with the first URI, kept across attempts, withdrawn at the end.
+    pub capability: Option<DownloadCapability>,
+    /// Whether the URI was (intended to be) written in this attempt.
+    pub uri_intended: bool,
+    /// The attempt whose Execute was intended, before any datagram left. Never twice for one attempt.
+    pub execute_intended_attempt: Option<u8>,
+    /// The slot it holds. Counters are rebuilt from these, never as zero.
+    pub slot: Option<SlotClaim>,
+    /// What it waits for.
+    pub waiting_for: Option<WaitingFor>,
+    /// Since when it is in this phase.
+    pub since: Utc,
+    /// Until when it may be.
+    pub until: Option<Utc>,
+    /// Not before this may the next attempt begin.
+    pub retry_at: Option<Utc>,
+    /// The last attempt's failure; final when `state` is failed.
+    pub failure: Option<Failure>,
+    /// What is worth saying of a success.
+    pub note: Option<SuccessNote>,
+}
+
+impl UpdateTask {
+    /// A task that waits for its campaign.
+    pub fn new(id: TaskId, campaign: CampaignId, endpoint: EndpointName, now: Utc) -> Self {
+        Self {
+            id,
+            campaign,
+            endpoint,
+            state: TaskState::Pending,
+            phase: Phase::WaitingContact,
+            attempt: 0,
+            capability: None,
+            uri_intended: false,
+            execute_intended_attempt: None,
+            slot: None,
+            waiting_for: Some(WaitingFor::Activation),
+            since: now,
+            until: None,
+            retry_at: None,
+            failure: None,
+            note: None,
+        }
+    }
+}
