@@ -2,4 +2,6 @@
 
 pub mod clock;
 pub mod coap;
+pub mod engine;
 pub mod model;
+pub mod store;

@@ -2,7 +2,7 @@
 
 use super::words::words;
 use super::{
-    CampaignId, CampaignState, DeviceReport, EndpointName, Registration, RegistrationSlot,
+    CampaignId, CampaignState, Device, DeviceReport, EndpointName, Registration, RegistrationSlot,
     StoredObservation, TaskId, UpdateTask,
 };
 use crate::clock::Utc;
@@ -72,6 +72,8 @@ pub struct TimelineEntry {
 /// that follows them is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
+    /// A device that nobody had entered was let in (onboarding `allow`).
+    Device(Device),
     /// A registration is new or has changed; replaces what its slot and its endpoint held.
     Registered(Registration),
     /// A registration ended (deregistered, expired, replaced under another slot).

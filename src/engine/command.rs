@@ -1,0 +1,90 @@
+//! What shells ask of the engine, and what it answers.
+
+use bytes::Bytes;
+
+use crate::model::{
+    Campaign, CampaignId, CellId, CoverageTier, Device, InvalidTransition, Package, TaskId,
+    UpdateTask,
+};
+
+/// An operator's wish that the engine carries out. Its records are committed before it is answered.
+#[derive(Debug)]
+pub enum Command {
+    /// Devices were entered into the store: they may register from now on.
+    AddDevices(Vec<Device>),
+    /// 激活计划, and after a restart: to go on with an active campaign.
+    RunCampaign {
+        /// The campaign as stored: a draft to activate, or an active one to go on with.
+        campaign: Campaign,
+        /// What is installed.
+        package: Package,
+        /// The firmware file's bytes, whose SHA-256 was checked when they were loaded.
+        image: Bytes,
+        /// All its tasks that are not final.
+        tasks: Vec<UpdateTask>,
+    },
+    /// Ends a campaign: nothing new starts, no Execute leaves; what the device already does ends by
+    /// itself.
+    StopCampaign(CampaignId),
+}
+
+/// Why the engine refused a command.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No address was configured that devices could fetch from.
+    #[error(
+        "no public host: devices could not fetch the package; set --public-host (coap.public_host)"
+    )]
+    NoPublicHost,
+    /// The campaign's state does not allow it.
+    #[error(transparent)]
+    InvalidTransition(#[from] InvalidTransition),
+    /// It is not an active campaign.
+    #[error("the campaign is not active")]
+    NotActive,
+    /// Images of active campaigns are served from memory, which is bounded.
+    #[error("the images of the active campaigns would exceed {limit_bytes} bytes of memory")]
+    ImagesFull {
+        /// The configured limit.
+        limit_bytes: u64,
+    },
+    /// Tasks of active campaigns are held in memory, which is bounded.
+    #[error("more than {limit} tasks would be active")]
+    TasksFull {
+        /// The configured limit.
+        limit: usize,
+    },
+}
+
+/// One tier of a cell, now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TierStatus {
+    /// Which tier.
+    pub tier: CoverageTier,
+    /// Slots in use.
+    pub active: u32,
+    /// The limit.
+    pub limit: u32,
+    /// Tasks that wait for one.
+    pub queued: u32,
+}
+
+/// One cell, now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellStatus {
+    /// The cell.
+    pub cell: CellId,
+    /// Its four tiers in order 0, 1, 2, unknown.
+    pub tiers: [TierStatus; 4],
+}
+
+/// How far a running download is: shown live, not persisted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskProgress {
+    /// Whose.
+    pub task: TaskId,
+    /// The highest byte served so far, exclusive.
+    pub bytes_served: u64,
+    /// The image's size in bytes.
+    pub size_bytes: u64,
+}

@@ -1,0 +1,231 @@
+//! What must survive a restart: one trait named after what its callers need, and its two makings.
+//!
+//! The engine's changes come as [`Record`]s, committed in one transaction before anything that rests
+//! on them is sent. What an operator enters (keys, packages, devices, groups, drafts, tokens) is
+//! written straight through.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::clock::Utc;
+use crate::model::{
+    Campaign, CampaignId, CampaignState, CampaignTargets, Device, DeviceReport, EndpointName,
+    GroupId, Manufacturer, Package, PackageId, Record, Registration, RetryPolicy,
+    StoredObservation, TaskState, TimelineEntry, UpdateTask,
+};
+
+/// Why the store did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such thing.
+    #[error("not found")]
+    NotFound,
+    /// It is there already, or something still uses it.
+    #[error("conflict: {0}")]
+    Conflict(&'static str),
+    /// The disk or the quota is full. Nothing was written.
+    #[error("no space is left for the store")]
+    Full,
+    /// What is durable is no longer known (an fsync failed): the process must end.
+    #[error("the store can no longer be trusted: {0}")]
+    Fatal(String),
+    /// Anything else. Nothing was written.
+    #[error("store: {0}")]
+    Failed(String),
+}
+
+/// Which part of a list: rows after `after` (exclusive; the id or name of the last row of the page
+/// before), at most `limit`.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The last row's key of the page before; `None` for the first page.
+    pub after: Option<String>,
+    /// The most rows.
+    pub limit: u32,
+}
+
+/// A manufacturer's public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredKey {
+    /// SHA-256 of the SPKI, hexadecimal.
+    pub id: String,
+    /// Whose key it is.
+    pub manufacturer: Manufacturer,
+    /// `RSA`.
+    pub algorithm: String,
+    /// Modulus length.
+    pub bits: u32,
+    /// SPKI in PEM.
+    pub public_key_pem: String,
+    /// When it was entered.
+    pub created_at: Utc,
+}
+
+/// A static group of devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceGroup {
+    /// Its number.
+    pub id: GroupId,
+    /// Its name, unique.
+    pub name: String,
+    /// How many devices it has.
+    pub devices: u64,
+    /// When it was made.
+    pub created_at: Utc,
+}
+
+/// An API token: only its hash is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredToken {
+    /// The operator's name for it, unique.
+    pub name: String,
+    /// `viewer`, `operator`, `approver`, `admin` or `key-admin`.
+    pub role: String,
+    /// SHA-256 of the token's text.
+    pub sha256: [u8; 32],
+    /// When it was made.
+    pub created_at: Utc,
+}
+
+/// A campaign to be made.
+#[derive(Clone, Debug)]
+pub struct NewCampaign {
+    /// Its name.
+    pub name: String,
+    /// What is installed.
+    pub package: PackageId,
+    /// Who was asked for.
+    pub targets: CampaignTargets,
+    /// When a failed task is tried again.
+    pub retry: RetryPolicy,
+    /// When it was made.
+    pub created_at: Utc,
+}
+
+/// How many tasks of a campaign are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskCounts {
+    /// Wait.
+    pub pending: u64,
+    /// Run.
+    pub running: u64,
+    /// Ended well.
+    pub succeeded: u64,
+    /// Ended badly.
+    pub failed: u64,
+    /// Ended by an operator.
+    pub stopped: u64,
+}
+
+/// All that an engine is rebuilt from.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// Devices that may register.
+    pub devices: Vec<Device>,
+    /// Live registrations.
+    pub registrations: Vec<Registration>,
+    /// Observations whose tokens devices remember.
+    pub observations: Vec<StoredObservation>,
+    /// Campaigns in an active state.
+    pub campaigns: Vec<Campaign>,
+    /// The packages of those campaigns.
+    pub packages: Vec<Package>,
+    /// Unfinished tasks of those campaigns.
+    pub tasks: Vec<UpdateTask>,
+    /// What devices last reported.
+    pub reports: Vec<(EndpointName, DeviceReport)>,
+}
+
+/// The durable state of one server.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Commits all records in one transaction, in order. On `Ok` they survive a power cut.
+    async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError>;
+    /// Reads what an engine is rebuilt from.
+    async fn restore(&self) -> Result<Restored, StoreError>;
+    /// Whether a read works: for readiness.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Enters a key; `Conflict` where its id is there.
+    async fn add_key(&self, key: StoredKey) -> Result<(), StoreError>;
+    /// Keys, all or of one manufacturer, by id.
+    async fn keys(
+        &self,
+        of: Option<&Manufacturer>,
+        page: Page,
+    ) -> Result<Vec<StoredKey>, StoreError>;
+
+    /// Enters a package; its `id` is ignored and the number given to it returned. `Conflict` where
+    /// the same image for the same product and version is there.
+    async fn add_package(&self, package: Package) -> Result<PackageId, StoreError>;
+    /// One package.
+    async fn package(&self, id: PackageId) -> Result<Package, StoreError>;
+    /// Packages by number.
+    async fn packages(&self, page: Page) -> Result<Vec<Package>, StoreError>;
+
+    /// Enters devices in one transaction; `Conflict` and nothing written where one is there.
+    async fn add_devices(&self, devices: Vec<Device>) -> Result<(), StoreError>;
+    /// One device.
+    async fn device(&self, endpoint: &EndpointName) -> Result<Device, StoreError>;
+    /// Devices by endpoint name.
+    async fn devices(&self, page: Page) -> Result<Vec<Device>, StoreError>;
+    /// What a device last reported.
+    async fn report(&self, endpoint: &EndpointName) -> Result<DeviceReport, StoreError>;
+    /// A device's history, newest first.
+    async fn timeline(
+        &self,
+        endpoint: &EndpointName,
+        limit: u32,
+    ) -> Result<Vec<TimelineEntry>, StoreError>;
+
+    /// Makes a group; `Conflict` where the name is taken.
+    async fn add_group(&self, name: &str, created_at: Utc) -> Result<GroupId, StoreError>;
+    /// Groups by number.
+    async fn groups(&self, page: Page) -> Result<Vec<DeviceGroup>, StoreError>;
+    /// Takes a group away; its devices stay.
+    async fn remove_group(&self, id: GroupId) -> Result<(), StoreError>;
+    /// 绑定设备: puts known devices into a group; `NotFound` and nothing written where the group or
+    /// one device is unknown. Those already in it are left as they are.
+    async fn bind_devices(&self, id: GroupId, devices: &[EndpointName]) -> Result<(), StoreError>;
+    /// Takes a device out of a group.
+    async fn unbind_device(&self, id: GroupId, device: &EndpointName) -> Result<(), StoreError>;
+    /// The devices of a group by endpoint name.
+    async fn group_devices(&self, id: GroupId, page: Page)
+    -> Result<Vec<EndpointName>, StoreError>;
+
+    /// Makes a draft with one pending task for each of `endpoints` (distinct), in chunks that do not
+    /// hold the writer for long; it shows only when it is whole.
+    async fn create_campaign(
+        &self,
+        campaign: NewCampaign,
+        endpoints: Vec<EndpointName>,
+    ) -> Result<CampaignId, StoreError>;
+    /// One campaign and its counts.
+    async fn campaign(&self, id: CampaignId) -> Result<(Campaign, TaskCounts), StoreError>;
+    /// Campaigns by number, with their counts.
+    async fn campaigns(&self, page: Page) -> Result<Vec<(Campaign, TaskCounts)>, StoreError>;
+    /// Takes a campaign and its tasks away. The caller has checked its state; `expected` is checked
+    /// again in the transaction (`Conflict`).
+    async fn remove_campaign(
+        &self,
+        id: CampaignId,
+        expected: CampaignState,
+    ) -> Result<(), StoreError>;
+    /// Tasks of a campaign by number, all or in one state.
+    async fn tasks(
+        &self,
+        campaign: CampaignId,
+        state: Option<TaskState>,
+        page: Page,
+    ) -> Result<Vec<UpdateTask>, StoreError>;
+
+    /// Enters a token; `Conflict` where the name is taken.
+    async fn add_token(&self, token: StoredToken) -> Result<(), StoreError>;
+    /// The token with this hash.
+    async fn token(&self, sha256: &[u8; 32]) -> Result<StoredToken, StoreError>;
+    /// Tokens by name.
+    async fn tokens(&self, page: Page) -> Result<Vec<StoredToken>, StoreError>;
+    /// Takes a token away: it no longer opens anything.
+    async fn remove_token(&self, name: &str) -> Result<(), StoreError>;
+}
