@@ -4,9 +4,11 @@ mod campaign;
 mod cell;
 mod datagram;
 mod device;
+mod language;
 mod package;
 mod peer;
 mod product;
+mod radio;
 mod record;
 mod registration;
 mod task;
@@ -21,6 +23,7 @@ pub use device::{
     Device, DeviceModel, DeviceReport, DeviceType, EndpointName, FirmwareVersion, InvalidName,
     Manufacturer,
 };
+pub use language::Language;
 pub use package::{Component, Package, PackageId, PackageKind, Sha256Digest};
 pub use peer::{Identity, Peer};
 pub use product::{ObservationCancel, ProductSettings, RadioUnit, TransmissionPreset};
