@@ -4,4 +4,5 @@ pub mod clock;
 pub mod coap;
 pub mod engine;
 pub mod model;
+pub mod scheduler;
 pub mod store;

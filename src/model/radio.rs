@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use super::{RadioUnit, Rsrp, Sinr};
 
-/// RSRP that a module can mean, in dBm: NRSRP begins at −156 (TS 36.133 §9.1.22.9); nothing on the
+/// RSRP that a module can mean, in dBm: NRSRP is reported from −156 on (TS 36.133); nothing on the
 /// air is as strong as −30.
 const RSRP_DBM: RangeInclusive<i64> = -156..=-31;
 /// The same in tenths of a dBm, as far as it cannot be mistaken for whole ones.
