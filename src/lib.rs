@@ -1,5 +1,6 @@
 //! Narrowcast: self-hosted firmware updates for private NB-IoT networks.
 
+pub mod campaign;
 pub mod clock;
 pub mod coap;
 pub mod engine;

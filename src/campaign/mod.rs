@@ -1,0 +1,13 @@
+//! Decisions about a whole campaign: who is in, who is tried again, how far it is.
+
+mod failure_text;
+mod loop_guard;
+mod progress;
+mod retry;
+mod targets;
+
+pub use failure_text::{failure_text, success_note_text};
+pub use loop_guard::{DeliveryRefused, LoopGuard, LoopGuardConfig};
+pub use progress::{NotCounted, Progress};
+pub use retry::{Next, decide};
+pub use targets::{Field, Ineligible, TargetSet, TooManyTargets, eligibility};

@@ -1,0 +1,158 @@
+//! 执行详情: how many tasks of a campaign are in each state, and when it has ended.
+
+use crate::model::{CampaignState, TaskState};
+
+/// A task was said to leave a state that no task was in: the counts cannot be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no task was counted as {state}")]
+pub struct NotCounted {
+    /// The state.
+    pub state: TaskState,
+}
+
+/// Counts of tasks by state. Their sum changes only when a task joins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Wait.
+    pub pending: u64,
+    /// Run.
+    pub running: u64,
+    /// Ended well.
+    pub succeeded: u64,
+    /// Ended badly.
+    pub failed: u64,
+    /// Ended by an operator.
+    pub stopped: u64,
+}
+
+impl Progress {
+    /// A task joins in this state.
+    pub fn add(&mut self, state: TaskState) {
+        *self.count_mut(state) += 1;
+    }
+
+    /// A task that was in one state is in another.
+    ///
+    /// # Errors
+    /// Where no task was in `from`; nothing is changed.
+    pub fn handle_change(&mut self, from: TaskState, to: TaskState) -> Result<(), NotCounted> {
+        let count = self.count_mut(from);
+        *count = count.checked_sub(1).ok_or(NotCounted { state: from })?;
+        self.add(to);
+        Ok(())
+    }
+
+    /// How many tasks are in this state.
+    pub const fn count(&self, state: TaskState) -> u64 {
+        match state {
+            TaskState::Pending => self.pending,
+            TaskState::Running => self.running,
+            TaskState::Succeeded => self.succeeded,
+            TaskState::Failed => self.failed,
+            TaskState::Stopped => self.stopped,
+        }
+    }
+
+    /// All tasks.
+    pub const fn total(&self) -> u64 {
+        self.unfinished() + self.succeeded + self.failed + self.stopped
+    }
+
+    /// Tasks of which something is still to come.
+    pub const fn unfinished(&self) -> u64 {
+        self.pending + self.running
+    }
+
+    /// The state in which a campaign with these tasks has ended; `None` while one is unfinished.
+    ///
+    /// A failure outweighs all else. A campaign whose tasks were taken from it one by one was
+    /// stopped. One without tasks has nothing that did not succeed.
+    pub const fn outcome(&self) -> Option<CampaignState> {
+        if self.unfinished() > 0 {
+            None
+        } else if self.failed > 0 {
+            Some(CampaignState::Failed)
+        } else if self.stopped > 0 {
+            Some(CampaignState::Stopped)
+        } else {
+            Some(CampaignState::Succeeded)
+        }
+    }
+
+    const fn count_mut(&mut self, state: TaskState) -> &mut u64 {
+        match state {
+            TaskState::Pending => &mut self.pending,
+            TaskState::Running => &mut self.running,
+            TaskState::Succeeded => &mut self.succeeded,
+            TaskState::Failed => &mut self.failed,
+            TaskState::Stopped => &mut self.stopped,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn progress(states: &[TaskState]) -> Progress {
+        let mut progress = Progress::default();
+        for state in states {
+            progress.add(*state);
+        }
+        progress
+    }
+
+    #[test]
+    fn a_campaign_ends_with_its_last_task() {
+        use TaskState::{Failed, Pending, Running, Stopped, Succeeded};
+        for (states, outcome) in [
+            (vec![Succeeded, Pending], None),
+            (vec![Failed, Running], None),
+            (vec![Succeeded, Succeeded], Some(CampaignState::Succeeded)),
+            (
+                vec![Succeeded, Failed, Stopped],
+                Some(CampaignState::Failed),
+            ),
+            (vec![Succeeded, Stopped], Some(CampaignState::Stopped)),
+            (vec![], Some(CampaignState::Succeeded)),
+        ] {
+            assert_eq!(progress(&states).outcome(), outcome, "{states:?}");
+        }
+    }
+
+    #[test]
+    fn a_task_that_was_never_counted_cannot_leave() {
+        let mut counts = progress(&[TaskState::Pending]);
+        let before = counts;
+        let left = counts.handle_change(TaskState::Running, TaskState::Failed);
+        assert_eq!(
+            left,
+            Err(NotCounted {
+                state: TaskState::Running
+            })
+        );
+        assert_eq!(counts, before);
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_those_of_the_tasks_after_any_changes(
+            first in prop::collection::vec(prop::sample::select(TaskState::ALL), 1..30),
+            changes in prop::collection::vec(
+                (any::<prop::sample::Index>(), prop::sample::select(TaskState::ALL)), 0..200),
+        ) {
+            let mut tasks = first;
+            let mut counts = progress(&tasks);
+            for (task, to) in changes {
+                let task = task.index(tasks.len());
+                prop_assert_eq!(counts.handle_change(tasks[task], to), Ok(()));
+                tasks[task] = to;
+                prop_assert_eq!(counts, progress(&tasks));
+                prop_assert_eq!(counts.total(), tasks.len() as u64);
+                let ended = tasks.iter().all(|state| state.is_final());
+                prop_assert_eq!(counts.outcome().is_some(), ended);
+            }
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Who is in a campaign: distinct devices, each of which must fit the package.
+//!
+//! The versions that a package can start from are not looked at here: what a device runs is read when
+//! its turn comes.
+
+use std::collections::BTreeSet;
+
+use crate::model::{Device, EndpointName, Language, Package};
+
+/// More devices were named than a campaign may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a campaign may have at most {targets_max} devices")]
+pub struct TooManyTargets {
+    /// The limit.
+    pub targets_max: usize,
+}
+
+/// The devices of a campaign, each once, however many of its groups it is in.
+#[derive(Clone, Debug)]
+pub struct TargetSet {
+    targets_max: usize,
+    endpoints: BTreeSet<EndpointName>,
+}
+
+impl TargetSet {
+    /// An empty set that takes at most `targets_max` devices.
+    pub fn new(targets_max: usize) -> Self {
+        Self {
+            targets_max,
+            endpoints: BTreeSet::new(),
+        }
+    }
+
+    /// Adds single devices, or a page of a group's members.
+    ///
+    /// # Errors
+    /// At the first device that is one too many; the campaign is not to be made.
+    pub fn extend(
+        &mut self,
+        endpoints: impl IntoIterator<Item = EndpointName>,
+    ) -> Result<(), TooManyTargets> {
+        for endpoint in endpoints {
+            if self.endpoints.len() >= self.targets_max && !self.endpoints.contains(&endpoint) {
+                return Err(TooManyTargets {
+                    targets_max: self.targets_max,
+                });
+            }
+            self.endpoints.insert(endpoint);
+        }
+        Ok(())
+    }
+
+    /// How many devices are in.
+    pub fn len(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// Whether nobody is in.
+    pub fn is_empty(&self) -> bool {
+        self.endpoints.is_empty()
+    }
+
+    /// The devices by endpoint name.
+    pub fn into_endpoints(self) -> Vec<EndpointName> {
+        self.endpoints.into_iter().collect()
+    }
+}
+
+/// What device and package must have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// 厂商名称.
+    Manufacturer,
+    /// 型号.
+    Model,
+    /// 设备类型.
+    DeviceType,
+}
+
+/// Why a device does not fit a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ineligible {
+    /// Nobody has said this of the device.
+    Unknown(Field),
+    /// Device and package differ.
+    Differs {
+        /// In what.
+        field: Field,
+        /// What the device is.
+        device: String,
+        /// What the package is for.
+        package: String,
+    },
+}
+
+/// Whether the device fits the package: manufacturer, model and device type are the same, letter by
+/// letter (seeds 000 and 004).
+///
+/// # Errors
+/// The first thing that does not fit.
+pub fn eligibility(device: &Device, package: &Package) -> Result<(), Ineligible> {
+    compare(
+        Field::Manufacturer,
+        device.manufacturer.as_ref().map(|name| name.as_str()),
+        package.manufacturer.as_str(),
+    )?;
+    compare(
+        Field::Model,
+        device.model.as_ref().map(|name| name.as_str()),
+        package.model.as_str(),
+    )?;
+    compare(
+        Field::DeviceType,
+        device.device_type.as_ref().map(|name| name.as_str()),
+        package.device_type.as_str(),
+    )
+}
+
+impl Ineligible {
+    /// The reason in plain words, and what to do.
+    pub fn text(&self, language: Language) -> String {
+        match (self, language) {
+            (Self::Unknown(field), Language::En) => {
+                let field = field.name(language);
+                format!("the device's {field} is not known; enter it for the device")
+            }
+            (Self::Unknown(field), Language::Zh) => {
+                let field = field.name(language);
+                format!("设备的{field}未知,请在设备信息中填写")
+            }
+            (
+                Self::Differs {
+                    field,
+                    device,
+                    package,
+                },
+                Language::En,
+            ) => {
+                let field = field.name(language);
+                format!("the device's {field} is \"{device}\", the package is for \"{package}\"")
+            }
+            (
+                Self::Differs {
+                    field,
+                    device,
+                    package,
+                },
+                Language::Zh,
+            ) => {
+                let field = field.name(language);
+                format!("设备的{field}为“{device}”,固件包适用于“{package}”")
+            }
+        }
+    }
+}
+
+impl Field {
+    fn name(self, language: Language) -> &'static str {
+        match (self, language) {
+            (Self::Manufacturer, Language::En) => "manufacturer",
+            (Self::Manufacturer, Language::Zh) => "厂商名称",
+            (Self::Model, Language::En) => "model",
+            (Self::Model, Language::Zh) => "型号",
+            (Self::DeviceType, Language::En) => "device type",
+            (Self::DeviceType, Language::Zh) => "设备类型",
+        }
+    }
+}
+
+fn compare(field: Field, device: Option<&str>, package: &str) -> Result<(), Ineligible> {
+    match device {
+        None => Err(Ineligible::Unknown(field)),
+        Some(device) if device == package => Ok(()),
+        Some(device) => Err(Ineligible::Differs {
+            field,
+            device: device.to_owned(),
+            package: package.to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Utc;
+    use crate::model::{
+        Component, DeviceModel, DeviceType, FirmwareVersion, Manufacturer, PackageId, PackageKind,
+        Sha256Digest,
+    };
+
+    fn device() -> Device {
+        Device {
+            endpoint: EndpointName::parse("860000000000001").unwrap(),
+            manufacturer: Some(Manufacturer::parse("Quectel").unwrap()),
+            model: Some(DeviceModel::parse("BC25").unwrap()),
+            device_type: Some(DeviceType::parse("WaterMeter").unwrap()),
+            tags: Vec::new(),
+            created_at: Utc::default(),
+        }
+    }
+
+    fn package() -> Package {
+        Package {
+            id: PackageId(1),
+            manufacturer: Manufacturer::parse("Quectel").unwrap(),
+            model: DeviceModel::parse("BC25").unwrap(),
+            device_type: DeviceType::parse("WaterMeter").unwrap(),
+            protocol: "LWM2M".to_owned(),
+            target_version: FirmwareVersion::parse("V2").unwrap(),
+            source_versions: vec![FirmwareVersion::parse("V1").unwrap()],
+            kind: PackageKind::Delta,
+            component: Component::Module,
+            file_name: "a.bin".to_owned(),
+            image_sha256: Sha256Digest([0; 32]),
+            image_size_bytes: 1,
+            archive_sha256: Sha256Digest([1; 32]),
+            key_id: String::new(),
+            uploaded_at: Utc::default(),
+        }
+    }
+
+    fn names(names: &[&str]) -> Vec<EndpointName> {
+        names
+            .iter()
+            .map(|name| EndpointName::parse(name).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_device_of_the_same_product_fits() {
+        assert_eq!(eligibility(&device(), &package()), Ok(()));
+    }
+
+    #[test]
+    fn a_device_that_differs_in_one_field_does_not_fit() {
+        let mut other = device();
+        other.manufacturer = Some(Manufacturer::parse("quectel").unwrap());
+        let reason = eligibility(&other, &package()).unwrap_err();
+        assert_eq!(
+            reason.text(Language::En),
+            "the device's manufacturer is \"quectel\", the package is for \"Quectel\""
+        );
+        let mut other = device();
+        other.model = Some(DeviceModel::parse("BC25X").unwrap());
+        let reason = eligibility(&other, &package()).unwrap_err();
+        assert_eq!(
+            reason.text(Language::Zh),
+            "设备的型号为“BC25X”,固件包适用于“BC25”"
+        );
+        let mut other = device();
+        other.device_type = Some(DeviceType::parse("GasMeter").unwrap());
+        assert!(matches!(
+            eligibility(&other, &package()),
+            Err(Ineligible::Differs {
+                field: Field::DeviceType,
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn what_nobody_has_said_does_not_fit() {
+        for field in [Field::Manufacturer, Field::Model, Field::DeviceType] {
+            let mut device = device();
+            match field {
+                Field::Manufacturer => device.manufacturer = None,
+                Field::Model => device.model = None,
+                Field::DeviceType => device.device_type = None,
+            }
+            let reason = eligibility(&device, &package()).unwrap_err();
+            assert_eq!(reason, Ineligible::Unknown(field));
+            for &language in Language::ALL {
+                assert!(reason.text(language).contains(field.name(language)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_in_two_groups_is_one_target() {
+        let mut targets = TargetSet::new(3);
+        targets.extend(names(&["b", "a"])).unwrap();
+        targets.extend(names(&["c", "b", "a"])).unwrap();
+        assert_eq!(targets.len(), 3);
+        assert_eq!(targets.into_endpoints(), names(&["a", "b", "c"]));
+    }
+
+    #[test]
+    fn one_device_too_many_is_refused() {
+        let mut targets = TargetSet::new(2);
+        targets.extend(names(&["a", "b"])).unwrap();
+        assert_eq!(
+            targets.extend(names(&["a", "c"])),
+            Err(TooManyTargets { targets_max: 2 })
+        );
+        assert_eq!(targets.len(), 2);
+    }
+}
