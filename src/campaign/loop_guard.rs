@@ -87,7 +87,8 @@ impl LoopGuard {
         Ok(())
     }
 
-    /// After a restart: the device was given a package at `at`.
+    /// After a restart: the device was given a package at `at`. What was true before is not refused,
+    /// even above [`LoopGuardConfig::devices_max`].
     pub fn restore_delivery(&mut self, endpoint: &EndpointName, at: Utc, now: Utc) {
         if !self.is_barred(endpoint) && self.counts(at, now) {
             self.count(endpoint, at, now);
