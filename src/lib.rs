@@ -6,4 +6,5 @@ pub mod coap;
 pub mod engine;
 pub mod model;
 pub mod scheduler;
+pub mod signing;
 pub mod store;

@@ -1,0 +1,35 @@
+//! Signed firmware packages: key pairs, the package file, signing and verification. Bytes in, bytes
+//! out; randomness comes as an argument.
+//!
+//! ```text
+//! NAME_signed.zip              stored, three entries in this order, no byte beside them
+//! ├── manifest.json            hints, never trusted; no time stamp
+//! ├── NAME.zip                 the original zip, byte for byte
+//! │   ├── FIRMWARE.bin         what devices receive (up to five files)
+//! │   └── package-info.json    optional; thereby signed
+//! └── NAME.zip.sig             RSASSA-PKCS1-v1_5 with SHA-256 over the bytes of NAME.zip
+//! ```
+//!
+//! The layout is ours: the carriers publish none, so no bit compatibility with their tool is claimed.
+//! The same key and input give the same bytes. `NAME.zip` is parsed only after its signature held.
+
+mod archive;
+mod info;
+mod keys;
+mod limits;
+mod manifest;
+mod passphrase;
+mod payload;
+mod pem;
+mod sign;
+mod verify;
+mod zip;
+
+pub use info::{FormFields, InfoError, Mismatch, PackageInfo};
+pub use keys::{KEY_BITS, KEY_BITS_DEFAULT, KeyError, PrivateKey, PublicKey};
+pub use limits::PackageLimits;
+pub use passphrase::{Passphrase, WeakPassphrase};
+pub use payload::{FirmwareFile, Payload, PayloadError, zip_firmware};
+pub use sign::{SignError, sign};
+pub use verify::{VerifiedPackage, VerifyError, verify};
+pub use zip::{ZipError, is_file_name};

@@ -1,0 +1,89 @@
+//! What kind of PEM a text is, before anything of it is decoded.
+
+/// The largest key file that is looked at, in bytes: a 4096-bit private key has some 3,300.
+pub(super) const PEM_BYTES_MAX: usize = 16 << 10;
+
+/// A PEM text by its first label (RFC 7468 §4; the traditional ones are OpenSSL's).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PemKind {
+    /// `ENCRYPTED PRIVATE KEY`: PKCS#8, encrypted.
+    EncryptedPkcs8,
+    /// `PRIVATE KEY`: PKCS#8.
+    Pkcs8,
+    /// `RSA PRIVATE KEY`: PKCS#1.
+    Pkcs1,
+    /// `RSA PRIVATE KEY` with `DEK-Info`: OpenSSL's traditional encryption.
+    TraditionalEncrypted,
+    /// Any other private key.
+    OtherPrivate,
+    /// `PUBLIC KEY`: SPKI.
+    Spki,
+    /// `RSA PUBLIC KEY`: PKCS#1.
+    Pkcs1Public,
+    /// `CERTIFICATE`.
+    Certificate,
+    /// Not PEM, or with a label that is no key's.
+    Other,
+}
+
+impl PemKind {
+    /// The kind of `text`. Anything that holds a private key anywhere is a private key.
+    pub(super) fn of(text: &str) -> Self {
+        let label = text
+            .split_once("-----BEGIN ")
+            .and_then(|(_, rest)| rest.split_once("-----"))
+            .map_or("", |(label, _)| label);
+        match label {
+            "ENCRYPTED PRIVATE KEY" => Self::EncryptedPkcs8,
+            "PRIVATE KEY" => Self::Pkcs8,
+            "RSA PRIVATE KEY" if text.contains("DEK-Info") || text.contains("Proc-Type") => {
+                Self::TraditionalEncrypted
+            }
+            "RSA PRIVATE KEY" => Self::Pkcs1,
+            _ if holds_private_key(text) => Self::OtherPrivate,
+            "PUBLIC KEY" => Self::Spki,
+            "RSA PUBLIC KEY" => Self::Pkcs1Public,
+            "CERTIFICATE" => Self::Certificate,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Whether a private key stands anywhere in the text, in any letter case.
+pub(super) fn holds_private_key(text: &str) -> bool {
+    text.to_ascii_uppercase().contains("PRIVATE KEY")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_told_by_its_first_label() {
+        let kinds = [
+            ("-----BEGIN PUBLIC KEY-----\n", PemKind::Spki),
+            (
+                "comment\n-----BEGIN RSA PUBLIC KEY-----\n",
+                PemKind::Pkcs1Public,
+            ),
+            ("-----BEGIN CERTIFICATE-----\n", PemKind::Certificate),
+            ("-----BEGIN PRIVATE KEY-----\n", PemKind::Pkcs8),
+            ("-----BEGIN EC PRIVATE KEY-----\n", PemKind::OtherPrivate),
+            (
+                "-----BEGIN OPENSSH PRIVATE KEY-----\n",
+                PemKind::OtherPrivate,
+            ),
+            ("", PemKind::Other),
+            ("-----BEGIN PUBLIC KEY", PemKind::Other),
+        ];
+        for (text, kind) in kinds {
+            assert_eq!(PemKind::of(text), kind, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_private_key_behind_a_public_one_is_a_private_key() {
+        let both = "-----BEGIN PUBLIC KEY-----\n-----BEGIN private key-----\n";
+        assert_eq!(PemKind::of(both), PemKind::OtherPrivate);
+    }
+}
