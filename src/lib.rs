@@ -1,6 +1,7 @@
 //! Narrowcast: self-hosted firmware updates for private NB-IoT networks.
 
 pub mod campaign;
+pub mod cli;
 pub mod clock;
 pub mod coap;
 pub mod engine;

@@ -1,3 +1,7 @@
 //! The `narrowcast` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    narrowcast::cli::run()
+}

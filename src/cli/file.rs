@@ -1,0 +1,122 @@
+//! Files read whole up to a bound, and written so that no half file is ever seen under its name.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
+
+use super::error::CliError;
+
+/// The largest key or pass-phrase file, in bytes.
+const TEXT_BYTES_MAX: u64 = 64 << 10;
+
+/// What becomes of a file that has the name already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Existing {
+    /// It is replaced.
+    Replace,
+    /// It stays, and the write fails.
+    Keep,
+}
+
+/// Reads a whole file of at most `bytes_max` bytes.
+///
+/// # Errors
+/// Where it cannot be read, or is larger.
+pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, CliError> {
+    let read = || {
+        let mut content = Vec::new();
+        File::open(path)?
+            .take(bytes_max + 1)
+            .read_to_end(&mut content)?;
+        Ok(content)
+    };
+    let content = read().map_err(|error| CliError::file("read", path, &error))?;
+    if content.len() as u64 > bytes_max {
+        let reason = io::Error::other(format!("it has more than {bytes_max} bytes"));
+        return Err(CliError::file("read", path, &reason));
+    }
+    Ok(content)
+}
+
+/// Reads a key or pass-phrase; the text is wiped from memory when dropped.
+///
+/// # Errors
+/// Where it cannot be read, is larger than 64 KiB, or is not UTF-8.
+pub(super) fn read_secret_text(path: &Path) -> Result<Zeroizing<String>, CliError> {
+    let content = Zeroizing::new(read(path, TEXT_BYTES_MAX)?);
+    match std::str::from_utf8(&content) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(error) => Err(CliError::in_file(path, &error)),
+    }
+}
+
+/// Writes beside `path`, syncs, and takes the name in one step.
+///
+/// # Errors
+/// Where it cannot be written, or is there and must be kept.
+pub(super) fn write(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    existing: Existing,
+) -> Result<(), CliError> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    let write = || {
+        let mut file = NamedTempFile::new_in(folder)?;
+        file.write_all(content)?;
+        file.as_file()
+            .set_permissions(Permissions::from_mode(mode))?;
+        file.as_file().sync_all()?;
+        match existing {
+            Existing::Replace => file.persist(path),
+            Existing::Keep => file.persist_noclobber(path),
+        }
+        .map_err(|error| error.error)?;
+        // The name is durable once its folder is.
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|error: io::Error| CliError::file("write", path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_must_be_kept_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        write(&path, b"first", 0o600, Existing::Keep).unwrap();
+        assert!(write(&path, b"second", 0o600, Existing::Keep).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        write(&path, b"third", 0o644, Existing::Replace).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"third");
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "no temporary file is left"
+        );
+    }
+
+    #[test]
+    fn a_file_over_the_bound_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        fs::write(&path, [0; 11]).unwrap();
+        assert!(read(&path, 10).is_err());
+        assert_eq!(read(&path, 11).unwrap().len(), 11);
+    }
+}

@@ -1,0 +1,66 @@
+//! The `narrowcast` command line: data to stdout, messages to stderr; exit 0 done, 1 failed, 2 wrong
+//! usage.
+
+mod error;
+mod file;
+mod keygen;
+mod language;
+mod output;
+mod passphrase;
+mod sign;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::error::CliError;
+use self::language::{Language, language_of_environment};
+use self::output::Output;
+
+/// Self-hosted firmware updates for private NB-IoT networks.
+#[derive(Debug, Parser)]
+#[command(name = "narrowcast", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One variant a command, one file a command.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Keygen(keygen::KeygenArgs),
+    Sign(sign::SignArgs),
+    Verify(verify::VerifyArgs),
+}
+
+impl Command {
+    fn run(&self, language: Language) -> Result<(), CliError> {
+        match self {
+            Self::Keygen(args) => keygen::run(args, &Output::new(language, args.json)),
+            Self::Sign(args) => sign::run(args, &Output::new(language, args.json)),
+            Self::Verify(args) => verify::run(args, &Output::new(language, args.json)),
+        }
+    }
+}
+
+/// Parses the arguments and runs one command.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout with exit 0, faults to stderr with 2. There is nobody to
+            // tell where neither can be written.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let language = language_of_environment();
+    match cli.command.run(language) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            Output::new(language, false).error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
