@@ -29,6 +29,9 @@ pub enum PayloadError {
     /// A firmware of no bytes.
     #[error("the firmware file {0:?} is empty")]
     Empty(String),
+    /// Zipped twice: no device unpacks what it receives.
+    #[error("the firmware file {0:?} is itself a zip: put the .bin into the zip")]
+    NestedZip(String),
     /// A signed package where a plain zip belongs.
     #[error("this zip is a signed package already: give the zip that was signed")]
     AlreadySigned,
@@ -93,6 +96,9 @@ impl Payload {
                 let json = archive.read(entry, limits.info_bytes_max, limits)?;
                 info = Some(PackageInfo::parse(&json)?);
                 continue;
+            }
+            if entry.name.to_ascii_lowercase().ends_with(".zip") {
+                return Err(PayloadError::NestedZip(entry.name.clone()));
             }
             let bytes = archive.read(entry, bytes_left, limits)?;
             if bytes.is_empty() {

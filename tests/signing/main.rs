@@ -1,0 +1,11 @@
+//! The signed package, looked at from outside: OpenSSL, Python and unzip on the other side, and
+//! everything that must be refused.
+
+mod commands;
+mod fixture;
+mod forgeries;
+mod interoperation;
+mod keys;
+mod tampering;
+mod zip_builder;
+mod zips;
