@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod coap;
 pub mod engine;
+pub mod lwm2m;
 pub mod model;
 pub mod scheduler;
 pub mod signing;
