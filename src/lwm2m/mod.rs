@@ -7,12 +7,28 @@
 //! ```
 
 mod codec;
+mod endpoint_name;
+mod expiry;
 mod link;
+mod links_pool;
+mod location;
 mod operation;
 pub mod path;
+mod presence;
+mod registration;
+mod registry;
 mod value;
 
+pub use endpoint_name::EndpointNameForm;
 pub use link::{LinkError, Links};
+pub use location::Location;
 pub use operation::{Answer, Operation, decode_answer};
 pub use path::Path;
+pub use presence::{AwakeTime, Presence};
+pub use registration::{
+    Register, RegistrationError, RegistrationLimits, RegistrationRequest, RegistrationUpdate,
+};
+pub use registry::{
+    RegisterError, Registered, Registry, RegistryConfig, RestoreError, UnknownLocation, Updated,
+};
 pub use value::{TlvError, Value, ValueError, decode_value, encode_value};

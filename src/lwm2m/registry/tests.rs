@@ -1,0 +1,520 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use proptest::prelude::*;
+use rand::SeedableRng;
+
+use super::*;
+use crate::clock::Utc;
+use crate::lwm2m::Links;
+use crate::model::{BindingMode, Identity};
+
+const LINKS: &str = "</3/0>,</5/0>";
+
+fn at(seconds: u64) -> Now {
+    let now = Now {
+        instant: Instant::ORIGIN,
+        utc: Utc::from_unix_ms(1_800_000_000_000),
+    };
+    now + Duration::from_secs(seconds)
+}
+
+fn address(port: u16) -> Peer {
+    Peer::Address(SocketAddr::from(([192, 0, 2, 1], port)))
+}
+
+fn secured(identity: &str) -> Peer {
+    Peer::Secured(Identity::new(identity))
+}
+
+fn registry(registrations_max: usize) -> Registry {
+    let config = RegistryConfig {
+        registrations_max,
+        ..RegistryConfig::default()
+    };
+    Registry::new(config, StdRng::seed_from_u64(7))
+}
+
+fn register(endpoint: &str, lifetime_seconds: u64) -> Register<'static> {
+    Register {
+        endpoint: EndpointName::parse(endpoint).unwrap(),
+        lifetime: Duration::from_secs(lifetime_seconds),
+        version: Lwm2mVersion::V1_0,
+        binding: BindingMode::default(),
+        links_text: LINKS,
+        links: Links::default(),
+    }
+}
+
+fn update(lifetime_seconds: Option<u64>) -> RegistrationUpdate<'static> {
+    RegistrationUpdate {
+        lifetime: lifetime_seconds.map(Duration::from_secs),
+        ..RegistrationUpdate::default()
+    }
+}
+
+fn name(endpoint: &str) -> EndpointName {
+    EndpointName::parse(endpoint).unwrap()
+}
+
+#[test]
+fn a_registration_is_found_by_slot_and_by_endpoint() {
+    let mut registry = registry(10);
+    let registered = registry
+        .register(at(0), &address(1), register("a", 60))
+        .unwrap();
+    assert!(registered.replaced.is_none());
+    let registration = registry.get(registered.slot).unwrap();
+    assert_eq!(registration.endpoint, name("a"));
+    assert_eq!(registration.expires_at, at(60).utc);
+    assert_eq!(&*registration.links, LINKS);
+    assert_eq!(registry.by_endpoint(&name("a")), Some(registration));
+    assert_eq!(registry.by_endpoint(&name("b")), None);
+}
+
+#[test]
+fn a_second_register_takes_the_place_of_the_first_and_voids_its_location() {
+    let mut registry = registry(10);
+    let first = registry
+        .register(at(0), &address(1), register("a", 60))
+        .unwrap();
+    let second = registry
+        .register(at(10), &address(2), register("a", 60))
+        .unwrap();
+    assert_eq!(second.replaced.unwrap().peer, address(1));
+    assert_eq!(registry.len(), 1);
+    let result = registry.update(at(11), &address(1), &first.location, update(None));
+    assert_eq!(result, Err(UnknownLocation));
+    assert!(
+        registry
+            .update(at(11), &address(2), &second.location, update(None))
+            .is_ok()
+    );
+}
+
+#[test]
+fn an_update_that_changes_nothing_need_not_be_persisted() {
+    let mut registry = registry(10);
+    let location = registry
+        .register(at(0), &address(1), register("a", 60))
+        .unwrap()
+        .location;
+    let mut outcome = |peer: &Peer, update| {
+        let updated = registry.update(at(10), peer, &location, update).unwrap();
+        (updated.changed, updated.moved)
+    };
+    let same = RegistrationUpdate {
+        lifetime: Some(Duration::from_secs(60)),
+        binding: Some(BindingMode::default()),
+        links: Some((LINKS, Links::default())),
+    };
+    assert_eq!(outcome(&address(1), update(None)), (false, false));
+    assert_eq!(outcome(&address(1), same), (false, false));
+    assert_eq!(outcome(&address(2), update(None)), (true, true));
+    assert_eq!(outcome(&address(2), update(Some(90))), (true, false));
+    let other = RegistrationUpdate {
+        links: Some(("</5/0>", Links::default())),
+        ..RegistrationUpdate::default()
+    };
+    assert_eq!(outcome(&address(2), other), (true, false));
+    let queue_mode = RegistrationUpdate {
+        binding: Some(BindingMode { queue_mode: true }),
+        ..RegistrationUpdate::default()
+    };
+    assert_eq!(outcome(&address(2), queue_mode), (true, false));
+    let registration = registry.get(location.slot).unwrap();
+    assert_eq!(registration.expires_at, at(100).utc);
+    assert_eq!(
+        (&*registration.links, registration.binding.queue_mode),
+        ("</5/0>", true)
+    );
+}
+
+#[test]
+fn queue_mode_of_1_1_outlives_a_binding_in_an_update() {
+    let mut registry = registry(10);
+    for (endpoint, version, stays) in [
+        ("a", Lwm2mVersion::V1_0, false),
+        ("b", Lwm2mVersion::V1_1, true),
+    ] {
+        let register = Register {
+            version,
+            binding: BindingMode { queue_mode: true },
+            ..register(endpoint, 60)
+        };
+        let location = registry
+            .register(at(0), &address(1), register)
+            .unwrap()
+            .location;
+        let plain = RegistrationUpdate {
+            binding: Some(BindingMode::default()),
+            ..RegistrationUpdate::default()
+        };
+        registry
+            .update(at(1), &address(1), &location, plain)
+            .unwrap();
+        assert_eq!(
+            registry.get(location.slot).unwrap().binding.queue_mode,
+            stays
+        );
+    }
+}
+
+#[test]
+fn a_secured_registration_is_only_for_its_identity() {
+    let mut registry = registry(10);
+    let location = registry
+        .register(at(0), &secured("a"), register("a", 60))
+        .unwrap()
+        .location;
+    for stranger in [secured("b"), address(1)] {
+        let result = registry.update(at(1), &stranger, &location, update(None));
+        assert_eq!(result, Err(UnknownLocation));
+        let result = registry.deregister(&stranger, &location);
+        assert_eq!(result, Err(UnknownLocation));
+        let result = registry.register(at(1), &stranger, register("a", 60));
+        assert_eq!(result.map(drop), Err(RegisterError::Forbidden));
+        assert!(!registry.move_to(location.slot, &stranger));
+    }
+    assert!(
+        registry
+            .update(at(1), &secured("a"), &location, update(None))
+            .is_ok()
+    );
+    assert!(
+        registry
+            .register(at(2), &secured("a"), register("a", 60))
+            .is_ok()
+    );
+}
+
+#[test]
+fn a_device_may_become_secured_by_registering_anew_but_not_by_an_update() {
+    let mut registry = registry(10);
+    let location = registry
+        .register(at(0), &address(1), register("a", 60))
+        .unwrap()
+        .location;
+    let result = registry.update(at(1), &secured("a"), &location, update(None));
+    assert_eq!(result, Err(UnknownLocation));
+    assert!(
+        registry
+            .register(at(1), &secured("a"), register("a", 60))
+            .is_ok()
+    );
+}
+
+#[test]
+fn a_notification_from_a_new_address_moves_a_device() {
+    let mut registry = registry(10);
+    let slot = registry
+        .register(at(0), &address(1), register("a", 60))
+        .unwrap()
+        .slot;
+    assert!(!registry.move_to(slot, &address(1)));
+    assert!(registry.move_to(slot, &address(2)));
+    assert_eq!(registry.get(slot).unwrap().peer, address(2));
+    assert!(!registry.move_to(RegistrationSlot(9), &address(2)));
+}
+
+#[test]
+fn a_full_registry_refuses_strangers_and_still_serves_those_it_has() {
+    let mut registry = registry(2);
+    for endpoint in ["a", "b"] {
+        registry
+            .register(at(0), &address(1), register(endpoint, 60))
+            .unwrap();
+    }
+    let result = registry.register(at(1), &address(1), register("c", 60));
+    assert_eq!(result.map(drop), Err(RegisterError::Full));
+    let again = registry
+        .register(at(1), &address(1), register("b", 60))
+        .unwrap();
+    registry.deregister(&address(1), &again.location).unwrap();
+    let reused = registry
+        .register(at(2), &address(1), register("c", 60))
+        .unwrap();
+    assert_eq!(reused.slot, again.slot);
+}
+
+#[test]
+fn a_restored_registration_keeps_its_location_and_gets_a_grace_period() {
+    let mut before = registry(10);
+    before
+        .register(at(0), &address(1), register("a", 300))
+        .unwrap();
+    let location = before
+        .register(at(0), &address(1), register("b", 300))
+        .unwrap()
+        .location;
+    let week = 7 * 86_400;
+    before
+        .register(at(0), &address(1), register("c", week))
+        .unwrap();
+    let mut after = registry(10);
+    // The clock of the new process begins anew; a day has gone by.
+    let now = Now {
+        instant: Instant::ORIGIN,
+        utc: at(86_400).utc,
+    };
+    for registration in before.iter().skip(1) {
+        after.restore(now, registration.clone()).unwrap();
+    }
+    assert_eq!(after.expire(now.instant), None);
+    let lives = |seconds| now.utc + Duration::from_secs(seconds);
+    assert_eq!(
+        after.by_endpoint(&name("b")).unwrap().expires_at,
+        lives(300)
+    );
+    assert_eq!(
+        after.by_endpoint(&name("c")).unwrap().expires_at,
+        lives(week - 86_400)
+    );
+    let later = now + Duration::from_secs(299);
+    assert!(
+        after
+            .update(later, &address(2), &location, update(None))
+            .is_ok()
+    );
+    let filled = after
+        .register(later, &address(1), register("d", 60))
+        .unwrap();
+    assert_eq!(filled.slot, RegistrationSlot(0), "a hole is filled");
+}
+
+#[test]
+fn what_is_stored_twice_or_behind_the_limit_is_not_restored() {
+    let mut before = registry(10);
+    for endpoint in ["a", "b", "c"] {
+        before
+            .register(at(0), &address(1), register(endpoint, 60))
+            .unwrap();
+    }
+    let stored: Vec<_> = before.iter().cloned().collect();
+    let mut after = registry(2);
+    after.restore(at(0), stored[0].clone()).unwrap();
+    let result = after.restore(at(0), stored[0].clone());
+    assert_eq!(result, Err(RestoreError::Duplicate));
+    let same_slot = Registration {
+        slot: stored[0].slot,
+        ..stored[1].clone()
+    };
+    assert_eq!(
+        after.restore(at(0), same_slot),
+        Err(RestoreError::Duplicate)
+    );
+    assert_eq!(
+        after.restore(at(0), stored[2].clone()),
+        Err(RestoreError::Full)
+    );
+    assert_eq!(after.iter().count(), 1);
+    after.restore(at(0), stored[1].clone()).unwrap();
+}
+
+#[test]
+fn a_restored_clock_that_was_set_back_prolongs_nothing() {
+    let mut before = registry(10);
+    before
+        .register(at(1_000_000), &address(1), register("a", 300))
+        .unwrap();
+    let mut after = registry(10);
+    let stored = before.iter().next().unwrap().clone();
+    after.restore(at(0), stored).unwrap();
+    assert!(after.expire(at(300).instant).is_some());
+}
+
+#[test]
+fn the_queue_of_lifetimes_stays_as_small_as_the_registry() {
+    let mut registry = registry(10);
+    let mut location = registry
+        .register(at(0), &address(1), register("a", 90_000))
+        .unwrap()
+        .location;
+    for seconds in 0..20_000 {
+        let shorter = update(Some(80_000 - 2 * seconds));
+        registry
+            .update(at(seconds), &address(1), &location, shorter)
+            .unwrap();
+        assert!(registry.expiries.len() <= 2 + STALE_EXPIRIES_MAX);
+    }
+    for seconds in 20_000..30_000 {
+        registry.deregister(&address(1), &location).unwrap();
+        let again = registry.register(at(seconds), &address(1), register("a", 90_000));
+        location = again.unwrap().location;
+        assert!(registry.expiries.len() <= 2 + STALE_EXPIRIES_MAX);
+    }
+    assert_eq!(registry.expire(at(119_998).instant), None);
+    assert!(registry.expire(at(119_999).instant).is_some());
+    assert!(registry.is_empty());
+}
+
+#[test]
+fn an_entry_of_the_registry_is_small() {
+    // With the name's text (48 B), the table of endpoints (some 40 B) and the queue (24 B), a device
+    // costs less than 300 B.
+    assert!(
+        size_of::<Option<Entry>>() <= 176,
+        "{}",
+        size_of::<Option<Entry>>()
+    );
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Register {
+        endpoint: u8,
+        port: u16,
+        lifetime: u64,
+    },
+    Update {
+        location: usize,
+        port: u16,
+        lifetime: Option<u64>,
+    },
+    Deregister {
+        location: usize,
+    },
+    Wait {
+        seconds: u64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..6_u8, 0..3_u16, 60..200_u64).prop_map(|(endpoint, port, lifetime)| Step::Register {
+            endpoint,
+            port,
+            lifetime
+        }),
+        (any::<usize>(), 0..3_u16, proptest::option::of(60..200_u64)).prop_map(
+            |(location, port, lifetime)| Step::Update {
+                location,
+                port,
+                lifetime
+            }
+        ),
+        any::<usize>().prop_map(|location| Step::Deregister { location }),
+        (0..90_u64).prop_map(|seconds| Step::Wait { seconds }),
+    ]
+}
+
+/// What the registry must hold: by endpoint, which location is valid, lifetime and end in seconds.
+#[derive(Default)]
+struct Model {
+    live: BTreeMap<u8, (usize, u64, u64)>,
+    /// Every location ever given out, and to whom.
+    issued: Vec<(u8, Location)>,
+    seconds: u64,
+}
+
+const MODEL_REGISTRATIONS_MAX: usize = 4;
+
+impl Model {
+    fn apply(&mut self, registry: &mut Registry, step: Step) {
+        let now = at(self.seconds);
+        match step {
+            Step::Register {
+                endpoint,
+                port,
+                lifetime,
+            } => {
+                let register = register(&endpoint.to_string(), lifetime);
+                let result = registry.register(now, &address(port), register);
+                let full = self.live.len() == MODEL_REGISTRATIONS_MAX;
+                if full && !self.live.contains_key(&endpoint) {
+                    assert_eq!(result.map(drop), Err(RegisterError::Full));
+                    return;
+                }
+                let registered = result.unwrap();
+                let end = self.seconds + lifetime;
+                let replaced = self
+                    .live
+                    .insert(endpoint, (self.issued.len(), lifetime, end));
+                assert_eq!(replaced.is_some(), registered.replaced.is_some());
+                self.issued.push((endpoint, registered.location));
+            }
+            Step::Update {
+                location,
+                port,
+                lifetime,
+            } => {
+                let Some((index, endpoint, location)) = self.pick(location) else {
+                    return;
+                };
+                let result = registry.update(now, &address(port), &location, update(lifetime));
+                match self.live.get_mut(&endpoint) {
+                    Some((valid, kept, end)) if *valid == index => {
+                        assert!(result.is_ok());
+                        *kept = lifetime.unwrap_or(*kept);
+                        *end = self.seconds + *kept;
+                    }
+                    _ => assert_eq!(result, Err(UnknownLocation)),
+                }
+            }
+            Step::Deregister { location } => {
+                let Some((index, endpoint, location)) = self.pick(location) else {
+                    return;
+                };
+                let result = registry.deregister(&address(0), &location);
+                if self
+                    .live
+                    .get(&endpoint)
+                    .is_some_and(|(valid, ..)| *valid == index)
+                {
+                    assert_eq!(result.unwrap().endpoint.as_str(), endpoint.to_string());
+                    self.live.remove(&endpoint);
+                } else {
+                    assert_eq!(result, Err(UnknownLocation));
+                }
+            }
+            Step::Wait { seconds } => self.wait(registry, seconds),
+        }
+    }
+
+    fn wait(&mut self, registry: &mut Registry, seconds: u64) {
+        self.seconds += seconds;
+        let mut expired = Vec::new();
+        while let Some(registration) = registry.expire(at(self.seconds).instant) {
+            expired.push(registration.endpoint.as_str().parse::<u8>().unwrap());
+        }
+        expired.sort_unstable();
+        let now = self.seconds;
+        let over = self.live.extract_if(.., |_, (_, _, end)| *end <= now);
+        let over: Vec<_> = over.map(|(endpoint, _)| endpoint).collect();
+        assert_eq!(expired, over);
+    }
+
+    fn pick(&self, any: usize) -> Option<(usize, u8, Location)> {
+        let index = any.checked_rem(self.issued.len())?;
+        let (endpoint, location) = self.issued[index];
+        Some((index, endpoint, location))
+    }
+
+    fn check(&self, registry: &Registry) {
+        assert_eq!(registry.len(), self.live.len());
+        let mut slots = Vec::new();
+        for (endpoint, (_, _, end)) in &self.live {
+            let held = registry.by_endpoint(&name(&endpoint.to_string())).unwrap();
+            assert_eq!(held.expires_at, at(*end).utc);
+            slots.push(held.slot);
+        }
+        slots.sort_unstable();
+        assert!(registry.iter().map(|held| held.slot).eq(slots));
+        let first_end = self.live.values().map(|(_, _, end)| *end).min();
+        if let Some(end) = first_end {
+            assert!(registry.poll_timeout().unwrap() <= at(end).instant);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_registry_does_as_a_simple_model(steps in proptest::collection::vec(step(), 1..80)) {
+        let mut registry = registry(MODEL_REGISTRATIONS_MAX);
+        let mut model = Model::default();
+        for step in steps {
+            model.apply(&mut registry, step);
+            model.check(&registry);
+        }
+    }
+}
