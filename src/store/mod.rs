@@ -6,6 +6,15 @@
 
 use std::fmt;
 
+mod batch;
+mod blobs;
+mod memory;
+mod sqlite;
+
+pub use blobs::{BlobError, BlobStore};
+pub use memory::MemoryStore;
+pub use sqlite::{OpenError, SqliteStore};
+
 use async_trait::async_trait;
 
 use crate::clock::Utc;
@@ -14,6 +23,9 @@ use crate::model::{
     GroupId, Manufacturer, Package, PackageId, Record, Registration, RetryPolicy,
     StoredObservation, TaskState, TimelineEntry, UpdateTask,
 };
+
+/// How many lines of a device's history are kept; the oldest give way.
+pub const TIMELINE_ENTRIES_MAX: u32 = 500;
 
 /// Why the store did not do as asked.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +55,17 @@ pub struct Page {
     pub after: Option<String>,
     /// The most rows.
     pub limit: u32,
+}
+
+impl Page {
+    /// `after` where the rows are numbered; 0 for the first page. A key that no row can have is not
+    /// found.
+    fn after_number(&self) -> Result<u64, StoreError> {
+        let Some(after) = &self.after else {
+            return Ok(0);
+        };
+        after.parse().map_err(|_| StoreError::NotFound)
+    }
 }
 
 /// A manufacturer's public key.
@@ -135,6 +158,14 @@ pub struct Restored {
     pub tasks: Vec<UpdateTask>,
     /// What devices last reported.
     pub reports: Vec<(EndpointName, DeviceReport)>,
+}
+
+/// Whether a campaign in this state has come to its end.
+const fn is_ended(state: CampaignState) -> bool {
+    matches!(
+        state,
+        CampaignState::Stopped | CampaignState::Succeeded | CampaignState::Failed
+    )
 }
 
 /// The durable state of one server.

@@ -1,0 +1,72 @@
+//! The records of one commit, sorted by kind and reduced to what they leave behind.
+
+use std::collections::BTreeMap;
+
+use crate::clock::Utc;
+use crate::model::{
+    CampaignId, CampaignState, Device, DeviceReport, EndpointName, Record, Registration,
+    RegistrationSlot, StoredObservation, TaskId, TimelineEntry, UpdateTask,
+};
+
+/// What a list of records comes to: the last word on each key, in the order of the keys. `None` is
+/// "taken away". No kind refers to another, so each can be written by itself.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Devices that were let in; the first word on a name counts, as the record only ever adds.
+    pub(super) devices: BTreeMap<EndpointName, Device>,
+    /// Registrations by slot.
+    pub(super) registrations: BTreeMap<RegistrationSlot, Option<Registration>>,
+    /// Observations by token.
+    pub(super) observations: BTreeMap<[u8; 8], Option<StoredObservation>>,
+    /// Tasks by number.
+    pub(super) tasks: BTreeMap<TaskId, UpdateTask>,
+    /// Changes of campaigns, all and in order: each leaves its time.
+    pub(super) campaigns: Vec<(CampaignId, CampaignState, Utc)>,
+    /// Lines of history, all and in order.
+    pub(super) timeline: Vec<TimelineEntry>,
+    /// Reports by device.
+    pub(super) reports: BTreeMap<EndpointName, DeviceReport>,
+}
+
+impl Batch {
+    /// Applies the records in order.
+    pub(super) fn of(records: Vec<Record>) -> Self {
+        let mut batch = Self::default();
+        for record in records {
+            batch.push(record);
+        }
+        batch
+    }
+
+    fn push(&mut self, record: Record) {
+        match record {
+            Record::Device(device) => {
+                self.devices
+                    .entry(device.endpoint.clone())
+                    .or_insert(device);
+            }
+            Record::Registered(registration) => {
+                self.registrations
+                    .insert(registration.slot, Some(registration));
+            }
+            Record::Deregistered { slot, endpoint: _ } => {
+                self.registrations.insert(slot, None);
+            }
+            Record::Observed(observation) => {
+                self.observations
+                    .insert(observation.token, Some(observation));
+            }
+            Record::ObservationEnded { token } => {
+                self.observations.insert(token, None);
+            }
+            Record::Task(task) => {
+                self.tasks.insert(task.id, task);
+            }
+            Record::Campaign { id, state, at } => self.campaigns.push((id, state, at)),
+            Record::Timeline(entry) => self.timeline.push(entry),
+            Record::Report { endpoint, report } => {
+                self.reports.insert(endpoint, report);
+            }
+        }
+    }
+}

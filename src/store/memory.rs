@@ -1,0 +1,513 @@
+//! The store without a disk: for tests and for what need not outlive the process.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::batch::Batch;
+use super::{
+    DeviceGroup, NewCampaign, Page, Restored, Store, StoreError, StoredKey, StoredToken,
+    TIMELINE_ENTRIES_MAX, TaskCounts,
+};
+use crate::clock::Utc;
+use crate::model::{
+    Campaign, CampaignId, CampaignState, Device, DeviceReport, EndpointName, GroupId, Manufacturer,
+    Package, PackageId, Record, Registration, RegistrationSlot, StoredObservation, TaskId,
+    TaskState, TimelineEntry, UpdateTask,
+};
+
+/// A store in memory, with a switch that lets a commit fail.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How many commits are left until one fails.
+    fail_after: Option<u64>,
+    keys: BTreeMap<String, StoredKey>,
+    tokens: BTreeMap<String, StoredToken>,
+    packages: BTreeMap<PackageId, Package>,
+    devices: BTreeMap<EndpointName, Device>,
+    groups: BTreeMap<GroupId, Group>,
+    reports: BTreeMap<EndpointName, DeviceReport>,
+    timeline: BTreeMap<EndpointName, VecDeque<TimelineEntry>>,
+    registrations: BTreeMap<RegistrationSlot, Registration>,
+    observations: BTreeMap<[u8; 8], StoredObservation>,
+    campaigns: BTreeMap<CampaignId, Campaign>,
+    tasks: BTreeMap<TaskId, UpdateTask>,
+    last_package: u64,
+    last_group: u64,
+    last_campaign: u64,
+    last_task: u64,
+}
+
+#[derive(Debug)]
+struct Group {
+    name: String,
+    created_at: Utc,
+    devices: BTreeSet<EndpointName>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets the `n`-th commit from now on (1: the next) fail with [`StoreError::Failed`] and write
+    /// nothing; those after it succeed again. 0 takes the fault back.
+    pub fn fail_after(&self, n: u64) {
+        self.lock().fail_after = (n > 0).then_some(n);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn fault(&mut self) -> Result<(), StoreError> {
+        let Some(left) = self.fail_after else {
+            return Ok(());
+        };
+        self.fail_after = (left > 1).then(|| left - 1);
+        if self.fail_after.is_none() {
+            return Err(StoreError::Failed("the commit was made to fail".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, batch: Batch) {
+        for (endpoint, device) in batch.devices {
+            self.devices.entry(endpoint).or_insert(device);
+        }
+        put_or_remove(&mut self.registrations, batch.registrations);
+        put_or_remove(&mut self.observations, batch.observations);
+        for (id, task) in batch.tasks {
+            // One whose campaign was taken away stays away.
+            if let Some(stored) = self.tasks.get_mut(&id) {
+                *stored = UpdateTask {
+                    campaign: stored.campaign,
+                    endpoint: stored.endpoint.clone(),
+                    ..task
+                };
+            }
+        }
+        for (id, state, at) in batch.campaigns {
+            if let Some(campaign) = self.campaigns.get_mut(&id) {
+                campaign.state = state;
+                if state.is_active() {
+                    campaign.activated_at.get_or_insert(at);
+                }
+                if super::is_ended(state) {
+                    campaign.ended_at = Some(at);
+                }
+            }
+        }
+        for entry in batch.timeline {
+            let entries = self.timeline.entry(entry.endpoint.clone()).or_default();
+            entries.push_back(entry);
+            if entries.len() > usize::try_from(TIMELINE_ENTRIES_MAX).unwrap_or(usize::MAX) {
+                entries.pop_front();
+            }
+        }
+        self.reports.extend(batch.reports);
+    }
+
+    fn restore(&self) -> Restored {
+        let campaigns: Vec<Campaign> = self
+            .campaigns
+            .values()
+            .filter(|campaign| campaign.state.is_active())
+            .cloned()
+            .collect();
+        let is_active = |id: CampaignId| {
+            self.campaigns
+                .get(&id)
+                .is_some_and(|it| it.state.is_active())
+        };
+        let packages: BTreeSet<PackageId> = campaigns.iter().map(|it| it.package).collect();
+        Restored {
+            devices: self.devices.values().cloned().collect(),
+            registrations: self.registrations.values().cloned().collect(),
+            observations: self.observations.values().cloned().collect(),
+            packages: packages
+                .iter()
+                .filter_map(|id| self.packages.get(id).cloned())
+                .collect(),
+            tasks: self
+                .tasks
+                .values()
+                .filter(|task| !task.state.is_final() && is_active(task.campaign))
+                .cloned()
+                .collect(),
+            reports: self
+                .reports
+                .iter()
+                .map(|(endpoint, report)| (endpoint.clone(), report.clone()))
+                .collect(),
+            campaigns,
+        }
+    }
+
+    fn counts(&self, campaign: CampaignId) -> TaskCounts {
+        let mut counts = TaskCounts::default();
+        for task in self.tasks.values().filter(|it| it.campaign == campaign) {
+            match task.state {
+                TaskState::Pending => counts.pending += 1,
+                TaskState::Running => counts.running += 1,
+                TaskState::Succeeded => counts.succeeded += 1,
+                TaskState::Failed => counts.failed += 1,
+                TaskState::Stopped => counts.stopped += 1,
+            }
+        }
+        counts
+    }
+}
+
+fn put_or_remove<K: Ord, V>(stored: &mut BTreeMap<K, V>, changes: BTreeMap<K, Option<V>>) {
+    for (key, value) in changes {
+        match value {
+            Some(value) => {
+                stored.insert(key, value);
+            }
+            None => {
+                stored.remove(&key);
+            }
+        }
+    }
+}
+
+/// The page of a map whose keys are texts.
+fn page_by_text<V: Clone>(
+    map: &BTreeMap<String, V>,
+    page: &Page,
+    include: impl Fn(&V) -> bool,
+) -> Vec<V> {
+    let after = page.after.clone().unwrap_or_default();
+    map.range((Bound::Excluded(after), Bound::Unbounded))
+        .map(|(_, value)| value)
+        .filter(|value| include(value))
+        .take(limit(page))
+        .cloned()
+        .collect()
+}
+
+/// The part of an ordered list of names that a page asks for.
+fn page_of_names<'a, V>(rows: impl Iterator<Item = (&'a EndpointName, V)>, page: &Page) -> Vec<V> {
+    let after = page.after.as_deref().unwrap_or_default();
+    rows.skip_while(|(name, _)| name.as_str() <= after)
+        .take(limit(page))
+        .map(|(_, row)| row)
+        .collect()
+}
+
+fn limit(page: &Page) -> usize {
+    usize::try_from(page.limit).unwrap_or(usize::MAX)
+}
+
+const fn next(last: &mut u64) -> u64 {
+    *last += 1;
+    *last
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.fault()?;
+        state.write(Batch::of(records));
+        Ok(())
+    }
+
+    async fn restore(&self) -> Result<Restored, StoreError> {
+        Ok(self.lock().restore())
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn add_key(&self, key: StoredKey) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if state.keys.contains_key(&key.id) {
+            return Err(StoreError::Conflict("this key is there already"));
+        }
+        state.keys.insert(key.id.clone(), key);
+        Ok(())
+    }
+
+    async fn keys(
+        &self,
+        of: Option<&Manufacturer>,
+        page: Page,
+    ) -> Result<Vec<StoredKey>, StoreError> {
+        let include = |key: &StoredKey| of.is_none_or(|of| *of == key.manufacturer);
+        Ok(page_by_text(&self.lock().keys, &page, include))
+    }
+
+    async fn add_package(&self, package: Package) -> Result<PackageId, StoreError> {
+        let mut state = self.lock();
+        let same = |other: &Package| {
+            other.image_sha256 == package.image_sha256
+                && other.manufacturer == package.manufacturer
+                && other.model == package.model
+                && other.device_type == package.device_type
+                && other.target_version == package.target_version
+        };
+        if state.packages.values().any(same) {
+            return Err(StoreError::Conflict(
+                "this image for this product and version is there already",
+            ));
+        }
+        let id = PackageId(next(&mut state.last_package));
+        state.packages.insert(id, Package { id, ..package });
+        Ok(id)
+    }
+
+    async fn package(&self, id: PackageId) -> Result<Package, StoreError> {
+        let state = self.lock();
+        state.packages.get(&id).cloned().ok_or(StoreError::NotFound)
+    }
+
+    async fn packages(&self, page: Page) -> Result<Vec<Package>, StoreError> {
+        let after = PackageId(page.after_number()?);
+        let state = self.lock();
+        let packages = state
+            .packages
+            .range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(packages
+            .take(limit(&page))
+            .map(|(_, package)| package.clone())
+            .collect())
+    }
+
+    async fn add_devices(&self, devices: Vec<Device>) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let mut new = BTreeMap::new();
+        for device in devices {
+            let known = state.devices.contains_key(&device.endpoint);
+            if known || new.insert(device.endpoint.clone(), device).is_some() {
+                return Err(StoreError::Conflict("a device is there already"));
+            }
+        }
+        state.devices.extend(new);
+        Ok(())
+    }
+
+    async fn device(&self, endpoint: &EndpointName) -> Result<Device, StoreError> {
+        let state = self.lock();
+        let device = state.devices.get(endpoint).cloned();
+        device.ok_or(StoreError::NotFound)
+    }
+
+    async fn devices(&self, page: Page) -> Result<Vec<Device>, StoreError> {
+        let state = self.lock();
+        let devices = page_of_names(state.devices.iter(), &page);
+        Ok(devices.into_iter().cloned().collect())
+    }
+
+    async fn report(&self, endpoint: &EndpointName) -> Result<DeviceReport, StoreError> {
+        let state = self.lock();
+        let report = state.reports.get(endpoint).cloned();
+        report.ok_or(StoreError::NotFound)
+    }
+
+    async fn timeline(
+        &self,
+        endpoint: &EndpointName,
+        limit: u32,
+    ) -> Result<Vec<TimelineEntry>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let state = self.lock();
+        let entries = state.timeline.get(endpoint).into_iter().flatten();
+        Ok(entries.rev().take(limit).cloned().collect())
+    }
+
+    async fn add_group(&self, name: &str, created_at: Utc) -> Result<GroupId, StoreError> {
+        let mut state = self.lock();
+        if state.groups.values().any(|group| group.name == name) {
+            return Err(StoreError::Conflict(
+                "a group of this name is there already",
+            ));
+        }
+        let id = GroupId(next(&mut state.last_group));
+        let group = Group {
+            name: name.to_owned(),
+            created_at,
+            devices: BTreeSet::new(),
+        };
+        state.groups.insert(id, group);
+        Ok(id)
+    }
+
+    async fn groups(&self, page: Page) -> Result<Vec<DeviceGroup>, StoreError> {
+        let after = GroupId(page.after_number()?);
+        let state = self.lock();
+        let groups = state
+            .groups
+            .range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(groups
+            .take(limit(&page))
+            .map(|(id, group)| DeviceGroup {
+                id: *id,
+                name: group.name.clone(),
+                devices: u64::try_from(group.devices.len()).unwrap_or(u64::MAX),
+                created_at: group.created_at,
+            })
+            .collect())
+    }
+
+    async fn remove_group(&self, id: GroupId) -> Result<(), StoreError> {
+        let removed = self.lock().groups.remove(&id);
+        removed.map(drop).ok_or(StoreError::NotFound)
+    }
+
+    async fn bind_devices(&self, id: GroupId, devices: &[EndpointName]) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if devices.iter().any(|it| !state.devices.contains_key(it)) {
+            return Err(StoreError::NotFound);
+        }
+        let group = state.groups.get_mut(&id).ok_or(StoreError::NotFound)?;
+        group.devices.extend(devices.iter().cloned());
+        Ok(())
+    }
+
+    async fn unbind_device(&self, id: GroupId, device: &EndpointName) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let group = state.groups.get_mut(&id).ok_or(StoreError::NotFound)?;
+        if !group.devices.remove(device) {
+            return Err(StoreError::NotFound);
+        }
+        Ok(())
+    }
+
+    async fn group_devices(
+        &self,
+        id: GroupId,
+        page: Page,
+    ) -> Result<Vec<EndpointName>, StoreError> {
+        let state = self.lock();
+        let group = state.groups.get(&id).ok_or(StoreError::NotFound)?;
+        let names = group.devices.iter().map(|name| (name, name.clone()));
+        Ok(page_of_names(names, &page))
+    }
+
+    async fn create_campaign(
+        &self,
+        campaign: NewCampaign,
+        endpoints: Vec<EndpointName>,
+    ) -> Result<CampaignId, StoreError> {
+        let mut state = self.lock();
+        if !state.packages.contains_key(&campaign.package) {
+            return Err(StoreError::NotFound);
+        }
+        let id = CampaignId(next(&mut state.last_campaign));
+        for endpoint in endpoints {
+            let task = TaskId(next(&mut state.last_task));
+            let new = UpdateTask::new(task, id, endpoint, campaign.created_at);
+            state.tasks.insert(task, new);
+        }
+        let campaign = Campaign {
+            id,
+            name: campaign.name,
+            package: campaign.package,
+            targets: campaign.targets,
+            retry: campaign.retry,
+            state: CampaignState::Draft,
+            created_at: campaign.created_at,
+            activated_at: None,
+            ended_at: None,
+        };
+        state.campaigns.insert(id, campaign);
+        Ok(id)
+    }
+
+    async fn campaign(&self, id: CampaignId) -> Result<(Campaign, TaskCounts), StoreError> {
+        let state = self.lock();
+        let campaign = state.campaigns.get(&id).cloned();
+        let campaign = campaign.ok_or(StoreError::NotFound)?;
+        Ok((campaign, state.counts(id)))
+    }
+
+    async fn campaigns(&self, page: Page) -> Result<Vec<(Campaign, TaskCounts)>, StoreError> {
+        let after = CampaignId(page.after_number()?);
+        let state = self.lock();
+        let campaigns = state
+            .campaigns
+            .range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(campaigns
+            .take(limit(&page))
+            .map(|(id, campaign)| (campaign.clone(), state.counts(*id)))
+            .collect())
+    }
+
+    async fn remove_campaign(
+        &self,
+        id: CampaignId,
+        expected: CampaignState,
+    ) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let campaign = state.campaigns.get(&id).ok_or(StoreError::NotFound)?;
+        if campaign.state != expected {
+            return Err(StoreError::Conflict("the campaign's state has changed"));
+        }
+        state.campaigns.remove(&id);
+        state.tasks.retain(|_, task| task.campaign != id);
+        Ok(())
+    }
+
+    async fn tasks(
+        &self,
+        campaign: CampaignId,
+        state: Option<TaskState>,
+        page: Page,
+    ) -> Result<Vec<UpdateTask>, StoreError> {
+        let after = TaskId(page.after_number()?);
+        let stored = self.lock();
+        if !stored.campaigns.contains_key(&campaign) {
+            return Err(StoreError::NotFound);
+        }
+        Ok(stored
+            .tasks
+            .range((Bound::Excluded(after), Bound::Unbounded))
+            .map(|(_, task)| task)
+            .filter(|task| task.campaign == campaign)
+            .filter(|task| state.is_none_or(|state| task.state == state))
+            .take(limit(&page))
+            .cloned()
+            .collect())
+    }
+
+    async fn add_token(&self, token: StoredToken) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let taken = |other: &StoredToken| other.sha256 == token.sha256 || other.name == token.name;
+        if state.tokens.values().any(taken) {
+            return Err(StoreError::Conflict(
+                "a token of this name is there already",
+            ));
+        }
+        state.tokens.insert(token.name.clone(), token);
+        Ok(())
+    }
+
+    async fn token(&self, sha256: &[u8; 32]) -> Result<StoredToken, StoreError> {
+        let state = self.lock();
+        let mut tokens = state.tokens.values();
+        let found = tokens.find(|token| token.sha256 == *sha256).cloned();
+        found.ok_or(StoreError::NotFound)
+    }
+
+    async fn tokens(&self, page: Page) -> Result<Vec<StoredToken>, StoreError> {
+        Ok(page_by_text(&self.lock().tokens, &page, |_| true))
+    }
+
+    async fn remove_token(&self, name: &str) -> Result<(), StoreError> {
+        let removed = self.lock().tokens.remove(name);
+        removed.map(drop).ok_or(StoreError::NotFound)
+    }
+}

@@ -1,0 +1,351 @@
+//! Campaigns and their tasks. What has many tasks is made and taken away in parts, each a
+//! transaction of its own, so that the engine's commits come through in between.
+
+use std::sync::Arc;
+
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+
+use super::error::store_error;
+use super::rows::{self, Columns, integer, json_list, milliseconds, select};
+use super::writer::Writer;
+use crate::clock::Utc;
+use crate::model::{
+    Campaign, CampaignId, CampaignState, CampaignTargets, EndpointName, GroupId, PackageId,
+    RetryPolicy, TaskId, TaskState, UpdateTask, WaitingFor,
+};
+use crate::store::{NewCampaign, Page, StoreError, TaskCounts};
+
+/// How many tasks one transaction makes or takes away.
+const TASKS_PER_TRANSACTION: usize = 1000;
+
+/// SQL for "shows, and its tasks may run": [`CampaignState::is_active`].
+pub(super) const ACTIVE: &str = "whole = 1 AND state IN ('scheduled', 'running', 'paused')";
+
+/// The columns that [`decode`] reads, and where they are.
+const CAMPAIGN: &str = "campaigns.id, name, package, device_groups, devices, retries_max, \
+     retry_delay_ms, state, created_at, activated_at, ended_at, pending, running, succeeded, \
+     failed, stopped \
+     FROM campaigns \
+     JOIN campaign_targets ON campaign_targets.campaign = campaigns.id \
+     JOIN task_counts ON task_counts.campaign = campaigns.id";
+
+pub(super) async fn create(
+    writer: &Arc<Writer>,
+    readers: &SqlitePool,
+    campaign: NewCampaign,
+    endpoints: Vec<EndpointName>,
+) -> Result<CampaignId, StoreError> {
+    sweep(writer, readers).await?;
+    let built = build(writer, campaign, &endpoints).await;
+    if built.is_err() {
+        // What could be written before it failed is taken away; if that fails too, the next sweep
+        // finds it, and nothing shows it until then.
+        if let Err(error) = sweep(writer, readers).await {
+            tracing::warn!(%error, "a campaign that was made in part is left for later");
+        }
+    }
+    built
+}
+
+async fn build(
+    writer: &Arc<Writer>,
+    campaign: NewCampaign,
+    endpoints: &[EndpointName],
+) -> Result<CampaignId, StoreError> {
+    let created_at = campaign.created_at;
+    let mut write = writer.begin().await?;
+    let begun = insert(write.connection(), campaign, endpoints.len()).await;
+    let id = write.finish(1, begun).await?;
+    for chunk in endpoints.chunks(TASKS_PER_TRANSACTION) {
+        let mut write = writer.begin().await?;
+        let made = insert_tasks(write.connection(), id, chunk, created_at).await;
+        write.finish(chunk.len(), made).await?;
+    }
+    let mut write = writer.begin().await?;
+    let shown = sqlx::query("UPDATE campaigns SET whole = 1 WHERE id = ?")
+        .bind(integer(id.0))
+        .execute(write.connection())
+        .await
+        .map_err(store_error);
+    write.finish(1, shown).await?;
+    Ok(id)
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    campaign: NewCampaign,
+    tasks: usize,
+) -> Result<CampaignId, StoreError> {
+    let id: CampaignId = sqlx::query(
+        "INSERT INTO campaigns
+             (name, package, retries_max, retry_delay_ms, state, created_at, whole)
+         VALUES (?,?,?,?,?,?,0) RETURNING id",
+    )
+    .bind(campaign.name)
+    .bind(integer(campaign.package.0))
+    .bind(campaign.retry.retries_max)
+    .bind(milliseconds(campaign.retry.delay))
+    .bind(CampaignState::Draft.word())
+    .bind(campaign.created_at.unix_ms())
+    .try_map(|row| Ok(CampaignId(Columns::of(&row).number()?)))
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(store_error)?;
+    let groups: Vec<u64> = campaign
+        .targets
+        .groups
+        .iter()
+        .map(|group| group.0)
+        .collect();
+    sqlx::query("INSERT INTO campaign_targets (campaign, device_groups, devices) VALUES (?,?,?)")
+        .bind(integer(id.0))
+        .bind(serde_json::Value::from(groups).to_string())
+        .bind(json_list(
+            campaign.targets.devices.iter().map(EndpointName::as_str),
+        ))
+        .execute(&mut *connection)
+        .await
+        .map_err(store_error)?;
+    sqlx::query(
+        "INSERT INTO task_counts (campaign, pending, running, succeeded, failed, stopped)
+         VALUES (?,?,0,0,0,0)",
+    )
+    .bind(integer(id.0))
+    .bind(i64::try_from(tasks).unwrap_or(i64::MAX))
+    .execute(&mut *connection)
+    .await
+    .map_err(store_error)?;
+    Ok(id)
+}
+
+/// New tasks differ only in their device, so the names go over as one list.
+async fn insert_tasks(
+    connection: &mut SqliteConnection,
+    campaign: CampaignId,
+    endpoints: &[EndpointName],
+    created_at: Utc,
+) -> Result<(), StoreError> {
+    let Some(first) = endpoints.first() else {
+        return Ok(());
+    };
+    let model = UpdateTask::new(TaskId(0), campaign, first.clone(), created_at);
+    sqlx::query(
+        "INSERT INTO tasks
+             (campaign, endpoint, state, phase, attempt, uri_intended, waiting_for, since)
+         SELECT ?1, value, ?3, ?4, ?5, ?6, ?7, ?8 FROM json_each(?2) ORDER BY key",
+    )
+    .bind(integer(campaign.0))
+    .bind(json_list(endpoints.iter().map(EndpointName::as_str)))
+    .bind(model.state.word())
+    .bind(model.phase.word())
+    .bind(model.attempt)
+    .bind(model.uri_intended)
+    .bind(model.waiting_for.map(WaitingFor::word))
+    .bind(model.since.unix_ms())
+    .execute(connection)
+    .await
+    .map_err(store_error)?;
+    Ok(())
+}
+
+/// Takes away what a crash, an error or [`remove`] left in part.
+pub(super) async fn sweep(writer: &Arc<Writer>, readers: &SqlitePool) -> Result<(), StoreError> {
+    let found = sqlx::query("SELECT 1 FROM campaigns WHERE whole = 0 LIMIT 1")
+        .fetch_optional(readers)
+        .await
+        .map_err(store_error)?;
+    if found.is_none() {
+        return Ok(());
+    }
+    loop {
+        let mut write = writer.begin().await?;
+        let swept = sweep_some(write.connection()).await;
+        if write.finish(TASKS_PER_TRANSACTION, swept).await? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Takes some tasks away, or the campaigns once they have none. How many tasks it were.
+async fn sweep_some(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    let tasks = sqlx::query(
+        "DELETE FROM tasks WHERE id IN (
+             SELECT id FROM tasks
+             WHERE campaign IN (SELECT id FROM campaigns WHERE whole = 0) LIMIT ?)",
+    )
+    .bind(i64::try_from(TASKS_PER_TRANSACTION).unwrap_or(i64::MAX))
+    .execute(&mut *connection)
+    .await
+    .map_err(store_error)?
+    .rows_affected();
+    if tasks == 0 {
+        sqlx::query("DELETE FROM campaigns WHERE whole = 0")
+            .execute(connection)
+            .await
+            .map_err(store_error)?;
+    }
+    Ok(tasks)
+}
+
+pub(super) async fn remove(
+    writer: &Arc<Writer>,
+    readers: &SqlitePool,
+    id: CampaignId,
+    expected: CampaignState,
+) -> Result<(), StoreError> {
+    let mut write = writer.begin().await?;
+    let hidden = hide(write.connection(), id, expected).await;
+    write.finish(1, hidden).await?;
+    match sweep(writer, readers).await {
+        Err(error @ StoreError::Fatal(_)) => Err(error),
+        // It is gone for everyone; its tasks go at the next chance.
+        Err(error) => {
+            tracing::warn!(%error, "the tasks of a campaign that was taken away are left for later");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+async fn hide(
+    connection: &mut SqliteConnection,
+    id: CampaignId,
+    expected: CampaignState,
+) -> Result<(), StoreError> {
+    let state: CampaignState =
+        sqlx::query("SELECT state FROM campaigns WHERE id = ? AND whole = 1")
+            .bind(integer(id.0))
+            .try_map(|row| Columns::of(&row).parsed(CampaignState::from_word))
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(store_error)?;
+    if state != expected {
+        return Err(StoreError::Conflict("the campaign's state has changed"));
+    }
+    sqlx::query("UPDATE campaigns SET whole = 0 WHERE id = ?")
+        .bind(integer(id.0))
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+pub(super) async fn campaign(
+    readers: &SqlitePool,
+    id: CampaignId,
+) -> Result<(Campaign, TaskCounts), StoreError> {
+    sqlx::query(select(CAMPAIGN, "WHERE whole = 1 AND campaigns.id = ?"))
+        .bind(integer(id.0))
+        .try_map(|row| decode(&row))
+        .fetch_one(readers)
+        .await
+        .map_err(store_error)
+}
+
+pub(super) async fn campaigns(
+    readers: &SqlitePool,
+    page: Page,
+) -> Result<Vec<(Campaign, TaskCounts)>, StoreError> {
+    let after = page.after_number()?;
+    sqlx::query(select(
+        CAMPAIGN,
+        "WHERE whole = 1 AND campaigns.id > ? ORDER BY campaigns.id LIMIT ?",
+    ))
+    .bind(integer(after))
+    .bind(page.limit)
+    .try_map(|row| decode(&row))
+    .fetch_all(readers)
+    .await
+    .map_err(store_error)
+}
+
+/// Campaigns in an active state.
+pub(super) async fn active(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<Campaign>, sqlx::Error> {
+    sqlx::query(AssertSqlSafe(format!(
+        "SELECT {CAMPAIGN} WHERE {ACTIVE} ORDER BY campaigns.id"
+    )))
+    .try_map(|row: SqliteRow| Ok(decode(&row)?.0))
+    .fetch_all(connection)
+    .await
+}
+
+/// The unfinished tasks of active campaigns.
+pub(super) async fn unfinished_tasks(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<UpdateTask>, sqlx::Error> {
+    sqlx::query(AssertSqlSafe(format!(
+        "SELECT {} FROM tasks
+         WHERE campaign IN (SELECT id FROM campaigns WHERE {ACTIVE})
+           AND state IN ('pending', 'running')
+         ORDER BY id",
+        rows::TASK
+    )))
+    .try_map(|row: SqliteRow| rows::task(&row))
+    .fetch_all(connection)
+    .await
+}
+
+pub(super) async fn tasks(
+    readers: &SqlitePool,
+    campaign: CampaignId,
+    state: Option<TaskState>,
+    page: Page,
+) -> Result<Vec<UpdateTask>, StoreError> {
+    let after = page.after_number()?;
+    let mut read = readers.begin().await.map_err(store_error)?;
+    sqlx::query("SELECT id FROM campaigns WHERE id = ? AND whole = 1")
+        .bind(integer(campaign.0))
+        .fetch_one(&mut *read)
+        .await
+        .map_err(store_error)?;
+    let of_state = match state {
+        Some(_) => "FROM tasks WHERE campaign = ?1 AND id > ?2 AND state = ?4 ORDER BY id LIMIT ?3",
+        None => "FROM tasks WHERE campaign = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+    };
+    sqlx::query(select(rows::TASK, of_state))
+        .bind(integer(campaign.0))
+        .bind(integer(after))
+        .bind(page.limit)
+        .bind(state.map(TaskState::word))
+        .try_map(|row| rows::task(&row))
+        .fetch_all(&mut *read)
+        .await
+        .map_err(store_error)
+}
+
+fn decode(row: &SqliteRow) -> Result<(Campaign, TaskCounts), sqlx::Error> {
+    let mut columns = Columns::of(row);
+    let campaign = Campaign {
+        id: CampaignId(columns.number()?),
+        name: columns.value()?,
+        package: PackageId(columns.number()?),
+        targets: CampaignTargets {
+            groups: columns.parsed(group_ids)?,
+            devices: columns.list(rows::endpoint_name)?,
+        },
+        retry: RetryPolicy {
+            retries_max: columns.number()?,
+            delay: columns.duration()?,
+        },
+        state: columns.parsed(CampaignState::from_word)?,
+        created_at: columns.utc()?,
+        activated_at: columns.optional_utc()?,
+        ended_at: columns.optional_utc()?,
+    };
+    let counts = TaskCounts {
+        pending: columns.number()?,
+        running: columns.number()?,
+        succeeded: columns.number()?,
+        failed: columns.number()?,
+        stopped: columns.number()?,
+    };
+    Ok((campaign, counts))
+}
+
+fn group_ids(json: &str) -> Option<Vec<GroupId>> {
+    let ids: Vec<u64> = serde_json::from_str(json).ok()?;
+    Some(ids.into_iter().map(GroupId).collect())
+}

@@ -1,0 +1,278 @@
+//! The engine's records. All of one kind go out in a few statements of many rows each.
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::bulk::{BulkStatement, Query};
+use super::error::store_error;
+use super::rows::{integer, json_list, milliseconds, peer_text};
+use crate::clock::Utc;
+use crate::model::{
+    CampaignId, CampaignState, Device, DeviceReport, EndpointName, Registration, RegistrationSlot,
+    StoredObservation, TimelineEntry, UpdateTask,
+};
+use crate::store::StoreError;
+use crate::store::batch::Batch;
+
+/// The statements of a commit, made once: SQLite's driver finds the prepared ones by their text.
+#[derive(Debug)]
+pub(super) struct RecordStatements {
+    admit_device: BulkStatement,
+    register: BulkStatement,
+    deregister: BulkStatement,
+    observe: BulkStatement,
+    end_observation: BulkStatement,
+    task: BulkStatement,
+    timeline: BulkStatement,
+    report: BulkStatement,
+}
+
+impl RecordStatements {
+    /// All statements' texts.
+    pub(super) fn new() -> Self {
+        Self {
+            admit_device: BulkStatement::new(
+                "INSERT INTO devices
+                     (endpoint, manufacturer, model, device_type, tags, created_at)",
+                6,
+                "ON CONFLICT DO NOTHING",
+            ),
+            register: BulkStatement::new(
+                "INSERT OR REPLACE INTO registrations
+                     (slot, secret, endpoint, peer, version, queue_mode, lifetime_ms, links,
+                      registered_at, expires_at)",
+                10,
+                "",
+            ),
+            deregister: BulkStatement::new("DELETE FROM registrations WHERE slot IN (", 1, ")"),
+            observe: BulkStatement::new(
+                "INSERT OR REPLACE INTO observations (token, endpoint, path)",
+                3,
+                "",
+            ),
+            end_observation: BulkStatement::new(
+                "DELETE FROM observations WHERE token IN (",
+                1,
+                ")",
+            ),
+            // Only tasks that are there: one whose campaign was taken away stays away.
+            task: BulkStatement::new(
+                "UPDATE tasks SET
+                     state = new.column2, phase = new.column3, attempt = new.column4,
+                     capability = new.column5, uri_intended = new.column6,
+                     execute_intended_attempt = new.column7, slot_cell = new.column8,
+                     slot_tier = new.column9, waiting_for = new.column10, since = new.column11,
+                     until = new.column12, retry_at = new.column13,
+                     failure_reason = new.column14, failure_evidence = new.column15,
+                     note = new.column16
+                 FROM (",
+                16,
+                ") AS new WHERE tasks.id = new.column1",
+            ),
+            timeline: BulkStatement::new(
+                "INSERT INTO timeline (endpoint, number, at, task, attempt, step, detail)
+                 SELECT new.column1,
+                        new.column2 + coalesce((SELECT max(number) FROM timeline AS old
+                                                WHERE old.endpoint = new.column1), 0),
+                        new.column3, new.column4, new.column5, new.column6, new.column7
+                 FROM (",
+                7,
+                ") AS new",
+            ),
+            report: BulkStatement::new(
+                "INSERT OR REPLACE INTO reports
+                     (endpoint, firmware_version, manufacturer, model, cell_id, rsrp_dbm, sinr_db,
+                      tier, reported_at)",
+                9,
+                "",
+            ),
+        }
+    }
+
+    /// Writes a batch; a transaction is open.
+    pub(super) async fn write(
+        &self,
+        connection: &mut SqliteConnection,
+        batch: Batch,
+    ) -> Result<(), StoreError> {
+        let Batch {
+            devices,
+            registrations,
+            observations,
+            tasks,
+            campaigns,
+            mut timeline,
+            reports,
+        } = batch;
+        let devices: Vec<Device> = devices.into_values().collect();
+        self.admit_device
+            .execute(connection, &devices, bind_device)
+            .await?;
+        let (live, ended): (Vec<Registration>, Vec<RegistrationSlot>) = divide(registrations);
+        self.deregister
+            .execute(connection, &ended, |query, slot| query.bind(slot.0))
+            .await?;
+        self.register
+            .execute(connection, &live, bind_registration)
+            .await?;
+        let (live, ended): (Vec<StoredObservation>, Vec<[u8; 8]>) = divide(observations);
+        self.end_observation
+            .execute(connection, &ended, |query, token| {
+                query.bind(token.to_vec())
+            })
+            .await?;
+        self.observe
+            .execute(connection, &live, bind_observation)
+            .await?;
+        let tasks: Vec<UpdateTask> = tasks.into_values().collect();
+        self.task.execute(connection, &tasks, bind_task).await?;
+        for (id, state, at) in campaigns {
+            change_campaign(connection, id, state, at).await?;
+        }
+        // The lines of one device stand together, in their order, and so are numbered easily.
+        timeline.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
+        self.timeline
+            .execute_numbered(connection, &timeline, bind_timeline_entry)
+            .await?;
+        let reports: Vec<(EndpointName, DeviceReport)> = reports.into_iter().collect();
+        self.report.execute(connection, &reports, bind_report).await
+    }
+}
+
+/// What is there to be written, and the keys of what is to be taken away.
+fn divide<K, V>(map: std::collections::BTreeMap<K, Option<V>>) -> (Vec<V>, Vec<K>) {
+    let mut live = Vec::with_capacity(map.len());
+    let mut ended = Vec::new();
+    for (key, value) in map {
+        match value {
+            Some(value) => live.push(value),
+            None => ended.push(key),
+        }
+    }
+    (live, ended)
+}
+
+/// The values of one device, in the order of [`super::rows::DEVICE`].
+pub(super) fn bind_device(query: Query, device: &Device) -> Query {
+    query
+        .bind(device.endpoint.as_str().to_owned())
+        .bind(
+            device
+                .manufacturer
+                .as_ref()
+                .map(|name| name.as_str().to_owned()),
+        )
+        .bind(device.model.as_ref().map(|name| name.as_str().to_owned()))
+        .bind(
+            device
+                .device_type
+                .as_ref()
+                .map(|name| name.as_str().to_owned()),
+        )
+        .bind(json_list(device.tags.iter().map(String::as_str)))
+        .bind(device.created_at.unix_ms())
+}
+
+fn bind_registration(query: Query, registration: &Registration) -> Query {
+    query
+        .bind(registration.slot.0)
+        .bind(registration.secret.to_be_bytes().to_vec())
+        .bind(registration.endpoint.as_str().to_owned())
+        .bind(peer_text(&registration.peer))
+        .bind(registration.version.word())
+        .bind(registration.binding.queue_mode)
+        .bind(milliseconds(registration.lifetime))
+        .bind(std::sync::Arc::clone(&registration.links))
+        .bind(registration.registered_at.unix_ms())
+        .bind(registration.expires_at.unix_ms())
+}
+
+fn bind_observation(query: Query, observation: &StoredObservation) -> Query {
+    query
+        .bind(observation.token.to_vec())
+        .bind(observation.endpoint.as_str().to_owned())
+        .bind(observation.path.clone())
+}
+
+fn bind_task(query: Query, task: &UpdateTask) -> Query {
+    query
+        .bind(integer(task.id.0))
+        .bind(task.state.word())
+        .bind(task.phase.word())
+        .bind(task.attempt)
+        .bind(task.capability.map(|capability| capability.0.to_vec()))
+        .bind(task.uri_intended)
+        .bind(task.execute_intended_attempt)
+        .bind(task.slot.map(|slot| slot.cell.0))
+        .bind(task.slot.map(|slot| slot.tier.word()))
+        .bind(task.waiting_for.map(crate::model::WaitingFor::word))
+        .bind(task.since.unix_ms())
+        .bind(task.until.map(Utc::unix_ms))
+        .bind(task.retry_at.map(Utc::unix_ms))
+        .bind(task.failure.as_ref().map(|failure| failure.reason.word()))
+        .bind(
+            task.failure
+                .as_ref()
+                .map(|failure| failure.evidence.clone()),
+        )
+        .bind(task.note.map(crate::model::SuccessNote::word))
+}
+
+fn bind_timeline_entry(query: Query, before: &[TimelineEntry], entry: &TimelineEntry) -> Query {
+    let of_this_device = |other: &&TimelineEntry| other.endpoint == entry.endpoint;
+    let earlier = before.iter().rev().take_while(of_this_device).count();
+    query
+        .bind(entry.endpoint.as_str().to_owned())
+        .bind(i64::try_from(earlier).unwrap_or(i64::MAX).saturating_add(1))
+        .bind(entry.at.unix_ms())
+        .bind(integer(entry.task.0))
+        .bind(entry.attempt)
+        .bind(entry.step.word())
+        .bind(entry.detail.clone())
+}
+
+fn bind_report(query: Query, (endpoint, report): &(EndpointName, DeviceReport)) -> Query {
+    query
+        .bind(endpoint.as_str().to_owned())
+        .bind(
+            report
+                .firmware_version
+                .as_ref()
+                .map(|version| version.as_str().to_owned()),
+        )
+        .bind(
+            report
+                .manufacturer
+                .as_ref()
+                .map(|name| name.as_str().to_owned()),
+        )
+        .bind(report.model.as_ref().map(|name| name.as_str().to_owned()))
+        .bind(report.cell_id.map(|cell| cell.0))
+        .bind(report.rsrp_dbm)
+        .bind(report.sinr_db)
+        .bind(report.tier.map(crate::model::CoverageTier::word))
+        .bind(report.reported_at.map(Utc::unix_ms))
+}
+
+async fn change_campaign(
+    connection: &mut SqliteConnection,
+    id: CampaignId,
+    state: CampaignState,
+    at: Utc,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE campaigns SET
+             state = ?2,
+             activated_at = CASE WHEN ?4 THEN coalesce(activated_at, ?3) ELSE activated_at END,
+             ended_at = CASE WHEN ?5 THEN ?3 ELSE ended_at END
+         WHERE id = ?1 AND whole = 1",
+    )
+    .bind(integer(id.0))
+    .bind(state.word())
+    .bind(at.unix_ms())
+    .bind(state.is_active())
+    .bind(crate::store::is_ended(state))
+    .execute(connection)
+    .await
+    .map_err(store_error)?;
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Device groups.
+
+use std::sync::Arc;
+
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+
+use super::bulk::BulkStatement;
+use super::error::{found, or_conflict, store_error};
+use super::rows::{self, Columns, integer, select};
+use super::writer::Writer;
+use crate::clock::Utc;
+use crate::model::{EndpointName, GroupId};
+use crate::store::{DeviceGroup, Page, StoreError};
+
+pub(super) async fn add_group(
+    writer: &Arc<Writer>,
+    name: &str,
+    created_at: Utc,
+) -> Result<GroupId, StoreError> {
+    let mut write = writer.begin().await?;
+    let added =
+        sqlx::query("INSERT INTO device_groups (name, created_at) VALUES (?, ?) RETURNING id")
+            .bind(name.to_owned())
+            .bind(created_at.unix_ms())
+            .try_map(|row| Ok(GroupId(Columns::of(&row).number()?)))
+            .fetch_one(write.connection())
+            .await
+            .map_err(or_conflict("a group of this name is there already"));
+    write.finish(1, added).await
+}
+
+pub(super) async fn groups(
+    readers: &SqlitePool,
+    page: Page,
+) -> Result<Vec<DeviceGroup>, StoreError> {
+    let after = page.after_number()?;
+    sqlx::query(select(
+        rows::GROUP,
+        "FROM device_groups WHERE id > ? ORDER BY id LIMIT ?",
+    ))
+    .bind(integer(after))
+    .bind(page.limit)
+    .try_map(|row| rows::group(&row))
+    .fetch_all(readers)
+    .await
+    .map_err(store_error)
+}
+
+pub(super) async fn remove_group(writer: &Arc<Writer>, id: GroupId) -> Result<(), StoreError> {
+    let mut write = writer.begin().await?;
+    let removed = sqlx::query("DELETE FROM device_groups WHERE id = ?")
+        .bind(integer(id.0))
+        .execute(write.connection())
+        .await
+        .map_err(store_error)
+        .and_then(found);
+    write.finish(1, removed).await
+}
+
+pub(super) async fn bind_devices(
+    writer: &Arc<Writer>,
+    id: GroupId,
+    devices: &[EndpointName],
+) -> Result<(), StoreError> {
+    let mut write = writer.begin().await?;
+    let bound = bind(write.connection(), id, devices).await;
+    write.finish(devices.len(), bound).await
+}
+
+async fn bind(
+    connection: &mut SqliteConnection,
+    id: GroupId,
+    devices: &[EndpointName],
+) -> Result<(), StoreError> {
+    // Asked for by itself: with no devices, no foreign key would tell.
+    sqlx::query("SELECT id FROM device_groups WHERE id = ?")
+        .bind(integer(id.0))
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(store_error)?;
+    BulkStatement::new(
+        "INSERT INTO group_devices (device_group, endpoint)",
+        2,
+        "ON CONFLICT DO NOTHING",
+    )
+    .execute(connection, devices, |query, device| {
+        query.bind(integer(id.0)).bind(device.as_str().to_owned())
+    })
+    .await
+}
+
+pub(super) async fn unbind_device(
+    writer: &Arc<Writer>,
+    id: GroupId,
+    device: &EndpointName,
+) -> Result<(), StoreError> {
+    let mut write = writer.begin().await?;
+    let unbound = sqlx::query("DELETE FROM group_devices WHERE device_group = ? AND endpoint = ?")
+        .bind(integer(id.0))
+        .bind(device.as_str().to_owned())
+        .execute(write.connection())
+        .await
+        .map_err(store_error)
+        .and_then(found);
+    write.finish(1, unbound).await
+}
+
+pub(super) async fn group_devices(
+    readers: &SqlitePool,
+    id: GroupId,
+    page: Page,
+) -> Result<Vec<EndpointName>, StoreError> {
+    let mut read = readers.begin().await.map_err(store_error)?;
+    sqlx::query("SELECT id FROM device_groups WHERE id = ?")
+        .bind(integer(id.0))
+        .fetch_one(&mut *read)
+        .await
+        .map_err(store_error)?;
+    sqlx::query(
+        "SELECT endpoint FROM group_devices WHERE device_group = ? AND endpoint > ?
+         ORDER BY endpoint LIMIT ?",
+    )
+    .bind(integer(id.0))
+    .bind(page.after.unwrap_or_default())
+    .bind(page.limit)
+    .try_map(|row| Columns::of(&row).parsed(rows::endpoint_name))
+    .fetch_all(&mut *read)
+    .await
+    .map_err(store_error)
+}

@@ -1,0 +1,224 @@
+//! The store in one SQLite file: what one machine needs, with nothing to set up.
+//!
+//! One connection writes, a few read; the write-ahead log is synced at each commit, so that what was
+//! committed survives a power cut.
+
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::sqlite::SqlitePool;
+use tokio::sync::Mutex;
+
+mod bulk;
+mod campaigns;
+mod commit;
+mod devices;
+mod error;
+mod groups;
+mod open;
+mod packages;
+mod restore;
+mod rows;
+mod tokens;
+mod writer;
+
+pub use open::OpenError;
+
+use self::commit::RecordStatements;
+use self::writer::Writer;
+use super::batch::Batch;
+use super::{
+    DeviceGroup, NewCampaign, Page, Restored, Store, StoreError, StoredKey, StoredToken, TaskCounts,
+};
+use crate::clock::Utc;
+use crate::model::{
+    Campaign, CampaignId, CampaignState, Device, DeviceReport, EndpointName, GroupId, Manufacturer,
+    Package, PackageId, Record, TaskState, TimelineEntry, UpdateTask,
+};
+
+/// The durable state of one server, in one SQLite file.
+pub struct SqliteStore {
+    readers: SqlitePool,
+    writer: Arc<Writer>,
+    statements: Arc<RecordStatements>,
+    /// Held while campaigns are made or taken away in parts, so that nobody sweeps what another
+    /// still builds.
+    parts: Mutex<()>,
+    /// Open, and thereby locked, for as long as the store is. Last, so that it is freed last.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the database file at `path`; it and its folder are made where they are not there.
+    ///
+    /// # Errors
+    /// Where another server has it open, it is not ours or of a newer version, or cannot be read.
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        open::open(path).await
+    }
+
+    /// Closes all connections; the write-ahead log is emptied into the database.
+    pub async fn close(self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        let rows = records.len();
+        if rows == 0 {
+            return self.writer.check();
+        }
+        let batch = Batch::of(records);
+        let mut write = self.writer.begin().await?;
+        let written = self.statements.write(write.connection(), batch).await;
+        write.finish(rows, written).await
+    }
+
+    async fn restore(&self) -> Result<Restored, StoreError> {
+        restore::restore(&self.readers).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.writer.check()?;
+        restore::check(&self.readers).await
+    }
+
+    async fn add_key(&self, key: StoredKey) -> Result<(), StoreError> {
+        packages::add_key(&self.writer, key).await
+    }
+
+    async fn keys(
+        &self,
+        of: Option<&Manufacturer>,
+        page: Page,
+    ) -> Result<Vec<StoredKey>, StoreError> {
+        packages::keys(&self.readers, of, page).await
+    }
+
+    async fn add_package(&self, package: Package) -> Result<PackageId, StoreError> {
+        packages::add_package(&self.writer, package).await
+    }
+
+    async fn package(&self, id: PackageId) -> Result<Package, StoreError> {
+        packages::package(&self.readers, id).await
+    }
+
+    async fn packages(&self, page: Page) -> Result<Vec<Package>, StoreError> {
+        packages::packages(&self.readers, page).await
+    }
+
+    async fn add_devices(&self, devices: Vec<Device>) -> Result<(), StoreError> {
+        devices::add_devices(&self.writer, devices).await
+    }
+
+    async fn device(&self, endpoint: &EndpointName) -> Result<Device, StoreError> {
+        devices::device(&self.readers, endpoint).await
+    }
+
+    async fn devices(&self, page: Page) -> Result<Vec<Device>, StoreError> {
+        devices::devices(&self.readers, page).await
+    }
+
+    async fn report(&self, endpoint: &EndpointName) -> Result<DeviceReport, StoreError> {
+        devices::report(&self.readers, endpoint).await
+    }
+
+    async fn timeline(
+        &self,
+        endpoint: &EndpointName,
+        limit: u32,
+    ) -> Result<Vec<TimelineEntry>, StoreError> {
+        devices::timeline(&self.readers, endpoint, limit).await
+    }
+
+    async fn add_group(&self, name: &str, created_at: Utc) -> Result<GroupId, StoreError> {
+        groups::add_group(&self.writer, name, created_at).await
+    }
+
+    async fn groups(&self, page: Page) -> Result<Vec<DeviceGroup>, StoreError> {
+        groups::groups(&self.readers, page).await
+    }
+
+    async fn remove_group(&self, id: GroupId) -> Result<(), StoreError> {
+        groups::remove_group(&self.writer, id).await
+    }
+
+    async fn bind_devices(&self, id: GroupId, devices: &[EndpointName]) -> Result<(), StoreError> {
+        groups::bind_devices(&self.writer, id, devices).await
+    }
+
+    async fn unbind_device(&self, id: GroupId, device: &EndpointName) -> Result<(), StoreError> {
+        groups::unbind_device(&self.writer, id, device).await
+    }
+
+    async fn group_devices(
+        &self,
+        id: GroupId,
+        page: Page,
+    ) -> Result<Vec<EndpointName>, StoreError> {
+        groups::group_devices(&self.readers, id, page).await
+    }
+
+    async fn create_campaign(
+        &self,
+        campaign: NewCampaign,
+        endpoints: Vec<EndpointName>,
+    ) -> Result<CampaignId, StoreError> {
+        let _parts = self.parts.lock().await;
+        campaigns::create(&self.writer, &self.readers, campaign, endpoints).await
+    }
+
+    async fn campaign(&self, id: CampaignId) -> Result<(Campaign, TaskCounts), StoreError> {
+        campaigns::campaign(&self.readers, id).await
+    }
+
+    async fn campaigns(&self, page: Page) -> Result<Vec<(Campaign, TaskCounts)>, StoreError> {
+        campaigns::campaigns(&self.readers, page).await
+    }
+
+    async fn remove_campaign(
+        &self,
+        id: CampaignId,
+        expected: CampaignState,
+    ) -> Result<(), StoreError> {
+        let _parts = self.parts.lock().await;
+        campaigns::remove(&self.writer, &self.readers, id, expected).await
+    }
+
+    async fn tasks(
+        &self,
+        campaign: CampaignId,
+        state: Option<TaskState>,
+        page: Page,
+    ) -> Result<Vec<UpdateTask>, StoreError> {
+        campaigns::tasks(&self.readers, campaign, state, page).await
+    }
+
+    async fn add_token(&self, token: StoredToken) -> Result<(), StoreError> {
+        tokens::add_token(&self.writer, token).await
+    }
+
+    async fn token(&self, sha256: &[u8; 32]) -> Result<StoredToken, StoreError> {
+        tokens::token(&self.readers, sha256).await
+    }
+
+    async fn tokens(&self, page: Page) -> Result<Vec<StoredToken>, StoreError> {
+        tokens::tokens(&self.readers, page).await
+    }
+
+    async fn remove_token(&self, name: &str) -> Result<(), StoreError> {
+        tokens::remove_token(&self.writer, name).await
+    }
+}

@@ -1,0 +1,106 @@
+//! Keys and packages.
+
+use std::sync::Arc;
+
+use sqlx::sqlite::SqlitePool;
+
+use super::error::{or_conflict, store_error};
+use super::rows::{self, Columns, integer, json_list, select};
+use super::writer::Writer;
+use crate::model::{FirmwareVersion, Manufacturer, Package, PackageId};
+use crate::store::{Page, StoreError, StoredKey};
+
+pub(super) async fn add_key(writer: &Arc<Writer>, key: StoredKey) -> Result<(), StoreError> {
+    let mut write = writer.begin().await?;
+    let added = sqlx::query(
+        "INSERT INTO keys (id, manufacturer, algorithm, bits, public_key_pem, created_at)
+         VALUES (?,?,?,?,?,?)",
+    )
+    .bind(key.id)
+    .bind(key.manufacturer.as_str().to_owned())
+    .bind(key.algorithm)
+    .bind(key.bits)
+    .bind(key.public_key_pem)
+    .bind(key.created_at.unix_ms())
+    .execute(write.connection())
+    .await
+    .map_err(or_conflict("this key is there already"));
+    write.finish(1, added).await.map(drop)
+}
+
+pub(super) async fn keys(
+    readers: &SqlitePool,
+    of: Option<&Manufacturer>,
+    page: Page,
+) -> Result<Vec<StoredKey>, StoreError> {
+    sqlx::query(select(
+        rows::KEY,
+        "FROM keys WHERE id > ?1 AND (?3 IS NULL OR manufacturer = ?3) ORDER BY id LIMIT ?2",
+    ))
+    .bind(page.after.unwrap_or_default())
+    .bind(page.limit)
+    .bind(of.map(|manufacturer| manufacturer.as_str().to_owned()))
+    .try_map(|row| rows::key(&row))
+    .fetch_all(readers)
+    .await
+    .map_err(store_error)
+}
+
+pub(super) async fn add_package(
+    writer: &Arc<Writer>,
+    package: Package,
+) -> Result<PackageId, StoreError> {
+    let source_versions = json_list(package.source_versions.iter().map(FirmwareVersion::as_str));
+    let mut write = writer.begin().await?;
+    let added = sqlx::query(
+        "INSERT INTO packages
+             (manufacturer, model, device_type, protocol, target_version, source_versions, kind,
+              component, file_name, image_sha256, image_size_bytes, archive_sha256, key_id,
+              uploaded_at)
+         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id",
+    )
+    .bind(package.manufacturer.as_str().to_owned())
+    .bind(package.model.as_str().to_owned())
+    .bind(package.device_type.as_str().to_owned())
+    .bind(package.protocol)
+    .bind(package.target_version.as_str().to_owned())
+    .bind(source_versions)
+    .bind(package.kind.word())
+    .bind(package.component.word())
+    .bind(package.file_name)
+    .bind(package.image_sha256.0.to_vec())
+    .bind(integer(package.image_size_bytes))
+    .bind(package.archive_sha256.0.to_vec())
+    .bind(package.key_id)
+    .bind(package.uploaded_at.unix_ms())
+    .try_map(|row| Ok(PackageId(Columns::of(&row).number()?)))
+    .fetch_one(write.connection())
+    .await
+    .map_err(or_conflict(
+        "this image for this product and version is there already",
+    ));
+    write.finish(1, added).await
+}
+
+pub(super) async fn package(readers: &SqlitePool, id: PackageId) -> Result<Package, StoreError> {
+    sqlx::query(select(rows::PACKAGE, "FROM packages WHERE id = ?"))
+        .bind(integer(id.0))
+        .try_map(|row| rows::package(&row))
+        .fetch_one(readers)
+        .await
+        .map_err(store_error)
+}
+
+pub(super) async fn packages(readers: &SqlitePool, page: Page) -> Result<Vec<Package>, StoreError> {
+    let after = page.after_number()?;
+    sqlx::query(select(
+        rows::PACKAGE,
+        "FROM packages WHERE id > ? ORDER BY id LIMIT ?",
+    ))
+    .bind(integer(after))
+    .bind(page.limit)
+    .try_map(|row| rows::package(&row))
+    .fetch_all(readers)
+    .await
+    .map_err(store_error)
+}
