@@ -6,6 +6,7 @@ pub mod clock;
 pub mod coap;
 pub mod engine;
 pub mod lwm2m;
+pub mod http;
 pub mod model;
 pub mod scheduler;
 pub mod signing;

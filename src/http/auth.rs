@@ -1,0 +1,239 @@
+//! Who may do what: bearer tokens (RFC 6750), and the one table of what each route needs.
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::HttpState;
+use super::error::{Problem, kinds};
+use crate::store::{StoreError, StoredToken};
+
+/// What a token's holder may do: each of the first four may do what those before it may. A key
+/// administrator stands beside them, so that who enters keys is not who uploads and activates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Reads.
+    Viewer,
+    /// Enters devices, groups, packages and drafts; stops campaigns.
+    Operator,
+    /// Activates campaigns.
+    Approver,
+    /// Makes and removes tokens.
+    Admin,
+    /// Enters manufacturers' keys.
+    KeyAdmin,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 5] = [
+        Self::Viewer,
+        Self::Operator,
+        Self::Approver,
+        Self::Admin,
+        Self::KeyAdmin,
+    ];
+
+    /// Its word in the store, in JSON and on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Approver => "approver",
+            Self::Admin => "admin",
+            Self::KeyAdmin => "key-admin",
+        }
+    }
+
+    /// The role with this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+}
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Everybody, without a token.
+    Public,
+    /// As configured: everybody, or as [`Access::AtLeast`] a viewer.
+    Metrics,
+    /// This role and those above it; not the key administrator.
+    AtLeast(Role),
+    /// The key administrator alone.
+    KeyAdmin,
+    /// Viewers and above, and the key administrator.
+    AnyRole,
+}
+
+impl Access {
+    fn allows(self, role: Role) -> bool {
+        match (self, role) {
+            (Self::Public | Self::AnyRole, _) | (Self::KeyAdmin, Role::KeyAdmin) => true,
+            (Self::AtLeast(_) | Self::Metrics, Role::KeyAdmin) | (Self::KeyAdmin, _) => false,
+            (Self::Metrics, _) => true,
+            (Self::AtLeast(least), role) => role >= least,
+        }
+    }
+
+    /// Which role is needed, in words.
+    pub(super) fn description(self) -> String {
+        match self {
+            Self::Public => "no token".to_owned(),
+            Self::Metrics => "role viewer, unless metrics.public is set".to_owned(),
+            Self::AnyRole => "any role".to_owned(),
+            Self::AtLeast(role) => format!("role {} or above", role.word()),
+            Self::KeyAdmin => "role key-admin".to_owned(),
+        }
+    }
+}
+
+/// What each route needs. A route that does not stand here is closed to everybody.
+pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
+    use Role::{Admin, Approver, Operator, Viewer};
+    let method = if method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    };
+    Some(match (method.as_str(), path) {
+        ("GET", "/healthz" | "/readyz" | "/openapi.json") => Access::Public,
+        ("GET", "/metrics") => Access::Metrics,
+
+        ("GET", "/api/v1/keys") => Access::AnyRole,
+        ("POST", "/api/v1/keys") => Access::KeyAdmin,
+
+        (
+            "GET",
+            "/api/v1/packages"
+            | "/api/v1/packages/{id}"
+            | "/api/v1/devices"
+            | "/api/v1/devices/{endpoint}"
+            | "/api/v1/devices/{endpoint}/timeline"
+            | "/api/v1/groups"
+            | "/api/v1/groups/{id}"
+            | "/api/v1/groups/{id}/devices"
+            | "/api/v1/campaigns"
+            | "/api/v1/campaigns/{id}"
+            | "/api/v1/campaigns/{id}/tasks"
+            | "/api/v1/cells",
+        ) => Access::AtLeast(Viewer),
+
+        (
+            "POST",
+            "/api/v1/packages"
+            | "/api/v1/devices"
+            | "/api/v1/devices/import"
+            | "/api/v1/groups"
+            | "/api/v1/groups/{id}/devices"
+            | "/api/v1/campaigns"
+            | "/api/v1/campaigns/{id}/stop",
+        )
+        | (
+            "DELETE",
+            "/api/v1/groups/{id}"
+            | "/api/v1/groups/{id}/devices/{endpoint}"
+            | "/api/v1/campaigns/{id}",
+        ) => Access::AtLeast(Operator),
+
+        ("POST", "/api/v1/campaigns/{id}/activate") => Access::AtLeast(Approver),
+
+        ("GET" | "POST", "/api/v1/tokens") | ("DELETE", "/api/v1/tokens/{name}") => {
+            Access::AtLeast(Admin)
+        }
+        _ => return None,
+    })
+}
+
+/// SHA-256 of a token's text: what the store keeps of it.
+pub fn token_sha256(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// Lets a request through to its handler, before any of its body is read.
+pub(super) async fn authorize(
+    State(state): State<HttpState>,
+    path: MatchedPath,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let Some(access) = access(request.method(), path.as_str()) else {
+        return Err(Problem::new(kinds::FORBIDDEN, "nobody may use this route"));
+    };
+    let public = access == Access::Public || (access == Access::Metrics && state.metrics_public);
+    if !public {
+        let role = authenticate(&state, request.headers()).await?;
+        if !access.allows(role) {
+            let detail = format!(
+                "this needs {}; the token has role {}",
+                access.description(),
+                role.word()
+            );
+            return Err(Problem::new(kinds::FORBIDDEN, detail));
+        }
+    }
+    Ok(next.run(request).await)
+}
+
+/// The role of the request's token.
+async fn authenticate(state: &HttpState, headers: &HeaderMap) -> Result<Role, Problem> {
+    let unauthenticated = |detail| Problem::new(kinds::UNAUTHENTICATED, detail);
+    let token = bearer(headers)
+        .ok_or_else(|| unauthenticated("the request has no 'Authorization: Bearer <token>'"))?;
+    let sha256 = token_sha256(token);
+    let stored: StoredToken = match state.store.token(&sha256).await {
+        Ok(stored) => stored,
+        Err(StoreError::NotFound) => return Err(unauthenticated("the token is not known")),
+        Err(error) => return Err(Problem::of_store(error, "token")),
+    };
+    // What was looked up is a hash, so the look-up's time tells nothing of a token's text; a store
+    // that compared only a part of it must not let anyone in either.
+    if !bool::from(stored.sha256.ct_eq(&sha256)) {
+        return Err(unauthenticated("the token is not known"));
+    }
+    Role::from_word(&stored.role)
+        .ok_or_else(|| Problem::new(kinds::FORBIDDEN, "the token's role is not known"))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_may_what_those_below_it_may() {
+        let operator = Access::AtLeast(Role::Operator);
+        assert!(!operator.allows(Role::Viewer));
+        assert!(operator.allows(Role::Operator));
+        assert!(operator.allows(Role::Admin));
+        assert!(!operator.allows(Role::KeyAdmin));
+    }
+
+    #[test]
+    fn only_the_key_administrator_enters_keys() {
+        for role in Role::ALL {
+            assert_eq!(Access::KeyAdmin.allows(role), role == Role::KeyAdmin);
+        }
+    }
+
+    #[test]
+    fn a_route_that_is_not_listed_is_closed() {
+        assert_eq!(access(&Method::DELETE, "/api/v1/keys"), None);
+        assert_eq!(access(&Method::GET, "/api/v1/secrets"), None);
+    }
+
+    #[test]
+    fn words_are_read_back() {
+        for role in Role::ALL {
+            assert_eq!(Role::from_word(role.word()), Some(role));
+        }
+    }
+}

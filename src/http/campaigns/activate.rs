@@ -1,0 +1,74 @@
+//! `POST /api/v1/campaigns/{id}/activate`.
+
+use axum::Json;
+use axum::extract::State;
+use bytes::Bytes;
+
+use super::find;
+use super::view::CampaignView;
+use crate::engine::Command;
+use crate::http::HttpState;
+use crate::http::error::{Problem, kinds};
+use crate::http::extract::PathParams;
+use crate::model::{CampaignId, Package, UpdateTask};
+use crate::store::Page;
+
+/// How many tasks are read at a time.
+const TASKS_PAGE: u32 = 1000;
+
+/// 激活计划: the draft's tasks begin as devices are heard.
+#[utoipa::path(post, path = "/api/v1/campaigns/{id}/activate", tag = "campaigns",
+    params(("id" = u64, Path, description = "The campaign's number")),
+    responses((status = 200, description = "Activated", body = CampaignView)))]
+pub(crate) async fn activate_campaign(
+    State(state): State<HttpState>,
+    PathParams(id): PathParams<u64>,
+) -> Result<Json<CampaignView>, Problem> {
+    let (campaign, _) = find(&state, id).await?;
+    campaign.state.activate()?;
+    let package = state.store.package(campaign.package).await;
+    let package = package
+        .map_err(|error| Problem::of_store(error, format_args!("package of campaign {id}")))?;
+    let image = load_image(&state, &package).await?;
+    let tasks = unfinished_tasks(&state, campaign.id).await?;
+    let command = Command::RunCampaign {
+        campaign,
+        package,
+        image,
+        tasks,
+    };
+    state.engine.command(command).await?;
+    Ok(Json(find(&state, id).await?.into()))
+}
+
+/// The firmware file's bytes; they were hashed again as they were read.
+async fn load_image(state: &HttpState, package: &Package) -> Result<Bytes, Problem> {
+    let loaded = state.package_bytes.load(package.image_sha256).await;
+    loaded.map_err(|error| {
+        let id = package.id.0;
+        tracing::error!(%error, package = id, "the package's bytes cannot be read as they were");
+        let detail = format!("the bytes of package {id} are missing or damaged: upload it again");
+        Problem::new(kinds::INTERNAL, detail).with_code("package_damaged")
+    })
+}
+
+async fn unfinished_tasks(
+    state: &HttpState,
+    campaign: CampaignId,
+) -> Result<Vec<UpdateTask>, Problem> {
+    let mut unfinished = Vec::new();
+    let mut after = None;
+    loop {
+        let page = Page {
+            after,
+            limit: TASKS_PAGE,
+        };
+        let tasks = state.store.tasks(campaign, None, page).await?;
+        let full = u32::try_from(tasks.len()).is_ok_and(|count| count >= TASKS_PAGE);
+        after = tasks.last().map(|task| task.id.0.to_string());
+        unfinished.extend(tasks.into_iter().filter(|task| !task.state.is_final()));
+        if !full {
+            return Ok(unfinished);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! `POST /api/v1/campaigns`.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::eligibility::{Excluded, partition};
+use super::find;
+use super::targets::resolve;
+use super::view::{CampaignView, Retry, Targets};
+use crate::http::error::{Problem, kinds};
+use crate::http::extract::{JsonBody, QueryParams};
+use crate::http::{HttpState, fields};
+use crate::model::{Campaign, CampaignTargets, EndpointName, Package, PackageId, RetryPolicy};
+use crate::store::{NewCampaign, StoreError};
+
+/// A week: no retry is of use later.
+const RETRY_DELAY_SECONDS_MAX: u64 = 7 * 24 * 60 * 60;
+
+/// A campaign to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateCampaign {
+    /// 任务名称, at most 50 characters.
+    #[schema(max_length = 50)]
+    name: String,
+    /// What is installed.
+    package_id: u64,
+    /// Who it is for.
+    targets: Targets,
+    /// When a failed task is tried again; never unless said otherwise.
+    #[serde(default)]
+    retry: Retry,
+}
+
+/// How to make it.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CreateQuery {
+    /// Make nothing; say who would be in and who not.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// A campaign that was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CreatedCampaign {
+    #[serde(flatten)]
+    campaign: CampaignView,
+    /// How many of the devices asked for are not in it.
+    excluded_count: usize,
+    /// Those devices and why; the first 1000.
+    excluded: Vec<Excluded>,
+}
+
+/// Who would be in a campaign, and who not.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DryRun {
+    /// How many devices would be in it.
+    included_count: usize,
+    /// Those devices; the first 1000.
+    included: Vec<String>,
+    /// How many of the devices asked for would not be.
+    excluded_count: usize,
+    /// Those devices and why; the first 1000.
+    excluded: Vec<Excluded>,
+}
+
+/// A campaign as checked.
+struct Plan {
+    campaign: NewCampaign,
+    included: Vec<EndpointName>,
+    excluded: Vec<Excluded>,
+    excluded_count: usize,
+}
+
+/// Makes a draft: one task for each device that the package is for. Devices that were asked for and
+/// that it is not for are left out and listed.
+#[utoipa::path(post, path = "/api/v1/campaigns", tag = "campaigns", params(CreateQuery),
+    request_body = CreateCampaign,
+    responses(
+        (status = 200, description = "A dry run", body = DryRun),
+        (status = 201, description = "Made", body = CreatedCampaign),
+    ))]
+pub(crate) async fn create_campaign(
+    State(state): State<HttpState>,
+    QueryParams(query): QueryParams<CreateQuery>,
+    JsonBody(body): JsonBody<CreateCampaign>,
+) -> Result<Response, Problem> {
+    let plan = plan(&state, body).await?;
+    if query.dry_run {
+        return Ok(Json(plan.dry_run(state.limits.excluded_listed_max)).into_response());
+    }
+    if plan.included.is_empty() {
+        return Err(no_device(&plan));
+    }
+    let id = state.store.create_campaign(plan.campaign, plan.included);
+    let id = id
+        .await
+        .map_err(|error| Problem::of_store(error, "campaign"))?;
+    let created = CreatedCampaign {
+        campaign: find(&state, id.0).await?.into(),
+        excluded_count: plan.excluded_count,
+        excluded: plan.excluded,
+    };
+    let location = [(header::LOCATION, format!("/api/v1/campaigns/{}", id.0))];
+    Ok((StatusCode::CREATED, location, Json(created)).into_response())
+}
+
+async fn plan(state: &HttpState, body: CreateCampaign) -> Result<Plan, Problem> {
+    fields::title("name", &body.name, Campaign::NAME_CHARS_MAX)?;
+    let retry = parse_retry(&body.retry)?;
+    let targets: CampaignTargets = body.targets.parse()?;
+    let package = find_package(state, body.package_id).await?;
+    let devices = resolve(state, &targets).await?;
+    let (included, mut excluded) = partition(state, &package, devices).await?;
+    let excluded_count = excluded.len();
+    excluded.truncate(state.limits.excluded_listed_max);
+    Ok(Plan {
+        campaign: NewCampaign {
+            name: body.name,
+            package: package.id,
+            targets,
+            retry,
+            created_at: state.now_utc(),
+        },
+        included,
+        excluded,
+        excluded_count,
+    })
+}
+
+impl Plan {
+    fn dry_run(self, listed_max: usize) -> DryRun {
+        let listed = self.included.iter().take(listed_max);
+        DryRun {
+            included_count: self.included.len(),
+            included: listed.map(ToString::to_string).collect(),
+            excluded_count: self.excluded_count,
+            excluded: self.excluded,
+        }
+    }
+}
+
+fn parse_retry(retry: &Retry) -> Result<RetryPolicy, Problem> {
+    if retry.retries_max > RetryPolicy::RETRIES_MAX {
+        let fault = format!("must be 0 to {}", RetryPolicy::RETRIES_MAX);
+        return Err(Problem::invalid_field("retry.retries_max", fault));
+    }
+    if retry.delay_seconds > RETRY_DELAY_SECONDS_MAX {
+        let fault = format!("must be 0 to {RETRY_DELAY_SECONDS_MAX}");
+        return Err(Problem::invalid_field("retry.delay_seconds", fault));
+    }
+    Ok(RetryPolicy {
+        retries_max: retry.retries_max,
+        delay: Duration::from_secs(retry.delay_seconds),
+    })
+}
+
+async fn find_package(state: &HttpState, id: u64) -> Result<Package, Problem> {
+    match state.store.package(PackageId(id)).await {
+        Ok(package) => Ok(package),
+        Err(StoreError::NotFound) => {
+            let detail = format!("package_id: there is no package {id}");
+            Err(Problem::new(kinds::UNKNOWN_REFERENCE, detail).with_field("package_id"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn no_device(plan: &Plan) -> Problem {
+    let detail = match plan.excluded_count {
+        0 => "targets: names no device".to_owned(),
+        count => format!("targets: the package is for none of the {count} devices"),
+    };
+    Problem::new(kinds::NO_DEVICE, detail).with_field("targets")
+}

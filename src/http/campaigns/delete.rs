@@ -1,0 +1,25 @@
+//! `DELETE /api/v1/campaigns/{id}`.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::find;
+use crate::http::HttpState;
+use crate::http::error::Problem;
+use crate::http::extract::PathParams;
+
+/// Takes a draft or an ended campaign away, with its tasks.
+#[utoipa::path(delete, path = "/api/v1/campaigns/{id}", tag = "campaigns",
+    params(("id" = u64, Path, description = "The campaign's number")),
+    responses((status = 204, description = "Taken away")))]
+pub(crate) async fn delete_campaign(
+    State(state): State<HttpState>,
+    PathParams(id): PathParams<u64>,
+) -> Result<StatusCode, Problem> {
+    let (campaign, _) = find(&state, id).await?;
+    campaign.state.delete()?;
+    let removed = state.store.remove_campaign(campaign.id, campaign.state);
+    let removed = removed.await;
+    removed.map_err(|error| Problem::of_store(error, format_args!("campaign {id}")))?;
+    Ok(StatusCode::NO_CONTENT)
+}

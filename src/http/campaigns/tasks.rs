@@ -1,0 +1,135 @@
+//! `GET /api/v1/campaigns/{id}/tasks`.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::find;
+use crate::http::error::{Problem, kinds};
+use crate::http::extract::{PathParams, QueryParams};
+use crate::http::failure_text::failure_text;
+use crate::http::language::Language;
+use crate::http::page::PageQuery;
+use crate::http::{HttpState, fields};
+use crate::model::{CampaignId, Failure, TaskState, UpdateTask};
+
+/// Which tasks.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TasksQuery {
+    /// Only those in this state: `pending`, `running`, `succeeded`, `failed` or `stopped`.
+    state: Option<String>,
+    /// The most rows, 1 to 1000; 100 unless said otherwise.
+    limit: Option<u32>,
+    /// Where to go on: taken from the `Link` header of the page before.
+    cursor: Option<String>,
+}
+
+/// 升级任务: the update of one device.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TaskView {
+    /// Its number.
+    id: u64,
+    /// The device.
+    endpoint: String,
+    /// `pending`, `running`, `succeeded`, `failed` or `stopped`.
+    state: &'static str,
+    /// Where in the flow.
+    phase: &'static str,
+    /// Which attempt this is, from 1; 0 before the first.
+    attempt: u8,
+    /// What it waits for.
+    waiting_for: Option<&'static str>,
+    /// Since when it is in this phase.
+    #[schema(format = DateTime)]
+    since: String,
+    /// Until when it may be.
+    #[schema(format = DateTime)]
+    until: Option<String>,
+    /// The last attempt's failure.
+    failure: Option<FailureView>,
+    /// What is worth saying of a success: `up_to_date` or `unconfirmed`.
+    note: Option<&'static str>,
+    /// How far the package was fetched, in bytes; null where nothing was since the server began.
+    bytes_served: Option<u64>,
+    /// The package's size, in bytes.
+    size: u64,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FailureView {
+    /// The cause: stable, for programs.
+    code: &'static str,
+    /// The cause: for people, in the language of the request.
+    text: &'static str,
+    /// What was seen.
+    evidence: String,
+}
+
+/// Lists a campaign's tasks by number.
+#[utoipa::path(get, path = "/api/v1/campaigns/{id}/tasks", tag = "campaigns",
+    params(("id" = u64, Path, description = "The campaign's number"), TasksQuery),
+    responses((status = 200, description = "The tasks", body = Vec<TaskView>)))]
+pub(crate) async fn list_tasks(
+    State(state): State<HttpState>,
+    PathParams(id): PathParams<u64>,
+    QueryParams(query): QueryParams<TasksQuery>,
+    language: Language,
+) -> Result<Response, Problem> {
+    let page = PageQuery::new(query.limit, query.cursor).by_number()?;
+    let wanted = query.state.as_deref().map(parse_state).transpose()?;
+    let (campaign, _) = find(&state, id).await?;
+    let package = state.store.package(campaign.package).await?;
+    let listed = state.store.tasks(CampaignId(id), wanted, page.to_store());
+    let mut tasks = listed.await?;
+    let next = page.cut(&mut tasks, |task| task.id.0.to_string());
+    let rows: Vec<_> = tasks
+        .into_iter()
+        .map(|task| TaskView::of(&state, task, package.image_size_bytes, language))
+        .collect();
+    let path = format!("/api/v1/campaigns/{id}/tasks");
+    Ok(next.respond(&path, &[("state", query.state.as_deref())], rows))
+}
+
+fn parse_state(word: &str) -> Result<TaskState, Problem> {
+    TaskState::from_word(word).ok_or_else(|| {
+        let words: Vec<_> = TaskState::ALL.iter().map(|state| state.word()).collect();
+        let detail = format!("state must be one of {}", words.join(", "));
+        Problem::new(kinds::INVALID_QUERY, detail).with_field("state")
+    })
+}
+
+impl TaskView {
+    fn of(state: &HttpState, task: UpdateTask, size: u64, language: Language) -> Self {
+        let progress = state.live.progress(task.id);
+        Self {
+            id: task.id.0,
+            endpoint: task.endpoint.to_string(),
+            state: task.state.word(),
+            phase: task.phase.word(),
+            attempt: task.attempt,
+            waiting_for: task.waiting_for.map(|what| what.word()),
+            since: fields::time(task.since),
+            until: task.until.map(fields::time),
+            failure: task
+                .failure
+                .map(|failure| FailureView::of(failure, language)),
+            note: task.note.map(|note| note.word()),
+            bytes_served: progress.map(|progress| progress.bytes_served),
+            size,
+        }
+    }
+}
+
+impl FailureView {
+    fn of(failure: Failure, language: Language) -> Self {
+        Self {
+            code: failure.reason.word(),
+            text: failure_text(failure.reason, language),
+            evidence: failure.evidence,
+        }
+    }
+}

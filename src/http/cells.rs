@@ -1,0 +1,76 @@
+//! `GET /api/v1/cells`.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::Problem;
+use super::extract::QueryParams;
+use super::page::PageQuery;
+use super::{CellsPage, HttpState};
+use crate::engine::{CellStatus, TierStatus};
+use crate::model::CellId;
+
+/// One cell, now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CellView {
+    /// `/4/0/8`.
+    cell_id: u32,
+    /// Tiers 0, 1, 2 and unknown.
+    tiers: Vec<TierView>,
+}
+
+/// One tier of a cell, now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TierView {
+    /// `0`, `1`, `2` or `unknown`.
+    tier: &'static str,
+    /// Slots in use.
+    active: u32,
+    /// The most slots.
+    limit: u32,
+    /// Tasks that wait for one.
+    queued: u32,
+}
+
+impl From<CellStatus> for CellView {
+    fn from(status: CellStatus) -> Self {
+        Self {
+            cell_id: status.cell.0,
+            tiers: status.tiers.into_iter().map(TierView::from).collect(),
+        }
+    }
+}
+
+impl From<TierStatus> for TierView {
+    fn from(status: TierStatus) -> Self {
+        Self {
+            tier: status.tier.word(),
+            active: status.active,
+            limit: status.limit,
+            queued: status.queued,
+        }
+    }
+}
+
+/// Lists the cells that devices update in, by cell id.
+#[utoipa::path(get, path = "/api/v1/cells", tag = "cells", params(PageQuery),
+    responses((status = 200, description = "The cells", body = Vec<CellView>)))]
+pub(crate) async fn list_cells(
+    State(state): State<HttpState>,
+    QueryParams(query): QueryParams<PageQuery>,
+) -> Result<Response, Problem> {
+    let page = query.by_number()?;
+    let asked = CellsPage {
+        after: page
+            .after()
+            .and_then(|after| after.parse().ok())
+            .map(CellId),
+        limit: page.to_store().limit,
+    };
+    let mut cells = state.engine.cells(asked).await?;
+    let next = page.cut(&mut cells, |status| status.cell.to_string());
+    let rows: Vec<_> = cells.into_iter().map(CellView::from).collect();
+    Ok(next.respond("/api/v1/cells", &[], rows))
+}

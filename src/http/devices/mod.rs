@@ -1,0 +1,79 @@
+//! `/api/v1/devices`: which devices may register, and how they are.
+
+mod create;
+mod import;
+mod list;
+mod show;
+mod timeline;
+mod view;
+
+pub(super) use create::*;
+pub(super) use import::*;
+pub(super) use list::*;
+pub(super) use show::*;
+pub(super) use timeline::*;
+
+use super::error::Problem;
+use super::{HttpState, fields};
+use crate::engine::Command;
+use crate::model::{Device, EndpointName};
+
+/// The most tags of a device.
+const TAGS_MAX: usize = 16;
+/// The most characters of a tag.
+const TAG_CHARS_MAX: usize = 64;
+
+/// A device as an operator sends it, by JSON or as a row.
+#[derive(Debug, Default)]
+struct DeviceFields<'a> {
+    endpoint: &'a str,
+    manufacturer: Option<&'a str>,
+    model: Option<&'a str>,
+    device_type: Option<&'a str>,
+    tags: Vec<String>,
+}
+
+impl DeviceFields<'_> {
+    fn parse(self, state: &HttpState) -> Result<Device, Problem> {
+        if self.tags.len() > TAGS_MAX {
+            let fault = format!("a device has at most {TAGS_MAX} tags");
+            return Err(Problem::invalid_field("tags", fault));
+        }
+        for tag in &self.tags {
+            fields::title("tags", tag, TAG_CHARS_MAX)?;
+        }
+        Ok(Device {
+            endpoint: fields::name("endpoint", self.endpoint)?,
+            manufacturer: fields::optional_name("manufacturer", self.manufacturer)?,
+            model: fields::optional_name("model", self.model)?,
+            device_type: fields::optional_name("device_type", self.device_type)?,
+            tags: self.tags,
+            created_at: state.now_utc(),
+        })
+    }
+}
+
+/// Enters devices: into the store, then into the running engine.
+async fn enter(state: &HttpState, devices: Vec<Device>) -> Result<(), Problem> {
+    if let Err(error) = state.store.add_devices(devices.clone()).await {
+        let known = first_known(state, &devices).await;
+        return Err(match known {
+            Some(endpoint) => {
+                Problem::of_store(error, format_args!("device '{endpoint}'")).with_field("endpoint")
+            }
+            None => error.into(),
+        });
+    }
+    state.engine.command(Command::AddDevices(devices)).await?;
+    Ok(())
+}
+
+/// The first of the devices that is there already.
+async fn first_known(state: &HttpState, devices: &[Device]) -> Option<EndpointName> {
+    for device in devices {
+        if state.store.device(&device.endpoint).await.is_ok() {
+            return Some(device.endpoint.clone());
+        }
+    }
+    None
+}

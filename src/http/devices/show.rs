@@ -1,0 +1,24 @@
+//! `GET /api/v1/devices/{endpoint}`.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::view::DeviceView;
+use crate::http::error::Problem;
+use crate::http::extract::PathParams;
+use crate::http::{HttpState, fields};
+
+/// One device.
+#[utoipa::path(get, path = "/api/v1/devices/{endpoint}", tag = "devices",
+    params(("endpoint" = String, Path, description = "The endpoint client name")),
+    responses((status = 200, description = "The device", body = DeviceView)))]
+pub(crate) async fn show_device(
+    State(state): State<HttpState>,
+    PathParams(endpoint): PathParams<String>,
+) -> Result<Json<DeviceView>, Problem> {
+    let endpoint = fields::name("endpoint", &endpoint)?;
+    let found = state.store.device(&endpoint).await;
+    let device =
+        found.map_err(|error| Problem::of_store(error, format_args!("device '{endpoint}'")))?;
+    Ok(Json(DeviceView::of(&state, device).await?))
+}

@@ -1,0 +1,85 @@
+//! A device as it is shown: what was entered, what it reported, and how it is now.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::error::Problem;
+use crate::http::{HttpState, fields};
+use crate::model::Device;
+use crate::store::StoreError;
+
+/// A device. What it never said is null.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeviceView {
+    /// The LwM2M endpoint client name.
+    endpoint: String,
+    /// 厂商名称, as entered, else as reported.
+    manufacturer: Option<String>,
+    /// 型号, as entered, else as reported.
+    model: Option<String>,
+    /// 设备类型.
+    device_type: Option<String>,
+    /// 标签.
+    tags: Vec<String>,
+    /// Whether it has a live registration.
+    registered: bool,
+    /// Whether a request would be heard now.
+    awake: bool,
+    /// Whether it registered in queue mode.
+    queue_mode: Option<bool>,
+    /// Its registration's lifetime.
+    lifetime_seconds: Option<u64>,
+    /// When it was last heard, since the server began.
+    #[schema(format = DateTime)]
+    last_seen: Option<String>,
+    /// `/3/0/3`.
+    firmware_version: Option<String>,
+    /// `/4/0/8`.
+    cell_id: Option<u32>,
+    /// `/4/0/2` in dBm.
+    rsrp_dbm: Option<i16>,
+    /// `/4/0/11` in dB.
+    sinr_db: Option<i16>,
+    /// Coverage tier: `0`, `1`, `2` or `unknown`.
+    tier: Option<&'static str>,
+    /// When the newest of these five was read.
+    #[schema(format = DateTime)]
+    reported_at: Option<String>,
+    /// When it was entered.
+    #[schema(format = DateTime)]
+    created_at: String,
+}
+
+impl DeviceView {
+    /// Joins what the store and the live view know of a device.
+    pub(super) async fn of(state: &HttpState, device: Device) -> Result<Self, Problem> {
+        let report = match state.store.report(&device.endpoint).await {
+            Ok(report) => report,
+            Err(StoreError::NotFound) => Default::default(),
+            Err(error) => return Err(error.into()),
+        };
+        let live = state.live.device(&device.endpoint);
+        let now = state.clock.now().instant;
+        let manufacturer = device.manufacturer.or(report.manufacturer);
+        let model = device.model.or(report.model);
+        Ok(Self {
+            endpoint: device.endpoint.to_string(),
+            manufacturer: manufacturer.map(|name| name.to_string()),
+            model: model.map(|name| name.to_string()),
+            device_type: device.device_type.map(|name| name.to_string()),
+            tags: device.tags,
+            registered: live.is_some(),
+            awake: live.is_some_and(|live| live.is_awake(now)),
+            queue_mode: live.map(|live| live.queue_mode),
+            lifetime_seconds: live.map(|live| live.lifetime.as_secs()),
+            last_seen: live.map(|live| fields::time(live.last_seen)),
+            firmware_version: report.firmware_version.map(|version| version.to_string()),
+            cell_id: report.cell_id.map(|cell| cell.0),
+            rsrp_dbm: report.rsrp_dbm,
+            sinr_db: report.sinr_db,
+            tier: report.tier.map(|tier| tier.word()),
+            reported_at: report.reported_at.map(fields::time),
+            created_at: fields::time(device.created_at),
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! The way from a request to the engine's driver: a bounded queue, and an answer within a time.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time;
+
+use crate::engine::{CellStatus, Command, CommandError};
+use crate::model::CellId;
+
+/// The receiving end, for the driver.
+pub type EngineRequests = mpsc::Receiver<EngineRequest>;
+
+/// Which cells to list: those after `after` (exclusive), at most `limit`, by cell id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CellsPage {
+    /// The last cell of the page before.
+    pub after: Option<CellId>,
+    /// The most cells.
+    pub limit: u32,
+}
+
+/// What the API asks of the driver, with where the answer goes.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few wait at a time; what is large in a command is behind pointers"
+)]
+pub enum EngineRequest {
+    /// To carry out a command; answered when its records are committed.
+    Command(Command, oneshot::Sender<Result<(), EngineError>>),
+    /// To list cells.
+    Cells(CellsPage, oneshot::Sender<Vec<CellStatus>>),
+}
+
+/// Why the engine did not do as asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// It refused the command. Nothing changed.
+    #[error(transparent)]
+    Refused(#[from] CommandError),
+    /// The command's records could not be committed: the engine is rebuilt as if it had not come.
+    #[error("the command could not be committed: {0}")]
+    NotCommitted(String),
+    /// Too many requests wait for it. Nothing changed.
+    #[error("too many requests wait for the engine")]
+    Busy,
+    /// It did not answer in time: whether the command is carried out is not known.
+    #[error("the engine did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// It has ended.
+    #[error("the engine has ended")]
+    Ended,
+}
+
+/// Asks the driver. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct EngineHandle {
+    requests: mpsc::Sender<EngineRequest>,
+    timeout: Duration,
+}
+
+/// A handle and the driver's end of it: at most `requests_max` wait, each for at most `timeout`.
+pub fn engine_channel(requests_max: usize, timeout: Duration) -> (EngineHandle, EngineRequests) {
+    let (requests, receiver) = mpsc::channel(requests_max.max(1));
+    (EngineHandle { requests, timeout }, receiver)
+}
+
+impl EngineHandle {
+    /// Has a command carried out.
+    ///
+    /// # Errors
+    /// Where the engine refuses it, or cannot be asked.
+    pub async fn command(&self, command: Command) -> Result<(), EngineError> {
+        self.ask(|answer| EngineRequest::Command(command, answer))
+            .await?
+    }
+
+    /// Lists cells.
+    ///
+    /// # Errors
+    /// Where the engine cannot be asked.
+    pub async fn cells(&self, page: CellsPage) -> Result<Vec<CellStatus>, EngineError> {
+        self.ask(|answer| EngineRequest::Cells(page, answer)).await
+    }
+
+    /// Whether the driver answers: for readiness.
+    ///
+    /// # Errors
+    /// Where the engine cannot be asked.
+    pub async fn check(&self) -> Result<(), EngineError> {
+        let page = CellsPage {
+            after: None,
+            limit: 1,
+        };
+        self.cells(page).await.map(|_| ())
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> EngineRequest,
+    ) -> Result<T, EngineError> {
+        let (sender, answer) = oneshot::channel();
+        self.requests
+            .try_send(request(sender))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => EngineError::Busy,
+                mpsc::error::TrySendError::Closed(_) => EngineError::Ended,
+            })?;
+        match time::timeout(self.timeout, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(EngineError::Ended),
+            Err(_) => Err(EngineError::TimedOut(self.timeout)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::CampaignId;
+
+    fn stop() -> Command {
+        Command::StopCampaign(CampaignId(1))
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_busy_at_once() {
+        let (handle, _requests) = engine_channel(1, Duration::ZERO);
+        assert_eq!(
+            handle.command(stop()).await,
+            Err(EngineError::TimedOut(Duration::ZERO))
+        );
+        assert_eq!(handle.command(stop()).await, Err(EngineError::Busy));
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_has_ended_is_said_so() {
+        let (handle, requests) = engine_channel(1, Duration::from_secs(5));
+        drop(requests);
+        assert_eq!(handle.check().await, Err(EngineError::Ended));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_comes_back_as_the_engine_said_it() {
+        let (handle, mut requests) = engine_channel(1, Duration::from_secs(5));
+        let answering = async {
+            let Some(EngineRequest::Command(Command::StopCampaign(_), answer)) =
+                requests.recv().await
+            else {
+                panic!("a stop command");
+            };
+            answer
+                .send(Err(CommandError::NotActive.into()))
+                .expect("the caller waits");
+        };
+        let (asked, ()) = tokio::join!(handle.command(stop()), answering);
+        assert_eq!(asked, Err(EngineError::Refused(CommandError::NotActive)));
+    }
+}

@@ -1,0 +1,118 @@
+//! The kinds of problems: status, stable code, and title and hint in both languages.
+
+use axum::http::StatusCode;
+
+/// A kind of problem.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    /// English, Chinese.
+    pub(super) title: [&'static str; 2],
+    /// English, Chinese; empty where the detail says all.
+    pub(super) hint: [&'static str; 2],
+}
+
+macro_rules! kinds {
+    ($( $name:ident = $status:ident $code:literal, $title:tt, $hint:tt; )+) => {
+        /// Every kind, by name.
+        pub(crate) mod kinds {
+            use super::{Kind, StatusCode};
+            $(
+                pub(crate) const $name: &Kind = &Kind {
+                    status: StatusCode::$status, code: $code, title: $title, hint: $hint,
+                };
+            )+
+
+            /// All of them.
+            #[cfg(test)]
+            pub(crate) const ALL: &[&Kind] = &[$( $name, )+];
+        }
+    };
+}
+
+kinds! {
+    MALFORMED_JSON = BAD_REQUEST "malformed_json",
+        ["The body is not JSON", "请求体不是有效的 JSON"], ["", ""];
+    MALFORMED_BODY = BAD_REQUEST "malformed_body",
+        ["The body cannot be read", "无法读取请求体"], ["", ""];
+    INVALID_QUERY = BAD_REQUEST "invalid_query",
+        ["A query parameter is not valid", "查询参数无效"], ["", ""];
+    UNAUTHENTICATED = UNAUTHORIZED "unauthenticated",
+        ["A token is needed", "需要访问令牌"],
+        ["Send 'Authorization: Bearer <token>'; 'narrowcast token create' makes one.",
+         "请发送 'Authorization: Bearer <token>'；用 'narrowcast token create' 创建令牌。"];
+    FORBIDDEN = FORBIDDEN "forbidden",
+        ["The token's role does not allow this", "令牌的角色无权执行此操作"],
+        ["Use a token of the role that the detail names.", "请使用具有所需角色的令牌。"];
+    NOT_FOUND = NOT_FOUND "not_found", ["Not found", "未找到"], ["", ""];
+    METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED "method_not_allowed",
+        ["Method not allowed", "不允许该请求方法"],
+        ["The Allow header lists the methods of this path.", "Allow 头列出了此路径支持的方法。"];
+    CONFLICT = CONFLICT "conflict", ["It is there already or still in use", "已存在或仍在使用"], ["", ""];
+    INVALID_TRANSITION = CONFLICT "invalid_transition",
+        ["The campaign's state does not allow this", "任务当前状态不允许此操作"],
+        ["A draft can be activated, an active campaign stopped, any other deleted.",
+         "草稿可激活，进行中的任务可停止，其余可删除。"];
+    NO_PUBLIC_HOST = CONFLICT "no_public_host",
+        ["Devices could not fetch the package", "设备将无法下载固件包"],
+        ["Start the server with --public-host, an IPv4 address that devices reach.",
+         "请用 --public-host 指定设备可访问的 IPv4 地址。"];
+    TOO_LARGE = PAYLOAD_TOO_LARGE "too_large", ["The body is too large", "请求体过大"], ["", ""];
+    UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE "unsupported_media_type",
+        ["The body has the wrong type", "请求体类型不受支持"], ["", ""];
+    INVALID_FIELD = UNPROCESSABLE_ENTITY "invalid_field",
+        ["A field is not valid", "字段无效"], ["", ""];
+    INVALID_CSV = UNPROCESSABLE_ENTITY "invalid_csv",
+        ["The CSV file is not valid; no device was entered", "CSV 文件无效，未导入任何设备"], ["", ""];
+    PRIVATE_KEY = UNPROCESSABLE_ENTITY "private_key_refused",
+        ["A private key was sent; it was not stored", "收到私钥，未予保存"],
+        ["Send public.pem. A private key that has left its place should be replaced.",
+         "请发送 public.pem。已外泄的私钥应当更换。"];
+    KEY_REFUSED = UNPROCESSABLE_ENTITY "key_refused",
+        ["The key is not accepted", "公钥不被接受"], ["", ""];
+    PACKAGE_REFUSED = UNPROCESSABLE_ENTITY "package_refused",
+        ["The package is not accepted", "固件包不被接受"],
+        ["'narrowcast verify' checks a package before it is sent.",
+         "上传前可用 'narrowcast verify' 检查固件包。"];
+    SIGNED_INFO_MISMATCH = UNPROCESSABLE_ENTITY "signed_info_mismatch",
+        ["The form differs from what was signed", "表单与签名信息不一致"], ["", ""];
+    UNKNOWN_REFERENCE = UNPROCESSABLE_ENTITY "unknown_reference",
+        ["A field names something that is not there", "字段引用的对象不存在"], ["", ""];
+    NO_DEVICE = UNPROCESSABLE_ENTITY "no_device",
+        ["No device is in this campaign", "任务中没有设备"],
+        ["'?dry_run=true' says who is in, who is not, and why.",
+         "用 '?dry_run=true' 查看哪些设备被包含或排除及原因。"];
+    INTERNAL = INTERNAL_SERVER_ERROR "internal",
+        ["The server failed", "服务器内部错误"], ["The server's log says more.", "详见服务器日志。"];
+    UNAVAILABLE = SERVICE_UNAVAILABLE "unavailable",
+        ["Not possible just now", "暂时不可用"], ["Try again later.", "请稍后重试。"];
+    NOT_READY = SERVICE_UNAVAILABLE "not_ready", ["Not ready", "尚未就绪"], ["", ""];
+    OUTCOME_UNKNOWN = SERVICE_UNAVAILABLE "outcome_unknown",
+        ["The engine did not answer in time", "引擎未及时响应"],
+        ["It may still do it: read the state before you ask again.",
+         "操作可能仍会执行：请先查询状态再重试。"];
+    NO_SPACE = INSUFFICIENT_STORAGE "no_space_left",
+        ["No space is left", "存储空间不足"], ["", ""];
+    LIMIT_REACHED = INSUFFICIENT_STORAGE "limit_reached",
+        ["A configured limit is reached", "已达到配置上限"],
+        ["Wait until an active campaign has ended, or raise the limit.",
+         "请等待进行中的任务结束，或提高上限。"];
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::kinds;
+
+    #[test]
+    fn codes_are_distinct_and_every_kind_has_a_title_in_both_languages() {
+        let codes: BTreeSet<_> = kinds::ALL.iter().map(|kind| kind.code).collect();
+        assert_eq!(codes.len(), kinds::ALL.len());
+        for kind in kinds::ALL {
+            assert!(kind.title.iter().all(|title| !title.is_empty()));
+            assert_eq!(kind.hint[0].is_empty(), kind.hint[1].is_empty());
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Problems: every error of the API, as `application/problem+json` (RFC 9457).
+
+mod kind;
+mod sources;
+
+pub(super) use kind::{Kind, kinds};
+
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::language::Language;
+
+/// Seconds after which a request that met a bound may come again.
+const RETRY_AFTER_SECONDS: u16 = 5;
+
+/// One error: what kind, and what exactly is wrong and would be right.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    kind: &'static Kind,
+    /// The code of a [`super::Refusal`], which is more exact than the kind's.
+    code: Option<&'static str>,
+    detail: String,
+    field: Option<String>,
+}
+
+/// An error as it is sent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProblemBody<'a> {
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What kind of error: stable, for programs.
+    code: &'a str,
+    /// What kind of error: for people, in the language of the request.
+    title: &'a str,
+    /// What is wrong here, and what would be right.
+    detail: &'a str,
+    /// The field or parameter that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    /// What to do about it, in the language of the request.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    hint: &'a str,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            code: None,
+            detail: detail.into(),
+            field: None,
+        }
+    }
+
+    /// A field whose value is not acceptable; `fault` says what would be.
+    pub(crate) fn invalid_field(field: impl Into<String>, fault: impl std::fmt::Display) -> Self {
+        let field = field.into();
+        Self {
+            detail: format!("{field}: {fault}"),
+            field: Some(field),
+            ..Self::new(kinds::INVALID_FIELD, "")
+        }
+    }
+
+    /// The same, about a field.
+    pub(crate) fn with_field(self, field: impl Into<String>) -> Self {
+        Self {
+            field: Some(field.into()),
+            ..self
+        }
+    }
+
+    /// The same, as a fault of a line of a CSV file.
+    pub(crate) fn at_line(self, line: u64) -> Self {
+        Self {
+            kind: kinds::INVALID_CSV,
+            detail: format!("line {line}: {}", self.detail),
+            ..self
+        }
+    }
+
+    /// The same, with a code that is more exact than the kind's.
+    pub(crate) fn with_code(self, code: &'static str) -> Self {
+        Self {
+            code: Some(code),
+            ..self
+        }
+    }
+
+    /// Puts the problem into another language and leaves the response's other headers as they are.
+    pub(crate) fn rewrite(&self, mut response: Response, language: Language) -> Response {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response.headers_mut().insert(
+            header::CONTENT_LANGUAGE,
+            HeaderValue::from_static(language.tag()),
+        );
+        *response.body_mut() = self.body(language);
+        response
+    }
+
+    fn body(&self, language: Language) -> Body {
+        let body = ProblemBody {
+            status: self.kind.status.as_u16(),
+            code: self.code.unwrap_or(self.kind.code),
+            title: language.of(self.kind.title),
+            detail: &self.detail,
+            field: self.field.as_deref(),
+            hint: language.of(self.kind.hint),
+        };
+        Body::from(serde_json::to_vec(&body).unwrap_or_default())
+    }
+}
+
+impl IntoResponse for Problem {
+    /// In English; `language::localize` rewrites it where the request asks for another language.
+    fn into_response(self) -> Response {
+        let mut response = Response::new(self.body(Language::English));
+        *response.status_mut() = self.kind.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(
+            header::CONTENT_LANGUAGE,
+            HeaderValue::from_static(Language::English.tag()),
+        );
+        if self.kind.status == axum::http::StatusCode::UNAUTHORIZED {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"narrowcast\""),
+            );
+        }
+        if self.kind.status == axum::http::StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,63 @@
+//! `/api/v1/groups`: static lists of devices.
+
+mod bind;
+mod create;
+mod delete;
+mod devices;
+mod list;
+mod show;
+mod unbind;
+
+pub(super) use bind::*;
+pub(super) use create::*;
+pub(super) use delete::*;
+pub(super) use devices::*;
+pub(super) use list::*;
+pub(super) use show::*;
+pub(super) use unbind::*;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{HttpState, fields};
+use crate::model::GroupId;
+use crate::store::{DeviceGroup, Page, StoreError};
+
+/// The most characters of a group's name.
+const NAME_CHARS_MAX: usize = 50;
+
+/// A group of devices.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct GroupView {
+    /// Its number.
+    id: u64,
+    /// Its name, unique.
+    name: String,
+    /// How many devices it has.
+    devices: u64,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    created_at: String,
+}
+
+impl From<DeviceGroup> for GroupView {
+    fn from(group: DeviceGroup) -> Self {
+        Self {
+            id: group.id.0,
+            name: group.name,
+            devices: group.devices,
+            created_at: fields::time(group.created_at),
+        }
+    }
+}
+
+/// One group: the row that follows the number before it, where it has the number asked for.
+pub(super) async fn find_group(state: &HttpState, id: GroupId) -> Result<DeviceGroup, StoreError> {
+    let page = Page {
+        after: id.0.checked_sub(1).map(|before| before.to_string()),
+        limit: 1,
+    };
+    let groups = state.store.groups(page).await?;
+    let found = groups.into_iter().find(|group| group.id == id);
+    found.ok_or(StoreError::NotFound)
+}

@@ -1,0 +1,28 @@
+//! `DELETE /api/v1/groups/{id}/devices/{endpoint}`.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use crate::http::error::Problem;
+use crate::http::extract::PathParams;
+use crate::http::{HttpState, fields};
+use crate::model::GroupId;
+
+/// Takes a device out of a group; the device stays.
+#[utoipa::path(delete, path = "/api/v1/groups/{id}/devices/{endpoint}", tag = "groups",
+    params(
+        ("id" = u64, Path, description = "The group's number"),
+        ("endpoint" = String, Path, description = "The endpoint client name"),
+    ),
+    responses((status = 204, description = "Taken out")))]
+pub(crate) async fn unbind_device(
+    State(state): State<HttpState>,
+    PathParams((id, endpoint)): PathParams<(u64, String)>,
+) -> Result<StatusCode, Problem> {
+    let endpoint = fields::name("endpoint", &endpoint)?;
+    let unbound = state.store.unbind_device(GroupId(id), &endpoint).await;
+    unbound.map_err(|error| {
+        Problem::of_store(error, format_args!("device '{endpoint}' in group {id}"))
+    })?;
+    Ok(StatusCode::NO_CONTENT)
+}

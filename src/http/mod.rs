@@ -1,0 +1,43 @@
+//! The REST API for operators and scripts: axum's routes over the store and the running engine.
+//!
+//! [`router`] makes the whole service. It reads and writes what operators enter through the
+//! [`Store`](crate::store::Store), asks the engine through an [`EngineHandle`], and reads what the
+//! driver shows in the [`LiveView`]. Every error is `application/problem+json` (RFC 9457) with a
+//! stable `code`; which role a route needs stands in one table in `auth.rs`.
+
+mod auth;
+mod campaigns;
+mod cells;
+mod devices;
+mod engine_handle;
+mod error;
+mod extract;
+mod failure_text;
+mod fields;
+mod groups;
+mod health;
+mod keys;
+mod language;
+mod live;
+mod openapi;
+mod package_bytes;
+mod package_verifier;
+mod packages;
+mod page;
+mod router;
+mod state;
+mod tokens;
+
+pub use auth::{Role, token_sha256};
+pub use engine_handle::{
+    CellsPage, EngineError, EngineHandle, EngineRequest, EngineRequests, engine_channel,
+};
+pub use live::{LiveDevice, LiveView};
+pub use openapi::openapi;
+pub use package_bytes::PackageBytes;
+pub use package_verifier::{
+    InfoMismatch, PackageClaims, PackageVerifier, Refusal, VerifiedKey, VerifiedPackage,
+};
+pub use router::router;
+pub use state::{HttpLimits, HttpParts, HttpState};
+pub use tokens::{NewToken, new_token};

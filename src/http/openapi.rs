@@ -1,0 +1,109 @@
+//! The OpenAPI 3.1 document, generated from the routes.
+
+use axum::http::Method;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    Components, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder,
+};
+
+use super::auth::{Access, access};
+use super::router::routes;
+
+const TOKEN_SCHEME: &str = "token";
+const PROBLEM_SCHEMA: &str = "ProblemBody";
+
+/// The document of this version's API.
+pub fn openapi() -> OpenApi {
+    complete(routes().into_openapi())
+}
+
+/// The document that the routes' own annotations are added to.
+pub(super) fn base() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Narrowcast")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "Firmware updates for private NB-IoT networks. Lists are JSON arrays in pages: \
+             `limit`, `cursor`, and `Link: rel=\"next\"` where more follows. Times are RFC 3339 in \
+             UTC. Every error is a problem (RFC 9457) with a stable `code`.",
+        ))
+        .build();
+    let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    let mut components = Components::new();
+    components.add_security_scheme(TOKEN_SCHEME, scheme);
+    OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components))
+        .build()
+}
+
+/// Adds what holds for every operation: its role, and that it may answer with a problem.
+fn complete(mut document: OpenApi) -> OpenApi {
+    for (path, item) in &mut document.paths.paths {
+        let operations = [
+            (Method::GET, &mut item.get),
+            (Method::POST, &mut item.post),
+            (Method::PUT, &mut item.put),
+            (Method::DELETE, &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            if let Some(operation) = operation {
+                complete_operation(operation, access(&method, path));
+            }
+        }
+    }
+    document
+}
+
+fn complete_operation(operation: &mut Operation, access: Option<Access>) {
+    let Some(access) = access else { return };
+    let needs = format!("Needs {}.", access.description());
+    operation.description = Some(match operation.description.take() {
+        Some(text) if !text.is_empty() => format!("{text}\n\n{needs}"),
+        Some(_) | None => needs,
+    });
+    if access == Access::Public {
+        return;
+    }
+    operation.security = Some(vec![SecurityRequirement::new(
+        TOKEN_SCHEME,
+        Vec::<String>::new(),
+    )]);
+    let problem = ResponseBuilder::new()
+        .description("A problem")
+        .content(
+            "application/problem+json",
+            ContentBuilder::new()
+                .schema(Some(Ref::from_schema_name(PROBLEM_SCHEMA)))
+                .build(),
+        )
+        .build();
+    operation
+        .responses
+        .responses
+        .insert("default".to_owned(), RefOr::T(problem));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_has_its_role_in_the_table() {
+        for (path, item) in &openapi().paths.paths {
+            for (method, operation) in [
+                (Method::GET, &item.get),
+                (Method::POST, &item.post),
+                (Method::PUT, &item.put),
+                (Method::PATCH, &item.patch),
+                (Method::DELETE, &item.delete),
+            ] {
+                assert!(
+                    operation.is_none() || access(&method, path).is_some(),
+                    "{method} {path} is closed to everybody"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What the API asks of package signing: to read a public key, and to verify an archive.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::model::{DeviceModel, DeviceType, FirmwareVersion, Manufacturer, Sha256Digest};
+use crate::store::StoredKey;
+
+/// A public key that may be entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedKey {
+    /// SHA-256 of the SPKI, hexadecimal.
+    pub id: String,
+    /// `RSA`.
+    pub algorithm: String,
+    /// Modulus length in bits.
+    pub bits: u32,
+    /// The key as SPKI in PEM.
+    pub public_key_pem: String,
+}
+
+/// What the upload form says of a package; where the archive has signed information, it must agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageClaims {
+    /// 厂商名称.
+    pub manufacturer: Manufacturer,
+    /// 型号.
+    pub model: DeviceModel,
+    /// 设备类型.
+    pub device_type: DeviceType,
+    /// 目标版本.
+    pub version: FirmwareVersion,
+    /// 支持设备源版本.
+    pub source_versions: Vec<FirmwareVersion>,
+}
+
+/// A field of the form that differs from the signed information inside the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InfoMismatch {
+    /// Name of the form's field.
+    pub field: &'static str,
+    /// What the signed information says.
+    pub signed: String,
+}
+
+/// An archive whose signature holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedPackage {
+    /// Name of the firmware file inside the archive.
+    pub file_name: String,
+    /// The firmware file, byte for byte.
+    pub image: Bytes,
+    /// SHA-256 of the firmware file.
+    pub image_sha256: Sha256Digest,
+    /// SHA-256 of the whole archive as uploaded.
+    pub archive_sha256: Sha256Digest,
+    /// Id of the key that verified it.
+    pub key_id: String,
+    /// Where the form differs from what was signed; empty where it agrees or nothing was signed.
+    pub mismatches: Vec<InfoMismatch>,
+}
+
+/// Why a key or an archive is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The stable code of the REST interface, `snake_case`.
+    pub code: &'static str,
+    /// What is wrong, in plain words.
+    pub message: String,
+}
+
+/// Reads public keys and verifies archives. Calls are long computations: the API makes them on a
+/// thread that may block.
+pub trait PackageVerifier: fmt::Debug + Send + Sync + 'static {
+    /// Reads a public key.
+    ///
+    /// # Errors
+    /// Where it is no RSA public key in PEM, or a weak one.
+    fn read_key(&self, public_key_pem: &str) -> Result<VerifiedKey, Refusal>;
+
+    /// Verifies a signed archive against the manufacturer's keys, then opens it.
+    ///
+    /// # Errors
+    /// Where no key verifies it, or it is no archive of ours.
+    fn verify(
+        &self,
+        archive: &Bytes,
+        keys: &[StoredKey],
+        claims: &PackageClaims,
+    ) -> Result<VerifiedPackage, Refusal>;
+}

@@ -1,0 +1,23 @@
+//! `GET /api/v1/packages/{id}`.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::PackageView;
+use crate::http::HttpState;
+use crate::http::error::Problem;
+use crate::http::extract::PathParams;
+use crate::model::PackageId;
+
+/// One package.
+#[utoipa::path(get, path = "/api/v1/packages/{id}", tag = "packages",
+    params(("id" = u64, Path, description = "The package's number")),
+    responses((status = 200, description = "The package", body = PackageView)))]
+pub(crate) async fn show_package(
+    State(state): State<HttpState>,
+    PathParams(id): PathParams<u64>,
+) -> Result<Json<PackageView>, Problem> {
+    let found = state.store.package(PackageId(id)).await;
+    let package = found.map_err(|error| Problem::of_store(error, format_args!("package {id}")))?;
+    Ok(Json(package.into()))
+}

@@ -1,0 +1,97 @@
+//! All routes, and what is around each of them.
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::error::{Problem, kinds};
+use super::{HttpState, auth, language};
+use super::{campaigns, cells, devices, groups, health, keys, openapi, packages, tokens};
+
+/// The whole service. Connections are accepted, and bounded, by whoever serves it.
+pub fn router(state: HttpState) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .route_layer(middleware::from_fn_with_state(
+            state.clone(),
+            auth::authorize,
+        ))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(packages::body_bytes_max(
+            &state.limits,
+        )))
+        .layer(middleware::from_fn(language::localize))
+        .layer(middleware::from_fn(harden))
+        .with_state(state)
+}
+
+/// Every route.
+pub(super) fn routes() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::openapi_json))
+        .routes(routes!(keys::list_keys, keys::create_key))
+        .routes(routes!(packages::list_packages, packages::create_package))
+        .routes(routes!(packages::show_package))
+        .routes(routes!(devices::list_devices, devices::create_device))
+        .routes(routes!(devices::import_devices))
+        .routes(routes!(devices::show_device))
+        .routes(routes!(devices::show_timeline))
+        .routes(routes!(groups::list_groups, groups::create_group))
+        .routes(routes!(groups::show_group, groups::delete_group))
+        .routes(routes!(groups::list_group_devices, groups::bind_devices))
+        .routes(routes!(groups::unbind_device))
+        .routes(routes!(
+            campaigns::list_campaigns,
+            campaigns::create_campaign
+        ))
+        .routes(routes!(
+            campaigns::show_campaign,
+            campaigns::delete_campaign
+        ))
+        .routes(routes!(campaigns::activate_campaign))
+        .routes(routes!(campaigns::stop_campaign))
+        .routes(routes!(campaigns::list_tasks))
+        .routes(routes!(cells::list_cells))
+        .routes(routes!(tokens::list_tokens, tokens::create_token))
+        .routes(routes!(tokens::delete_token))
+}
+
+async fn no_such_path(request: Request) -> Problem {
+    let detail = format!("there is no path {}", request.uri().path());
+    Problem::new(kinds::NOT_FOUND, detail)
+}
+
+async fn no_such_method(request: Request) -> Problem {
+    let detail = format!(
+        "{} does not take {}",
+        request.uri().path(),
+        request.method()
+    );
+    Problem::new(kinds::METHOD_NOT_ALLOWED, detail)
+}
+
+/// What every answer carries: it is data, for this reader, now.
+async fn harden(request: Request, next: Next) -> Response {
+    const HEADERS: [(HeaderName, &str); 4] = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::VARY, "Accept-Language, Authorization"),
+    ];
+    let mut response = next.run(request).await;
+    for (name, value) in HEADERS {
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    response
+}

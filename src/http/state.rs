@@ -1,0 +1,96 @@
+//! What the handlers share.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
+
+use super::{EngineHandle, LiveView, PackageBytes, PackageVerifier};
+use crate::clock::{SystemClock, Utc};
+use crate::store::Store;
+
+/// The bounds of the API. What is larger is refused with 413, 422 or 503.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// A JSON body, in bytes.
+    pub json_bytes_max: usize,
+    /// An uploaded archive, in bytes.
+    pub package_bytes_max: usize,
+    /// Uploads that are read and verified at a time: each is in memory while it is.
+    pub uploads_max: usize,
+    /// A CSV file of devices, in bytes.
+    pub import_bytes_max: usize,
+    /// Rows of a CSV file of devices.
+    pub import_rows_max: usize,
+    /// Devices of one campaign.
+    pub campaign_devices_max: usize,
+    /// Excluded devices that an answer lists one by one; the rest are counted.
+    pub excluded_listed_max: usize,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            json_bytes_max: 256 * 1024,
+            package_bytes_max: 100 * 1024 * 1024,
+            uploads_max: 2,
+            import_bytes_max: 16 * 1024 * 1024,
+            import_rows_max: 100_000,
+            campaign_devices_max: 200_000,
+            excluded_listed_max: 1000,
+        }
+    }
+}
+
+/// What the API is made of.
+#[derive(Debug)]
+pub struct HttpParts {
+    /// What operators enter.
+    pub store: Arc<dyn Store>,
+    /// Firmware files by their hash.
+    pub package_bytes: Arc<dyn PackageBytes>,
+    /// Reads keys and verifies archives.
+    pub verifier: Arc<dyn PackageVerifier>,
+    /// The running engine.
+    pub engine: EngineHandle,
+    /// What the driver shows.
+    pub live: Arc<LiveView>,
+    /// The same clock as the driver's: the live view's instants are of it.
+    pub clock: SystemClock,
+    /// What `/metrics` shows.
+    pub metrics: PrometheusHandle,
+    /// Whether `/metrics` is shown without a token.
+    pub metrics_public: bool,
+    /// The bounds.
+    pub limits: HttpLimits,
+}
+
+/// The parts as the handlers share them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct HttpState {
+    parts: Arc<HttpParts>,
+    pub(super) uploads: Arc<Semaphore>,
+}
+
+impl HttpState {
+    /// Shares the parts.
+    pub fn new(parts: HttpParts) -> Self {
+        Self {
+            uploads: Arc::new(Semaphore::new(parts.limits.uploads_max.max(1))),
+            parts: Arc::new(parts),
+        }
+    }
+
+    pub(super) fn now_utc(&self) -> Utc {
+        self.parts.clock.now().utc
+    }
+}
+
+impl Deref for HttpState {
+    type Target = HttpParts;
+
+    fn deref(&self) -> &HttpParts {
+        &self.parts
+    }
+}
