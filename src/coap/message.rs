@@ -31,6 +31,17 @@ pub struct Token {
 }
 
 impl Token {
+    /// The token of zero bytes.
+    pub const EMPTY: Self = Self {
+        len: 0,
+        bytes: [0; 8],
+    };
+
+    /// How many bytes it has, 0 to 8.
+    pub(super) const fn len(self) -> u8 {
+        self.len
+    }
+
     /// A token of up to 8 bytes; `None` where there are more.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         let mut token = Self {

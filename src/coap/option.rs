@@ -61,6 +61,22 @@ impl OptionNumber {
 pub struct Options(Vec<(OptionNumber, Bytes)>);
 
 impl Options {
+    /// No options.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Options that are sorted already, as a decoder finds them.
+    pub(super) fn from_sorted(options: Vec<(OptionNumber, Bytes)>) -> Self {
+        debug_assert!(options.is_sorted_by_key(|(number, _)| *number));
+        Self(options)
+    }
+
+    /// Keeps only what `keep` says yes to.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(OptionNumber, &Bytes) -> bool) {
+        self.0.retain(|(number, value)| keep(*number, value));
+    }
+
     /// Adds a value behind those of the same number.
     pub fn push(&mut self, number: OptionNumber, value: impl Into<Bytes>) {
         let at = self.0.partition_point(|(other, _)| *other <= number);
