@@ -1,0 +1,150 @@
+//! The endpoint: bytes and requests in, events and datagrams out.
+
+mod receive;
+mod reply;
+mod request;
+
+use std::collections::VecDeque;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::block1::Block1Bodies;
+use super::dedup::{Dedup, Kept};
+use super::exchange::{Exchange, Exchanges, Purpose};
+use super::message_ids::MessageIds;
+use super::observe::Observations;
+use super::outbox::Outbox;
+use super::{
+    Counters, EndpointConfig, Event, MessageId, Reliability, RequestId, Token,
+    TransmissionParameters,
+};
+use crate::clock::Instant;
+use crate::model::{Peer, Transmit};
+
+/// One CoAP endpoint in both roles. It performs no I/O: datagrams and the time come in, and after
+/// each input events and datagrams are polled until there are none.
+///
+/// What an idle peer costs is nothing but answers kept for duplicates and its last message id, both
+/// for at most EXCHANGE_LIFETIME and bounded. No call looks at more than the peer it is about.
+#[derive(Debug)]
+pub struct Endpoint {
+    config: EndpointConfig,
+    rng: StdRng,
+    now: Instant,
+    events: VecDeque<Event>,
+    outbox: Outbox,
+    exchanges: Exchanges,
+    observations: Observations,
+    dedup: Dedup,
+    bodies: Block1Bodies,
+    message_ids: MessageIds,
+}
+
+impl Endpoint {
+    /// An endpoint with nothing under way. Tokens, message ids and the spread of retransmissions
+    /// come from `rng`: in a server it must have been seeded from the operating system.
+    pub fn new(config: EndpointConfig, mut rng: StdRng) -> Self {
+        // The generator of timings is apart from that of tokens.
+        let timing_rng = StdRng::from_seed(rng.r#gen());
+        Self {
+            now: Instant::ORIGIN,
+            events: VecDeque::new(),
+            outbox: Outbox::default(),
+            exchanges: Exchanges::new(config.requests_max, config.queue_per_peer_max, timing_rng),
+            observations: Observations::new(config.observations_max),
+            dedup: Dedup::new(rng.r#gen(), config.dedup_entries_max),
+            bodies: Block1Bodies::new(rng.r#gen(), &config),
+            message_ids: MessageIds::new(config.message_ids_max),
+            config,
+            rng,
+        }
+    }
+
+    /// Does what is due: repeats messages, gives exchanges up, forgets what is past.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        while let Some((id, exchange)) = self.exchanges.next_given_up(now, &mut self.outbox) {
+            let is_notification = exchange.purpose == Purpose::Notification;
+            if is_notification && exchange.reliability == Reliability::NonConfirmable {
+                continue;
+            }
+            self.outbox.counters.timeouts += 1;
+            if exchange.purpose == Purpose::Observe {
+                // Unless the device has moved, and notified from its new address.
+                self.observations.remove_if_silent(exchange.token);
+            }
+            if exchange.purpose != Purpose::SeparateResponse {
+                let peer = exchange.peer;
+                self.events.push_back(Event::TimedOut { id, peer });
+            }
+        }
+        self.bodies.expire(now);
+        self.dedup.expire(now);
+        self.message_ids.expire(now);
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.outbox.poll()
+    }
+
+    /// When [`Self::handle_timeout`] is next to be called. What only waits to be forgotten does not
+    /// count: that happens along the way.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.exchanges.deadline(), self.bodies.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.outbox.counters
+    }
+
+    fn next_message_id(
+        &mut self,
+        peer: &Peer,
+        reliability: Reliability,
+        parameters: &TransmissionParameters,
+    ) -> MessageId {
+        let lifetime = match reliability {
+            Reliability::Confirmable => parameters.exchange_lifetime(),
+            Reliability::NonConfirmable => parameters.non_lifetime(),
+        };
+        loop {
+            let rng = &mut self.rng;
+            let id = self.message_ids.next(self.now, peer, lifetime, rng);
+            // Only a sequence that was pushed out by others can come to an id in use.
+            if !self.exchanges.uses(peer, id) {
+                return id;
+            }
+        }
+    }
+
+    /// Keeps what a duplicate of a message from `peer` is answered with.
+    fn keep(
+        &mut self,
+        peer: &Peer,
+        (id, token): (MessageId, Token),
+        reliability: Reliability,
+        kept: Kept,
+    ) {
+        let lifetime = match reliability {
+            Reliability::Confirmable => self.config.parameters.exchange_lifetime(),
+            Reliability::NonConfirmable => self.config.parameters.non_lifetime(),
+        };
+        self.outbox.counters.duplicates_evicted +=
+            self.dedup.keep(self.now, peer, id, token, kept, lifetime);
+    }
+
+    fn end_exchange(&mut self, id: RequestId) -> Option<Exchange> {
+        self.exchanges.end(self.now, id, &mut self.outbox)
+    }
+}
