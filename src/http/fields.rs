@@ -1,9 +1,7 @@
 //! Fields of requests: parsed into types at the border, with a problem that names the field.
 
 use crate::clock::Utc;
-use crate::model::{
-    DeviceModel, DeviceType, EndpointName, FirmwareVersion, InvalidName, Manufacturer,
-};
+use crate::model::{DeviceModel, DeviceType, FirmwareVersion, InvalidName, Manufacturer};
 
 use super::error::Problem;
 
@@ -23,13 +21,7 @@ macro_rules! name_fields {
     };
 }
 
-name_fields!(
-    DeviceModel,
-    DeviceType,
-    EndpointName,
-    FirmwareVersion,
-    Manufacturer
-);
+name_fields!(DeviceModel, DeviceType, FirmwareVersion, Manufacturer);
 
 /// The name in a field.
 pub(super) fn name<T: NameField>(field: &str, text: &str) -> Result<T, Problem> {

@@ -12,7 +12,6 @@ mod devices;
 mod engine_handle;
 mod error;
 mod extract;
-mod failure_text;
 mod fields;
 mod groups;
 mod health;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
+use super::error::Problem;
 use super::{EngineHandle, LiveView, PackageBytes, PackageVerifier};
 use crate::clock::{SystemClock, Utc};
+use crate::model::{EndpointName, InvalidName};
 use crate::store::Store;
 
 /// The bounds of the API. What is larger is refused with 413, 422 or 503.
@@ -62,6 +64,8 @@ pub struct HttpParts {
     pub metrics: PrometheusHandle,
     /// Whether `/metrics` is shown without a token.
     pub metrics_public: bool,
+    /// Reads an endpoint client name, as Register does: the forms of one IMEI are one device.
+    pub parse_endpoint: fn(&str) -> Result<EndpointName, InvalidName>,
     /// The bounds.
     pub limits: HttpLimits,
 }
@@ -80,6 +84,11 @@ impl HttpState {
             uploads: Arc::new(Semaphore::new(parts.limits.uploads_max.max(1))),
             parts: Arc::new(parts),
         }
+    }
+
+    /// The endpoint client name in a field.
+    pub(super) fn endpoint(&self, field: &str, text: &str) -> Result<EndpointName, Problem> {
+        (self.parse_endpoint)(text).map_err(|fault| Problem::invalid_field(field, fault))
     }
 
     pub(super) fn now_utc(&self) -> Utc {

@@ -15,8 +15,11 @@ use super::targets::resolve;
 use super::view::{CampaignView, Retry, Targets};
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, QueryParams};
+use crate::http::language::Preferred;
 use crate::http::{HttpState, fields};
-use crate::model::{Campaign, CampaignTargets, EndpointName, Package, PackageId, RetryPolicy};
+use crate::model::{
+    Campaign, CampaignTargets, EndpointName, Language, Package, PackageId, RetryPolicy,
+};
 use crate::store::{NewCampaign, StoreError};
 
 /// A week: no retry is of use later.
@@ -91,9 +94,10 @@ struct Plan {
 pub(crate) async fn create_campaign(
     State(state): State<HttpState>,
     QueryParams(query): QueryParams<CreateQuery>,
+    Preferred(language): Preferred,
     JsonBody(body): JsonBody<CreateCampaign>,
 ) -> Result<Response, Problem> {
-    let plan = plan(&state, body).await?;
+    let plan = plan(&state, body, language).await?;
     if query.dry_run {
         return Ok(Json(plan.dry_run(state.limits.excluded_listed_max)).into_response());
     }
@@ -113,13 +117,17 @@ pub(crate) async fn create_campaign(
     Ok((StatusCode::CREATED, location, Json(created)).into_response())
 }
 
-async fn plan(state: &HttpState, body: CreateCampaign) -> Result<Plan, Problem> {
+async fn plan(
+    state: &HttpState,
+    body: CreateCampaign,
+    language: Language,
+) -> Result<Plan, Problem> {
     fields::title("name", &body.name, Campaign::NAME_CHARS_MAX)?;
     let retry = parse_retry(&body.retry)?;
-    let targets: CampaignTargets = body.targets.parse()?;
+    let targets: CampaignTargets = body.targets.parse(state)?;
     let package = find_package(state, body.package_id).await?;
     let devices = resolve(state, &targets).await?;
-    let (included, mut excluded) = partition(state, &package, devices).await?;
+    let (included, mut excluded) = partition(state, &package, devices, language).await?;
     let excluded_count = excluded.len();
     excluded.truncate(state.limits.excluded_listed_max);
     Ok(Plan {

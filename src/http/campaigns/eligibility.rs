@@ -1,11 +1,12 @@
-//! Whether a package is for a device: manufacturer, model and device type, each exactly.
+//! Which of the devices asked for a package is for, and why the others are left out.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::campaign::{Field, Ineligible, eligibility};
 use crate::http::HttpState;
 use crate::http::error::Problem;
-use crate::model::{Device, EndpointName, Package};
+use crate::model::{Device, EndpointName, Language, Package};
 use crate::store::StoreError;
 
 /// A device that was asked for and is not in the campaign.
@@ -16,7 +17,7 @@ pub(crate) struct Excluded {
     /// Why: `manufacturer_unknown`, `manufacturer_differs`, and likewise for `model` and
     /// `device_type`.
     reason: &'static str,
-    /// Why, with both values.
+    /// Why, with both values, in the language of the request.
     detail: String,
 }
 
@@ -25,14 +26,15 @@ pub(super) async fn partition(
     state: &HttpState,
     package: &Package,
     devices: Vec<Device>,
+    language: Language,
 ) -> Result<(Vec<EndpointName>, Vec<Excluded>), Problem> {
     let mut included = Vec::new();
     let mut excluded = Vec::new();
     for device in devices {
         let device = complete(state, device).await?;
-        match exclusion(package, &device) {
-            None => included.push(device.endpoint),
-            Some(exclusion) => excluded.push(exclusion),
+        match eligibility(&device, package) {
+            Ok(()) => included.push(device.endpoint),
+            Err(why) => excluded.push(exclusion(&device.endpoint, &why, language)),
         }
     }
     Ok((included, excluded))
@@ -54,38 +56,20 @@ async fn complete(state: &HttpState, device: Device) -> Result<Device, Problem> 
     }
 }
 
-fn exclusion(package: &Package, device: &Device) -> Option<Excluded> {
-    let pairs = [
-        (
-            ["manufacturer_unknown", "manufacturer_differs"],
-            device.manufacturer.as_ref().map(|name| name.as_str()),
-            package.manufacturer.as_str(),
-        ),
-        (
-            ["model_unknown", "model_differs"],
-            device.model.as_ref().map(|name| name.as_str()),
-            package.model.as_str(),
-        ),
-        (
-            ["device_type_unknown", "device_type_differs"],
-            device.device_type.as_ref().map(|name| name.as_str()),
-            package.device_type.as_str(),
-        ),
-    ];
-    pairs
-        .into_iter()
-        .find_map(|([unknown, differs], has, wants)| {
-            let (reason, detail) = match has {
-                None => (unknown, format!("not known; the package is for '{wants}'")),
-                Some(has) if has != wants => {
-                    (differs, format!("'{has}'; the package is for '{wants}'"))
-                }
-                Some(_) => return None,
-            };
-            Some(Excluded {
-                endpoint: device.endpoint.to_string(),
-                reason,
-                detail,
-            })
-        })
+fn exclusion(endpoint: &EndpointName, why: &Ineligible, language: Language) -> Excluded {
+    let reason = match why {
+        Ineligible::Unknown(Field::Manufacturer) => "manufacturer_unknown",
+        Ineligible::Unknown(Field::Model) => "model_unknown",
+        Ineligible::Unknown(Field::DeviceType) => "device_type_unknown",
+        Ineligible::Differs { field, .. } => match field {
+            Field::Manufacturer => "manufacturer_differs",
+            Field::Model => "model_differs",
+            Field::DeviceType => "device_type_differs",
+        },
+    };
+    Excluded {
+        endpoint: endpoint.to_string(),
+        reason,
+        detail: why.text(language),
+    }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::view::Targets;
+use crate::http::HttpState;
 use crate::http::error::{Problem, kinds};
 use crate::http::groups::find_group;
-use crate::http::{HttpState, fields};
 use crate::model::{CampaignTargets, Device, EndpointName, GroupId};
 use crate::store::{Page, StoreError};
 
@@ -14,12 +14,12 @@ const GROUP_PAGE: u32 = 1000;
 
 impl Targets {
     /// The names and numbers as such; whether they are there is [`resolve`]'s to say.
-    pub(super) fn parse(&self) -> Result<CampaignTargets, Problem> {
+    pub(super) fn parse(&self, state: &HttpState) -> Result<CampaignTargets, Problem> {
         let devices = self
             .devices
             .iter()
             .enumerate()
-            .map(|(index, text)| fields::name(&format!("targets.devices[{index}]"), text))
+            .map(|(index, text)| state.endpoint(&format!("targets.devices[{index}]"), text))
             .collect::<Result<_, _>>()?;
         Ok(CampaignTargets {
             groups: self.groups.iter().copied().map(GroupId).collect(),

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::find;
+use crate::campaign::failure_text;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{PathParams, QueryParams};
-use crate::http::failure_text::failure_text;
-use crate::http::language::Language;
+use crate::http::language::Preferred;
 use crate::http::page::PageQuery;
 use crate::http::{HttpState, fields};
-use crate::model::{CampaignId, Failure, TaskState, UpdateTask};
+use crate::model::{CampaignId, Failure, Language, TaskState, UpdateTask};
 
 /// Which tasks.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -77,7 +77,7 @@ pub(crate) async fn list_tasks(
     State(state): State<HttpState>,
     PathParams(id): PathParams<u64>,
     QueryParams(query): QueryParams<TasksQuery>,
-    language: Language,
+    Preferred(language): Preferred,
 ) -> Result<Response, Problem> {
     let page = PageQuery::new(query.limit, query.cursor).by_number()?;
     let wanted = query.state.as_deref().map(parse_state).transpose()?;

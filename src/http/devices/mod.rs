@@ -43,7 +43,7 @@ impl DeviceFields<'_> {
             fields::title("tags", tag, TAG_CHARS_MAX)?;
         }
         Ok(Device {
-            endpoint: fields::name("endpoint", self.endpoint)?,
+            endpoint: state.endpoint("endpoint", self.endpoint)?,
             manufacturer: fields::optional_name("manufacturer", self.manufacturer)?,
             model: fields::optional_name("model", self.model)?,
             device_type: fields::optional_name("device_type", self.device_type)?,

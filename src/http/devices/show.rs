@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 
 use super::view::DeviceView;
+use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
-use crate::http::{HttpState, fields};
 
 /// One device.
 #[utoipa::path(get, path = "/api/v1/devices/{endpoint}", tag = "devices",
@@ -16,7 +16,7 @@ pub(crate) async fn show_device(
     State(state): State<HttpState>,
     PathParams(endpoint): PathParams<String>,
 ) -> Result<Json<DeviceView>, Problem> {
-    let endpoint = fields::name("endpoint", &endpoint)?;
+    let endpoint = state.endpoint("endpoint", &endpoint)?;
     let found = state.store.device(&endpoint).await;
     let device =
         found.map_err(|error| Problem::of_store(error, format_args!("device '{endpoint}'")))?;

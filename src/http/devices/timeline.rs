@@ -65,7 +65,7 @@ pub(crate) async fn show_timeline(
         let problem = Problem::new(kinds::INVALID_QUERY, "limit must be 1 to 1000");
         return Err(problem.with_field("limit"));
     }
-    let endpoint = fields::name("endpoint", &endpoint)?;
+    let endpoint = state.endpoint("endpoint", &endpoint)?;
     let found = state.store.device(&endpoint).await;
     found.map_err(|error| Problem::of_store(error, format_args!("device '{endpoint}'")))?;
     let entries = state.store.timeline(&endpoint, limit).await?;

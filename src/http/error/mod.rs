@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::language::Language;
+use crate::model::Language;
 
 /// Seconds after which a request that met a bound may come again.
 const RETRY_AFTER_SECONDS: u16 = 5;
@@ -96,7 +96,7 @@ impl Problem {
         response.headers_mut().remove(header::CONTENT_LENGTH);
         response.headers_mut().insert(
             header::CONTENT_LANGUAGE,
-            HeaderValue::from_static(language.tag()),
+            HeaderValue::from_static(language.word()),
         );
         *response.body_mut() = self.body(language);
         response
@@ -106,10 +106,10 @@ impl Problem {
         let body = ProblemBody {
             status: self.kind.status.as_u16(),
             code: self.code.unwrap_or(self.kind.code),
-            title: language.of(self.kind.title),
+            title: of(self.kind.title, language),
             detail: &self.detail,
             field: self.field.as_deref(),
-            hint: language.of(self.kind.hint),
+            hint: of(self.kind.hint, language),
         };
         Body::from(serde_json::to_vec(&body).unwrap_or_default())
     }
@@ -118,7 +118,7 @@ impl Problem {
 impl IntoResponse for Problem {
     /// In English; `language::localize` rewrites it where the request asks for another language.
     fn into_response(self) -> Response {
-        let mut response = Response::new(self.body(Language::English));
+        let mut response = Response::new(self.body(Language::En));
         *response.status_mut() = self.kind.status;
         let headers = response.headers_mut();
         headers.insert(
@@ -127,7 +127,7 @@ impl IntoResponse for Problem {
         );
         headers.insert(
             header::CONTENT_LANGUAGE,
-            HeaderValue::from_static(Language::English.tag()),
+            HeaderValue::from_static(Language::En.word()),
         );
         if self.kind.status == axum::http::StatusCode::UNAUTHORIZED {
             headers.insert(
@@ -140,5 +140,13 @@ impl IntoResponse for Problem {
         }
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+/// The one of `[English, Chinese]`.
+const fn of(texts: [&'static str; 2], language: Language) -> &'static str {
+    match language {
+        Language::En => texts[0],
+        Language::Zh => texts[1],
     }
 }

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{GroupView, find_group};
+use crate::http::HttpState;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, PathParams};
-use crate::http::{HttpState, fields};
 use crate::model::{EndpointName, GroupId};
 use crate::store::StoreError;
 
@@ -31,7 +31,7 @@ pub(crate) async fn bind_devices(
 ) -> Result<Json<GroupView>, Problem> {
     let of_group = |error| Problem::of_store(error, format_args!("group {id}"));
     find_group(&state, GroupId(id)).await.map_err(of_group)?;
-    let devices = parse_devices(&body.devices)?;
+    let devices = parse_devices(&state, &body.devices)?;
     match state.store.bind_devices(GroupId(id), &devices).await {
         Ok(()) => {}
         Err(StoreError::NotFound) => return Err(unknown_device(&state, &devices).await),
@@ -41,11 +41,11 @@ pub(crate) async fn bind_devices(
     Ok(Json(group.into()))
 }
 
-fn parse_devices(texts: &[String]) -> Result<Vec<EndpointName>, Problem> {
+fn parse_devices(state: &HttpState, texts: &[String]) -> Result<Vec<EndpointName>, Problem> {
     texts
         .iter()
         .enumerate()
-        .map(|(index, text)| fields::name(&format!("devices[{index}]"), text))
+        .map(|(index, text)| state.endpoint(&format!("devices[{index}]"), text))
         .collect()
 }
 

@@ -3,9 +3,9 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 
+use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
-use crate::http::{HttpState, fields};
 use crate::model::GroupId;
 
 /// Takes a device out of a group; the device stays.
@@ -19,7 +19,7 @@ pub(crate) async fn unbind_device(
     State(state): State<HttpState>,
     PathParams((id, endpoint)): PathParams<(u64, String)>,
 ) -> Result<StatusCode, Problem> {
-    let endpoint = fields::name("endpoint", &endpoint)?;
+    let endpoint = state.endpoint("endpoint", &endpoint)?;
     let unbound = state.store.unbind_device(GroupId(id), &endpoint).await;
     unbound.map_err(|error| {
         Problem::of_store(error, format_args!("device '{endpoint}' in group {id}"))
