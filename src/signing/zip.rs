@@ -33,7 +33,8 @@ const EXTERNAL_ATTRIBUTES: u32 = 0o100_644 << 16;
 const DATE: u16 = 0x0021;
 
 const FLAG_ENCRYPTED: u16 = 1;
-/// How hard the packer tried; says nothing about the content.
+/// How hard the packer tried; says nothing about the content. Info-ZIP leaves them set on a file that
+/// it then stores after all.
 const FLAGS_DEFLATE_LEVEL: u16 = 0b110;
 const FLAG_DATA_DESCRIPTOR: u16 = 1 << 3;
 const FLAG_UTF8: u16 = 1 << 11;
@@ -415,12 +416,7 @@ fn check_features(name: &str, central: &[u8]) -> Result<(), ZipError> {
     if !matches!(method, 0 | 8) {
         return feature("compression method");
     }
-    let known = if method == 8 {
-        FLAG_UTF8 | FLAGS_DEFLATE_LEVEL
-    } else {
-        FLAG_UTF8
-    };
-    if flags & !known != 0 {
+    if flags & !(FLAG_UTF8 | FLAGS_DEFLATE_LEVEL) != 0 {
         return feature("flags");
     }
     if needed & 0xff > VERSION_NEEDED {

@@ -1,6 +1,11 @@
 //! The signed package, looked at from outside: OpenSSL, Python and unzip on the other side, and
 //! everything that must be refused.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test's helper that fails is a failed test, as the test itself"
+)]
+
 mod commands;
 mod fixture;
 mod forgeries;

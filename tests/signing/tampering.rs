@@ -221,7 +221,7 @@ fn only_the_manufacturers_keys_count() {
         key_id: public_key().id().to_string(),
     };
     assert_eq!(
-        signing::verify(&archive, &[other.clone()], &limits),
+        signing::verify(&archive, std::slice::from_ref(&other), &limits),
         Err(unknown)
     );
     assert_eq!(
