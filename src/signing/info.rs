@@ -43,9 +43,9 @@ pub struct PackageInfo {
     pub device_type: String,
     /// 目标版本.
     pub version: String,
-    /// 支持设备源版本; empty: any.
+    /// 支持设备源版本; an empty list is signed as "any".
     #[serde(default)]
-    pub source_versions: Vec<String>,
+    pub source_versions: Option<Vec<String>>,
     /// Grows with each release: what tells a downgrade, since version strings have no order.
     #[serde(default)]
     pub sequence: Option<u64>,
@@ -158,8 +158,9 @@ impl PackageInfo {
                 signed: signed.clone(),
             })
             .collect();
-        let (form, signed) = (as_set(form.source_versions), as_set(&self.source_versions));
-        if form != signed {
+        let form = as_set(form.source_versions);
+        let signed = self.source_versions.as_deref().map(as_set);
+        if let Some(signed) = signed.filter(|signed| *signed != form) {
             mismatches.push(Mismatch {
                 field: "source_versions",
                 form: form.join(", "),
@@ -176,7 +177,10 @@ impl PackageInfo {
             ("model", vec![self.model.clone()]),
             ("deviceType", vec![self.device_type.clone()]),
             ("version", vec![self.version.clone()]),
-            ("sourceVersions", self.source_versions.clone()),
+            (
+                "sourceVersions",
+                self.source_versions.clone().unwrap_or_default(),
+            ),
             ("protocol", vec![given(&self.protocol)]),
             ("kind", vec![given(&self.kind)]),
             ("component", vec![given(&self.component)]),
@@ -267,6 +271,18 @@ mod tests {
         });
         assert_eq!(mismatches.len(), 1);
         assert_eq!(mismatches[0].field, "kind");
+    }
+
+    #[test]
+    fn source_versions_bind_only_where_they_are_signed() {
+        let with = |to| changed("\"sourceVersions\":[\"BC25PAR01A03\"],", to).unwrap();
+        let sources = ["BC25PAR01A03".to_owned()];
+        let form = FormFields {
+            source_versions: &sources,
+            ..form()
+        };
+        assert_eq!(with("").agrees_with(&form), []);
+        assert_eq!(with("\"sourceVersions\":[],").agrees_with(&form).len(), 1);
     }
 
     #[test]

@@ -1,0 +1,171 @@
+//! The private key: only the offline commands ever hold one.
+
+use std::fmt;
+
+use pkcs8::pkcs5::pbes2;
+use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, PrivateKeyInfo};
+use rand::{CryptoRng, RngCore};
+use rsa::pkcs1::{self, DecodeRsaPrivateKey};
+use rsa::pkcs8::EncodePrivateKey;
+use rsa::{Pkcs1v15Sign, RsaPrivateKey};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::strength::{check_bits, modulus_bits};
+use super::{KeyError, PublicKey};
+use crate::model::Sha256Digest;
+use crate::signing::passphrase::Passphrase;
+use crate::signing::pem::{PEM_BYTES_MAX, PemKind};
+
+/// The modulus lengths that new keys may have.
+pub const KEY_BITS: [usize; 3] = [2048, 3072, 4096];
+/// The modulus length of a new key where none is asked for: the carriers' `RSA2048+SHA256`.
+pub const KEY_BITS_DEFAULT: usize = 2048;
+/// OWASP's figure for PBKDF2 with HMAC-SHA-256.
+const PBKDF2_ITERATIONS: u32 = 600_000;
+
+/// An RSA private key, in the offline commands only. Wiped from memory when dropped.
+pub struct PrivateKey {
+    key: RsaPrivateKey,
+    public: PublicKey,
+}
+
+impl PrivateKey {
+    /// Makes a new key of `bits`, one of [`KEY_BITS`].
+    ///
+    /// # Errors
+    /// [`KeyError::Bits`] for any other length.
+    pub fn generate(bits: usize, rng: &mut (impl CryptoRng + RngCore)) -> Result<Self, KeyError> {
+        if !KEY_BITS.contains(&bits) {
+            return Err(KeyError::Bits { bits });
+        }
+        Self::new(RsaPrivateKey::new(rng, bits).map_err(|_| KeyError::Encoding)?)
+    }
+
+    /// Reads encrypted or plain PKCS#8, or plain PKCS#1. A pass-phrase given for a key that is not
+    /// encrypted is not used.
+    ///
+    /// # Errors
+    /// Where it is no such key, a weak one, or does not open.
+    pub fn from_pem(text: &str, passphrase: Option<&Passphrase>) -> Result<Self, KeyError> {
+        if text.len() > PEM_BYTES_MAX {
+            return Err(KeyError::TooLarge);
+        }
+        let text = text.trim();
+        match PemKind::of(text) {
+            PemKind::EncryptedPkcs8 => {
+                let passphrase = passphrase.ok_or(KeyError::PassphraseNeeded)?;
+                Self::from_pkcs8_der(decrypt(text, passphrase)?.as_bytes())
+            }
+            PemKind::Pkcs8 => {
+                let (_, der) =
+                    pkcs8::SecretDocument::from_pem(text).map_err(|_| KeyError::NotRsa)?;
+                Self::from_pkcs8_der(der.as_bytes())
+            }
+            PemKind::Pkcs1 => {
+                let (_, der) =
+                    pkcs8::SecretDocument::from_pem(text).map_err(|_| KeyError::NotRsa)?;
+                Self::from_pkcs1_der(der.as_bytes())
+            }
+            PemKind::TraditionalEncrypted => Err(KeyError::UnsupportedEncryption),
+            PemKind::OtherPrivate => Err(KeyError::NotRsa),
+            PemKind::Spki | PemKind::Pkcs1Public | PemKind::Certificate => {
+                Err(KeyError::PublicKeyGiven)
+            }
+            PemKind::Other => Err(KeyError::NotPem),
+        }
+    }
+
+    fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyError> {
+        let info = PrivateKeyInfo::try_from(der).map_err(|_| KeyError::NotRsa)?;
+        info.algorithm
+            .assert_algorithm_oid(pkcs1::ALGORITHM_OID)
+            .map_err(|_| KeyError::NotRsa)?;
+        Self::from_pkcs1_der(info.private_key)
+    }
+
+    fn from_pkcs1_der(der: &[u8]) -> Result<Self, KeyError> {
+        let parts = pkcs1::RsaPrivateKey::try_from(der).map_err(|_| KeyError::NotRsa)?;
+        check_bits(modulus_bits(parts.modulus.as_bytes()))?;
+        Self::new(RsaPrivateKey::from_pkcs1_der(der).map_err(|_| KeyError::Inconsistent)?)
+    }
+
+    fn new(key: RsaPrivateKey) -> Result<Self, KeyError> {
+        let public = PublicKey::new(key.to_public_key())?;
+        Ok(Self { key, public })
+    }
+
+    /// The public half.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// Encrypted PKCS#8 in PEM: PBES2 with PBKDF2-HMAC-SHA-256 and AES-256-CBC, which `openssl pkey`
+    /// opens (its memory limit refuses the crate's default, scrypt). The salt and the initial vector
+    /// come from `rng`.
+    ///
+    /// # Errors
+    /// [`KeyError::Encoding`]; does not happen with a key that was read or made.
+    pub fn to_encrypted_pem(
+        &self,
+        passphrase: &Passphrase,
+        rng: &mut (impl CryptoRng + RngCore),
+    ) -> Result<Zeroizing<String>, KeyError> {
+        let (mut salt, mut iv) = ([0; 16], [0; 16]);
+        rng.fill_bytes(&mut salt);
+        rng.fill_bytes(&mut iv);
+        let parameters = pbes2::Parameters::pbkdf2_sha256_aes256cbc(PBKDF2_ITERATIONS, &salt, &iv)
+            .map_err(|_| KeyError::Encoding)?;
+        let plain = self.key.to_pkcs8_der().map_err(|_| KeyError::Encoding)?;
+        PrivateKeyInfo::try_from(plain.as_bytes())
+            .and_then(|info| info.encrypt_with_params(parameters, passphrase.as_bytes()))
+            .and_then(|document| Ok(document.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF)?))
+            .map_err(|_| KeyError::Encoding)
+    }
+
+    /// Signs a SHA-256 digest with RSASSA-PKCS1-v1_5. The signature does not depend on `rng`, which
+    /// only blinds the operation against timing (RUSTSEC-2023-0071).
+    pub(in crate::signing) fn sign(
+        &self,
+        digest: &Sha256Digest,
+        rng: &mut (impl CryptoRng + RngCore),
+    ) -> Result<Vec<u8>, KeyError> {
+        self.key
+            .sign_with_rng(rng, Pkcs1v15Sign::new::<Sha256>(), &digest.0)
+            .map_err(|_| KeyError::Inconsistent)
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrivateKey(.., {:?})", self.public)
+    }
+}
+
+fn decrypt(text: &str, passphrase: &Passphrase) -> Result<pkcs8::SecretDocument, KeyError> {
+    let (_, der) = pkcs8::SecretDocument::from_pem(text).map_err(|_| KeyError::NotRsa)?;
+    // Of a sound PEM text, the only part that is not understood is the encryption's algorithm.
+    let info = EncryptedPrivateKeyInfo::try_from(der.as_bytes())
+        .map_err(|_| KeyError::UnsupportedEncryption)?;
+    let plain = info.decrypt(passphrase.as_bytes()).map_err(|error| {
+        use pkcs8::pkcs5::Error::{
+            AlgorithmParametersInvalid, NoPbes1CryptSupport, UnsupportedAlgorithm,
+        };
+        let unsupported = matches!(
+            error,
+            pkcs8::Error::EncryptedPrivateKey(
+                NoPbes1CryptSupport
+                    | UnsupportedAlgorithm { .. }
+                    | AlgorithmParametersInvalid { .. }
+            )
+        );
+        if unsupported {
+            KeyError::UnsupportedEncryption
+        } else {
+            KeyError::WrongPassphrase
+        }
+    })?;
+    // One wrong pass-phrase in 256 leaves a padding that looks right, and then garbage.
+    PrivateKeyInfo::try_from(plain.as_bytes()).map_err(|_| KeyError::WrongPassphrase)?;
+    Ok(plain)
+}

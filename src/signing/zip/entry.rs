@@ -1,0 +1,166 @@
+//! One entry of a zip file: its two headers, and what they may say.
+
+use std::ops::Range;
+
+use super::record::{
+    CENTRAL_BYTES, CENTRAL_SIGNATURE, LOCAL_BYTES, LOCAL_SIGNATURE, header, slice, u16_at, u32_at,
+};
+use super::writer::VERSION_NEEDED;
+use super::{ZipError, is_file_name};
+
+const FLAG_ENCRYPTED: u16 = 1;
+/// How hard the packer tried; says nothing about the content. Info-ZIP leaves them set on a file that
+/// it then stores after all.
+const FLAGS_DEFLATE_LEVEL: u16 = 0b110;
+const FLAG_DATA_DESCRIPTOR: u16 = 1 << 3;
+const FLAG_UTF8: u16 = 1 << 11;
+/// Extra fields with times and owners only: NTFS, extended timestamp, the three Info-ZIP Unix ones.
+const EXTRA_FIELDS: [u16; 5] = [0x000a, 0x5455, 0x5855, 0x7855, 0x7875];
+
+/// One file of a zip whose headers were checked.
+#[derive(Clone, Debug)]
+pub(in crate::signing) struct Entry {
+    pub(in crate::signing) name: String,
+    pub(in crate::signing) size_bytes: u64,
+    pub(super) deflated: bool,
+    pub(super) crc32: u32,
+    pub(super) local: Range<usize>,
+    pub(super) data: Range<usize>,
+    pub(super) central: Range<usize>,
+}
+
+impl Entry {
+    /// Reads the two headers that begin at `local_at` and `central_at`; they must say the same.
+    pub(super) fn decode(
+        bytes: &[u8],
+        local_at: usize,
+        central_at: usize,
+        directory: &Range<usize>,
+    ) -> Result<Self, ZipError> {
+        let central = header(
+            &bytes[..directory.end],
+            central_at,
+            CENTRAL_SIGNATURE,
+            CENTRAL_BYTES,
+        )?;
+        let local = header(
+            &bytes[..directory.start],
+            local_at,
+            LOCAL_SIGNATURE,
+            LOCAL_BYTES,
+        )?;
+        let (name_bytes, extra_bytes) =
+            (u16_at(central, 28) as usize, u16_at(central, 30) as usize);
+        let raw_name = slice(
+            &bytes[..directory.end],
+            central_at + CENTRAL_BYTES,
+            name_bytes,
+        )?;
+        let name = String::from_utf8_lossy(raw_name)
+            .chars()
+            .take(160)
+            .collect::<String>();
+
+        let local_name = slice(
+            &bytes[..directory.start],
+            local_at + LOCAL_BYTES,
+            name_bytes,
+        )?;
+        let offset = u32_at(central, 42);
+        if central[6..30] != local[4..28] || raw_name != local_name {
+            return Err(ZipError::HeadersDiffer(name));
+        }
+        if offset as usize != local_at || u16_at(central, 32) != 0 {
+            return Err(ZipError::Gap);
+        }
+        check_kind(&name, central)?;
+        if !is_file_name(&name) || raw_name.len() != name.len() {
+            return Err(ZipError::Name(name));
+        }
+        check_features(&name, central)?;
+
+        let central_extra_at = central_at + CENTRAL_BYTES + name_bytes;
+        let local_extra_at = local_at + LOCAL_BYTES + name_bytes;
+        let local_extra_bytes = u16_at(local, 28) as usize;
+        check_extra(
+            &name,
+            slice(&bytes[..directory.end], central_extra_at, extra_bytes)?,
+        )?;
+        check_extra(
+            &name,
+            slice(&bytes[..directory.start], local_extra_at, local_extra_bytes)?,
+        )?;
+
+        let (packed_bytes, size_bytes) = (u32_at(central, 20), u32_at(central, 24));
+        let deflated = u16_at(central, 10) == 8;
+        if !deflated && packed_bytes != size_bytes {
+            return Err(ZipError::Damaged(name));
+        }
+        let data_at = local_extra_at + local_extra_bytes;
+        slice(&bytes[..directory.start], data_at, packed_bytes as usize)?;
+        Ok(Self {
+            name,
+            size_bytes: u64::from(size_bytes),
+            deflated,
+            crc32: u32_at(central, 16),
+            local: local_at..data_at,
+            data: data_at..data_at + packed_bytes as usize,
+            central: central_at..central_extra_at + extra_bytes,
+        })
+    }
+}
+
+/// A plain file, by its name and by the attributes of Unix and DOS.
+fn check_kind(name: &str, central: &[u8]) -> Result<(), ZipError> {
+    const DOS_DIRECTORY: u32 = 0x10;
+    const DOS_VOLUME_LABEL: u32 = 0x08;
+    let attributes = u32_at(central, 38);
+    let unix_type = (attributes >> 16) & 0o170_000;
+    if name.ends_with('/')
+        || attributes & (DOS_DIRECTORY | DOS_VOLUME_LABEL) != 0
+        || !matches!(unix_type, 0 | 0o100_000)
+    {
+        return Err(ZipError::NotAFile(name.to_owned()));
+    }
+    Ok(())
+}
+
+fn check_features(name: &str, central: &[u8]) -> Result<(), ZipError> {
+    let feature = |what| Err(ZipError::Feature(name.to_owned(), what));
+    let (needed, flags, method) = (u16_at(central, 6), u16_at(central, 8), u16_at(central, 10));
+    if flags & FLAG_ENCRYPTED != 0 {
+        return Err(ZipError::Encrypted(name.to_owned()));
+    }
+    if flags & FLAG_DATA_DESCRIPTOR != 0 {
+        return Err(ZipError::DataDescriptor(name.to_owned()));
+    }
+    if !matches!(method, 0 | 8) {
+        return feature("compression method");
+    }
+    if flags & !(FLAG_UTF8 | FLAGS_DEFLATE_LEVEL) != 0 {
+        return feature("flags");
+    }
+    if needed & 0xff > VERSION_NEEDED {
+        return feature("version");
+    }
+    if u16_at(central, 34) != 0
+        || u32_at(central, 20) == u32::MAX
+        || u32_at(central, 24) == u32::MAX
+    {
+        return Err(ZipError::Zip64);
+    }
+    Ok(())
+}
+
+fn check_extra(name: &str, mut extra: &[u8]) -> Result<(), ZipError> {
+    while !extra.is_empty() {
+        let known = extra.len() >= 4
+            && EXTRA_FIELDS.contains(&u16_at(extra, 0))
+            && extra.len() >= 4 + u16_at(extra, 2) as usize;
+        if !known {
+            return Err(ZipError::Feature(name.to_owned(), "extra field"));
+        }
+        extra = &extra[4 + u16_at(extra, 2) as usize..];
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! A zip reader that accepts one way to say a thing, and a writer of stored entries.
+//!
+//! General readers differ in what they take from a file that says two things at once (two
+//! directories, a local header against the central one, duplicate names): there a signed file could
+//! be one firmware here and another elsewhere. So every byte must be accounted for:
+//!
+//! ```text
+//! local header 0 | data 0 | local header 1 | data 1 | … | central headers | end record
+//! ```
+//!
+//! without gaps, comments, zip64, encryption or data descriptors (APPNOTE.TXT 6.3.10 §4.3).
+
+mod entry;
+mod error;
+mod reader;
+mod record;
+mod writer;
+
+pub use error::ZipError;
+
+pub(super) use reader::ZipArchive;
+pub(super) use writer::store;
+
+/// Whether `name` may be a file's name in a package: 1 to 128 of `A-Z a-z 0-9 . _ -`, not led by a
+/// dot. Such a name is one file in any folder of any system.
+pub fn is_file_name(name: &str) -> bool {
+    (1..=128).contains(&name.len())
+        && !name.starts_with('.')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
