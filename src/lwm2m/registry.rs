@@ -145,7 +145,8 @@ impl Registry {
     }
 
     /// Prolongs a registration, and notes what changed. Over NoSec the location alone proves the
-    /// device, as a NAT may have moved it; a secured registration is only for its identity.
+    /// device, as a NAT may have moved it; a secured registration is only for its identity. An Update
+    /// that comes late, but before [`Self::expire`] ended the registration, still counts.
     ///
     /// # Errors
     /// [`UnknownLocation`].

@@ -326,26 +326,82 @@ fn a_restored_clock_that_was_set_back_prolongs_nothing() {
 #[test]
 fn the_queue_of_lifetimes_stays_as_small_as_the_registry() {
     let mut registry = registry(10);
+    let peer = address(1);
+    let bystander = registry
+        .register(at(0), &peer, register("b", 90_000))
+        .unwrap()
+        .location;
+    registry
+        .update(at(10), &peer, &bystander, update(None))
+        .unwrap();
     let mut location = registry
-        .register(at(0), &address(1), register("a", 90_000))
+        .register(at(0), &peer, register("a", 90_000))
         .unwrap()
         .location;
     for seconds in 0..20_000 {
         let shorter = update(Some(80_000 - 2 * seconds));
         registry
-            .update(at(seconds), &address(1), &location, shorter)
+            .update(at(seconds), &peer, &location, shorter)
             .unwrap();
-        assert!(registry.expiries.len() <= 2 + STALE_EXPIRIES_MAX);
+        assert!(registry.expiries.len() <= 4 + STALE_EXPIRIES_MAX);
     }
     for seconds in 20_000..30_000 {
-        registry.deregister(&address(1), &location).unwrap();
-        let again = registry.register(at(seconds), &address(1), register("a", 90_000));
+        registry.deregister(&peer, &location).unwrap();
+        let again = registry.register(at(seconds), &peer, register("a", 90_000));
         location = again.unwrap().location;
-        assert!(registry.expiries.len() <= 2 + STALE_EXPIRIES_MAX);
+        assert!(registry.expiries.len() <= 4 + STALE_EXPIRIES_MAX);
     }
-    assert_eq!(registry.expire(at(119_998).instant), None);
-    assert!(registry.expire(at(119_999).instant).is_some());
+    let expired = |registry: &mut Registry, seconds| {
+        let registration = registry.expire(at(seconds).instant)?;
+        Some(registration.endpoint.as_str().to_owned())
+    };
+    assert_eq!(expired(&mut registry, 90_009), None);
+    assert_eq!(expired(&mut registry, 90_010).as_deref(), Some("b"));
+    assert_eq!(expired(&mut registry, 119_998), None);
+    assert_eq!(expired(&mut registry, 119_999).as_deref(), Some("a"));
     assert!(registry.is_empty());
+}
+
+#[test]
+fn a_look_in_vain_leaves_one_entry_in_the_queue() {
+    let mut registry = registry(10);
+    let location = registry
+        .register(at(0), &address(1), register("a", 600))
+        .unwrap()
+        .location;
+    for lifetime in [500, 400, 300, 800] {
+        registry
+            .update(at(1), &address(1), &location, update(Some(lifetime)))
+            .unwrap();
+    }
+    assert_eq!(registry.expiries.len(), 4);
+    assert_eq!(registry.expire(at(700).instant), None);
+    assert_eq!(registry.expiries.len(), 1);
+    assert_eq!(registry.poll_timeout(), Some(at(801).instant));
+}
+
+#[test]
+fn links_that_a_device_no_longer_has_are_forgotten() {
+    let mut registry = registry(10);
+    let texts = ["</1>", "</2>", "</3>"].map(|links_text| {
+        let register = Register {
+            links_text,
+            ..register("a", 60)
+        };
+        let registered = registry.register(at(0), &address(1), register).unwrap();
+        let links = &registry.get(registered.slot).unwrap().links;
+        (std::sync::Arc::downgrade(links), registered.location)
+    });
+    let in_use = || texts.iter().filter(|(text, _)| text.strong_count() > 0);
+    assert_eq!(in_use().count(), 1);
+    let other = RegistrationUpdate {
+        links: Some(("</4>", Links::default())),
+        ..RegistrationUpdate::default()
+    };
+    registry
+        .update(at(1), &address(1), &texts[2].1, other)
+        .unwrap();
+    assert_eq!(in_use().count(), 0);
 }
 
 #[test]
