@@ -211,6 +211,7 @@ impl Exchanges {
         self.deadlines.push(live.deadline, id);
         let peer = live.exchange.peer.clone();
         self.free_slot(now, &peer, outbox);
+        self.prune();
         None
     }
 

@@ -1,0 +1,12 @@
+//! The CoAP endpoint from outside: clause by clause against a scripted peer, and two endpoints over a
+//! lossy link on a virtual clock.
+
+mod bodies;
+mod limits;
+mod lockstep;
+mod loss;
+mod messages;
+mod observations;
+mod options;
+mod pair;
+mod requests;
