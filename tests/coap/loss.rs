@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use narrowcast::coap::{
-    BlockValue, Code, Event, OptionNumber, Reliability, Request, Response, block2_slice,
+    BlockValue, Code, Event, OptionNumber, Options, Reliability, Request, RequestId, Response,
+    block2_slice,
 };
 
 use crate::lockstep::RFC;
@@ -31,6 +32,32 @@ fn run(pair: &mut Pair, mut on_event: impl FnMut(&mut Pair, Side, Event)) {
     panic!("it never ends");
 }
 
+/// Sends a confirmable request from one side to the other.
+fn ask(pair: &mut Pair, from: Side, request: Request) -> RequestId {
+    let (now, to) = (pair.now, from.other().peer());
+    pair.endpoint(from)
+        .request(now, &to, request, Reliability::Confirmable, &RFC)
+        .expect("room")
+}
+
+/// Asks the server for the block at `offset` in blocks of `szx`.
+fn fetch(pair: &mut Pair, offset: usize, szx: u8) {
+    let block = BlockValue {
+        num: u32::try_from(offset >> (szx + 4)).expect("small"),
+        more: false,
+        szx,
+    };
+    let mut request = Request::new(Code::GET, "/fw");
+    block.put(&mut request.options, OptionNumber::BLOCK2);
+    ask(pair, Side::Device, request);
+}
+
+fn block2(options: &Options) -> BlockValue {
+    BlockValue::from_options(options, OptionNumber::BLOCK2)
+        .expect("well formed")
+        .expect("there")
+}
+
 #[test]
 fn every_request_ends_exactly_once_and_is_processed_at_most_once() {
     for seed in 0..40 {
@@ -38,13 +65,7 @@ fn every_request_ends_exactly_once_and_is_processed_at_most_once() {
         let mut asked = BTreeSet::new();
         for number in 0..12 {
             let request = Request::new(Code::POST, "/n").with_query(&number.to_string());
-            let to = Side::Device.peer();
-            let reliability = Reliability::Confirmable;
-            let id = pair
-                .server
-                .request(pair.now, &to, request, reliability, &RFC)
-                .unwrap();
-            asked.insert(id);
+            asked.insert(ask(&mut pair, Side::Server, request));
         }
         let mut ended = BTreeMap::new();
         let mut processed = Vec::new();
@@ -117,36 +138,19 @@ fn a_device_downloads_an_image_block_by_block_and_late_changes_of_size_are_right
     for seed in 0..6 {
         let mut pair = Pair::new(seed, LOSSY);
         let mut fetched = Vec::new();
-        let fetch = |pair: &mut Pair, block: BlockValue| {
-            let mut request = Request::new(Code::GET, "/fw");
-            block.put(&mut request.options, OptionNumber::BLOCK2);
-            let to = Side::Server.peer();
-            let reliability = Reliability::Confirmable;
-            pair.device
-                .request(pair.now, &to, request, reliability, &RFC)
-                .unwrap();
-        };
-        let first = BlockValue {
-            num: 0,
-            more: false,
-            szx: 6,
-        };
-        fetch(&mut pair, first);
+        fetch(&mut pair, 0, 6);
         run(&mut pair, |pair, _, event| match event {
             Event::Request {
                 reply_to, request, ..
             } => {
-                let asked =
-                    BlockValue::from_options(&request.options, OptionNumber::BLOCK2).unwrap();
+                let asked = Some(block2(&request.options));
                 let (block, slice) = block2_slice(&image, asked, 6).unwrap();
                 let size_bytes = u32::try_from(image.len()).unwrap();
                 let response = Response::new(Code::CONTENT).with_block2(block, slice, size_bytes);
                 pair.server.respond_stateless(&reply_to, response);
             }
             Event::Response { response, .. } => {
-                let block = BlockValue::from_options(&response.options, OptionNumber::BLOCK2)
-                    .unwrap()
-                    .unwrap();
+                let block = block2(&response.options);
                 assert_eq!(block.offset(), fetched.len(), "seed {seed}");
                 fetched.extend_from_slice(&response.payload);
                 if !block.more {
@@ -158,28 +162,9 @@ fn a_device_downloads_an_image_block_by_block_and_late_changes_of_size_are_right
                 } else {
                     4
                 };
-                let num = u32::try_from(fetched.len() >> (szx + 4)).unwrap();
-                fetch(
-                    pair,
-                    BlockValue {
-                        num,
-                        more: false,
-                        szx,
-                    },
-                );
+                fetch(pair, fetched.len(), szx);
             }
-            Event::TimedOut { .. } => {
-                let szx = 4;
-                let num = u32::try_from(fetched.len() >> (szx + 4)).unwrap();
-                fetch(
-                    pair,
-                    BlockValue {
-                        num,
-                        more: false,
-                        szx,
-                    },
-                );
-            }
+            Event::TimedOut { .. } => fetch(pair, fetched.len(), 4),
             other
             @ (Event::Notification { .. } | Event::Delivered { .. } | Event::Reset { .. }) => {
                 panic!("seed {seed}: {other:?}")
@@ -190,7 +175,7 @@ fn a_device_downloads_an_image_block_by_block_and_late_changes_of_size_are_right
 }
 
 #[test]
-fn notifications_arrive_in_order_and_end_with_the_observation() {
+fn notifications_are_delivered_in_order_of_their_numbers() {
     for seed in 0..40 {
         let mut pair = Pair::new(seed, LOSSY);
         let to = Side::Device.peer();
@@ -242,12 +227,7 @@ fn the_same_seed_gives_the_same_run() {
     let history = |seed| {
         let mut pair = Pair::new(seed, LOSSY);
         for _ in 0..3 {
-            let request = Request::new(Code::GET, "/3/0/3");
-            let (now, to) = (pair.now, Side::Device.peer());
-            let reliability = Reliability::Confirmable;
-            pair.server
-                .request(now, &to, request, reliability, &RFC)
-                .unwrap();
+            ask(&mut pair, Side::Server, Request::new(Code::GET, "/3/0/3"));
         }
         let mut history = Vec::new();
         run(&mut pair, |pair, side, event| {
