@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod coap;
 pub mod engine;
+pub mod fota;
 pub mod lwm2m;
 pub mod http;
 pub mod model;

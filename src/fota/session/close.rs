@@ -1,0 +1,244 @@
+//! The end of an attempt: the observation is cancelled, the slot given back, or kept for a while
+//! where the device has fallen silent and may still fetch.
+
+use crate::clock::{Instant, Now};
+use crate::lwm2m::{Operation, path};
+use crate::model::{
+    Failure, FailureReason, Phase, SuccessNote, TaskState, TimelineStep, WaitingFor,
+};
+
+use super::super::action::{Action, End};
+use super::super::object5::State;
+use super::super::step::{Execution, Observation};
+use super::{Presence, Session};
+
+/// An attempt whose end is known.
+#[derive(Debug)]
+pub(super) struct Closing {
+    end: End,
+    /// When it is over at the latest; `None` when it is.
+    deadline: Option<Instant>,
+}
+
+impl Closing {
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+}
+
+impl Session {
+    /// The campaign was stopped: no Execute leaves any more. What the device already does ends by
+    /// itself.
+    pub fn handle_stop(&mut self, now: Now) {
+        if self
+            .closing
+            .as_ref()
+            .is_some_and(|closing| closing.end == End::Succeeded || closing.deadline.is_none())
+        {
+            return;
+        }
+        let waits = self.closing.is_some() && self.task.slot.is_some();
+        self.abandon();
+        self.task.state = TaskState::Stopped;
+        self.task.failure = Some(Failure {
+            reason: FailureReason::Stopped,
+            evidence: "an operator stopped the campaign".to_owned(),
+        });
+        self.dirty = true;
+        if waits {
+            if let Some(closing) = &mut self.closing {
+                closing.end = End::Stopped;
+            }
+        } else if self.task.slot.is_some() && self.may_be_active() {
+            self.quarantine(now, End::Stopped);
+        } else {
+            self.finish(now, End::Stopped);
+        }
+        self.flush();
+    }
+
+    pub(super) fn succeed(&mut self, now: Now, note: Option<SuccessNote>) {
+        self.task.state = TaskState::Succeeded;
+        self.task.note = note;
+        self.task.failure = None;
+        self.set_phase(now, Phase::Done);
+        self.cancel_observation(now, End::Succeeded);
+    }
+
+    pub(super) fn fail(&mut self, now: Now, failure: Failure) {
+        self.task.failure = Some(failure.clone());
+        self.cancel_observation(now, End::Failed(failure));
+    }
+
+    /// Fails for want of any word: what the device still does is not known.
+    pub(super) fn give_up(&mut self, now: Now, reason: FailureReason, evidence: &str) {
+        self.abandon();
+        let failure = Failure {
+            reason,
+            evidence: evidence.to_owned(),
+        };
+        self.task.failure = Some(failure.clone());
+        if self.task.slot.is_some() {
+            self.quarantine(now, End::Failed(failure));
+        } else {
+            self.finish(now, End::Failed(failure));
+        }
+    }
+
+    /// Takes up an attempt that had failed before a restart.
+    pub(super) fn close_condemned(&mut self, now: Now, failure: Failure) {
+        self.claim = self.task.slot;
+        let left = self
+            .task
+            .until
+            .map(|until| until.saturating_since(now.utc))
+            .unwrap_or_default()
+            .min(self.terms.settings.quarantine);
+        let end = End::Failed(failure);
+        if self.task.slot.is_none() || left.is_zero() {
+            self.finish(now, end);
+            return;
+        }
+        self.withdraw_download();
+        self.close(end, now.instant + left);
+    }
+
+    pub(super) fn closing_timeout(&mut self, now: Now) {
+        let due = self
+            .closing
+            .as_ref()
+            .and_then(Closing::deadline)
+            .is_some_and(|deadline| deadline <= now.instant);
+        if due {
+            self.abandon();
+            self.finish_closing(now);
+        }
+    }
+
+    /// The device has rebooted or sleeps: the observation is not worth another contact.
+    pub(super) fn stop_closing_operation(&mut self, now: Now) {
+        if self.abandon().is_some() {
+            self.finish_closing(now);
+        }
+    }
+
+    /// The answer to a cancellation, whatever it is, ends that observation.
+    pub(super) fn observation_cancelled(&mut self, now: Now, operation: &Operation) {
+        let more = *operation == Operation::CancelObservation(path::FIRMWARE_STATE)
+            && self.progress.result_observation == Observation::Live
+            && self.presence == Presence::Listening;
+        if more {
+            self.send_cancellation(Operation::CancelObservation(path::FIRMWARE_UPDATE_RESULT));
+        } else {
+            self.finish_closing(now);
+        }
+    }
+
+    /// The result is known: the slot is free, and the device need not notify any more.
+    fn cancel_observation(&mut self, now: Now, end: End) {
+        self.abandon();
+        self.release_slot();
+        self.task.waiting_for = Some(WaitingFor::Answer);
+        self.dirty = true;
+        let first = [
+            (self.progress.state_observation, path::FIRMWARE_STATE),
+            (
+                self.progress.result_observation,
+                path::FIRMWARE_UPDATE_RESULT,
+            ),
+        ]
+        .into_iter()
+        .find(|(observation, _)| *observation == Observation::Live);
+        match first {
+            Some((_, path)) if self.presence == Presence::Listening => {
+                self.flush();
+                self.close(end, now.instant + self.terms.settings.read_timeout);
+                self.send_cancellation(Operation::CancelObservation(path));
+            }
+            Some(_) | None => self.finish(now, end),
+        }
+    }
+
+    /// Withdraws the capability, then keeps the slot until no fetch can be under way any more.
+    fn quarantine(&mut self, now: Now, end: End) {
+        self.withdraw_download();
+        self.close(end, now.instant + self.terms.settings.quarantine);
+        self.dirty = true;
+        self.wait(now, WaitingFor::Quarantine);
+    }
+
+    fn may_be_active(&self) -> bool {
+        let at_rest = self.last_state == Some(State::Downloaded)
+            && self.progress.execution == Execution::NotIntended;
+        !at_rest
+    }
+
+    fn close(&mut self, end: End, deadline: Instant) {
+        self.closing = Some(Closing {
+            end,
+            deadline: Some(deadline),
+        });
+    }
+
+    fn send_cancellation(&mut self, operation: Operation) {
+        self.outstanding = Some(operation.clone());
+        self.actions.push_back(Action::Operate(operation));
+    }
+
+    fn finish_closing(&mut self, now: Now) {
+        if let Some(closing) = self.closing.take() {
+            self.finish(now, closing.end);
+        }
+    }
+
+    fn finish(&mut self, now: Now, end: End) {
+        self.release_slot();
+        let (state, step, detail) = match &end {
+            End::Succeeded => {
+                let note = self.task.note.map_or("", SuccessNote::word);
+                (
+                    TaskState::Succeeded,
+                    TimelineStep::Succeeded,
+                    note.to_owned(),
+                )
+            }
+            End::Failed(failure) => (
+                TaskState::Failed,
+                TimelineStep::Failed,
+                format!("{}: {}", failure.reason, failure.evidence),
+            ),
+            End::Stopped => (TaskState::Stopped, TimelineStep::Stopped, String::new()),
+        };
+        self.task.state = state;
+        self.task.waiting_for = None;
+        self.task.until = None;
+        self.set_phase(now, Phase::Done);
+        self.timeline(step, detail);
+        self.dirty = true;
+        self.flush();
+        self.actions.push_back(Action::End(end.clone()));
+        self.closing = Some(Closing {
+            end,
+            deadline: None,
+        });
+    }
+
+    fn release_slot(&mut self) {
+        self.withdraw_download();
+        if self.claim.take().is_some() {
+            if self.progress.slot {
+                self.timeline(TimelineStep::SlotReleased, String::new());
+            }
+            self.actions.push_back(Action::ReleaseSlot);
+        }
+        self.progress.slot = false;
+        self.task.slot = None;
+    }
+
+    /// Blocks are answered 4.04 from now on.
+    fn withdraw_download(&mut self) {
+        if let Some(capability) = self.served.take() {
+            self.actions.push_back(Action::WithdrawDownload(capability));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The device is heard, or falls asleep.
+
+use crate::clock::Now;
+use crate::lwm2m::{Operation, Path, Value, path};
+use crate::model::Phase;
+
+use super::super::action::Contact;
+use super::super::object5::{State, UpdateResult};
+use super::super::step::{Execution, Observation, Reading, UriWrite};
+use super::deadlines::Stage;
+use super::{Presence, Session, negotiate};
+
+impl Session {
+    /// The device was heard: it listens now.
+    pub fn handle_contact(&mut self, now: Now, contact: Contact) {
+        if self.closing.is_some() {
+            if contact == Contact::Register {
+                self.stop_closing_operation(now);
+            }
+            self.flush();
+            return;
+        }
+        let heard_again = self.presence != Presence::Listening;
+        self.presence_changed(now, Presence::Listening);
+        if self.stage == Stage::Slot {
+            self.restart_stage(now);
+        }
+        match contact {
+            Contact::Register => self.rebooted(now),
+            Contact::Update | Contact::Uplink => self.heard(now, heard_again),
+        }
+        self.proceed(now);
+        self.flush();
+    }
+
+    /// Its awake time is over. What is outstanding is moot; the next contact goes on from here.
+    pub fn handle_asleep(&mut self, now: Now) {
+        if self.closing.is_some() {
+            self.stop_closing_operation(now);
+            self.flush();
+            return;
+        }
+        match self.abandon() {
+            // It may have been answered: not asked twice.
+            Some(Operation::Read(path::FIRMWARE_UPDATE_RESULT)) => {
+                self.reported.result = Reading::Unreadable(None);
+            }
+            Some(Operation::Execute(_)) => self.set_phase(now, Phase::Updating),
+            Some(
+                Operation::Read(_)
+                | Operation::WriteText { .. }
+                | Operation::Observe(_)
+                | Operation::CancelObservation(_),
+            )
+            | None => {}
+        }
+        if self.progress.slot && self.task.slot.is_none() {
+            self.give_slot_back();
+        }
+        self.presence_changed(now, Presence::Asleep);
+        self.proceed(now);
+        self.flush();
+    }
+
+    /// A notification: a hint that the device gave of itself.
+    pub fn handle_notification(&mut self, now: Now, path: Path, value: &Value) {
+        if self.closing.is_some() {
+            return;
+        }
+        let heard_again = self.presence != Presence::Listening;
+        self.presence_changed(now, Presence::Listening);
+        match path {
+            path::FIRMWARE_STATE => {
+                if let Some(state) = negotiate::state(value) {
+                    self.state_notified(now, state);
+                }
+            }
+            path::FIRMWARE_UPDATE_RESULT => self.result_notified(value),
+            Path { .. } => self.heard(now, heard_again),
+        }
+        self.proceed(now);
+        self.flush();
+    }
+
+    fn state_notified(&mut self, now: Now, state: State) {
+        self.stop_executing(now);
+        if let Some(Operation::Read(path) | Operation::Observe(path)) = &self.outstanding
+            && *path == path::FIRMWARE_STATE
+        {
+            // Its answer may be older than this: read once more after it.
+            self.state_doubtful = true;
+            return;
+        }
+        self.deadlines.silences = 0;
+        match state {
+            State::Idle | State::Downloading | State::Updating => self.learn_state(now, state),
+            // Before Execute both are read again anyway (threat T12).
+            State::Downloaded => {
+                self.reported.state = Reading::Unread;
+                self.reported.version = Reading::Unread;
+            }
+        }
+    }
+
+    fn result_notified(&mut self, value: &Value) {
+        let Some(number) = value.as_integer() else {
+            return;
+        };
+        let result = UpdateResult::from_number(number);
+        if result != UpdateResult::Initial && self.outstanding.is_none() {
+            self.reported.result = Reading::Value(result);
+            self.reported.state = Reading::Unread;
+        }
+    }
+
+    /// A new registration: what was asked is lost, what was known may be old.
+    fn rebooted(&mut self, now: Now) {
+        self.stop_executing(now);
+        self.abandon();
+        self.last_state = None;
+        self.state_doubtful = false;
+        self.reported.state = Reading::Unread;
+        self.reported.version = Reading::Unread;
+        self.reported.result = Reading::Unread;
+        self.deadlines.silence = None;
+        self.deadlines.settle = None;
+        if self.progress.execution != Execution::NotIntended {
+            self.progress.execution = Execution::Over;
+            return;
+        }
+        self.progress.state_observation = Observation::Absent;
+        self.progress.result_observation = Observation::Absent;
+        if self.progress.uri == UriWrite::Accepted {
+            self.progress.uri = UriWrite::Uncertain;
+        }
+        if self.claim.is_none() {
+            self.reported.cell = Reading::Unread;
+            self.reported.rsrp = Reading::Unread;
+            self.reported.sinr = Reading::Unread;
+        }
+    }
+
+    /// Any other sign: what the device may have done since it was last heard is read.
+    fn heard(&mut self, now: Now, heard_again: bool) {
+        self.stop_executing(now);
+        if self.outstanding.is_some() {
+            return;
+        }
+        match self.stage {
+            Stage::Idle | Stage::Slot => {}
+            Stage::Identify | Stage::Radio | Stage::Start => {
+                self.refresh_identity(now);
+            }
+            Stage::Foreign | Stage::Outcome => self.reported.state = Reading::Unread,
+            Stage::Download => {
+                if heard_again || self.deadlines.silences > 0 {
+                    self.reported.state = Reading::Unread;
+                }
+            }
+            Stage::Confirm => {
+                if heard_again {
+                    self.reported.state = Reading::Unread;
+                    self.reported.version = Reading::Unread;
+                }
+            }
+        }
+    }
+}

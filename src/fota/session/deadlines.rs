@@ -1,0 +1,273 @@
+//! Which part of the way a session is on, and how long that may take.
+
+use std::time::Duration;
+
+use crate::clock::{Instant, Now};
+use crate::lwm2m::path;
+use crate::model::{FailureReason, Phase, ProductSettings, SuccessNote};
+
+use super::super::object5::{State, UpdateResult};
+use super::super::step::{Execution, Progress, Reading, Step, UriWrite};
+use super::{Presence, Session};
+
+/// A part of the way with a deadline of its own (carrier flows §3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing was begun.
+    Idle,
+    /// State and version are read.
+    Identify,
+    /// Cell, RSRP and SINR are read.
+    Radio,
+    /// Waits for a slot.
+    Slot,
+    /// A slot is granted; State is being observed.
+    Start,
+    /// Waits for the end of a download that is not ours.
+    Foreign,
+    /// From the URI to the whole package; the deadline moves with every block.
+    Download,
+    /// The package is there; State and version are read again.
+    Confirm,
+    /// From Execute to the outcome.
+    Outcome,
+}
+
+/// When something is due without an input.
+#[derive(Debug, Default)]
+pub(super) struct Deadlines {
+    /// The end of the stage.
+    pub(super) stage: Option<Instant>,
+    /// Beyond this the stage is not prolonged, however often the device is heard.
+    limit: Option<Instant>,
+    /// No block came for a while: State is read.
+    pub(super) silence: Option<Instant>,
+    /// How often the silence was broken by a question since the last block.
+    pub(super) silences: u32,
+    /// An unclear outcome is read again.
+    pub(super) settle: Option<Instant>,
+}
+
+impl Deadlines {
+    pub(super) fn earliest(&self) -> Option<Instant> {
+        [self.stage, self.silence, self.settle]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+impl Stage {
+    /// The stage in which `step` is done.
+    pub(super) fn next(self, step: &Step, progress: &Progress, phase: Phase) -> Self {
+        if progress.execution != Execution::NotIntended {
+            return Self::Outcome;
+        }
+        match step {
+            Step::Succeed(_) | Step::Fail(_) => self,
+            Step::RequestSlot(_) => Self::Slot,
+            Step::AwaitIdle => Self::Foreign,
+            Step::AwaitOutcome | Step::Settle => Self::Outcome,
+            Step::CancelObservation(_) | Step::Execute => Self::Confirm,
+            Step::AwaitDownload | Step::WriteUri => Self::Download,
+            Step::Read(path::CELL_ID | path::RADIO_SIGNAL_STRENGTH | path::SIGNAL_SNR) => {
+                Self::Radio
+            }
+            Step::Read(_) | Step::Observe(_) if phase == Phase::Downloaded => Self::Confirm,
+            Step::Read(_) | Step::Observe(_) if progress.uri != UriWrite::NotIntended => {
+                Self::Download
+            }
+            Step::Observe(_) => Self::Start,
+            // Questions while another's work is awaited do not prolong the wait.
+            Step::Read(_) if matches!(self, Self::Foreign | Self::Outcome) => self,
+            Step::Read(_) => Self::Identify,
+        }
+    }
+
+    /// How long it may take while the device listens.
+    const fn duration(self, settings: &ProductSettings) -> Duration {
+        match self {
+            Self::Idle | Self::Identify | Self::Radio | Self::Start => settings.read_timeout,
+            Self::Slot => settings.contact_timeout,
+            Self::Foreign | Self::Download => settings.download_stall_timeout,
+            Self::Confirm | Self::Outcome => settings.result_timeout,
+        }
+    }
+
+    /// Whether a sleeping device is given as long as it takes to be heard again.
+    const fn waits_for_contact(self) -> bool {
+        match self {
+            Self::Idle | Self::Identify | Self::Radio | Self::Start | Self::Confirm => true,
+            Self::Slot | Self::Foreign | Self::Download | Self::Outcome => false,
+        }
+    }
+}
+
+impl Session {
+    /// A deadline has come.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.closing.is_some() {
+            self.closing_timeout(now);
+            self.flush();
+            return;
+        }
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now.instant);
+        if due(self.deadlines.settle) {
+            self.deadlines.settle = None;
+            self.progress.settled = true;
+            self.reported.state = Reading::Unread;
+            self.reported.version = Reading::Unread;
+        }
+        if due(self.deadlines.silence) {
+            self.deadlines.silence = None;
+            self.deadlines.silences = self.deadlines.silences.saturating_add(1);
+            self.reported.state = Reading::Unread;
+        }
+        if due(self.deadlines.stage) {
+            self.expire(now);
+        }
+        self.proceed(now);
+        self.flush();
+    }
+
+    /// Enters a stage; its time begins anew only where it is another one.
+    pub(super) fn enter(&mut self, now: Now, stage: Stage) {
+        if self.stage != stage {
+            self.stage = stage;
+            self.restart_stage(now);
+            if stage != Stage::Download {
+                self.deadlines.silence = None;
+            }
+        }
+    }
+
+    /// Gives the stage its whole time again.
+    pub(super) fn restart_stage(&mut self, now: Now) {
+        let settings = &self.terms.settings;
+        let duration = self.stage.duration(settings);
+        self.deadlines.limit = Some(now.instant + duration.max(settings.contact_timeout));
+        self.deadlines.stage = Some(now.instant + self.stage_time());
+    }
+
+    /// The device was heard, did not answer, or has fallen asleep. A sleeping device is waited for;
+    /// once it is heard, the time in which it should answer begins anew.
+    pub(super) fn presence_changed(&mut self, now: Now, presence: Presence) {
+        let slept = self.presence == Presence::Asleep;
+        self.presence = presence;
+        if slept != (presence == Presence::Asleep) && self.stage.waits_for_contact() {
+            let limit = self.deadlines.limit;
+            let deadline = Some(now.instant + self.stage_time());
+            self.deadlines.stage = if limit.is_some() {
+                deadline.min(limit)
+            } else {
+                deadline
+            };
+        }
+    }
+
+    fn stage_time(&self) -> Duration {
+        let settings = &self.terms.settings;
+        if self.presence == Presence::Asleep && self.stage.waits_for_contact() {
+            settings.contact_timeout
+        } else {
+            self.stage.duration(settings)
+        }
+    }
+
+    fn expire(&mut self, now: Now) {
+        self.deadlines.stage = None;
+        let asleep = self.presence == Presence::Asleep;
+        match self.stage {
+            Stage::Idle => {}
+            Stage::Identify | Stage::Start | Stage::Radio | Stage::Confirm if asleep => {
+                self.give_up(
+                    now,
+                    FailureReason::ContactTimeout,
+                    "the device was not heard again",
+                );
+            }
+            Stage::Slot => {
+                let evidence = "the device was not heard while it waited for a slot";
+                self.give_up(now, FailureReason::ContactTimeout, evidence);
+            }
+            Stage::Identify if self.reported.state.value().is_some() => {
+                self.give_up(
+                    now,
+                    FailureReason::VersionTimeout,
+                    "/3/0/3 was not answered",
+                );
+            }
+            Stage::Identify => {
+                self.give_up(now, FailureReason::DeviceOffline, "/5/0/3 was not answered");
+            }
+            Stage::Radio => self.radio_timeout(),
+            Stage::Start => {
+                self.give_up(
+                    now,
+                    FailureReason::DeviceOffline,
+                    "observing /5/0/3 was not answered",
+                );
+            }
+            Stage::Confirm => {
+                let evidence = "not answered between the download and Execute";
+                self.give_up(now, FailureReason::DeviceOffline, evidence);
+            }
+            Stage::Foreign => {
+                let evidence = "/5/0/3 = 1: a download that is not ours did not end";
+                self.give_up(now, FailureReason::DownloadStalled, evidence);
+            }
+            Stage::Download => {
+                let evidence = self.stall_evidence();
+                self.give_up(now, FailureReason::DownloadStalled, &evidence);
+            }
+            Stage::Outcome => self.outcome_timeout(now),
+        }
+    }
+
+    /// What could not be read in time is unknown.
+    fn radio_timeout(&mut self) {
+        self.abandon();
+        if self.reported.cell.value().is_none() {
+            self.reported.cell = Reading::Unreadable(None);
+        }
+        if self.reported.rsrp.value().is_none() {
+            self.reported.rsrp = Reading::Unreadable(None);
+        }
+        if self.reported.sinr.value().is_none() {
+            self.reported.sinr = Reading::Unreadable(None);
+        }
+    }
+
+    /// No outcome in time. The device is asked once more, where it may listen (carrier flows §3.5,
+    /// "Updating timeout and query device version"); then the attempt is over.
+    fn outcome_timeout(&mut self, now: Now) {
+        self.abandon();
+        if !self.last_reading && self.presence != Presence::Asleep {
+            self.last_reading = true;
+            self.presence = Presence::Listening;
+            self.reported.state = Reading::Unread;
+            self.reported.version = Reading::Unread;
+            self.deadlines.stage = Some(now.instant + self.terms.settings.read_timeout);
+            return;
+        }
+        let over = self.reported.state.value() == Some(&State::Idle);
+        if self.progress.execution == Execution::NotIntended {
+            let evidence = "an update that is not ours did not end";
+            self.give_up(now, FailureReason::ResultTimeout, evidence);
+        } else if self.reported.result.value() == Some(&UpdateResult::Success)
+            && self.reported.version.value().is_none()
+            && !self.progress.settled
+        {
+            self.succeed(now, Some(SuccessNote::Unconfirmed));
+        } else if over {
+            let evidence = "/5/0/3 = 0, and /3/0/3 could not be checked in time";
+            self.give_up(now, FailureReason::VerificationTimeout, evidence);
+        } else {
+            let evidence = self.last_state.map_or_else(
+                || "no word of the device after Execute".to_owned(),
+                |state| format!("no outcome in time; last /5/0/3 = {}", state.number()),
+            );
+            self.give_up(now, FailureReason::ResultTimeout, &evidence);
+        }
+    }
+}

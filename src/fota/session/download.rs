@@ -1,0 +1,206 @@
+//! Observing State, writing the URI, and the download (seed 004, steps 9 to 11).
+
+use crate::clock::Now;
+use crate::lwm2m::{Answer, Operation, Path, path};
+use crate::model::{DownloadCapability, Phase, TimelineStep, WaitingFor};
+
+use super::super::object5::State;
+use super::super::step::{Observation, Reading, UriWrite};
+use super::deadlines::Stage;
+use super::{Presence, Session, URI_WRITES_MAX};
+
+/// The silence before State is read doubles with each reading, up to this many times.
+const SILENCE_DOUBLINGS_MAX: u32 = 6;
+
+impl Session {
+    /// A block of the image was served to the device, ending before byte `end_offset_bytes`.
+    pub fn handle_block(&mut self, now: Now, end_offset_bytes: u64) {
+        if self.closing.is_some() || self.stage != Stage::Download {
+            return;
+        }
+        self.presence_changed(now, Presence::Listening);
+        if self.bytes_served == 0 {
+            let detail = format!(
+                "{end_offset_bytes} of {} bytes served",
+                self.wanted.image_size_bytes
+            );
+            self.timeline(TimelineStep::DownloadBegun, detail);
+        }
+        if self.bytes_served != end_offset_bytes {
+            self.bytes_served = end_offset_bytes;
+            self.restart_stage(now);
+        }
+        self.fetch_seen();
+        self.deadlines.silence = None;
+        self.deadlines.silences = 0;
+        self.proceed(now);
+        self.flush();
+    }
+
+    /// The answer to an Observe.
+    pub(super) fn observe_answered(&mut self, now: Now, path: Path, answer: Answer) {
+        let observation = match &answer {
+            Answer::Value(_) | Answer::Done | Answer::Unreadable => Observation::Live,
+            Answer::Refused(_) => Observation::Refused,
+            Answer::TimedOut | Answer::Reset => return,
+        };
+        let detail = match &answer {
+            Answer::Refused(code) => format!("observing {path} was answered {code}"),
+            Answer::Value(_)
+            | Answer::Done
+            | Answer::Unreadable
+            | Answer::TimedOut
+            | Answer::Reset => format!("{path} is observed"),
+        };
+        self.timeline(TimelineStep::Observed, detail);
+        if path == path::FIRMWARE_UPDATE_RESULT {
+            // What it says now is of an update before this one.
+            self.progress.result_observation = observation;
+            return;
+        }
+        self.progress.state_observation = observation;
+        if matches!(answer, Answer::Value(_)) {
+            self.state_read(now, answer);
+        }
+    }
+
+    /// Writes the Package URI. The intent and the slot are in one commit, before it leaves.
+    pub(super) fn write_uri(&mut self, now: Now) {
+        if self.presence != Presence::Listening {
+            self.wait(now, WaitingFor::Contact);
+            return;
+        }
+        // Where another's package lies in the device, State 2 says nothing of ours until a fetch
+        // is seen; the phase says so after a restart.
+        self.progress.own_package = self.last_state == Some(State::Idle);
+        let phase = if self.progress.own_package {
+            Phase::Downloading
+        } else {
+            Phase::Negotiating
+        };
+        self.set_phase(now, phase);
+        self.progress.uri = UriWrite::Uncertain;
+        self.uri_writes = self.uri_writes.saturating_add(1);
+        self.progress.may_write_uri = self.uri_writes < URI_WRITES_MAX;
+        self.progress.download_begun = false;
+        self.bytes_served = 0;
+        self.reported.state = Reading::Awaited;
+        self.reported.result = Reading::Unread;
+        self.restart_stage(now);
+        let capability = self.intend_download();
+        let text = format!("{}{}", self.wanted.uri_base, capability.to_hex());
+        let path = path::FIRMWARE_PACKAGE_URI;
+        self.operate(now, Operation::WriteText { path, text });
+    }
+
+    /// The answer to the Write.
+    pub(super) fn uri_answered(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Done | Answer::Value(_) | Answer::Unreadable => {
+                self.progress.uri = UriWrite::Accepted;
+                self.timeline(
+                    TimelineStep::UriWritten,
+                    "/5/0/1 was answered 2.04".to_owned(),
+                );
+            }
+            Answer::Refused(code) => {
+                self.timeline(TimelineStep::Note, format!("/5/0/1 was answered {code}"));
+                if !self.progress.download_begun {
+                    self.progress.uri = UriWrite::Refused(*code);
+                    self.reported.state = Reading::Unread;
+                }
+            }
+            Answer::TimedOut | Answer::Reset => {
+                self.timeline(TimelineStep::Note, "/5/0/1 was not answered".to_owned());
+            }
+        }
+    }
+
+    pub(super) fn await_download(&mut self, now: Now) {
+        if !self.task.uri_intended {
+            // The device still fetches what an earlier attempt told it to.
+            self.progress.uri = UriWrite::Accepted;
+            self.intend_download();
+        }
+        if self.progress.own_package {
+            self.set_phase(now, Phase::Downloading);
+        }
+        if self.presence != Presence::Listening {
+            self.deadlines.silence = None;
+            self.wait(now, WaitingFor::Contact);
+            return;
+        }
+        if self.deadlines.silence.is_none() {
+            let doublings = self.deadlines.silences.min(SILENCE_DOUBLINGS_MAX);
+            let silence = self.terms.settings.silence_before_result_read * (1 << doublings);
+            self.deadlines.silence = Some(now.instant + silence);
+        }
+        let complete = self.bytes_served >= self.wanted.image_size_bytes;
+        let waiting_for = if complete && self.bytes_served > 0 {
+            WaitingFor::Notification
+        } else {
+            WaitingFor::Block
+        };
+        self.wait(now, waiting_for);
+    }
+
+    /// The device fetches: it has our URI.
+    pub(super) fn fetch_seen(&mut self) {
+        let ours = match self.progress.uri {
+            UriWrite::Uncertain | UriWrite::Accepted => true,
+            UriWrite::NotIntended => self.progress.uri_known,
+            UriWrite::Refused(_) => {
+                // It is busy with another's URI: ours is written when that is over.
+                if !self.progress.uri_known {
+                    self.progress.uri = UriWrite::NotIntended;
+                }
+                self.progress.uri_known
+            }
+        };
+        if ours {
+            self.progress.download_begun = true;
+            self.progress.own_package = true;
+            if self.task.uri_intended {
+                self.progress.uri = UriWrite::Accepted;
+            }
+        }
+    }
+
+    /// State 2 before Execute.
+    pub(super) fn downloaded(&mut self, now: Now) {
+        if self.progress.own_package && self.task.phase != Phase::Downloaded {
+            self.set_phase(now, Phase::Downloaded);
+            self.timeline(TimelineStep::Downloaded, "/5/0/3 = 2".to_owned());
+        }
+    }
+
+    /// Persists the slot that was granted, with what it is used for.
+    pub(super) fn hold_slot(&mut self) {
+        if self.task.slot.is_none() {
+            self.task.slot = self.claim;
+            self.dirty = true;
+        }
+    }
+
+    pub(super) fn stall_evidence(&self) -> String {
+        let state = self
+            .last_state
+            .map_or_else(|| "unknown".to_owned(), |state| state.number().to_string());
+        format!(
+            "no block for {} s, {} of {} bytes served, last /5/0/3 = {state}",
+            self.terms.settings.download_stall_timeout.as_secs(),
+            self.bytes_served,
+            self.wanted.image_size_bytes
+        )
+    }
+
+    fn intend_download(&mut self) -> DownloadCapability {
+        let capability = *self.task.capability.get_or_insert(self.capability_if_none);
+        self.task.uri_intended = true;
+        self.hold_slot();
+        self.dirty = true;
+        self.flush();
+        self.serve(capability);
+        capability
+    }
+}

@@ -1,0 +1,335 @@
+//! One attempt of one update task (seed 004, steps 3 to 16).
+//!
+//! Every input ends in `proceed`: ask [`step`] what comes next and do it. A session has at most one
+//! operation outstanding, and when it has none it waits for something that has a deadline.
+//!
+//! ```text
+//! Identify -> Radio -> Slot -> Start -> Download -> Confirm -> Outcome -> closing
+//! (versions)  (cell)   (queue) (observe) (blocks)   (re-read)  (result)   (cancel, quarantine)
+//! ```
+
+mod close;
+mod contact;
+mod deadlines;
+mod download;
+mod negotiate;
+mod outcome;
+
+use std::collections::VecDeque;
+
+use crate::clock::{Instant, Now};
+use crate::lwm2m::{Answer, Operation};
+use crate::model::{
+    DeviceReport, DownloadCapability, Phase, SlotClaim, TaskState, TimelineStep, UpdateTask,
+    WaitingFor,
+};
+
+use super::action::Action;
+use super::object5::State;
+use super::step::{
+    Execution, Observation, Progress, Reported, Step, Terms, UriWrite, Wanted, step,
+};
+use close::Closing;
+use deadlines::{Deadlines, Stage};
+
+/// How often one session writes the URI: a device that gives each download up is not fed for ever.
+const URI_WRITES_MAX: u8 = 3;
+
+/// Whether the device may be asked something now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    /// Heard, and neither asleep nor silent since.
+    Listening,
+    /// Did not answer the last operation: asked again when it is heard.
+    Unanswering,
+    /// Its awake time is over.
+    Asleep,
+}
+
+/// Drives one attempt of one update task. See the module's text.
+#[derive(Debug)]
+pub struct Session {
+    task: UpdateTask,
+    wanted: Wanted,
+    terms: Terms,
+    report: DeviceReport,
+    capability_if_none: DownloadCapability,
+
+    reported: Reported,
+    progress: Progress,
+    presence: Presence,
+    outstanding: Option<Operation>,
+    closing: Option<Closing>,
+
+    stage: Stage,
+    deadlines: Deadlines,
+    /// The last State that was learnt: a change of it is a new outcome.
+    last_state: Option<State>,
+    /// When the version was last learnt.
+    version_read_at: Instant,
+    /// A notification came while State was being read, so the answer may be older than it.
+    state_doubtful: bool,
+    /// What was asked of the scheduler.
+    claim: Option<SlotClaim>,
+    /// The capability that may be fetched under.
+    served: Option<DownloadCapability>,
+    uri_writes: u8,
+    bytes_served: u64,
+    /// The final reading at the end of the wait for an outcome was begun.
+    last_reading: bool,
+
+    /// What waits were last committed.
+    committed_wait: Option<WaitingFor>,
+    dirty: bool,
+    actions: VecDeque<Action>,
+}
+
+impl Session {
+    /// Takes a task up while its device is in contact: begins its next attempt, or goes on with the
+    /// one that a restart interrupted. `capability_if_none` is for a task that has none yet.
+    pub fn open(
+        now: Now,
+        task: UpdateTask,
+        wanted: Wanted,
+        terms: Terms,
+        report: DeviceReport,
+        capability_if_none: DownloadCapability,
+    ) -> Self {
+        let resumed = task.state == TaskState::Running && task.attempt > 0;
+        let mut session = Self {
+            progress: Progress::of(&task, resumed),
+            committed_wait: task.waiting_for,
+            task,
+            wanted,
+            terms,
+            report,
+            capability_if_none,
+            reported: Reported::default(),
+            presence: Presence::Listening,
+            outstanding: None,
+            closing: None,
+            stage: Stage::Idle,
+            deadlines: Deadlines::default(),
+            last_state: None,
+            version_read_at: now.instant,
+            state_doubtful: false,
+            claim: None,
+            served: None,
+            uri_writes: 0,
+            bytes_served: 0,
+            last_reading: false,
+            dirty: false,
+            actions: VecDeque::new(),
+        };
+        if resumed {
+            session.resume(now);
+        } else {
+            session.begin_attempt(now);
+        }
+        session.proceed(now);
+        session.flush();
+        session
+    }
+
+    /// What is to be done next; drain it after every input.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.closing
+            .as_ref()
+            .map_or_else(|| self.deadlines.earliest(), Closing::deadline)
+    }
+
+    /// The task as it stands now.
+    pub const fn task(&self) -> &UpdateTask {
+        &self.task
+    }
+
+    /// What the outstanding operation came to.
+    pub fn handle_answer(&mut self, now: Now, answer: Answer) {
+        let Some(operation) = self.outstanding.take() else {
+            return;
+        };
+        let answered = !matches!(answer, Answer::TimedOut | Answer::Reset);
+        self.presence = if answered {
+            Presence::Listening
+        } else {
+            Presence::Unanswering
+        };
+        if self.closing.is_some() {
+            self.observation_cancelled(now, &operation);
+        } else {
+            match operation {
+                Operation::Read(path) => self.reading(now, path, answer),
+                Operation::Observe(path) => self.observe_answered(now, path, answer),
+                Operation::CancelObservation(_) => {
+                    self.progress.state_observation = Observation::Absent;
+                }
+                Operation::WriteText { .. } => self.uri_answered(&answer),
+                Operation::Execute(_) => self.execute_answered(now, &answer),
+            }
+            self.proceed(now);
+        }
+        self.flush();
+    }
+
+    fn begin_attempt(&mut self, now: Now) {
+        let task = &mut self.task;
+        task.state = TaskState::Running;
+        task.attempt = task.attempt.saturating_add(1);
+        task.uri_intended = false;
+        task.retry_at = None;
+        task.failure = None;
+        task.note = None;
+        self.dirty = true;
+        let detail = format!("attempt {} begins", self.task.attempt);
+        self.timeline(TimelineStep::Contact, detail);
+        self.set_phase(now, Phase::Negotiating);
+    }
+
+    fn resume(&mut self, now: Now) {
+        self.served = self.task.capability;
+        if let Some(failure) = self.task.failure.clone() {
+            // The attempt had failed before the restart; what is left is its quarantine.
+            self.close_condemned(now, failure);
+            return;
+        }
+        let detail = format!(
+            "attempt {} goes on after a restart, {}",
+            self.task.attempt, self.task.phase
+        );
+        self.timeline(TimelineStep::Note, detail);
+        self.claim = self.task.slot;
+        if self.task.uri_intended
+            && let Some(capability) = self.task.capability
+        {
+            self.serve(capability);
+        }
+        if self.progress.execution == Execution::Open {
+            self.resume_outcome(now);
+        }
+    }
+
+    fn serve(&mut self, capability: DownloadCapability) {
+        self.served = Some(capability);
+        self.actions.push_back(Action::ServeDownload(capability));
+    }
+
+    /// Does what comes next, until an operation is outstanding or only waiting is left.
+    fn proceed(&mut self, now: Now) {
+        if self.outstanding.is_some() || self.closing.is_some() {
+            return;
+        }
+        let next = step(&self.wanted, &self.terms, &self.reported, &self.progress);
+        self.enter(now, self.stage.next(&next, &self.progress, self.task.phase));
+        match next {
+            Step::Read(path) => self.operate(now, Operation::Read(path)),
+            Step::Observe(path) => self.operate(now, Operation::Observe(path)),
+            Step::CancelObservation(path) => self.operate(now, Operation::CancelObservation(path)),
+            Step::RequestSlot(claim) => self.request_slot(now, claim),
+            Step::WriteUri => self.write_uri(now),
+            Step::AwaitDownload => self.await_download(now),
+            Step::AwaitIdle => self.wait(now, WaitingFor::Notification),
+            Step::Execute => self.execute(now),
+            Step::AwaitOutcome => self.await_outcome(now),
+            Step::Settle => self.settle(now),
+            Step::Succeed(note) => self.succeed(now, note),
+            Step::Fail(failure) => self.fail(now, failure),
+        }
+    }
+
+    /// Sends an operation if the device listens; else its next contact brings the session back here.
+    fn operate(&mut self, now: Now, operation: Operation) {
+        if self.presence != Presence::Listening {
+            self.wait(now, WaitingFor::Contact);
+            return;
+        }
+        self.wait(now, WaitingFor::Answer);
+        self.flush();
+        self.outstanding = Some(operation.clone());
+        self.actions.push_back(Action::Operate(operation));
+    }
+
+    fn abandon(&mut self) -> Option<Operation> {
+        let operation = self.outstanding.take()?;
+        self.actions.push_back(Action::AbandonOperation);
+        Some(operation)
+    }
+
+    /// Notes what the session waits for, and until when. Only waits of some length are committed.
+    fn wait(&mut self, now: Now, waiting_for: WaitingFor) {
+        self.task.waiting_for = Some(waiting_for);
+        self.task.until = self
+            .poll_timeout()
+            .map(|deadline| now.utc + deadline.saturating_since(now.instant));
+        if waiting_for != WaitingFor::Answer && self.committed_wait != Some(waiting_for) {
+            self.dirty = true;
+        }
+    }
+
+    fn set_phase(&mut self, now: Now, phase: Phase) {
+        if self.task.phase != phase {
+            self.task.phase = phase;
+            self.task.since = now.utc;
+            self.dirty = true;
+        }
+    }
+
+    fn timeline(&mut self, step: TimelineStep, detail: String) {
+        self.actions.push_back(Action::Timeline { step, detail });
+    }
+
+    fn flush(&mut self) {
+        if std::mem::take(&mut self.dirty) {
+            self.committed_wait = self.task.waiting_for;
+            self.actions.push_back(Action::Commit);
+        }
+    }
+}
+
+impl Progress {
+    /// What the persisted task says.
+    fn of(task: &UpdateTask, resumed: bool) -> Self {
+        let executed_before = task.execute_intended_attempt.is_some();
+        let executed = resumed && task.execute_intended_attempt == Some(task.attempt);
+        let uri_intended = resumed && task.uri_intended;
+        Self {
+            uri: if uri_intended {
+                UriWrite::Uncertain
+            } else {
+                UriWrite::NotIntended
+            },
+            may_write_uri: true,
+            uri_known: task.capability.is_some(),
+            download_begun: false,
+            // While a package of someone else may still lie there, the phase stays behind.
+            own_package: executed_before || (uri_intended && has_begun(task.phase)),
+            execution: if executed {
+                Execution::Open
+            } else {
+                Execution::NotIntended
+            },
+            executed_before,
+            resumed,
+            slot: resumed && task.slot.is_some(),
+            state_observation: Observation::Absent,
+            result_observation: Observation::Absent,
+            settled: false,
+        }
+    }
+}
+
+/// Whether a task in this phase has made its device fetch our package.
+const fn has_begun(phase: Phase) -> bool {
+    match phase {
+        Phase::WaitingContact | Phase::Negotiating | Phase::WaitingSlot | Phase::Done => false,
+        Phase::Downloading
+        | Phase::Downloaded
+        | Phase::Executing
+        | Phase::Updating
+        | Phase::Verifying => true,
+    }
+}

@@ -1,0 +1,376 @@
+//! The one place that decides: from what is wanted, what the device reports and what was already
+//! intended, the next step of an update. Pure, so that after a crash, a reboot or a lost answer the
+//! way is the same.
+//!
+//! Before Execute:
+//!  1. read State, then the version; the target version is a success, whatever else is true
+//!  2. read cell, RSRP, SINR; ask for a slot
+//!  3. observe State, write the URI, wait for the download
+//!  4. read State and version again, Execute
+//!
+//! After Execute (security.md §4.2) only what is read decides: nothing is ever executed again.
+
+mod outcome;
+
+use crate::coap::Code;
+use crate::lwm2m::{Path, path};
+use crate::model::{
+    CellId, CoverageTier, Failure, FailureReason, FirmwareVersion, ObservationCancel,
+    ProductSettings, Rsrp, SignalReading, Sinr, SlotClaim, SuccessNote, TierBorders,
+};
+
+use super::object5::{State, UpdateResult};
+
+/// What a campaign wants of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// 目标版本.
+    pub target_version: FirmwareVersion,
+    /// 支持设备源版本; empty: any.
+    pub source_versions: Vec<FirmwareVersion>,
+    /// Size of the image in bytes.
+    pub image_size_bytes: u64,
+    /// What stands before the capability in the Package URI, e.g. `coap://203.0.113.5:5683/fw/`.
+    pub uri_base: String,
+}
+
+/// On which terms a device is updated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// What its product needs.
+    pub settings: ProductSettings,
+    /// The borders of the coverage tiers.
+    pub borders: TierBorders,
+}
+
+/// What is known of one resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reading<T> {
+    /// Must be read before anything that rests on it is decided.
+    #[default]
+    Unread,
+    /// The device will say it of itself; it is not asked without a reason.
+    Awaited,
+    /// Asked and not learnt: refused with this code, or not answered, or not understood.
+    Unreadable(Option<Code>),
+    /// This it was.
+    Value(T),
+}
+
+impl<T> Reading<T> {
+    /// The value, where there is one.
+    pub const fn value(&self) -> Option<&T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Unread | Self::Awaited | Self::Unreadable(_) => None,
+        }
+    }
+
+    const fn is_unread(&self) -> bool {
+        matches!(self, Self::Unread)
+    }
+}
+
+/// What the device reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// `/5/0/3`.
+    pub state: Reading<State>,
+    /// `/3/0/3`.
+    pub version: Reading<FirmwareVersion>,
+    /// `/5/0/5`.
+    pub result: Reading<UpdateResult>,
+    /// `/4/0/8`.
+    pub cell: Reading<CellId>,
+    /// `/4/0/2`.
+    pub rsrp: Reading<Rsrp>,
+    /// `/4/0/11`.
+    pub sinr: Reading<Sinr>,
+}
+
+/// What became of the URI of this attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UriWrite {
+    /// Not written.
+    NotIntended,
+    /// Intended; whether it arrived or still stands is not known.
+    Uncertain,
+    /// The device answered 2.04, or began to fetch.
+    Accepted,
+    /// The device answered with this code.
+    Refused(Code),
+}
+
+/// What became of the Execute of this attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Execution {
+    /// Not intended: the only state in which it may be sent.
+    NotIntended,
+    /// Intended and perhaps sent; the device may be at it.
+    Open,
+    /// The device said no, or has rebooted since: what it reports now is final.
+    Over,
+}
+
+/// What became of an observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// Not asked for, or no longer there.
+    Absent,
+    /// The device notifies.
+    Live,
+    /// The device does not do it: it is read instead.
+    Refused,
+}
+
+/// What was already done in this attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The URI.
+    pub uri: UriWrite,
+    /// Whether the URI may be written once more.
+    pub may_write_uri: bool,
+    /// Whether an earlier attempt of this task may have given the device our URI.
+    pub uri_known: bool,
+    /// Whether a fetch was seen since the URI was written.
+    pub download_begun: bool,
+    /// Whether what the device has in State 2 is our package.
+    pub own_package: bool,
+    /// Execute.
+    pub execution: Execution,
+    /// Whether an earlier attempt of this task came as far as Execute.
+    pub executed_before: bool,
+    /// Whether the attempt was taken up again after a restart. Its Result may have been read
+    /// already, and reading it twice spoils it on some modules, so the version goes first.
+    pub resumed: bool,
+    /// Whether a slot was granted.
+    pub slot: bool,
+    /// The observation of State.
+    pub state_observation: Observation,
+    /// The observation of the Result, where the product says that it is safe.
+    pub result_observation: Observation,
+    /// Whether an outcome that was not yet plain had time to settle.
+    pub settled: bool,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Read a resource.
+    Read(Path),
+    /// Ask the scheduler.
+    RequestSlot(SlotClaim),
+    /// Observe a resource.
+    Observe(Path),
+    /// Cancel an observation, before Execute.
+    CancelObservation(Path),
+    /// Write the Package URI.
+    WriteUri,
+    /// Wait for the device to fetch, or to say that it has.
+    AwaitDownload,
+    /// Wait for the end of a download that is not ours.
+    AwaitIdle,
+    /// Execute Update.
+    Execute,
+    /// Wait for the end of an update.
+    AwaitOutcome,
+    /// Give the device time, then read once more.
+    Settle,
+    /// The device runs the target version.
+    Succeed(Option<SuccessNote>),
+    /// The attempt failed.
+    Fail(Failure),
+}
+
+impl Step {
+    fn fail(reason: FailureReason, evidence: String) -> Self {
+        Self::Fail(Failure { reason, evidence })
+    }
+}
+
+/// The next step.
+pub fn step(wanted: &Wanted, terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
+    let untouched = progress.uri == UriWrite::NotIntended
+        && progress.execution == Execution::NotIntended
+        && !progress.uri_known
+        && !progress.executed_before;
+    if reported.version.value() == Some(&wanted.target_version) {
+        return Step::Succeed(untouched.then_some(SuccessNote::UpToDate));
+    }
+    match progress.execution {
+        Execution::NotIntended => before_execute(wanted, terms, reported, progress),
+        Execution::Open | Execution::Over => outcome::after_execute(terms, reported, progress),
+    }
+}
+
+fn before_execute(
+    wanted: &Wanted,
+    terms: &Terms,
+    reported: &Reported,
+    progress: &Progress,
+) -> Step {
+    if reported.state.is_unread() {
+        return Step::Read(path::FIRMWARE_STATE);
+    }
+    match &reported.version {
+        Reading::Unread => return Step::Read(path::DEVICE_FIRMWARE_VERSION),
+        Reading::Unreadable(code) => {
+            return Step::fail(
+                FailureReason::VersionTimeout,
+                unreadable(path::DEVICE_FIRMWARE_VERSION, *code),
+            );
+        }
+        Reading::Value(version) if !is_source(wanted, version) => {
+            return Step::fail(
+                FailureReason::NotEligible,
+                format!("/3/0/3 = {version} is no source version of the package"),
+            );
+        }
+        Reading::Value(_) | Reading::Awaited => {}
+    }
+    match &reported.state {
+        Reading::Unread => Step::Read(path::FIRMWARE_STATE),
+        Reading::Unreadable(code) => Step::fail(
+            FailureReason::NotEligible,
+            unreadable(path::FIRMWARE_STATE, *code),
+        ),
+        Reading::Awaited => Step::AwaitDownload,
+        Reading::Value(State::Updating) => Step::AwaitOutcome,
+        Reading::Value(State::Downloading) => downloading(terms, reported, progress),
+        Reading::Value(State::Downloaded) if progress.own_package => {
+            preparation(terms, reported, progress).unwrap_or_else(|| execute(terms, progress))
+        }
+        Reading::Value(State::Idle) => idle(terms, reported, progress),
+        Reading::Value(State::Downloaded) => foreign_package(terms, reported, progress),
+    }
+}
+
+fn is_source(wanted: &Wanted, version: &FirmwareVersion) -> bool {
+    wanted.source_versions.is_empty() || wanted.source_versions.contains(version)
+}
+
+/// State 1: a URI is never written, it would end the download that runs.
+fn downloading(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
+    let ours =
+        progress.uri_known || matches!(progress.uri, UriWrite::Uncertain | UriWrite::Accepted);
+    if ours {
+        preparation(terms, reported, progress)
+            .or_else(|| observation(terms, progress))
+            .unwrap_or(Step::AwaitDownload)
+    } else {
+        observation(terms, progress).unwrap_or(Step::AwaitIdle)
+    }
+}
+
+/// State 0 before Execute.
+fn idle(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
+    if progress.uri == UriWrite::NotIntended {
+        return write_uri(terms, reported, progress);
+    }
+    // A URI that the device does not like changes only the Result (carrier flows §3.2, clients.md 1).
+    if reported.result.is_unread() {
+        return Step::Read(path::FIRMWARE_UPDATE_RESULT);
+    }
+    if let Some(result) = reported.result.value()
+        && let Some(reason) = result.failure_reason()
+    {
+        return Step::fail(
+            reason,
+            format!("/5/0/3 = 0, /5/0/5 = {} after the URI", result.number()),
+        );
+    }
+    match progress.uri {
+        UriWrite::Refused(code) => uri_refused(code, State::Idle),
+        UriWrite::Accepted if !progress.download_begun => Step::AwaitDownload,
+        UriWrite::NotIntended | UriWrite::Uncertain | UriWrite::Accepted => {
+            if progress.may_write_uri {
+                write_uri(terms, reported, progress)
+            } else {
+                Step::fail(
+                    FailureReason::ConnectionLost,
+                    "/5/0/3 = 0 again: the device gives its download up each time".to_owned(),
+                )
+            }
+        }
+    }
+}
+
+/// State 2 with a package that is not ours: some modules take a new URI then, others ignore it.
+fn foreign_package(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
+    match progress.uri {
+        UriWrite::NotIntended => write_uri(terms, reported, progress),
+        UriWrite::Uncertain if progress.may_write_uri => write_uri(terms, reported, progress),
+        UriWrite::Uncertain | UriWrite::Accepted => Step::AwaitDownload,
+        UriWrite::Refused(code) => uri_refused(code, State::Downloaded),
+    }
+}
+
+fn uri_refused(code: Code, state: State) -> Step {
+    Step::fail(
+        FailureReason::InvalidUri,
+        format!("/5/0/1 was answered {code}, /5/0/3 = {}", state.number()),
+    )
+}
+
+fn write_uri(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
+    preparation(terms, reported, progress)
+        .or_else(|| observation(terms, progress))
+        .unwrap_or(Step::WriteUri)
+}
+
+fn execute(terms: &Terms, progress: &Progress) -> Step {
+    let cancel = terms.settings.observation_cancel == ObservationCancel::AfterDownload;
+    if cancel && progress.state_observation == Observation::Live {
+        Step::CancelObservation(path::FIRMWARE_STATE)
+    } else {
+        Step::Execute
+    }
+}
+
+/// What is missing before a slot is held.
+fn preparation(terms: &Terms, reported: &Reported, progress: &Progress) -> Option<Step> {
+    if progress.slot {
+        return None;
+    }
+    let cell = match &reported.cell {
+        Reading::Unread | Reading::Awaited => return Some(Step::Read(path::CELL_ID)),
+        Reading::Unreadable(code) => {
+            return Some(Step::fail(
+                FailureReason::CellUnknown,
+                unreadable(path::CELL_ID, *code),
+            ));
+        }
+        Reading::Value(cell) => *cell,
+    };
+    if reported.rsrp.is_unread() {
+        return Some(Step::Read(path::RADIO_SIGNAL_STRENGTH));
+    }
+    if reported.sinr.is_unread() {
+        return Some(Step::Read(path::SIGNAL_SNR));
+    }
+    let signal = SignalReading {
+        rsrp: reported.rsrp.value().copied(),
+        sinr: reported.sinr.value().copied(),
+    };
+    let tier = CoverageTier::of(signal, &terms.borders);
+    Some(Step::RequestSlot(SlotClaim { cell, tier }))
+}
+
+/// What is missing before the device may say what it does: some modules wait for the ACK of their
+/// first notification before they fetch a block.
+fn observation(terms: &Terms, progress: &Progress) -> Option<Step> {
+    if progress.state_observation == Observation::Absent {
+        return Some(Step::Observe(path::FIRMWARE_STATE));
+    }
+    if terms.settings.observe_result && progress.result_observation == Observation::Absent {
+        return Some(Step::Observe(path::FIRMWARE_UPDATE_RESULT));
+    }
+    None
+}
+
+fn unreadable(path: Path, code: Option<Code>) -> String {
+    code.map_or_else(
+        || format!("{path} could not be read"),
+        |code| format!("{path} was answered {code}"),
+    )
+}
