@@ -46,12 +46,11 @@ pub enum BlobError {
 
 impl From<io::Error> for BlobError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                Self::Full
-            }
-            _ => Self::Io(error),
-        }
+        let is_full = matches!(
+            error.kind(),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+        );
+        if is_full { Self::Full } else { Self::Io(error) }
     }
 }
 
@@ -273,13 +272,13 @@ mod tests {
     async fn what_was_put_is_loaded_also_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let image: Vec<u8> = (0..700_000_u32).map(|n| n.to_le_bytes()[0]).collect();
-        let blobs = open(folder.path(), 1 << 20);
+        let blobs = open(folder.path(), 2 << 20);
         let digest = blobs.put(&image).await.unwrap();
         assert_eq!(digest, Sha256Digest(Sha256::digest(&image).into()));
         assert_eq!(blobs.put(&image).await.unwrap(), digest, "idempotent");
         assert_eq!(blobs.bytes(), 700_000, "counted once");
         drop(blobs);
-        let blobs = open(folder.path(), 1 << 20);
+        let blobs = open(folder.path(), 2 << 20);
         assert_eq!(blobs.bytes(), 700_000);
         assert_eq!(blobs.load(digest).await.unwrap(), image);
         assert_eq!(incoming_files(folder.path()), 0);
@@ -288,7 +287,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_that_were_changed_are_never_served_and_putting_them_again_mends_them() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = open(folder.path(), 1 << 20);
+        let blobs = open(folder.path(), 2 << 20);
         let digest = blobs.put(b"firmware").await.unwrap();
         std::fs::write(blobs.path(digest), b"firmwarf").unwrap();
         let error = blobs.load(digest).await.unwrap_err();
@@ -301,7 +300,7 @@ mod tests {
     #[tokio::test]
     async fn unknown_bytes_are_not_found() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = open(folder.path(), 1 << 20);
+        let blobs = open(folder.path(), 2 << 20);
         let digest = Sha256Digest([7; 32]);
         assert!(matches!(
             blobs.load(digest).await,
@@ -336,7 +335,7 @@ mod tests {
     async fn a_source_that_fails_stores_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let blobs = open(folder.path(), 1000);
-        let broken = tokio::io::AsyncReadExt::chain(&b"some bytes"[..], Broken);
+        let broken = AsyncReadExt::chain(&b"some bytes"[..], Broken);
         assert!(matches!(
             blobs.put_stream(broken).await,
             Err(BlobError::Io(_))

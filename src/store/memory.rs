@@ -292,7 +292,7 @@ impl Store for MemoryStore {
         for device in devices {
             let known = state.devices.contains_key(&device.endpoint);
             if known || new.insert(device.endpoint.clone(), device).is_some() {
-                return Err(StoreError::Conflict("a device is there already"));
+                return Err(StoreError::Conflict("it is there already"));
             }
         }
         state.devices.extend(new);

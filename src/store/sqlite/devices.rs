@@ -29,10 +29,6 @@ async fn insert(connection: &mut SqliteConnection, devices: &[Device]) -> Result
     )
     .execute(connection, devices, bind_device)
     .await
-    .map_err(|error| match error {
-        StoreError::Conflict(_) => StoreError::Conflict("a device is there already"),
-        other => other,
-    })
 }
 
 pub(super) async fn device(

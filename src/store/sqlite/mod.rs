@@ -222,3 +222,79 @@ impl Store for SqliteStore {
         tokens::remove_token(&self.writer, name).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TaskId;
+
+    fn long_line(number: u32) -> Record {
+        Record::Timeline(TimelineEntry {
+            at: Utc::from_unix_ms(0),
+            endpoint: EndpointName::parse(&format!("device-{number}")).unwrap(),
+            task: TaskId(1),
+            attempt: 1,
+            step: crate::model::TimelineStep::Note,
+            detail: "x".repeat(3000),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_full_database_says_so_writes_nothing_and_goes_on_when_there_is_space() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("store.db"))
+            .await
+            .unwrap();
+        // Meets SQLITE_FULL as a full disk does.
+        let mut write = store.writer.begin().await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 100")
+            .execute(write.connection())
+            .await
+            .unwrap();
+        write.finish(0, Ok(())).await.unwrap();
+        let lines: Vec<Record> = (0..200).map(long_line).collect();
+        let full = store.commit(lines.clone()).await;
+        assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
+        let first = EndpointName::parse("device-0").unwrap();
+        assert_eq!(store.timeline(&first, 1).await.unwrap(), []);
+        // The connection was given up, and with it its limit.
+        store.commit(lines).await.unwrap();
+        assert_eq!(store.timeline(&first, 1).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_dropped_midway_is_rolled_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("store.db"))
+            .await
+            .unwrap();
+        let mut write = store.writer.begin().await.unwrap();
+        sqlx::query("INSERT INTO device_groups (name, created_at) VALUES ('lost', 0)")
+            .execute(write.connection())
+            .await
+            .unwrap();
+        drop(write);
+        store.add_group("kept", Utc::from_unix_ms(0)).await.unwrap();
+        let all = Page {
+            after: None,
+            limit: 9,
+        };
+        let groups = store.groups(all).await.unwrap();
+        let names: Vec<_> = groups.iter().map(|group| group.name.as_str()).collect();
+        assert_eq!(names, ["kept"]);
+    }
+
+    #[tokio::test]
+    async fn once_it_cannot_be_trusted_nothing_is_written_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("store.db"))
+            .await
+            .unwrap();
+        let write = store.writer.begin().await.unwrap();
+        let fsync: Result<(), _> = Err(StoreError::Fatal("fsync".to_owned()));
+        assert!(write.finish(0, fsync).await.is_err());
+        let next = store.commit(vec![long_line(1)]).await;
+        assert!(matches!(next, Err(StoreError::Fatal(_))));
+        assert!(matches!(store.check().await, Err(StoreError::Fatal(_))));
+    }
+}

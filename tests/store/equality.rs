@@ -1,0 +1,125 @@
+//! Both makings of the store come to the same state, whatever is committed.
+
+use narrowcast::model::{
+    CampaignId, CampaignState, Record, RegistrationSlot, TaskId, TaskState, UpdateTask,
+};
+use narrowcast::store::{MemoryStore, SqliteStore, Store};
+use proptest::prelude::*;
+
+use crate::restart::text;
+use crate::samples::{
+    device, draft, endpoint, observation, page, registration, report, timeline, utc,
+};
+
+const CAMPAIGNS: u64 = 2;
+const TASKS_PER_CAMPAIGN: u32 = 12;
+
+fn record() -> impl Strategy<Value = Record> {
+    // Few keys, so that records meet.
+    let number = 0..12_u32;
+    let campaign = 1..=CAMPAIGNS + 1;
+    let campaign_state = proptest::sample::select(CampaignState::ALL);
+    let task_state = proptest::sample::select(TaskState::ALL);
+    let task = (
+        1..=CAMPAIGNS * u64::from(TASKS_PER_CAMPAIGN) + 2,
+        task_state,
+        any::<u8>(),
+    );
+    prop_oneof![
+        1 => number.clone().prop_map(|it| Record::Device(device(it))),
+        4 => (number.clone(), number.clone())
+            .prop_map(|(slot, it)| Record::Registered(registration(slot, it))),
+        2 => (number.clone(), number.clone()).prop_map(|(slot, it)| Record::Deregistered {
+            slot: RegistrationSlot(slot),
+            endpoint: endpoint(it),
+        }),
+        2 => (0..6_u8, number.clone())
+            .prop_map(|(token, it)| Record::Observed(observation(token, it))),
+        1 => (0..6_u8).prop_map(|token| Record::ObservationEnded { token: [token; 8] }),
+        6 => task.prop_map(|(id, state, attempt)| Record::Task(UpdateTask {
+            state,
+            attempt,
+            // The first campaign has the first tasks.
+            ..UpdateTask::new(
+                TaskId(id),
+                CampaignId((id - 1) / u64::from(TASKS_PER_CAMPAIGN) + 1),
+                endpoint(u32::try_from((id - 1) % u64::from(TASKS_PER_CAMPAIGN)).unwrap() + 1),
+                utc(i64::from(attempt)),
+            )
+        })),
+        1 => (campaign, campaign_state, 0..100_i64).prop_map(|(id, state, at)| Record::Campaign {
+            id: CampaignId(id),
+            state,
+            at: utc(at),
+        }),
+        3 => (number.clone(), 0..1000_i64).prop_map(|(it, line)| timeline(it, line)),
+        2 => (number.clone(), number).prop_map(|(it, value)| Record::Report {
+            endpoint: endpoint(it),
+            report: report(value),
+        }),
+    ]
+}
+
+/// All that can be read of a store.
+async fn read_all(store: &dyn Store) -> String {
+    let campaigns = store.campaigns(page(100)).await.unwrap();
+    let mut tasks = Vec::new();
+    for (campaign, counts) in &campaigns {
+        let of_campaign = store.tasks(campaign.id, None, page(100)).await.unwrap();
+        for &state in TaskState::ALL {
+            let of_state = store
+                .tasks(campaign.id, Some(state), page(100))
+                .await
+                .unwrap();
+            let counted = match state {
+                TaskState::Pending => counts.pending,
+                TaskState::Running => counts.running,
+                TaskState::Succeeded => counts.succeeded,
+                TaskState::Failed => counts.failed,
+                TaskState::Stopped => counts.stopped,
+            };
+            assert_eq!(u64::try_from(of_state.len()).unwrap(), counted, "{state}");
+        }
+        tasks.push(of_campaign);
+    }
+    let mut histories = Vec::new();
+    for number in 0..12 {
+        histories.push(store.timeline(&endpoint(number), u32::MAX).await.unwrap());
+    }
+    let restored = text(&store.restore().await.unwrap());
+    format!("{campaigns:#?}\n{tasks:#?}\n{histories:#?}\n{restored}")
+}
+
+async fn commit_all(store: &dyn Store, commits: &[Vec<Record>]) -> String {
+    for _ in 0..CAMPAIGNS {
+        draft(store, TASKS_PER_CAMPAIGN).await;
+    }
+    for records in commits {
+        store.commit(records.clone()).await.unwrap();
+    }
+    read_all(store).await
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_records_leave_both_stores_alike_also_when_split_otherwise_and_after_a_restart(
+        commits in proptest::collection::vec(proptest::collection::vec(record(), 0..90), 1..5),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("store.db");
+            let sqlite = SqliteStore::open(&path).await.unwrap();
+            let by_sqlite = commit_all(&sqlite, &commits).await;
+            // One record a commit is the order at its plainest.
+            let one_by_one: Vec<_> = commits.iter().flatten().map(|it| vec![it.clone()]).collect();
+            let by_memory = commit_all(&MemoryStore::new(), &one_by_one).await;
+            assert_eq!(by_sqlite, by_memory);
+            sqlite.close().await;
+            let sqlite = SqliteStore::open(&path).await.unwrap();
+            assert_eq!(read_all(&sqlite).await, by_memory);
+        });
+    }
+}

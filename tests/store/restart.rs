@@ -1,0 +1,205 @@
+//! What outlives the process.
+
+use narrowcast::model::{CampaignState, Record};
+use narrowcast::store::{MemoryStore, OpenError, Restored, SqliteStore, Store, StoreError};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+
+use crate::samples::{
+    device, draft, endpoint, observation, page, registration, report, sqlite, timeline, utc,
+};
+
+/// Every field, as text: equal states read equal.
+pub(crate) fn text(restored: &Restored) -> String {
+    let secrets: Vec<_> = restored
+        .registrations
+        .iter()
+        .map(|it| {
+            (
+                it.secret,
+                it.version,
+                it.binding,
+                it.links.clone(),
+                it.registered_at,
+                it.expires_at,
+            )
+        })
+        .collect();
+    format!("{restored:#?} {secrets:?}")
+}
+
+async fn plain_connection(path: &std::path::Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(path);
+    options.connect().await.unwrap()
+}
+
+async fn fill(store: &dyn Store) {
+    store
+        .add_devices((1..50).map(device).collect())
+        .await
+        .unwrap();
+    let id = draft(store, 20).await;
+    let mut records = vec![Record::Campaign {
+        id,
+        state: CampaignState::Running,
+        at: utc(5),
+    }];
+    for number in 1..50 {
+        records.push(Record::Registered(registration(number, number)));
+        records.push(timeline(number, 1));
+        records.push(Record::Report {
+            endpoint: endpoint(number),
+            report: report(number),
+        });
+    }
+    records.push(Record::Observed(observation(1, 1)));
+    store.commit(records).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_a_restart() {
+    let (folder, store) = sqlite().await;
+    fill(&store).await;
+    let before = text(&store.restore().await.unwrap());
+    let reference = MemoryStore::new();
+    fill(&reference).await;
+    assert_eq!(before, text(&reference.restore().await.unwrap()));
+    store.close().await;
+    let path = folder.path().join("store.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(text(&store.restore().await.unwrap()), before);
+    assert_eq!(store.timeline(&endpoint(7), 9).await.unwrap().len(), 1);
+    // Links that are alike share their place.
+    let restored = store.restore().await.unwrap();
+    let [first, second, ..] = restored.registrations.as_slice() else {
+        panic!("two registrations");
+    };
+    assert!(std::sync::Arc::ptr_eq(&first.links, &second.links));
+}
+
+#[tokio::test]
+async fn a_store_that_was_not_closed_opens_again() {
+    let (folder, store) = sqlite().await;
+    fill(&store).await;
+    let before = text(&store.restore().await.unwrap());
+    drop(store);
+    let path = folder.path().join("store.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(text(&store.restore().await.unwrap()), before);
+}
+
+#[tokio::test]
+async fn two_servers_cannot_open_one_database() {
+    let (folder, store) = sqlite().await;
+    let path = folder.path().join("store.db");
+    let second = SqliteStore::open(&path).await;
+    assert!(matches!(second, Err(OpenError::InUse(_))));
+    store.close().await;
+    SqliteStore::open(&path).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    std::fs::write(&path, vec![b'x'; 8192]).unwrap();
+    let opened = SqliteStore::open(&path).await;
+    assert!(matches!(
+        opened,
+        Err(OpenError::Store(StoreError::Fatal(_)) | OpenError::Migration(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_campaign_left_in_part_by_a_crash_never_shows_and_is_swept() {
+    let (folder, store) = sqlite().await;
+    let id = draft(&store, 2500).await;
+    store.close().await;
+    let path = folder.path().join("store.db");
+    let mut plain = plain_connection(&path).await;
+    // As a crash between the chunks and the last step would leave it.
+    sqlx::query("UPDATE campaigns SET whole = 0")
+        .execute(&mut plain)
+        .await
+        .unwrap();
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert!(matches!(
+        store.campaign(id).await,
+        Err(StoreError::NotFound)
+    ));
+    for table in ["tasks", "campaigns", "campaign_targets", "task_counts"] {
+        let rows: i64 =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
+                .fetch_one(&mut plain)
+                .await
+                .unwrap();
+        assert_eq!(rows, 0, "{table}");
+    }
+    assert!(store.campaigns(page(9)).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_log_does_not_grow_with_what_is_written() {
+    let (folder, store) = sqlite().await;
+    let log = folder.path().join("store.db-wal");
+    let mut largest = 0;
+    for round in 0..200_u32 {
+        let records = (0..256).map(|it| Record::Registered(registration(it * 16, it + round)));
+        store.commit(records.collect()).await.unwrap();
+        largest = largest.max(std::fs::metadata(&log).unwrap().len());
+    }
+    // Without checkpoints it would be ten times this.
+    assert!(largest < 4 << 20, "{largest} bytes");
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_writes_nothing_and_the_next_one_works() {
+    let (folder, store) = sqlite().await;
+    store
+        .commit(vec![Record::Registered(registration(1, 1))])
+        .await
+        .unwrap();
+    let mut plain = plain_connection(&folder.path().join("store.db")).await;
+    sqlx::query(
+        "CREATE TRIGGER fault BEFORE INSERT ON reports BEGIN SELECT raise(ABORT, 'fault'); END",
+    )
+    .execute(&mut plain)
+    .await
+    .unwrap();
+    let records = vec![
+        Record::Registered(registration(2, 2)),
+        Record::Report {
+            endpoint: endpoint(2),
+            report: report(2),
+        },
+    ];
+    let failed = store.commit(records.clone()).await;
+    assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
+    let restored = store.restore().await.unwrap();
+    assert_eq!(restored.registrations, [registration(1, 1)]);
+    sqlx::query("DROP TRIGGER fault")
+        .execute(&mut plain)
+        .await
+        .unwrap();
+    store.commit(records).await.unwrap();
+    assert_eq!(store.restore().await.unwrap().registrations.len(), 2);
+}
+
+#[tokio::test]
+async fn the_memory_store_fails_the_commit_it_was_told_to() {
+    let store = MemoryStore::new();
+    let commit = |slot| store.commit(vec![Record::Registered(registration(slot, slot))]);
+    store.fail_after(2);
+    commit(1).await.unwrap();
+    assert!(matches!(commit(2).await, Err(StoreError::Failed(_))));
+    commit(3).await.unwrap();
+    let slots: Vec<_> = store
+        .restore()
+        .await
+        .unwrap()
+        .registrations
+        .iter()
+        .map(|it| it.slot.0)
+        .collect();
+    assert_eq!(slots, [1, 3]);
+}
