@@ -1,0 +1,296 @@
+//! `/api/v1/campaigns`.
+
+use bytes::Bytes;
+use narrowcast::clock::Utc;
+use narrowcast::engine::{Command, CommandError, TaskProgress};
+use narrowcast::model::{
+    CampaignId, Failure, FailureReason, Phase, Record, TaskId, TaskState, WaitingFor,
+};
+use narrowcast::store::{Page, Store};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::service::{Service, device, send};
+use crate::verifier::sha256;
+
+fn body(package: u64, targets: &Value) -> Value {
+    json!({
+        "name": "July", "package_id": package, "targets": targets,
+        "retry": {"retries_max": 2, "delay_seconds": 60},
+    })
+}
+
+/// A service with a draft for `d1` and `d2`, and the draft's path.
+async fn with_draft() -> (Service, String) {
+    let service = Service::start().await;
+    let package = service.seed(&["d1", "d2"]).await;
+    let body = body(package, &json!({"devices": ["d1", "d2"]}));
+    let answer = service.post("/api/v1/campaigns", &body).await;
+    answer.expect(201);
+    let path = answer.header("location").to_owned();
+    (service, path)
+}
+
+async fn post(service: &Service, path: &str) -> crate::service::Answer {
+    send(service.request(Method::POST, path)).await
+}
+
+#[tokio::test]
+async fn a_campaign_is_for_each_device_once_however_it_was_named() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1", "d2", "d3"]).await;
+    service
+        .post("/api/v1/groups", &json!({"name": "east"}))
+        .await
+        .expect(201);
+    let members = json!({"devices": ["d2", "d3"]});
+    service
+        .post("/api/v1/groups/1/devices", &members)
+        .await
+        .expect(200);
+    let targets = json!({"groups": [1], "devices": ["d1", "d2", "d1"]});
+    let answer = service
+        .post("/api/v1/campaigns", &body(package, &targets))
+        .await;
+    let created = answer.expect(201);
+    assert_eq!(created["state"], "draft");
+    assert_eq!(created["counts"]["pending"], 3);
+    assert_eq!(
+        created["retry"],
+        json!({"retries_max": 2, "delay_seconds": 60})
+    );
+    assert_eq!(created["targets"], targets);
+    assert_eq!(created["excluded_count"], 0);
+    let shown = service.get(answer.header("location")).await.expect(200);
+    assert_eq!(shown["counts"], created["counts"]);
+    assert_eq!(
+        service.get("/api/v1/campaigns").await.expect(200),
+        json!([shown])
+    );
+}
+
+#[tokio::test]
+async fn devices_that_the_package_is_not_for_are_left_out_with_the_reason() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1"]).await;
+    let mut other = device("d2");
+    other["model"] = json!("bc25");
+    service.post("/api/v1/devices", &other).await.expect(201);
+    service
+        .post("/api/v1/devices", &json!({"endpoint": "d3"}))
+        .await
+        .expect(201);
+    let body = body(package, &json!({"devices": ["d1", "d2", "d3"]}));
+
+    let dry = service
+        .post("/api/v1/campaigns?dry_run=true", &body)
+        .await
+        .expect(200);
+    assert_eq!(
+        (&dry["included_count"], &dry["included"]),
+        (&json!(1), &json!(["d1"]))
+    );
+    assert_eq!(dry["excluded_count"], 2);
+    assert_eq!(dry["excluded"][0]["endpoint"], "d2");
+    assert_eq!(dry["excluded"][0]["reason"], "model_differs");
+    let detail = dry["excluded"][0]["detail"].as_str().expect("a detail");
+    assert!(
+        detail.contains("bc25") && detail.contains("BC25"),
+        "{detail}"
+    );
+    assert_eq!(dry["excluded"][1]["reason"], "manufacturer_unknown");
+    assert_eq!(
+        service.get("/api/v1/campaigns").await.expect(200),
+        json!([])
+    );
+
+    let created = service.post("/api/v1/campaigns", &body).await.expect(201);
+    assert_eq!(created["counts"]["pending"], 1);
+    assert_eq!(created["excluded"], dry["excluded"]);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_named() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1"]).await;
+    for (package, targets, field) in [
+        (99, json!({"devices": ["d1"]}), "package_id"),
+        (
+            package,
+            json!({"devices": ["d1", "d9"]}),
+            "targets.devices[1]",
+        ),
+        (package, json!({"groups": [9]}), "targets.groups[0]"),
+    ] {
+        let answer = service
+            .post("/api/v1/campaigns", &body(package, &targets))
+            .await;
+        let detail = answer.problem(422, "unknown_reference", Some(field));
+        assert!(detail.contains('9'), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_campaign_for_nobody_is_refused() {
+    let service = Service::start().await;
+    let package = service.seed(&[]).await;
+    service
+        .post("/api/v1/devices", &json!({"endpoint": "d3"}))
+        .await
+        .expect(201);
+    for targets in [json!({}), json!({"devices": ["d3"]})] {
+        let answer = service
+            .post("/api/v1/campaigns", &body(package, &targets))
+            .await;
+        answer.problem(422, "no_device", Some("targets"));
+    }
+}
+
+#[tokio::test]
+async fn a_draft_is_activated_with_image_and_tasks() {
+    let (service, path) = with_draft().await;
+    let activated = post(&service, &format!("{path}/activate"))
+        .await
+        .expect(200);
+    assert_eq!(activated["state"], "running");
+    let commands = service.engine.commands.lock().expect("not poisoned");
+    let Some(Command::RunCampaign {
+        campaign,
+        package,
+        image,
+        tasks,
+    }) = commands.last()
+    else {
+        panic!("a campaign to run: {commands:?}");
+    };
+    assert_eq!(campaign.id, CampaignId(1));
+    assert_eq!(package.image_sha256, sha256(image));
+    assert_eq!(&image[..], b"image");
+    let endpoints: Vec<_> = tasks.iter().map(|task| task.endpoint.as_str()).collect();
+    assert_eq!(endpoints, ["d1", "d2"]);
+}
+
+#[tokio::test]
+async fn only_what_the_state_allows_is_done() {
+    let (service, path) = with_draft().await;
+    let activate = format!("{path}/activate");
+    let stop = format!("{path}/stop");
+    post(&service, &stop)
+        .await
+        .problem(409, "invalid_transition", None);
+    post(&service, &activate).await.expect(200);
+    let answer = post(&service, &activate).await;
+    let detail = answer.problem(409, "invalid_transition", None);
+    assert!(
+        detail.contains("running") && detail.contains("activated"),
+        "{detail}"
+    );
+    let answer = service.delete(&path).await;
+    let detail = answer.problem(409, "invalid_transition", None);
+    assert!(detail.contains("stop it first"), "{detail}");
+    assert_eq!(post(&service, &stop).await.expect(200)["state"], "stopped");
+    post(&service, &activate)
+        .await
+        .problem(409, "invalid_transition", None);
+    service.delete(&path).await.expect(204);
+    service.get(&path).await.problem(404, "not_found", None);
+}
+
+#[tokio::test]
+async fn what_the_engine_refuses_is_told() {
+    let (service, path) = with_draft().await;
+    let activate = format!("{path}/activate");
+    for (refusal, status, code) in [
+        (CommandError::NoPublicHost, 409, "no_public_host"),
+        (CommandError::NotActive, 409, "invalid_transition"),
+        (
+            CommandError::ImagesFull { limit_bytes: 7 },
+            507,
+            "limit_reached",
+        ),
+    ] {
+        *service.engine.refuse.lock().expect("not poisoned") = Some(refusal);
+        post(&service, &activate).await.problem(status, code, None);
+    }
+    assert_eq!(service.get(&path).await.expect(200)["state"], "draft");
+}
+
+#[tokio::test]
+async fn a_package_whose_bytes_are_damaged_is_not_run() {
+    let (service, path) = with_draft().await;
+    let damaged = Bytes::from_static(b"imagE");
+    service
+        .bytes
+        .kept
+        .lock()
+        .expect("not poisoned")
+        .insert(sha256(b"image"), damaged);
+    let answer = post(&service, &format!("{path}/activate")).await;
+    answer.problem(500, "package_damaged", None);
+    assert_eq!(service.get(&path).await.expect(200)["state"], "draft");
+}
+
+#[tokio::test]
+async fn a_task_is_shown_with_what_it_waits_for_and_why_it_failed() {
+    let (service, path) = with_draft().await;
+    let page = Page {
+        after: None,
+        limit: 10,
+    };
+    let tasks = service.store.tasks(CampaignId(1), None, page).await;
+    let [mut failed, mut running] = tasks.expect("tasks").try_into().expect("two tasks");
+    failed.state = TaskState::Failed;
+    failed.phase = Phase::Done;
+    failed.attempt = 3;
+    failed.failure = Some(Failure {
+        reason: FailureReason::IntegrityCheckFailed,
+        evidence: "/5/0/5 = 5".to_owned(),
+    });
+    running.state = TaskState::Running;
+    running.phase = Phase::Downloading;
+    running.waiting_for = Some(WaitingFor::Block);
+    running.since = Utc::from_unix_ms(1_000);
+    running.until = Some(Utc::from_unix_ms(2_000));
+    let progress = TaskProgress {
+        task: running.id,
+        bytes_served: 3,
+        size_bytes: 5,
+    };
+    service.live.show_progress(progress);
+    let records = vec![Record::Task(failed), Record::Task(running)];
+    service.store.commit(records).await.expect("a commit");
+
+    let path = format!("{path}/tasks");
+    let shown = service.get(&path).await.expect(200);
+    assert_eq!(shown[0]["state"], "failed");
+    assert_eq!(shown[0]["bytes_served"], Value::Null);
+    assert_eq!(shown[0]["failure"]["code"], "integrity_check_failed");
+    assert_eq!(shown[0]["failure"]["evidence"], "/5/0/5 = 5");
+    let text = shown[0]["failure"]["text"].as_str().expect("a text");
+    assert!(text.starts_with("Integrity check failure"), "{text}");
+    for (name, value) in [
+        ("endpoint", json!("d2")),
+        ("phase", json!("downloading")),
+        ("waiting_for", json!("block")),
+        ("since", json!("1970-01-01T00:00:01.000Z")),
+        ("until", json!("1970-01-01T00:00:02.000Z")),
+        ("bytes_served", json!(3)),
+        ("size", json!(5)),
+        ("failure", Value::Null),
+    ] {
+        assert_eq!(shown[1][name], value, "{name}");
+    }
+    let request = service
+        .request(Method::GET, &path)
+        .header("accept-language", "zh");
+    let chinese = send(request).await.expect(200);
+    assert_ne!(chinese[0]["failure"]["text"], shown[0]["failure"]["text"]);
+    let some = service
+        .get(&format!("{path}?state=running"))
+        .await
+        .expect(200);
+    assert_eq!(some, json!([shown[1]]));
+    let answer = service.get(&format!("{path}?state=lost")).await;
+    answer.problem(400, "invalid_query", Some("state"));
+    assert_eq!(service.live.progress(TaskId(999)), None);
+}

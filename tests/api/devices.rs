@@ -1,0 +1,261 @@
+//! `/api/v1/devices`.
+
+use std::time::Duration;
+
+use narrowcast::clock::Utc;
+use narrowcast::engine::{Command, CommandError};
+use narrowcast::http::{HttpLimits, LiveDevice};
+use narrowcast::model::{
+    CellId, CoverageTier, DeviceReport, EndpointName, FirmwareVersion, Record, TaskId,
+    TimelineEntry, TimelineStep,
+};
+use narrowcast::store::Store;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::service::{Answer, Service, device, send};
+
+async fn import(service: &Service, csv: &str) -> Answer {
+    let request = service.request(Method::POST, "/api/v1/devices/import");
+    let request = request.header("content-type", "text/csv; charset=utf-8");
+    send(request.body(csv.to_owned())).await
+}
+
+fn endpoint(text: &str) -> EndpointName {
+    EndpointName::parse(text).expect("a name")
+}
+
+#[tokio::test]
+async fn a_device_is_entered_into_store_and_engine() {
+    let service = Service::start().await;
+    let mut body = device("urn:imei:1");
+    body["tags"] = json!(["roof", "水表"]);
+    let answer = service.post("/api/v1/devices", &body).await;
+    let entered = answer.expect(201);
+    assert_eq!(entered["registered"], false);
+    assert_eq!(entered["awake"], false);
+    assert_eq!(entered["firmware_version"], Value::Null);
+    assert_eq!(entered["tags"], json!(["roof", "水表"]));
+    assert_eq!(
+        service.get(answer.header("location")).await.expect(200),
+        entered
+    );
+    let commands = service.engine.commands.lock().expect("not poisoned");
+    let [Command::AddDevices(devices)] = &commands[..] else {
+        panic!("one command: {commands:?}");
+    };
+    assert_eq!(devices[0].endpoint.as_str(), "urn:imei:1");
+}
+
+#[tokio::test]
+async fn a_device_is_entered_once() {
+    let service = Service::start().await;
+    service
+        .post("/api/v1/devices", &device("d1"))
+        .await
+        .expect(201);
+    let answer = service.post("/api/v1/devices", &device("d1")).await;
+    let detail = answer.problem(409, "conflict", Some("endpoint"));
+    assert!(detail.contains("d1"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_device_is_shown_with_what_it_reported_and_how_it_is_now() {
+    let service = Service::start().await;
+    service
+        .post("/api/v1/devices", &json!({"endpoint": "d1"}))
+        .await
+        .expect(201);
+    let report = DeviceReport {
+        firmware_version: FirmwareVersion::parse("V1").ok(),
+        manufacturer: None,
+        model: None,
+        cell_id: Some(CellId(4711)),
+        rsrp_dbm: Some(-97),
+        sinr_db: Some(9),
+        tier: Some(CoverageTier::Tier0),
+        reported_at: Some(Utc::from_unix_ms(1_000)),
+    };
+    let record = Record::Report {
+        endpoint: endpoint("d1"),
+        report,
+    };
+    service.store.commit(vec![record]).await.expect("a commit");
+    let live = LiveDevice {
+        awake_until: Some(service.clock.now().instant + Duration::from_secs(3600)),
+        last_seen: Utc::from_unix_ms(2_000),
+        queue_mode: true,
+        lifetime: Duration::from_secs(86_400),
+    };
+    service.live.show_device(endpoint("d1"), live);
+    let shown = service.get("/api/v1/devices/d1").await.expect(200);
+    for (name, value) in [
+        ("registered", json!(true)),
+        ("awake", json!(true)),
+        ("queue_mode", json!(true)),
+        ("lifetime_seconds", json!(86_400)),
+        ("last_seen", json!("1970-01-01T00:00:02.000Z")),
+        ("firmware_version", json!("V1")),
+        ("cell_id", json!(4711)),
+        ("rsrp_dbm", json!(-97)),
+        ("sinr_db", json!(9)),
+        ("tier", json!("0")),
+        ("reported_at", json!("1970-01-01T00:00:01.000Z")),
+    ] {
+        assert_eq!(shown[name], value, "{name}");
+    }
+    let asleep = LiveDevice {
+        awake_until: Some(Default::default()),
+        ..live
+    };
+    service.live.show_device(endpoint("d1"), asleep);
+    let listed = service.get("/api/v1/devices").await.expect(200);
+    assert_eq!(listed[0]["registered"], true);
+    assert_eq!(listed[0]["awake"], false);
+}
+
+#[tokio::test]
+async fn a_device_that_is_not_there_is_named() {
+    let service = Service::start().await;
+    for path in ["/api/v1/devices/d9", "/api/v1/devices/d9/timeline"] {
+        let answer = service.get(path).await;
+        let detail = answer.problem(404, "not_found", None);
+        assert!(detail.contains("d9"), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn the_timeline_is_newest_first_and_bounded() {
+    let service = Service::start().await;
+    service
+        .post("/api/v1/devices", &device("d1"))
+        .await
+        .expect(201);
+    let entry = |seconds: i64, step| {
+        Record::Timeline(TimelineEntry {
+            at: Utc::from_unix_ms(seconds * 1000),
+            endpoint: endpoint("d1"),
+            task: TaskId(7),
+            attempt: 1,
+            step,
+            detail: "/5/0/3 = 1".to_owned(),
+        })
+    };
+    let records = vec![
+        entry(1, TimelineStep::Contact),
+        entry(2, TimelineStep::Downloaded),
+    ];
+    service.store.commit(records).await.expect("a commit");
+    let timeline = service.get("/api/v1/devices/d1/timeline").await.expect(200);
+    let newest = json!({
+        "at": "1970-01-01T00:00:02.000Z", "task_id": 7, "attempt": 1,
+        "step": "downloaded", "detail": "/5/0/3 = 1",
+    });
+    assert_eq!(timeline[0], newest);
+    assert_eq!(timeline[1]["step"], "contact");
+    let one = service
+        .get("/api/v1/devices/d1/timeline?limit=1")
+        .await
+        .expect(200);
+    assert_eq!(one, json!([newest]));
+    let answer = service.get("/api/v1/devices/d1/timeline?limit=0").await;
+    answer.problem(400, "invalid_query", Some("limit"));
+}
+
+#[tokio::test]
+async fn a_csv_file_enters_all_its_devices() {
+    let service = Service::start().await;
+    let csv = "\u{feff}endpoint,tags,model\r\nd1,\"roof; east\",BC25\r\nd2,,\r\n";
+    assert_eq!(
+        import(&service, csv).await.expect(201),
+        json!({"imported": 2})
+    );
+    let devices = service.get("/api/v1/devices").await.expect(200);
+    assert_eq!(devices[0]["tags"], json!(["roof", "east"]));
+    assert_eq!(devices[0]["model"], "BC25");
+    assert_eq!(devices[1]["endpoint"], "d2");
+    assert_eq!(devices[1]["model"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_csv_fault_names_line_and_field_and_enters_nothing() {
+    let service = Service::start().await;
+    let long = format!("endpoint,model\nd1,BC25\nd2,{}\n", "x".repeat(129));
+    for (csv, words, field) in [
+        (
+            "endpoint,model\nd1,BC25\n,BC25\n",
+            &["line 3", "endpoint"][..],
+            Some("endpoint"),
+        ),
+        (&long, &["line 3", "model"], Some("model")),
+        (
+            "endpoint\nd1\nd2\nd1\n",
+            &["line 4", "d1", "line 2"],
+            Some("endpoint"),
+        ),
+        (
+            "endpoint,colour\nd1,red\n",
+            &["line 1", "colour"],
+            Some("colour"),
+        ),
+        ("model\nBC25\n", &["line 1", "endpoint"], Some("endpoint")),
+        ("endpoint,endpoint\nd1,d2\n", &["line 1", "twice"], None),
+        ("endpoint,model\nd1\n", &["line 2"], None),
+        ("endpoint\n", &["no rows"], None),
+    ] {
+        let answer = import(&service, csv).await;
+        let detail = answer.problem(422, "invalid_csv", field);
+        for word in words {
+            assert!(detail.contains(word), "{csv}: {detail}");
+        }
+    }
+    assert_eq!(service.get("/api/v1/devices").await.expect(200), json!([]));
+}
+
+#[tokio::test]
+async fn a_csv_file_with_a_known_device_enters_nothing() {
+    let service = Service::start().await;
+    service
+        .post("/api/v1/devices", &device("d2"))
+        .await
+        .expect(201);
+    let answer = import(&service, "endpoint\nd1\nd2\n").await;
+    let detail = answer.problem(409, "conflict", Some("endpoint"));
+    assert!(detail.contains("d2"), "{detail}");
+    assert_eq!(
+        service
+            .get("/api/v1/devices")
+            .await
+            .expect(200)
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+}
+
+#[tokio::test]
+async fn a_csv_file_has_its_bounds() {
+    let limits = HttpLimits {
+        import_rows_max: 2,
+        import_bytes_max: 100,
+        ..HttpLimits::default()
+    };
+    let service = Service::start_with(limits, false).await;
+    let answer = import(&service, "endpoint\nd1\nd2\nd3\n").await;
+    assert!(answer.problem(422, "invalid_csv", None).contains("2 rows"));
+    let answer = import(&service, &format!("endpoint\n{}", "d\n".repeat(100))).await;
+    answer.problem(413, "too_large", None);
+    let request = service.request(Method::POST, "/api/v1/devices/import");
+    send(request.json(&json!([])))
+        .await
+        .problem(415, "unsupported_media_type", None);
+}
+
+#[tokio::test]
+async fn an_engine_that_refuses_is_reported() {
+    let service = Service::start().await;
+    let refusal = CommandError::TasksFull { limit: 9 };
+    *service.engine.refuse.lock().expect("not poisoned") = Some(refusal);
+    let answer = service.post("/api/v1/devices", &device("d1")).await;
+    answer.problem(507, "limit_reached", None);
+}

@@ -1,0 +1,75 @@
+//! An engine's place at the other end of the queue: commits what a command changes, or refuses.
+
+use std::sync::{Arc, Mutex};
+
+use narrowcast::clock::Utc;
+use narrowcast::engine::{CellStatus, Command, CommandError, TierStatus};
+use narrowcast::http::{CellsPage, EngineError, EngineRequest, EngineRequests};
+use narrowcast::model::{CampaignState, CellId, CoverageTier, Record};
+use narrowcast::store::Store;
+
+/// What the engine was asked, and whether it refuses.
+#[derive(Debug, Default)]
+pub(crate) struct TestEngine {
+    pub(crate) refuse: Mutex<Option<CommandError>>,
+    pub(crate) commands: Mutex<Vec<Command>>,
+}
+
+impl TestEngine {
+    pub(crate) async fn run(self: Arc<Self>, mut requests: EngineRequests, store: Arc<dyn Store>) {
+        while let Some(request) = requests.recv().await {
+            match request {
+                EngineRequest::Command(command, answer) => {
+                    let outcome = self.carry_out(command, store.as_ref()).await;
+                    let _ = answer.send(outcome);
+                }
+                EngineRequest::Cells(page, answer) => {
+                    let _ = answer.send(cells(page));
+                }
+            }
+        }
+    }
+
+    async fn carry_out(&self, command: Command, store: &dyn Store) -> Result<(), EngineError> {
+        if let Some(refusal) = self.refuse.lock().expect("not poisoned").clone() {
+            return Err(refusal.into());
+        }
+        let change = match &command {
+            Command::AddDevices(_) => None,
+            Command::RunCampaign { campaign, .. } => Some((campaign.id, CampaignState::Running)),
+            Command::StopCampaign(id) => Some((*id, CampaignState::Stopped)),
+        };
+        if let Some((id, state)) = change {
+            let at = Utc::from_unix_ms(1_000);
+            let record = Record::Campaign { id, state, at };
+            store.commit(vec![record]).await.expect("a commit");
+        }
+        self.commands.lock().expect("not poisoned").push(command);
+        Ok(())
+    }
+}
+
+/// Cells 10, 20 and 30.
+fn cells(page: CellsPage) -> Vec<CellStatus> {
+    let tier = |tier, active, limit| TierStatus {
+        tier,
+        active,
+        limit,
+        queued: 0,
+    };
+    [10, 20, 30]
+        .map(CellId)
+        .into_iter()
+        .filter(|cell| page.after.is_none_or(|after| *cell > after))
+        .take(usize::try_from(page.limit).expect("fits"))
+        .map(|cell| CellStatus {
+            cell,
+            tiers: [
+                tier(CoverageTier::Tier0, 3, 50),
+                tier(CoverageTier::Tier1, 0, 10),
+                tier(CoverageTier::Tier2, 1, 1),
+                tier(CoverageTier::Unknown, 0, 10),
+            ],
+        })
+        .collect()
+}

@@ -1,0 +1,71 @@
+//! `/healthz`, `/readyz`, `/metrics`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use narrowcast::clock::SystemClock;
+use narrowcast::http::{HttpLimits, HttpParts, HttpState, LiveView, engine_channel, router};
+use narrowcast::model::EndpointName;
+use narrowcast::store::MemoryStore;
+use reqwest::Method;
+use tower::ServiceExt;
+
+use crate::service::{Service, send};
+use crate::verifier::{MemoryBytes, TextVerifier};
+
+#[tokio::test]
+async fn a_service_whose_store_and_engine_answer_is_ready() {
+    let service = Service::start().await;
+    service.get("/healthz").await.expect(200);
+    service.get("/readyz").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_service_whose_engine_has_ended_is_alive_and_not_ready() {
+    let (engine, requests) = engine_channel(1, Duration::from_secs(5));
+    drop(requests);
+    let metrics = PrometheusBuilder::new().build_recorder();
+    let router = router(HttpState::new(HttpParts {
+        store: Arc::new(MemoryStore::default()),
+        package_bytes: Arc::new(MemoryBytes::default()),
+        verifier: Arc::new(TextVerifier),
+        engine,
+        live: Arc::new(LiveView::default()),
+        clock: SystemClock::new(),
+        metrics: metrics.handle(),
+        metrics_public: false,
+        parse_endpoint: EndpointName::parse,
+        limits: HttpLimits::default(),
+    }));
+    for (path, status) in [("/healthz", 200), ("/readyz", 503)] {
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        let response = router.clone().oneshot(request).await.expect("an answer");
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        assert_eq!(
+            response.headers().contains_key("retry-after"),
+            status == 503
+        );
+    }
+}
+
+#[tokio::test]
+async fn metrics_need_a_token_unless_they_are_public() {
+    let service = Service::start().await;
+    let answer = send(service.anonymous(Method::GET, "/metrics")).await;
+    answer.problem(401, "unauthenticated", None);
+    let answer = service.get("/metrics").await;
+    answer.expect(200);
+    assert!(
+        answer
+            .header("content-type")
+            .starts_with("text/plain; version=0.0.4")
+    );
+
+    let service = Service::start_with(HttpLimits::default(), true).await;
+    send(service.anonymous(Method::GET, "/metrics"))
+        .await
+        .expect(200);
+}

@@ -1,0 +1,18 @@
+//! The REST API from outside: over a real listener, with a store in memory and an engine that a test
+//! can make refuse.
+
+mod campaigns;
+mod cells;
+mod devices;
+mod engine;
+mod groups;
+mod health;
+mod keys;
+mod openapi;
+mod packages;
+mod pages;
+mod problems;
+mod roles;
+mod service;
+mod tokens;
+mod verifier;

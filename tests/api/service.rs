@@ -1,0 +1,215 @@
+//! One service on a free port, with a token of each role.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use narrowcast::clock::{SystemClock, Utc};
+use narrowcast::http::{
+    HttpLimits, HttpParts, HttpState, LiveView, Role, engine_channel, new_token, router,
+};
+use narrowcast::model::EndpointName;
+use narrowcast::store::{MemoryStore, Store};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::engine::TestEngine;
+use crate::verifier::{MemoryBytes, TextVerifier};
+
+pub(crate) struct Service {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) bytes: Arc<MemoryBytes>,
+    pub(crate) engine: Arc<TestEngine>,
+    pub(crate) live: Arc<LiveView>,
+    pub(crate) clock: SystemClock,
+    address: String,
+    client: Client,
+    tokens: BTreeMap<&'static str, String>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Service {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(HttpLimits::default(), false).await
+    }
+
+    pub(crate) async fn start_with(limits: HttpLimits, metrics_public: bool) -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let (handle, requests) = engine_channel(16, Duration::from_secs(5));
+        let engine = Arc::new(TestEngine::default());
+        tokio::spawn(engine.clone().run(requests, store.clone()));
+        let bytes = Arc::new(MemoryBytes::default());
+        let live = Arc::new(LiveView::default());
+        let clock = SystemClock::new();
+        let state = HttpState::new(HttpParts {
+            store: store.clone(),
+            package_bytes: bytes.clone(),
+            verifier: Arc::new(TextVerifier),
+            engine: handle,
+            live: live.clone(),
+            clock,
+            metrics: PrometheusBuilder::new().build_recorder().handle(),
+            metrics_public,
+            parse_endpoint: EndpointName::parse,
+            limits,
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(async move { axum::serve(listener, router(state)).await });
+        let mut tokens = BTreeMap::new();
+        for role in Role::ALL {
+            let token = new_token(role.word(), role, Utc::from_unix_ms(0));
+            store.add_token(token.stored).await.expect("a new token");
+            tokens.insert(role.word(), token.text);
+        }
+        Self {
+            store,
+            bytes,
+            engine,
+            live,
+            clock,
+            address,
+            client: Client::new(),
+            tokens,
+        }
+    }
+
+    /// A request without a token.
+    pub(crate) fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client
+            .request(method, format!("{}{path}", self.address))
+    }
+
+    pub(crate) fn request_as(&self, role: &str, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(&self.tokens[role])
+    }
+
+    /// A request of an administrator's; keys need the key administrator.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let role = if path.starts_with("/api/v1/keys") {
+            "key-admin"
+        } else {
+            "admin"
+        };
+        self.request_as(role, method, path)
+    }
+
+    pub(crate) fn token(&self, role: &str) -> &str {
+        &self.tokens[role]
+    }
+
+    /// Writes these bytes to a connection of their own, and reads the head of the answer.
+    pub(crate) async fn raw(&self, request: &str) -> String {
+        let address = self.address.strip_prefix("http://").expect("an address");
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        // The server may answer and close before it has read everything.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = [0; 512];
+        let length = stream.read(&mut answer).await.expect("an answer");
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        send(self.request(Method::DELETE, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Sends a package form with these texts.
+    pub(crate) async fn upload(&self, archive: &str, texts: &[(&'static str, &str)]) -> Answer {
+        let mut form = Form::new();
+        for (name, text) in texts {
+            form = form.text(*name, (*text).to_owned());
+        }
+        let file = Part::bytes(archive.as_bytes().to_vec()).file_name("app_signed.zip");
+        let request = self.request(Method::POST, "/api/v1/packages");
+        send(request.multipart(form.part("file", file))).await
+    }
+
+    /// Enters a key, a package and a device that fits it; the package's number.
+    pub(crate) async fn seed(&self, endpoints: &[&str]) -> u64 {
+        let key = json!({"manufacturer": "quectel", "public_key_pem": "KEY k1"});
+        self.post("/api/v1/keys", &key).await.expect(201);
+        let package = self.upload("signed-by k1\nimage", &FORM).await.expect(201);
+        for endpoint in endpoints {
+            let device = device(endpoint);
+            self.post("/api/v1/devices", &device).await.expect(201);
+        }
+        package["id"].as_u64().expect("a number")
+    }
+}
+
+/// What an upload says beside its file.
+pub(crate) const FORM: [(&str, &str); 6] = [
+    ("manufacturer", "quectel"),
+    ("model", "BC25"),
+    ("device_type", "WaterMeter"),
+    ("protocol", "LWM2M"),
+    ("version", "V2"),
+    ("source_versions", "V0, V1"),
+];
+
+/// A device that [`FORM`]'s package is for.
+pub(crate) fn device(endpoint: &str) -> Value {
+    json!({
+        "endpoint": endpoint,
+        "manufacturer": "quectel",
+        "model": "BC25",
+        "device_type": "WaterMeter",
+    })
+}
+
+pub(crate) async fn send(request: RequestBuilder) -> Answer {
+    let response: Response = request.send().await.expect("an answer");
+    Answer {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        text: response.text().await.expect("a body"),
+    }
+}
+
+impl Answer {
+    /// The JSON body of an answer with this status.
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    /// The detail of a problem with this status, code and field.
+    #[track_caller]
+    pub(crate) fn problem(&self, status: u16, code: &str, field: Option<&str>) -> String {
+        let body = self.expect(status);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(body["code"], code, "{}", self.text);
+        assert_eq!(body["status"], status);
+        assert_eq!(body["field"].as_str(), field, "{}", self.text);
+        assert!(
+            body["title"]
+                .as_str()
+                .is_some_and(|title| !title.is_empty())
+        );
+        body["detail"].as_str().expect("a detail").to_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().expect("text"))
+    }
+}
