@@ -11,7 +11,7 @@ use super::auth::{Access, access};
 use super::router::routes;
 
 const TOKEN_SCHEME: &str = "token";
-const PROBLEM_SCHEMA: &str = "ProblemBody";
+const PROBLEM_SCHEMA: &str = "Problem";
 
 /// The document of this version's API.
 pub fn openapi() -> OpenApi {

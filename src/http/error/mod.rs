@@ -28,6 +28,7 @@ pub(crate) struct Problem {
 
 /// An error as it is sent.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub(crate) struct ProblemBody<'a> {
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599)]

@@ -9,7 +9,7 @@ use crate::http::error::{Problem, ProblemBody, kinds};
 #[utoipa::path(get, path = "/readyz", tag = "health",
     responses(
         (status = 200, description = "Ready", body = String),
-        (status = 503, description = "Not ready; the detail says why", body = inline(ProblemBody),
+        (status = 503, description = "Not ready; the detail says why", body = ProblemBody,
             content_type = "application/problem+json"),
     ))]
 pub(crate) async fn readyz(State(state): State<HttpState>) -> Result<&'static str, Problem> {
