@@ -76,7 +76,7 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Reads an inner zip. It says nothing about who made it: [`super::verify`] does.
+    /// Reads an inner zip. It says nothing about who made it: [`super::verify()`] does.
     ///
     /// # Errors
     /// Where it is anything but one to five firmware files and at most one `package-info.json`.

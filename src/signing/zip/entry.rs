@@ -17,6 +17,9 @@ const FLAG_UTF8: u16 = 1 << 11;
 /// Extra fields with times and owners only: NTFS, extended timestamp, the three Info-ZIP Unix ones.
 const EXTRA_FIELDS: [u16; 5] = [0x000a, 0x5455, 0x5855, 0x7855, 0x7875];
 
+/// How much of a name a message shows: more than any accepted name has.
+const NAME_SHOWN_CHARS: usize = 160;
+
 /// One file of a zip whose headers were checked.
 #[derive(Clone, Debug)]
 pub(in crate::signing) struct Entry {
@@ -37,35 +40,18 @@ impl Entry {
         central_at: usize,
         directory: &Range<usize>,
     ) -> Result<Self, ZipError> {
-        let central = header(
-            &bytes[..directory.end],
-            central_at,
-            CENTRAL_SIGNATURE,
-            CENTRAL_BYTES,
-        )?;
-        let local = header(
-            &bytes[..directory.start],
-            local_at,
-            LOCAL_SIGNATURE,
-            LOCAL_BYTES,
-        )?;
+        let (files, headers) = (&bytes[..directory.start], &bytes[..directory.end]);
+        let central = header(headers, central_at, CENTRAL_SIGNATURE, CENTRAL_BYTES)?;
+        let local = header(files, local_at, LOCAL_SIGNATURE, LOCAL_BYTES)?;
         let (name_bytes, extra_bytes) =
             (u16_at(central, 28) as usize, u16_at(central, 30) as usize);
-        let raw_name = slice(
-            &bytes[..directory.end],
-            central_at + CENTRAL_BYTES,
-            name_bytes,
-        )?;
-        let name = String::from_utf8_lossy(raw_name)
+        let raw_name = slice(headers, central_at + CENTRAL_BYTES, name_bytes)?;
+        let local_name = slice(files, local_at + LOCAL_BYTES, name_bytes)?;
+        let name: String = String::from_utf8_lossy(raw_name)
             .chars()
-            .take(160)
-            .collect::<String>();
+            .take(NAME_SHOWN_CHARS)
+            .collect();
 
-        let local_name = slice(
-            &bytes[..directory.start],
-            local_at + LOCAL_BYTES,
-            name_bytes,
-        )?;
         let offset = u32_at(central, 42);
         if central[6..30] != local[4..28] || raw_name != local_name {
             return Err(ZipError::HeadersDiffer(name));
@@ -82,14 +68,8 @@ impl Entry {
         let central_extra_at = central_at + CENTRAL_BYTES + name_bytes;
         let local_extra_at = local_at + LOCAL_BYTES + name_bytes;
         let local_extra_bytes = u16_at(local, 28) as usize;
-        check_extra(
-            &name,
-            slice(&bytes[..directory.end], central_extra_at, extra_bytes)?,
-        )?;
-        check_extra(
-            &name,
-            slice(&bytes[..directory.start], local_extra_at, local_extra_bytes)?,
-        )?;
+        check_extra(&name, slice(headers, central_extra_at, extra_bytes)?)?;
+        check_extra(&name, slice(files, local_extra_at, local_extra_bytes)?)?;
 
         let (packed_bytes, size_bytes) = (u32_at(central, 20), u32_at(central, 24));
         let deflated = u16_at(central, 10) == 8;
@@ -97,7 +77,7 @@ impl Entry {
             return Err(ZipError::Damaged(name));
         }
         let data_at = local_extra_at + local_extra_bytes;
-        slice(&bytes[..directory.start], data_at, packed_bytes as usize)?;
+        slice(files, data_at, packed_bytes as usize)?;
         Ok(Self {
             name,
             size_bytes: u64::from(size_bytes),
