@@ -317,6 +317,14 @@ fn every_byte_must_belong_to_something() {
         ZipError::Zip64
     );
 
+    // The directory's offset of the first entry, 4 bytes before its name, points elsewhere.
+    let mut elsewhere = Zip::of([item()]).bytes();
+    let name_at = elsewhere.len() - 22 - "FW.bin".len();
+    assert_eq!(&elsewhere[name_at - 4..name_at + 6], b"\0\0\0\0FW.bin");
+    elsewhere[name_at - 4] = 1;
+    let decoded = Payload::decode(&elsewhere.into(), &PackageLimits::default());
+    assert_eq!(decoded, Err(PayloadError::Zip(ZipError::Gap)));
+
     let twice = Zip::of([item(), item().with(|item| item.name = b"2.bin".to_vec())]);
     let error = zip_refusal(&twice.with(|zip| zip.overlap = true));
     assert!(matches!(error, ZipError::Gap), "{error:?}");
