@@ -1,6 +1,8 @@
 //! Which keys are taken, and from which files; OpenSSL makes them.
 
 use narrowcast::signing::{KeyError, Passphrase, PrivateKey, PublicKey};
+use pkcs8::{EncodePublicKey, LineEnding};
+use rsa::{BigUint, RsaPublicKey};
 
 use crate::fixture::{PRIVATE_PEM, PUBLIC_PEM, public_key, rng, run, write};
 
@@ -242,6 +244,10 @@ fn weak_and_foreign_public_keys_are_refused() {
     let refused = |pem: &str| PublicKey::from_pem(pem).unwrap_err();
     let weak = include_str!("../../certs/rsa1024-public.pem");
     assert_eq!(refused(weak), KeyError::Bits { bits: 1024 });
+    let number = BigUint::from_bytes_be(&[0xff; 1024]);
+    let huge = RsaPublicKey::new_with_max_size(number, 65537_u32.into(), 8192).unwrap();
+    let huge = huge.to_public_key_pem(LineEnding::LF).unwrap();
+    assert_eq!(refused(&huge), KeyError::Bits { bits: 8192 });
     let exponent = include_str!("../../certs/rsa-e3-public.pem");
     assert_eq!(refused(exponent), KeyError::Exponent);
     let curve = include_str!("../../certs/ec-public.pem");
