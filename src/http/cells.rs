@@ -14,6 +14,7 @@ use crate::model::CellId;
 
 /// One cell, now.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Cell)]
 pub(crate) struct CellView {
     /// `/4/0/8`.
     cell_id: u32,
@@ -23,6 +24,7 @@ pub(crate) struct CellView {
 
 /// One tier of a cell, now.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Tier)]
 pub(crate) struct TierView {
     /// `0`, `1`, `2` or `unknown`.
     tier: &'static str,

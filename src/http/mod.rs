@@ -15,6 +15,7 @@ mod extract;
 mod fields;
 mod groups;
 mod health;
+mod idempotency;
 mod keys;
 mod language;
 mod live;

@@ -9,13 +9,18 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{Problem, kinds};
-use super::{HttpState, auth, language};
+use super::{HttpState, auth, idempotency, language};
 use super::{campaigns, cells, devices, groups, health, keys, openapi, packages, tokens};
 
 /// The whole service. Connections are accepted, and bounded, by whoever serves it.
 pub fn router(state: HttpState) -> Router {
     let (router, _) = routes().split_for_parts();
     router
+        // The last that is named comes first: nobody without a role sees a kept answer.
+        .route_layer(middleware::from_fn_with_state(
+            state.clone(),
+            idempotency::answer_once,
+        ))
         .route_layer(middleware::from_fn_with_state(
             state.clone(),
             auth::authorize,

@@ -7,6 +7,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
 use super::error::Problem;
+use super::idempotency::KeptAnswers;
 use super::{EngineHandle, LiveView, PackageBytes, PackageVerifier};
 use crate::clock::{SystemClock, Utc};
 use crate::model::{EndpointName, InvalidName};
@@ -75,6 +76,7 @@ pub struct HttpParts {
 pub struct HttpState {
     parts: Arc<HttpParts>,
     pub(super) uploads: Arc<Semaphore>,
+    pub(super) kept: Arc<KeptAnswers>,
 }
 
 impl HttpState {
@@ -82,6 +84,7 @@ impl HttpState {
     pub fn new(parts: HttpParts) -> Self {
         Self {
             uploads: Arc::new(Semaphore::new(parts.limits.uploads_max.max(1))),
+            kept: Arc::default(),
             parts: Arc::new(parts),
         }
     }

@@ -7,6 +7,7 @@ mod devices;
 mod engine;
 mod groups;
 mod health;
+mod idempotency;
 mod keys;
 mod openapi;
 mod packages;

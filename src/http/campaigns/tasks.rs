@@ -29,6 +29,7 @@ pub(crate) struct TasksQuery {
 
 /// 升级任务: the update of one device.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Task)]
 pub(crate) struct TaskView {
     /// Its number.
     id: u64,
@@ -60,6 +61,7 @@ pub(crate) struct TaskView {
 
 /// Why an attempt failed.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Failure)]
 pub(crate) struct FailureView {
     /// The cause: stable, for programs.
     code: &'static str,

@@ -9,6 +9,7 @@ use crate::store::TaskCounts;
 
 /// A campaign.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Campaign)]
 pub(crate) struct CampaignView {
     /// Its number.
     id: u64,

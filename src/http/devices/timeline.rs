@@ -25,6 +25,7 @@ pub(crate) struct TimelineQuery {
 
 /// One line of a device's history.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TimelineEntry)]
 pub(crate) struct TimelineView {
     /// When.
     #[schema(format = DateTime)]

@@ -10,6 +10,7 @@ use crate::store::StoreError;
 
 /// A device. What it never said is null.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Device)]
 pub(crate) struct DeviceView {
     /// The LwM2M endpoint client name.
     endpoint: String,

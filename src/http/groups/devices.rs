@@ -14,6 +14,7 @@ use crate::model::GroupId;
 
 /// A device of a group.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GroupDevice)]
 pub(crate) struct GroupDeviceView {
     /// Its endpoint client name.
     endpoint: String,

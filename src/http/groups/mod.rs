@@ -28,6 +28,7 @@ const NAME_CHARS_MAX: usize = 50;
 
 /// A group of devices.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Group)]
 pub(super) struct GroupView {
     /// Its number.
     id: u64,

@@ -14,6 +14,7 @@ use crate::store::StoredKey;
 
 /// A manufacturer's public key.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Key)]
 pub(super) struct KeyView {
     /// SHA-256 of the SPKI, hexadecimal.
     id: String,

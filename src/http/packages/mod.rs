@@ -25,6 +25,7 @@ pub(super) fn body_bytes_max(limits: &HttpLimits) -> usize {
 
 /// A verified firmware package.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Package)]
 pub(super) struct PackageView {
     /// Its number.
     id: u64,

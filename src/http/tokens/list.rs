@@ -13,6 +13,7 @@ use crate::store::StoredToken;
 
 /// A token, without its text.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Token)]
 pub(crate) struct TokenView {
     /// Who or what it is for.
     name: String,
