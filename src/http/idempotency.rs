@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -23,8 +23,8 @@ use crate::clock::Instant;
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many answers are kept; the oldest makes room.
 const ENTRIES_MAX: usize = 1000;
-/// A longer answer is not kept, in bytes. Answers to a POST list at most 1000 excluded devices.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// A longer answer is not kept, in bytes.
+const BODY_BYTES_MAX: u64 = 64 * 1024;
 /// The longest key, in bytes: a UUID has 36.
 const KEY_BYTES_MAX: usize = 255;
 
@@ -134,16 +134,28 @@ pub(super) async fn answer_once(
     if !response.status().is_success() {
         return Ok(response);
     }
+    if response
+        .body()
+        .size_hint()
+        .upper()
+        .is_none_or(|bytes| bytes > BODY_BYTES_MAX)
+    {
+        return Ok(response);
+    }
     let (parts, body) = response.into_parts();
-    let body = to_bytes(body, BODY_BYTES_MAX)
+    let body = to_bytes(body, usize::MAX)
         .await
-        .map_err(|_| Problem::new(kinds::INTERNAL, "done, but the answer is too long to keep"))?;
+        .map_err(|_| Problem::new(kinds::INTERNAL, "done, but the answer cannot be sent"))?;
     under_way.keep((parts.status, parts.headers.clone(), body.clone()));
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
-/// The scope of a POST's key, where it has one.
+/// The scope of a POST's key, where it has one. The answer to a new token holds the token, and is
+/// kept nowhere.
 fn scope(request: &Request) -> Result<Option<Scope>, Problem> {
+    if request.uri().path() == "/api/v1/tokens" {
+        return Ok(None);
+    }
     let key = request.headers().get("idempotency-key");
     let token = request.headers().get(header::AUTHORIZATION);
     let (Some(key), Some(token), &Method::POST) = (key, token, request.method()) else {

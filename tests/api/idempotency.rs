@@ -5,20 +5,18 @@ use serde_json::json;
 
 use crate::service::{Answer, Service, send};
 
-async fn make_token(service: &Service, role: &str, key: &str, name: &str) -> Answer {
-    let request = service.request_as(role, Method::POST, "/api/v1/tokens");
-    let body = json!({"name": name, "role": "viewer"});
-    send(request.header("idempotency-key", key).json(&body)).await
-}
-
-async fn make_group(service: &Service, role: &str, key: &str) -> Answer {
+async fn make(service: &Service, role: &str, key: &str, name: &str) -> Answer {
     let request = service.request_as(role, Method::POST, "/api/v1/groups");
     send(
         request
             .header("idempotency-key", key)
-            .json(&json!({"name": "east"})),
+            .json(&json!({"name": name})),
     )
     .await
+}
+
+async fn make_group(service: &Service, role: &str, key: &str) -> Answer {
+    make(service, role, key, "east").await
 }
 
 #[tokio::test]
@@ -51,10 +49,21 @@ async fn another_key_or_another_token_is_another_request() {
 #[tokio::test]
 async fn a_refusal_is_not_kept() {
     let service = Service::start().await;
-    make_token(&service, "admin", "k1", "")
-        .await
-        .problem(422, "invalid_field", Some("name"));
-    make_token(&service, "admin", "k1", "ci").await.expect(201);
+    let refused = make(&service, "operator", "k1", "").await;
+    refused.problem(422, "invalid_field", Some("name"));
+    make(&service, "operator", "k1", "east").await.expect(201);
+}
+
+#[tokio::test]
+async fn a_new_tokens_text_is_not_kept() {
+    let service = Service::start().await;
+    let make = || {
+        let request = service.request(Method::POST, "/api/v1/tokens");
+        let body = json!({"name": "ci", "role": "viewer"});
+        send(request.header("idempotency-key", "k1").json(&body))
+    };
+    make().await.expect(201);
+    make().await.problem(409, "conflict", Some("name"));
 }
 
 #[tokio::test]
