@@ -459,8 +459,8 @@ mod tests {
         assert_eq!(cells(None, 10), [10, 20, 30, u32::MAX]);
         assert_eq!(cells(None, 2), [10, 20]);
         assert_eq!(cells(Some(20), 2), [30, u32::MAX]);
-        assert_eq!(cells(Some(u32::MAX), 2), []);
-        assert_eq!(cells(None, 0), []);
+        assert_eq!(cells(Some(u32::MAX), 2), [0_u32; 0]);
+        assert_eq!(cells(None, 0), [0_u32; 0]);
         let row = scheduler.cells(None, 1)[0];
         let active: Vec<u32> = row.tiers.iter().map(|tier| tier.active).collect();
         assert_eq!(active, [0, 1, 0, 1]);
