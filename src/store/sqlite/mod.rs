@@ -48,7 +48,7 @@ pub struct SqliteStore {
     /// still builds.
     parts: Mutex<()>,
     /// Open, and thereby locked, for as long as the store is. Last, so that it is freed last.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl SqliteStore {
@@ -58,6 +58,15 @@ impl SqliteStore {
     /// Where another server has it open, it is not ours or of a newer version, or cannot be read.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         open::open(path).await
+    }
+
+    /// Opens the database file beside a server that may have it open: for one small write of a
+    /// command.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but for the lock.
+    pub async fn open_beside(path: &Path) -> Result<Self, OpenError> {
+        open::open_beside(path).await
     }
 
     /// Closes all connections; the write-ahead log is emptied into the database.

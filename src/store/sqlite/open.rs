@@ -56,22 +56,31 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-/// Opens the database at `path` and makes it where it is not there.
+/// Opens the database at `path` for a server and makes it where it is not there.
 pub(super) async fn open(path: &Path) -> Result<SqliteStore, OpenError> {
     let lock = lock(path)?;
+    let store = connected(path, Some(lock)).await?;
+    super::campaigns::sweep(&store.writer, &store.readers).await?;
+    Ok(store)
+}
+
+/// Opens the database at `path` beside a server that may have it open.
+pub(super) async fn open_beside(path: &Path) -> Result<SqliteStore, OpenError> {
+    connected(path, None).await
+}
+
+async fn connected(path: &Path, lock: Option<File>) -> Result<SqliteStore, OpenError> {
     let writer_options = writer_options(path);
     let mut connection = connect(&writer_options).await?;
     migrator().run(&mut connection).await?;
     let writer = Arc::new(Writer::new(writer_options, connection));
-    let store = SqliteStore {
+    Ok(SqliteStore {
         readers: readers(path).await?,
         writer,
         statements: Arc::new(RecordStatements::new()),
         parts: tokio::sync::Mutex::new(()),
         _lock: lock,
-    };
-    super::campaigns::sweep(&store.writer, &store.readers).await?;
-    Ok(store)
+    })
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
