@@ -4,7 +4,9 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::model::{DeviceModel, DeviceType, FirmwareVersion, Manufacturer, Sha256Digest};
+use crate::model::{
+    Component, DeviceModel, DeviceType, FirmwareVersion, Manufacturer, PackageKind, Sha256Digest,
+};
 use crate::store::StoredKey;
 
 /// A public key that may be entered.
@@ -33,6 +35,12 @@ pub struct PackageClaims {
     pub version: FirmwareVersion,
     /// 支持设备源版本.
     pub source_versions: Vec<FirmwareVersion>,
+    /// 协议, `LWM2M` or `CoAP`.
+    pub protocol: &'static str,
+    /// Whole or difference.
+    pub kind: PackageKind,
+    /// Module or MCU.
+    pub component: Component,
 }
 
 /// A field of the form that differs from the signed information inside the archive.

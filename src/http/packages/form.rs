@@ -28,9 +28,6 @@ const TEXT_FIELDS: [&str; 7] = [
 pub(super) struct PackageForm {
     pub(super) archive: Bytes,
     pub(super) claims: PackageClaims,
-    pub(super) protocol: &'static str,
-    pub(super) kind: PackageKind,
-    pub(super) component: Component,
 }
 
 /// An upload as sent: texts in the order of [`TEXT_FIELDS`].
@@ -120,12 +117,14 @@ impl RawForm {
                 device_type: fields::name("device_type", &required("device_type", device_type)?)?,
                 version: fields::name("version", &required("version", version)?)?,
                 source_versions,
-            },
-            protocol: parse_protocol(&required("protocol", protocol)?)?,
-            kind,
-            component: match component {
-                Some(text) => fields::word("component", &text, Component::ALL, Component::word)?,
-                None => Component::Module,
+                protocol: parse_protocol(&required("protocol", protocol)?)?,
+                kind,
+                component: match component {
+                    Some(text) => {
+                        fields::word("component", &text, Component::ALL, Component::word)?
+                    }
+                    None => Component::Module,
+                },
             },
             archive: required("file", self.archive)?,
         })
