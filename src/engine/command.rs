@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::campaign::Progress;
 use crate::model::{
     Campaign, CampaignId, CellId, CoverageTier, Device, InvalidTransition, Package, TaskId,
     UpdateTask,
@@ -9,6 +10,10 @@ use crate::model::{
 
 /// An operator's wish that the engine carries out. Its records are committed before it is answered.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few commands are under way at once"
+)]
 pub enum Command {
     /// Devices were entered into the store: they may register from now on.
     AddDevices(Vec<Device>),
@@ -22,6 +27,8 @@ pub enum Command {
         image: Bytes,
         /// All its tasks that are not final.
         tasks: Vec<UpdateTask>,
+        /// How many of its tasks are final already, by state.
+        ended: Progress,
     },
     /// Ends a campaign: nothing new starts, no Execute leaves; what the device already does ends by
     /// itself.

@@ -1,5 +1,271 @@
 //! The whole, still sans-IO: datagrams and commands in; records, datagrams and the next deadline out.
+//!
+//! ```text
+//!   handle_datagram ─► coap::Endpoint ─► routes ─┬─► registrations   /rd
+//!                                                ├─► download        /fw
+//!                                                └─► operations      answers, notifications
+//!   handle_command ──► campaigns ─► tasks ◄──────────────┘
+//!                                     │  fota::Session, one for each running task
+//!                                     └─► scheduler, operations, records
+//! ```
+//!
+//! After each input, drain [`Engine::poll_output`] to [`Output::Timeout`]: only then is the state
+//! consistent.
 
+mod campaigns;
 mod command;
+mod config;
+mod download;
+mod operations;
+mod output;
+mod registrations;
+mod restore;
+mod routes;
+mod tasks;
+mod timers;
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
 
 pub use command::{CellStatus, Command, CommandError, TaskProgress, TierStatus};
+pub use config::{EngineConfig, Onboarding};
+pub use output::Output;
+
+use crate::campaign::{LoopGuard, LoopGuardConfig};
+use crate::clock::Now;
+use crate::coap::{self, Event};
+use crate::lwm2m::Registry;
+use crate::model::{
+    CampaignId, DeviceReport, DownloadCapability, EndpointName, Peer, Record, TaskId,
+};
+use crate::scheduler::{CellScheduler, SchedulerConfig};
+
+use campaigns::RunningCampaign;
+use download::Download;
+use operations::Operations;
+use tasks::TaskEntry;
+use timers::Timers;
+
+/// The server's core. It performs no I/O and reads no clock.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    rng: StdRng,
+    coap: coap::Endpoint,
+    registry: Registry,
+    known: HashSet<EndpointName>,
+    reports: HashMap<EndpointName, DeviceReport>,
+    campaigns: BTreeMap<CampaignId, RunningCampaign>,
+    tasks: BTreeMap<TaskId, TaskEntry>,
+    task_of: HashMap<EndpointName, TaskId>,
+    downloads: HashMap<DownloadCapability, Download>,
+    scheduler: CellScheduler,
+    loop_guard: LoopGuard,
+    operations: Operations,
+    timers: Timers,
+    /// Tasks whose session may have actions to carry out.
+    ready: VecDeque<TaskId>,
+    /// Tasks of reachable devices that are to be tried without waiting for a message.
+    openings: VecDeque<TaskId>,
+    outputs: VecDeque<Output>,
+    counters: EngineCounters,
+}
+
+/// What the engine has counted since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineCounters {
+    /// Registers that were accepted.
+    pub registers: u64,
+    /// Registration updates that were accepted.
+    pub registration_updates: u64,
+    /// Deregistrations.
+    pub deregisters: u64,
+    /// Registration requests that were refused.
+    pub registrations_refused: u64,
+    /// Registrations whose lifetime ran out.
+    pub registrations_expired: u64,
+    /// Blocks of images served.
+    pub blocks: u64,
+    /// Bytes of images served.
+    pub block_bytes: u64,
+    /// Attempts that ended well.
+    pub attempts_succeeded: u64,
+    /// Attempts that ended badly.
+    pub attempts_failed: u64,
+    /// Slots granted.
+    pub slots_granted: u64,
+    /// Tasks that had to queue for a slot.
+    pub slots_queued: u64,
+    /// Deliveries that the loop guard had no room to count.
+    pub deliveries_uncounted: u64,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet. `seed` must not be guessable: tokens, locations and download
+    /// capabilities come from it.
+    pub fn new(config: EngineConfig, seed: [u8; 32]) -> Self {
+        let mut rng = StdRng::from_seed(seed);
+        let scheduler = CellScheduler::new(SchedulerConfig {
+            limits: config.tier_limits,
+            overrides: config.cell_limits.clone(),
+            queue_max: config.tasks_max,
+        });
+        Self {
+            coap: coap::Endpoint::new(config.coap.clone(), fork(&mut rng)),
+            registry: Registry::new(config.registry.clone(), fork(&mut rng)),
+            rng,
+            known: HashSet::new(),
+            reports: HashMap::new(),
+            campaigns: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            task_of: HashMap::new(),
+            downloads: HashMap::new(),
+            scheduler,
+            loop_guard: LoopGuard::new(LoopGuardConfig::default()),
+            operations: Operations::default(),
+            timers: Timers::default(),
+            ready: VecDeque::new(),
+            openings: VecDeque::new(),
+            outputs: VecDeque::new(),
+            counters: EngineCounters::default(),
+            config,
+        }
+    }
+
+    /// Takes one datagram.
+    pub fn handle_datagram(&mut self, now: Now, peer: &Peer, datagram: &[u8]) {
+        self.coap.handle_datagram(now.instant, peer, datagram);
+        self.pump(now);
+    }
+
+    /// Carries out an operator's command.
+    ///
+    /// # Errors
+    /// Where it cannot be done; then nothing has changed.
+    pub fn handle_command(&mut self, now: Now, command: Command) -> Result<(), CommandError> {
+        let result = match command {
+            Command::AddDevices(devices) => {
+                self.known
+                    .extend(devices.into_iter().map(|device| device.endpoint));
+                Ok(())
+            }
+            Command::RunCampaign {
+                campaign,
+                package,
+                image,
+                tasks,
+                ended,
+            } => {
+                let running = RunningCampaign::new(campaign, package, image, ended);
+                self.run_campaign(now, running, tasks)
+            }
+            Command::StopCampaign(id) => self.stop_campaign(now, id),
+        };
+        self.pump(now);
+        result
+    }
+
+    /// Lets time pass to `now`.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.coap.handle_timeout(now.instant);
+        self.expire_registrations(now);
+        while let Some(timer) = self.timers.pop_due(now.instant) {
+            self.handle_timer(now, timer);
+            self.pump(now);
+        }
+        self.pump(now);
+    }
+
+    /// The next thing to do. Drain until [`Output::Timeout`].
+    pub fn poll_output(&mut self) -> Output {
+        self.outputs.pop_front().unwrap_or_else(|| {
+            let deadlines = [
+                self.coap.poll_timeout(),
+                self.registry.poll_timeout(),
+                self.timers.next(),
+            ];
+            Output::Timeout(deadlines.into_iter().flatten().min())
+        })
+    }
+
+    /// What was counted since the engine was made.
+    pub fn counters(&self) -> &EngineCounters {
+        &self.counters
+    }
+
+    /// What the message layer counted.
+    pub fn coap_counters(&self) -> &coap::Counters {
+        self.coap.counters()
+    }
+
+    /// How many devices are registered.
+    pub fn registrations(&self) -> usize {
+        self.registry.len()
+    }
+
+    /// Brings every event and every session's action to its end, then hands out the datagrams: behind
+    /// the records of the same input.
+    fn pump(&mut self, now: Now) {
+        loop {
+            if let Some(event) = self.coap.poll_event() {
+                self.handle_event(now, event);
+            } else if let Some(task) = self.ready.pop_front() {
+                self.apply_actions(now, task);
+            } else {
+                break;
+            }
+        }
+        while let Some(transmit) = self.coap.poll_transmit() {
+            self.outputs.push_back(Output::Transmit(transmit));
+        }
+    }
+
+    fn handle_event(&mut self, now: Now, event: Event) {
+        match event {
+            Event::Request {
+                peer,
+                reply_to,
+                request,
+            } => {
+                self.handle_request(now, &peer, &reply_to, &request);
+            }
+            Event::Response {
+                id,
+                peer: _,
+                response,
+            } => {
+                self.handle_response(now, id, &response);
+            }
+            Event::Notification {
+                peer,
+                token,
+                response,
+            } => {
+                self.handle_notification(now, &peer, token, &response);
+            }
+            Event::TimedOut { id, peer: _ } => self.handle_no_answer(now, id, false),
+            Event::Reset { id, peer: _ } => self.handle_no_answer(now, id, true),
+            // Only a device's side sends notifications.
+            Event::Delivered { .. } => {}
+        }
+    }
+
+    fn record(&mut self, record: Record) {
+        self.outputs.push_back(Output::Record(record));
+    }
+
+    fn new_capability(&mut self) -> DownloadCapability {
+        let mut bytes = [0; 16];
+        self.rng.fill_bytes(&mut bytes);
+        DownloadCapability(bytes)
+    }
+}
+
+/// An independent generator, so that what one part draws does not shift what another does.
+fn fork(rng: &mut StdRng) -> StdRng {
+    let mut seed = [0; 32];
+    rng.fill_bytes(&mut seed);
+    StdRng::from_seed(seed)
+}

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::find;
 use super::view::CampaignView;
+use crate::campaign::Progress;
 use crate::engine::Command;
 use crate::http::HttpState;
 use crate::http::error::{Problem, kinds};
@@ -36,6 +37,7 @@ pub(crate) async fn activate_campaign(
         package,
         image,
         tasks,
+        ended: Progress::default(),
     };
     state.engine.command(command).await?;
     Ok(Json(find(&state, id).await?.into()))

@@ -1,0 +1,287 @@
+//! Active campaigns: their tasks come in, are tried, and end them.
+
+use bytes::Bytes;
+
+use crate::campaign::Progress;
+use crate::clock::Now;
+use crate::fota::Wanted;
+use crate::model::{
+    Campaign, CampaignId, CampaignState, Failure, FailureReason, Package, Record, TaskId,
+    TaskState, UpdateTask,
+};
+
+use super::tasks::TaskEntry;
+use super::timers::Timer;
+use super::{CellStatus, CommandError, Engine, TierStatus};
+use crate::model::CoverageTier;
+
+/// A campaign whose tasks run.
+#[derive(Debug)]
+pub(super) struct RunningCampaign {
+    pub(super) campaign: Campaign,
+    pub(super) package: Package,
+    pub(super) image: Bytes,
+    pub(super) wanted: Wanted,
+    progress: Progress,
+}
+
+impl RunningCampaign {
+    pub(super) fn new(campaign: Campaign, package: Package, image: Bytes, ended: Progress) -> Self {
+        let wanted = Wanted {
+            target_version: package.target_version.clone(),
+            source_versions: package.source_versions.clone(),
+            image_size_bytes: package.image_size_bytes,
+            uri_base: String::new(),
+        };
+        Self {
+            campaign,
+            package,
+            image,
+            wanted,
+            progress: ended,
+        }
+    }
+}
+
+impl Engine {
+    /// 激活计划, and the same after a restart: one path for both.
+    pub(super) fn run_campaign(
+        &mut self,
+        now: Now,
+        mut running: RunningCampaign,
+        tasks: Vec<UpdateTask>,
+    ) -> Result<(), CommandError> {
+        let id = running.campaign.id;
+        let state = running.campaign.state;
+        let stopped = state == CampaignState::Stopped;
+        let resumed = stopped || state.is_active();
+        if !resumed {
+            running.campaign.state = state.activate()?;
+            running.campaign.activated_at = Some(now.utc);
+        }
+        running.wanted.uri_base = self
+            .config
+            .download_base
+            .clone()
+            .ok_or(CommandError::NoPublicHost)?;
+        self.check_room(&running.image, tasks.len())?;
+        if self.campaigns.contains_key(&id) {
+            return Ok(());
+        }
+        if !resumed {
+            let state = running.campaign.state;
+            self.record(Record::Campaign {
+                id,
+                state,
+                at: now.utc,
+            });
+        }
+        // All count as waiting until they are final: only the end is of interest here.
+        for _ in &tasks {
+            running.progress.add(TaskState::Pending);
+        }
+        let activated_at = running.campaign.activated_at.unwrap_or(now.utc);
+        let contact_deadline = activated_at + self.config.product.contact_timeout;
+        let until_deadline = contact_deadline.saturating_since(now.utc);
+        self.timers
+            .set(Timer::Contact(id), Some(now.instant + until_deadline));
+        self.campaigns.insert(id, running);
+        for task in tasks {
+            self.add_task(now, task);
+        }
+        if stopped {
+            // The restart cut its end short: what waits is stopped, what runs ends by itself.
+            self.stop_tasks(now, id);
+        }
+        self.end_if_done(now, id);
+        self.timers.set(Timer::Openings, Some(now.instant));
+        Ok(())
+    }
+
+    /// Ends a campaign: what waits is stopped, what runs gets no Execute any more.
+    pub(super) fn stop_campaign(&mut self, now: Now, id: CampaignId) -> Result<(), CommandError> {
+        let Some(running) = self.campaigns.get_mut(&id) else {
+            return Err(CommandError::NotActive);
+        };
+        running.campaign.state = running.campaign.state.stop()?;
+        let state = running.campaign.state;
+        self.record(Record::Campaign {
+            id,
+            state,
+            at: now.utc,
+        });
+        self.stop_tasks(now, id);
+        self.end_if_done(now, id);
+        Ok(())
+    }
+
+    fn stop_tasks(&mut self, now: Now, id: CampaignId) {
+        for task in self.tasks_of(id) {
+            match self.tasks.get_mut(&task) {
+                Some(TaskEntry::Running(session)) => {
+                    session.handle_stop(now);
+                    self.ready.push_back(task);
+                }
+                Some(TaskEntry::Idle(idle)) => {
+                    let idle = idle.clone();
+                    self.finish(now, idle, TaskState::Stopped);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// One of a campaign's tasks is final.
+    pub(super) fn task_finished(&mut self, now: Now, id: CampaignId, state: TaskState) {
+        if let Some(running) = self.campaigns.get_mut(&id) {
+            if let Err(error) = running.progress.handle_change(TaskState::Pending, state) {
+                tracing::error!(campaign = id.0, %error, "a task ended twice");
+            }
+        }
+        self.end_if_done(now, id);
+    }
+
+    /// Tries some of the devices that listen without having spoken, so that a large campaign does not
+    /// send all its first requests in one burst.
+    pub(super) fn open_some(&mut self, now: Now) {
+        for _ in 0..self.config.openings_per_turn {
+            let Some(id) = self.openings.pop_front() else {
+                return;
+            };
+            self.open(now, id);
+        }
+        if !self.openings.is_empty() {
+            self.timers.set(
+                Timer::Openings,
+                Some(now.instant + self.config.opening_turn),
+            );
+        }
+    }
+
+    /// The retry delay of a task is over: a device that listens is tried at once, another at its next
+    /// contact, which must come in time.
+    pub(super) fn retry_due(&mut self, now: Now, id: TaskId) {
+        let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
+            return;
+        };
+        let Some(retry_at) = task.retry_at else {
+            return;
+        };
+        let deadline = retry_at + self.config.product.contact_timeout;
+        if now.utc >= deadline {
+            self.fail_idle(
+                now,
+                id,
+                FailureReason::ContactTimeout,
+                "not heard since the retry",
+            );
+        } else if self.is_reachable(&task.endpoint) {
+            self.open(now, id);
+        } else {
+            let wait = deadline.saturating_since(now.utc);
+            self.timers.set(Timer::Retry(id), Some(now.instant + wait));
+        }
+    }
+
+    /// Devices that were never heard since the activation have had their time.
+    pub(super) fn contact_overdue(&mut self, now: Now, id: CampaignId) {
+        for task in self.tasks_of(id) {
+            let never_tried = matches!(
+                self.tasks.get(&task),
+                Some(TaskEntry::Idle(idle)) if idle.attempt == 0
+            );
+            if never_tried {
+                self.fail_idle(
+                    now,
+                    task,
+                    FailureReason::ContactTimeout,
+                    "not heard since the campaign was activated",
+                );
+            }
+        }
+    }
+
+    /// Cells in order of their ids, from `after` (exclusive).
+    pub fn cells(&self, after: Option<crate::model::CellId>, limit: usize) -> Vec<CellStatus> {
+        self.scheduler
+            .cells(after, limit)
+            .into_iter()
+            .map(|row| CellStatus {
+                cell: row.cell,
+                tiers: row.tiers.map(|tier| TierStatus {
+                    tier: tier.tier,
+                    active: tier.active,
+                    limit: tier.limit,
+                    queued: tier.queued,
+                }),
+            })
+            .collect()
+    }
+
+    /// Slots in use of a tier, over all cells.
+    pub fn slots_in_use(&self, tier: CoverageTier) -> u64 {
+        self.scheduler.slots_in_use(tier)
+    }
+
+    fn check_room(&self, image: &Bytes, tasks: usize) -> Result<(), CommandError> {
+        let limit_bytes = self.config.image_bytes_max;
+        let loaded: u64 = self
+            .campaigns
+            .values()
+            .map(|other| other.image.len() as u64)
+            .sum();
+        if loaded + image.len() as u64 > limit_bytes {
+            return Err(CommandError::ImagesFull { limit_bytes });
+        }
+        let limit = self.config.tasks_max;
+        if self.tasks.len() + tasks > limit {
+            return Err(CommandError::TasksFull { limit });
+        }
+        Ok(())
+    }
+
+    fn add_task(&mut self, now: Now, task: UpdateTask) {
+        let id = task.id;
+        if let Some(other) = self.task_of.get(&task.endpoint) {
+            let evidence = format!("the device is in task {} of another campaign", other.0);
+            let failure = Failure {
+                reason: FailureReason::TaskConflict,
+                evidence,
+            };
+            let task = UpdateTask {
+                failure: Some(failure),
+                ..task
+            };
+            return self.finish(now, task, TaskState::Failed);
+        }
+        self.task_of.insert(task.endpoint.clone(), id);
+        self.restore_task(now, task);
+    }
+
+    fn tasks_of(&self, id: CampaignId) -> Vec<TaskId> {
+        let of_campaign = |entry: &TaskEntry| entry.task().campaign == id;
+        self.tasks
+            .iter()
+            .filter(|(_, entry)| of_campaign(entry))
+            .map(|(task, _)| *task)
+            .collect()
+    }
+
+    fn end_if_done(&mut self, now: Now, id: CampaignId) {
+        let Some(running) = self.campaigns.get(&id) else {
+            return;
+        };
+        let Some(outcome) = running.progress.outcome() else {
+            return;
+        };
+        if running.campaign.state != CampaignState::Stopped {
+            self.record(Record::Campaign {
+                id,
+                state: outcome,
+                at: now.utc,
+            });
+        }
+        self.campaigns.remove(&id);
+        self.timers.set(Timer::Contact(id), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! The engine's limits and choices.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::coap::EndpointConfig;
+use crate::lwm2m::{RegistrationLimits, RegistryConfig};
+use crate::model::{CellId, ProductSettings, TierBorders, TierLimits};
+
+/// Whether a device that nobody entered may register.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Onboarding {
+    /// It is refused with 4.03.
+    #[default]
+    Deny,
+    /// It is entered as it comes.
+    Allow,
+}
+
+/// All that an engine can be told. Every bound has its answer for "full".
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The message layer.
+    pub coap: EndpointConfig,
+    /// The registry.
+    pub registry: RegistryConfig,
+    /// What is taken of a registration request.
+    pub registration: RegistrationLimits,
+    /// How devices are treated; per product in a later version.
+    pub product: ProductSettings,
+    /// Borders between the coverage tiers.
+    pub tier_borders: TierBorders,
+    /// Slots per cell and tier.
+    pub tier_limits: TierLimits,
+    /// Cells with limits of their own.
+    pub cell_limits: BTreeMap<CellId, TierLimits>,
+    /// Unknown devices.
+    pub onboarding: Onboarding,
+    /// What devices fetch from, `coap://203.0.113.5:5683/fw/`; `None`: activation refuses.
+    pub download_base: Option<String>,
+    /// Block size exponent where a device names none: 5 is 512 bytes.
+    pub default_szx: u8,
+    /// The most bytes of images in memory.
+    pub image_bytes_max: u64,
+    /// The most unfinished tasks of active campaigns.
+    pub tasks_max: usize,
+    /// The most known devices held in memory; more are refused with 5.03.
+    pub devices_max: usize,
+    /// How many reachable devices an activated campaign tries in one turn.
+    pub openings_per_turn: usize,
+    /// How long a turn is.
+    pub opening_turn: Duration,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            coap: EndpointConfig::default(),
+            registry: RegistryConfig::default(),
+            registration: RegistrationLimits::default(),
+            product: ProductSettings::default(),
+            tier_borders: TierBorders::default(),
+            tier_limits: TierLimits::default(),
+            cell_limits: BTreeMap::new(),
+            onboarding: Onboarding::Deny,
+            download_base: None,
+            default_szx: 5,
+            image_bytes_max: 512 * 1024 * 1024,
+            tasks_max: 2_000_000,
+            devices_max: 2_000_000,
+            openings_per_turn: 20,
+            opening_turn: Duration::from_millis(100),
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! LwM2M operations under way, and the observations they set up.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::clock::Now;
+use crate::coap::{OptionNumber, Reliability, RequestId, Response, Token, TransmissionParameters};
+use crate::fota::Contact;
+use crate::lwm2m::{Answer, Operation, Path, decode_answer, decode_value, path};
+use crate::model::{EndpointName, Peer, Record, StoredObservation, TaskId};
+
+use super::Engine;
+
+/// Why an operation was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A step of an update.
+    Task(TaskId),
+    /// To hear a device's own data.
+    Uplink,
+}
+
+#[derive(Clone, Debug)]
+struct Outstanding {
+    endpoint: EndpointName,
+    operation: Operation,
+    purpose: Purpose,
+    /// The token that an Observe is under.
+    token: Option<Token>,
+}
+
+/// Requests that wait for their answer, and tokens that devices may notify on.
+#[derive(Debug, Default)]
+pub(super) struct Operations {
+    outstanding: HashMap<RequestId, Outstanding>,
+    of_task: HashMap<TaskId, RequestId>,
+    observed: HashMap<Token, (EndpointName, Path)>,
+    tokens: BTreeMap<(EndpointName, Path), Token>,
+}
+
+impl Operations {
+    fn remove(&mut self, id: RequestId) -> Option<Outstanding> {
+        let outstanding = self.outstanding.remove(&id)?;
+        if let Purpose::Task(task) = outstanding.purpose {
+            self.of_task.remove(&task);
+        }
+        Some(outstanding)
+    }
+}
+
+impl Engine {
+    /// Sends an operation to a registered device. Where it cannot leave, it counts as unanswered.
+    pub(super) fn operate(
+        &mut self,
+        now: Now,
+        endpoint: &EndpointName,
+        operation: Operation,
+        purpose: Purpose,
+    ) {
+        let Some(peer) = self
+            .registry
+            .by_endpoint(endpoint)
+            .map(|found| found.peer.clone())
+        else {
+            return self.answered(now, purpose, Answer::TimedOut);
+        };
+        let parameters = TransmissionParameters::from(self.config.product.transmission);
+        let request = operation.request();
+        let instant = now.instant;
+        let sent = match operation {
+            Operation::Observe(observed) => self
+                .coap
+                .observe(instant, &peer, request, &parameters)
+                .map(|(id, token)| {
+                    self.begin_observation(endpoint, observed, token);
+                    (id, Some(token))
+                }),
+            Operation::CancelObservation(observed) => {
+                let Some(token) = self.end_observation(endpoint, observed) else {
+                    return self.answered(now, purpose, Answer::Done);
+                };
+                self.coap
+                    .cancel_observation(instant, &peer, token, request, &parameters)
+                    .map(|id| (id, None))
+            }
+            Operation::Read(_) | Operation::WriteText { .. } | Operation::Execute(_) => self
+                .coap
+                .request(
+                    instant,
+                    &peer,
+                    request,
+                    Reliability::Confirmable,
+                    &parameters,
+                )
+                .map(|id| (id, None)),
+        };
+        match sent {
+            Ok((id, token)) => {
+                if let Purpose::Task(task) = purpose {
+                    self.operations.of_task.insert(task, id);
+                }
+                let endpoint = endpoint.clone();
+                let outstanding = Outstanding {
+                    endpoint,
+                    operation,
+                    purpose,
+                    token,
+                };
+                self.operations.outstanding.insert(id, outstanding);
+            }
+            Err(_) => self.answered(now, purpose, Answer::TimedOut),
+        }
+    }
+
+    /// Forgets a task's outstanding operation: nothing more is sent of it, no answer is heard.
+    pub(super) fn abandon_operation(&mut self, task: TaskId) {
+        if let Some(id) = self.operations.of_task.get(&task).copied() {
+            self.operations.remove(id);
+            self.coap.cancel(id);
+        }
+    }
+
+    /// A device has another address now: what it has not answered is asked there again. An Execute is
+    /// not: it may have arrived, so its outcome is read at the next contact (decisions, 9).
+    pub(super) fn follow(&mut self, now: Now, endpoint: &EndpointName) {
+        let Some(task) = self.task_of.get(endpoint).copied() else {
+            return;
+        };
+        let Some(id) = self.operations.of_task.get(&task).copied() else {
+            return;
+        };
+        let Some(outstanding) = self.operations.outstanding.get(&id) else {
+            return;
+        };
+        let operation = outstanding.operation.clone();
+        match operation {
+            Operation::Execute(_) => {}
+            Operation::Read(_)
+            | Operation::WriteText { .. }
+            | Operation::Observe(_)
+            | Operation::CancelObservation(_) => {
+                self.abandon_operation(task);
+                self.operate(now, endpoint, operation, Purpose::Task(task));
+            }
+        }
+    }
+
+    pub(super) fn handle_response(&mut self, now: Now, id: RequestId, response: &Response) {
+        let Some(outstanding) = self.operations.remove(id) else {
+            return;
+        };
+        let answer = decode_answer(&outstanding.operation, response);
+        let established = response.options.first(OptionNumber::OBSERVE).is_some();
+        if let (Some(token), false) = (outstanding.token, established) {
+            self.drop_token(token);
+        }
+        self.awake(now, &outstanding.endpoint);
+        self.answered(now, outstanding.purpose, answer);
+    }
+
+    pub(super) fn handle_no_answer(&mut self, now: Now, id: RequestId, reset: bool) {
+        let Some(outstanding) = self.operations.remove(id) else {
+            return;
+        };
+        // An Observe that went unanswered may have arrived all the same: its token stays good.
+        match outstanding.token {
+            Some(token) if reset => self.drop_token(token),
+            Some(token) => self.coap.restore_observation(token),
+            None => {}
+        }
+        let answer = if reset {
+            Answer::Reset
+        } else {
+            Answer::TimedOut
+        };
+        self.answered(now, outstanding.purpose, answer);
+    }
+
+    pub(super) fn handle_notification(
+        &mut self,
+        now: Now,
+        peer: &Peer,
+        token: Token,
+        response: &Response,
+    ) {
+        let Some((endpoint, observed)) = self.operations.observed.get(&token).cloned() else {
+            return;
+        };
+        let Some(registration) = self.registry.by_endpoint(&endpoint).cloned() else {
+            return;
+        };
+        if registration.peer != *peer {
+            self.move_peer(now, registration.slot, peer);
+        }
+        self.heard(now, &registration, Contact::Uplink);
+        if observed == path::UPLINK_DATA {
+            return;
+        }
+        if let Ok(value) = decode_value(observed, response.content_format(), &response.payload)
+            && let Some(task) = self.task_of.get(&endpoint).copied()
+        {
+            self.notified(now, task, observed, &value);
+        }
+    }
+
+    /// Takes up an observation that was live before a restart.
+    pub(super) fn restore_observation(&mut self, stored: StoredObservation) {
+        let Some(observed) = Path::parse(&stored.path) else {
+            return;
+        };
+        let token = Token::from(stored.token);
+        self.coap.restore_observation(token);
+        self.operations
+            .observed
+            .insert(token, (stored.endpoint.clone(), observed));
+        self.operations
+            .tokens
+            .insert((stored.endpoint, observed), token);
+    }
+
+    /// A device that has booted may count its notifications from the start again: what it says on a
+    /// token that it remembered is fresh.
+    pub(super) fn renew_observations(&mut self, endpoint: &EndpointName) {
+        for observed in [path::FIRMWARE_STATE, path::FIRMWARE_UPDATE_RESULT] {
+            if let Some(token) = self.operations.tokens.get(&(endpoint.clone(), observed)) {
+                self.coap.restore_observation(*token);
+            }
+        }
+    }
+
+    pub(super) fn end_uplink_observation(&mut self, endpoint: &EndpointName) {
+        if let Some(token) = self.end_observation(endpoint, path::UPLINK_DATA) {
+            self.coap.forget_observation(token);
+        }
+    }
+
+    /// Keeps the token before the request leaves: a device may notify on it for ever after. One that
+    /// it replaces dies.
+    fn begin_observation(&mut self, endpoint: &EndpointName, observed: Path, token: Token) {
+        if let Some(old) = self.end_observation(endpoint, observed) {
+            self.coap.forget_observation(old);
+        }
+        self.operations
+            .observed
+            .insert(token, (endpoint.clone(), observed));
+        self.operations
+            .tokens
+            .insert((endpoint.clone(), observed), token);
+        if let Ok(token) = <[u8; 8]>::try_from(token.as_slice()) {
+            self.record(Record::Observed(StoredObservation {
+                token,
+                endpoint: endpoint.clone(),
+                path: observed.to_string(),
+            }));
+        }
+    }
+
+    fn end_observation(&mut self, endpoint: &EndpointName, observed: Path) -> Option<Token> {
+        let token = self
+            .operations
+            .tokens
+            .remove(&(endpoint.clone(), observed))?;
+        self.operations.observed.remove(&token);
+        if let Ok(token) = <[u8; 8]>::try_from(token.as_slice()) {
+            self.record(Record::ObservationEnded { token });
+        }
+        Some(token)
+    }
+
+    fn drop_token(&mut self, token: Token) {
+        if let Some((endpoint, observed)) = self.operations.observed.get(&token).cloned() {
+            self.end_observation(&endpoint, observed);
+        }
+        self.coap.forget_observation(token);
+    }
+
+    fn answered(&mut self, now: Now, purpose: Purpose, answer: Answer) {
+        match purpose {
+            Purpose::Task(task) => self.session_answer(now, task, answer),
+            // Whether a device lets its data be observed changes nothing else.
+            Purpose::Uplink => {}
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What the engine wants done.
+
+use std::time::Duration;
+
+use crate::clock::{Instant, Utc};
+use crate::model::{EndpointName, Record, Transmit};
+
+use super::TaskProgress;
+
+/// One thing for the driver to do. What comes after a record in the outputs of one input is sent only
+/// when that record is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A change to commit before anything that follows it is sent.
+    Record(Record),
+    /// A datagram to send.
+    Transmit(Transmit),
+    /// For the live view: a registered device was heard.
+    Heard {
+        /// Who.
+        endpoint: EndpointName,
+        /// When.
+        at: Utc,
+        /// Until when it listens; `None` where it always does.
+        awake_until: Option<Instant>,
+        /// Its registration's lifetime.
+        lifetime: Duration,
+    },
+    /// For the live view: how far a download is.
+    Progress(TaskProgress),
+    /// Nothing is left to do before this instant; `None`: before the next input.
+    Timeout(Option<Instant>),
+}

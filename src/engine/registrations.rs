@@ -1,0 +1,187 @@
+//! Register, Update and Deregister (LwM2M Core §6.2): the registry's answers as responses and records.
+
+use crate::clock::Now;
+use crate::coap::{Code, OptionNumber, Request, Response};
+use crate::fota::Contact;
+use crate::lwm2m::{
+    Links, Location, Operation, Register, RegistrationRequest, RegistrationUpdate, path,
+};
+use crate::model::{Device, EndpointName, Peer, Record, Registration, RegistrationSlot};
+
+use super::config::Onboarding;
+use super::operations::Purpose;
+use super::{Engine, Output};
+
+/// How long a full registry asks a device to stay away, in seconds (Max-Age of a 5.03).
+const FULL_MAX_AGE_SECONDS: u32 = 60;
+
+impl Engine {
+    /// Answers a request to the registration interface.
+    pub(super) fn handle_registration_request(
+        &mut self,
+        now: Now,
+        peer: &Peer,
+        request: &Request,
+    ) -> Response {
+        match RegistrationRequest::parse(request, &self.config.registration) {
+            Ok(RegistrationRequest::Register(register)) => self.register(now, peer, register),
+            Ok(RegistrationRequest::Update { location, update }) => {
+                self.update_registration(now, peer, &location, update)
+            }
+            Ok(RegistrationRequest::Deregister { location }) => self.deregister(peer, &location),
+            Err(error) => self.refuse(error.code()),
+        }
+    }
+
+    fn register(&mut self, now: Now, peer: &Peer, register: Register<'_>) -> Response {
+        if let Err(code) = self.admit(now, &register.endpoint) {
+            return self.refuse(code);
+        }
+        let registered = match self.registry.register(now, peer, register) {
+            Ok(registered) => registered,
+            Err(error) => return self.refuse(error.code()),
+        };
+        self.counters.registers += 1;
+        if let Some(old) = registered
+            .replaced
+            .filter(|old| old.slot != registered.slot)
+        {
+            self.record(Record::Deregistered {
+                slot: old.slot,
+                endpoint: old.endpoint,
+            });
+        }
+        let Some(registration) = self.registry.get(registered.slot).cloned() else {
+            return self.refuse(Code::INTERNAL_SERVER_ERROR);
+        };
+        self.record(Record::Registered(registration.clone()));
+        self.renew_observations(&registration.endpoint);
+        self.heard(now, &registration, Contact::Register);
+        self.observe_uplink(now, &registration);
+        registered.location.response()
+    }
+
+    fn update_registration(
+        &mut self,
+        now: Now,
+        peer: &Peer,
+        location: &Location,
+        update: RegistrationUpdate<'_>,
+    ) -> Response {
+        let updated = match self.registry.update(now, peer, location, update) {
+            Ok(updated) => updated,
+            Err(error) => return self.refuse(error.code()),
+        };
+        self.counters.registration_updates += 1;
+        let Some(registration) = self.registry.get(updated.slot).cloned() else {
+            return self.refuse(Code::INTERNAL_SERVER_ERROR);
+        };
+        // An Update that only prolongs is not written: a restart gives everyone a grace period.
+        if updated.changed {
+            self.record(Record::Registered(registration.clone()));
+        }
+        if updated.moved {
+            self.follow(now, &registration.endpoint);
+        }
+        self.heard(now, &registration, Contact::Update);
+        Response::new(Code::CHANGED)
+    }
+
+    fn deregister(&mut self, peer: &Peer, location: &Location) -> Response {
+        match self.registry.deregister(peer, location) {
+            Ok(registration) => {
+                self.counters.deregisters += 1;
+                self.forget_registration(registration);
+                Response::new(Code::DELETED)
+            }
+            Err(error) => self.refuse(error.code()),
+        }
+    }
+
+    /// Ends every registration whose lifetime ran out.
+    pub(super) fn expire_registrations(&mut self, now: Now) {
+        while let Some(registration) = self.registry.expire(now.instant) {
+            self.counters.registrations_expired += 1;
+            self.forget_registration(registration);
+        }
+    }
+
+    /// A notification with a live token came from another address: that moves the peer as an Update
+    /// does (decisions, 6). A secured peer has no address here.
+    pub(super) fn move_peer(&mut self, now: Now, slot: RegistrationSlot, peer: &Peer) {
+        if !self.registry.move_to(slot, peer) {
+            return;
+        }
+        if let Some(registration) = self.registry.get(slot).cloned() {
+            self.follow(now, &registration.endpoint);
+            self.record(Record::Registered(registration));
+        }
+    }
+
+    /// A device has said something of itself: its sessions may go on.
+    pub(super) fn heard(&mut self, now: Now, registration: &Registration, contact: Contact) {
+        let awake_time = self.config.product.awake_time;
+        self.outputs.push_back(Output::Heard {
+            endpoint: registration.endpoint.clone(),
+            at: now.utc,
+            awake_until: registration
+                .binding
+                .queue_mode
+                .then(|| now.instant + awake_time),
+            lifetime: registration.lifetime,
+        });
+        self.contact(now, &registration.endpoint, contact);
+    }
+
+    fn forget_registration(&mut self, registration: Registration) {
+        let Registration { slot, endpoint, .. } = registration;
+        self.end_uplink_observation(&endpoint);
+        self.record(Record::Deregistered { slot, endpoint });
+    }
+
+    /// Known devices are served; others are refused, or entered where onboarding allows it.
+    fn admit(&mut self, now: Now, endpoint: &EndpointName) -> Result<(), Code> {
+        if self.known.contains(endpoint) {
+            return Ok(());
+        }
+        match self.config.onboarding {
+            Onboarding::Deny => Err(Code::FORBIDDEN),
+            Onboarding::Allow if self.known.len() >= self.config.devices_max => {
+                Err(Code::SERVICE_UNAVAILABLE)
+            }
+            Onboarding::Allow => {
+                self.known.insert(endpoint.clone());
+                self.record(Record::Device(Device {
+                    endpoint: endpoint.clone(),
+                    manufacturer: None,
+                    model: None,
+                    device_type: None,
+                    tags: Vec::new(),
+                    created_at: now.utc,
+                }));
+                Ok(())
+            }
+        }
+    }
+
+    /// Carrier modules send their data on `/19/0/0`, and only once it is observed (carrier flows §3.7).
+    fn observe_uplink(&mut self, now: Now, registration: &Registration) {
+        let has_uplink = Links::parse(&registration.links, self.config.registration.links_max)
+            .is_ok_and(|links| links.has_object(path::UPLINK_DATA.object));
+        if has_uplink {
+            let operation = Operation::Observe(path::UPLINK_DATA);
+            self.operate(now, &registration.endpoint, operation, Purpose::Uplink);
+        }
+    }
+
+    fn refuse(&mut self, code: Code) -> Response {
+        self.counters.registrations_refused += 1;
+        let mut response = Response::new(code);
+        if code == Code::SERVICE_UNAVAILABLE {
+            response
+                .options
+                .push_uint(OptionNumber::MAX_AGE, FULL_MAX_AGE_SECONDS);
+        }
+        response
+    }
+}

@@ -1,0 +1,373 @@
+//! Update tasks and their sessions: when one opens, what its actions do, how it ends.
+
+use crate::campaign::{Next, decide};
+use crate::clock::Now;
+use crate::fota::{Action, Contact, End, Session, Terms};
+use crate::lwm2m::{Answer, Path, Value};
+use crate::model::{
+    EndpointName, Failure, FailureReason, Phase, Record, TaskId, TaskState, TimelineEntry,
+    TimelineStep, UpdateTask, WaitingFor,
+};
+use crate::scheduler::Admission;
+
+use super::Engine;
+use super::operations::Purpose;
+use super::timers::Timer;
+
+/// A task of an active campaign that is not final.
+#[derive(Debug)]
+pub(super) enum TaskEntry {
+    /// Waits for its device or for its next attempt.
+    Idle(UpdateTask),
+    /// An attempt runs.
+    Running(Box<Session>),
+}
+
+impl TaskEntry {
+    pub(super) fn task(&self) -> &UpdateTask {
+        match self {
+            Self::Idle(task) => task,
+            Self::Running(session) => session.task(),
+        }
+    }
+}
+
+impl Engine {
+    /// A device was heard: its session goes on, or its waiting task begins.
+    pub(super) fn contact(&mut self, now: Now, endpoint: &EndpointName, contact: Contact) {
+        let Some(id) = self.task_of.get(endpoint).copied() else {
+            return;
+        };
+        self.awake(now, endpoint);
+        match self.tasks.get_mut(&id) {
+            Some(TaskEntry::Running(session)) => {
+                session.handle_contact(now, contact);
+                self.ready.push_back(id);
+            }
+            Some(TaskEntry::Idle(task)) => {
+                if task.retry_at.is_none_or(|at| at <= now.utc) {
+                    self.open(now, id);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Whether a device listens without having spoken just now.
+    pub(super) fn is_reachable(&self, endpoint: &EndpointName) -> bool {
+        self.registry
+            .by_endpoint(endpoint)
+            .is_some_and(|found| !found.binding.queue_mode)
+    }
+
+    /// Begins an attempt, or goes on with the one that a restart cut off.
+    pub(super) fn open(&mut self, now: Now, id: TaskId) {
+        let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
+            return;
+        };
+        let task = task.clone();
+        let Some(campaign) = self.campaigns.get(&task.campaign) else {
+            return;
+        };
+        if self.loop_guard.is_barred(&task.endpoint) {
+            return self.fail_idle(now, id, FailureReason::Barred, "six deliveries in 24 hours");
+        }
+        let wanted = campaign.wanted.clone();
+        let terms = Terms {
+            settings: self.config.product.clone(),
+            borders: self.config.tier_borders,
+        };
+        let report = self
+            .reports
+            .get(&task.endpoint)
+            .cloned()
+            .unwrap_or_default();
+        let capability = self.new_capability();
+        let session = Session::open(now, task, wanted, terms, report, capability);
+        self.timers.set(Timer::Retry(id), None);
+        self.tasks.insert(id, TaskEntry::Running(Box::new(session)));
+        self.ready.push_back(id);
+    }
+
+    /// A queue-mode device of a running session listens for a while longer.
+    pub(super) fn awake(&mut self, now: Now, endpoint: &EndpointName) {
+        let Some(id) = self.task_of.get(endpoint).copied() else {
+            return;
+        };
+        let Some(registration) = self.registry.by_endpoint(endpoint) else {
+            return;
+        };
+        let awake_time = self.config.product.awake_time;
+        let asleep_at = registration
+            .binding
+            .queue_mode
+            .then(|| now.instant + awake_time);
+        self.timers.set(Timer::Asleep(id), asleep_at);
+    }
+
+    pub(super) fn block_served(&mut self, now: Now, id: TaskId, end_bytes: u64) {
+        let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        session.handle_block(now, end_bytes);
+        let endpoint = session.task().endpoint.clone();
+        self.ready.push_back(id);
+        self.awake(now, &endpoint);
+    }
+
+    pub(super) fn session_answer(&mut self, now: Now, id: TaskId, answer: Answer) {
+        let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        session.handle_answer(now, answer);
+        self.ready.push_back(id);
+    }
+
+    pub(super) fn notified(&mut self, now: Now, id: TaskId, observed: Path, value: &Value) {
+        let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        session.handle_notification(now, observed, value);
+        self.ready.push_back(id);
+    }
+
+    pub(super) fn handle_timer(&mut self, now: Now, timer: Timer) {
+        match timer {
+            Timer::Session(id) => {
+                if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
+                    session.handle_timeout(now);
+                    self.ready.push_back(id);
+                }
+            }
+            Timer::Asleep(id) => {
+                self.scheduler.suspend(id);
+                if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
+                    session.handle_asleep(now);
+                    self.ready.push_back(id);
+                }
+            }
+            Timer::Retry(id) => self.retry_due(now, id),
+            Timer::Contact(campaign) => self.contact_overdue(now, campaign),
+            Timer::Openings => self.open_some(now),
+        }
+    }
+
+    /// Carries out what a session asks for, until it asks for nothing more.
+    pub(super) fn apply_actions(&mut self, now: Now, id: TaskId) {
+        while let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
+            let Some(action) = session.poll_action() else {
+                let deadline = session.poll_timeout();
+                self.timers.set(Timer::Session(id), deadline);
+                return;
+            };
+            self.apply(now, id, action);
+        }
+    }
+
+    fn apply(&mut self, now: Now, id: TaskId, action: Action) {
+        let Some(task) = self.tasks.get(&id).map(|entry| entry.task().clone()) else {
+            return;
+        };
+        match action {
+            Action::Commit => {
+                self.record(Record::Task(task));
+            }
+            Action::Timeline { step, detail } => self.timeline(now, &task, step, detail),
+            Action::Report(report) => {
+                self.reports.insert(task.endpoint.clone(), report.clone());
+                self.record(Record::Report {
+                    endpoint: task.endpoint,
+                    report,
+                });
+            }
+            Action::Operate(operation) => {
+                self.operate(now, &task.endpoint, operation, Purpose::Task(id));
+            }
+            Action::AbandonOperation => self.abandon_operation(id),
+            Action::RequestSlot(claim) => match self.scheduler.request(id, claim) {
+                Admission::Granted => self.grant(now, id),
+                Admission::Queued { ahead } => {
+                    self.counters.slots_queued += 1;
+                    let detail =
+                        format!("{ahead} ahead in cell {} tier {}", claim.cell, claim.tier);
+                    self.timeline(now, &task, TimelineStep::SlotQueued, detail);
+                }
+                // The queue holds as many as there may be tasks.
+                Admission::Full => {}
+            },
+            Action::ReleaseSlot => {
+                let granted = self.scheduler.withdraw(id);
+                self.grant_all(now, granted);
+            }
+            Action::ServeDownload(capability) => {
+                if let Some(campaign) = self.campaigns.get(&task.campaign) {
+                    let (image, sha256) = (campaign.image.clone(), campaign.package.image_sha256);
+                    if self.serve_download(capability, id, image, &sha256) {
+                        self.count_delivery(now, &task.endpoint);
+                    }
+                }
+            }
+            Action::WithdrawDownload(capability) => self.withdraw_download(capability),
+            Action::End(end) => self.end_attempt(now, id, end),
+        }
+    }
+
+    /// Counts against the loop guard; a device that is barred already got here before it was.
+    fn count_delivery(&mut self, now: Now, endpoint: &EndpointName) {
+        if let Err(error) = self.loop_guard.record_delivery(endpoint, now.utc) {
+            self.counters.deliveries_uncounted += 1;
+            tracing::debug!(%endpoint, %error, "delivery not counted");
+        }
+    }
+
+    fn grant(&mut self, now: Now, id: TaskId) {
+        self.counters.slots_granted += 1;
+        if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
+            session.handle_grant(now);
+            self.ready.push_back(id);
+        }
+    }
+
+    fn grant_all(&mut self, now: Now, granted: Vec<TaskId>) {
+        for id in granted {
+            self.grant(now, id);
+        }
+    }
+
+    /// An attempt is over: the task ends, or waits for its next attempt.
+    fn end_attempt(&mut self, now: Now, id: TaskId, end: End) {
+        self.abandon_operation(id);
+        let granted = self.scheduler.withdraw(id);
+        let Some(entry) = self.tasks.get(&id) else {
+            return;
+        };
+        let mut task = entry.task().clone();
+        if let Some(capability) = task.capability {
+            self.withdraw_download(capability);
+        }
+        task.slot = None;
+        match end {
+            End::Succeeded => {
+                self.counters.attempts_succeeded += 1;
+                self.finish(now, task, TaskState::Succeeded);
+            }
+            End::Stopped => self.finish(now, task, TaskState::Stopped),
+            End::Failed(failure) => {
+                self.counters.attempts_failed += 1;
+                self.fail_attempt(now, task, failure);
+            }
+        }
+        self.grant_all(now, granted);
+    }
+
+    pub(super) fn fail_attempt(&mut self, now: Now, mut task: UpdateTask, failure: Failure) {
+        let policy = self
+            .campaigns
+            .get(&task.campaign)
+            .map(|running| running.campaign.retry);
+        let next = policy.map_or(Next::GiveUp, |policy| {
+            decide(&policy, &failure, task.attempt.max(1), now.utc)
+        });
+        task.failure = Some(failure);
+        match next {
+            Next::GiveUp => self.finish(now, task, TaskState::Failed),
+            Next::RetryAt(at) => {
+                task.state = TaskState::Pending;
+                task.phase = Phase::WaitingContact;
+                task.uri_intended = false;
+                task.waiting_for = Some(WaitingFor::RetryDelay);
+                task.since = now.utc;
+                task.until = Some(at);
+                task.retry_at = Some(at);
+                let detail = format!("attempt {} failed: {}", task.attempt, evidence(&task));
+                self.timeline(now, &task, TimelineStep::RetryPlanned, detail);
+                self.record(Record::Task(task.clone()));
+                let id = task.id;
+                self.clear_timers(id);
+                self.timers.set(
+                    Timer::Retry(id),
+                    Some(now.instant + at.saturating_since(now.utc)),
+                );
+                self.tasks.insert(id, TaskEntry::Idle(task));
+            }
+        }
+    }
+
+    /// A task is final. Nothing of it stays in memory.
+    pub(super) fn finish(&mut self, now: Now, mut task: UpdateTask, state: TaskState) {
+        task.state = state;
+        task.phase = Phase::Done;
+        task.waiting_for = None;
+        task.since = now.utc;
+        task.until = None;
+        task.retry_at = None;
+        let step = match state {
+            TaskState::Succeeded => TimelineStep::Succeeded,
+            TaskState::Stopped => TimelineStep::Stopped,
+            TaskState::Failed | TaskState::Pending | TaskState::Running => TimelineStep::Failed,
+        };
+        let detail = match state {
+            TaskState::Succeeded => {
+                task.failure = None;
+                task.note.map_or_else(String::new, |note| note.to_string())
+            }
+            TaskState::Failed => evidence(&task),
+            TaskState::Stopped | TaskState::Pending | TaskState::Running => String::new(),
+        };
+        self.timeline(now, &task, step, detail);
+        let (id, endpoint, campaign) = (task.id, task.endpoint.clone(), task.campaign);
+        self.record(Record::Task(task));
+        self.clear_timers(id);
+        self.tasks.remove(&id);
+        if self.task_of.get(&endpoint) == Some(&id) {
+            self.task_of.remove(&endpoint);
+        }
+        self.task_finished(now, campaign, state);
+    }
+
+    pub(super) fn fail_idle(
+        &mut self,
+        now: Now,
+        id: TaskId,
+        reason: FailureReason,
+        evidence: &str,
+    ) {
+        let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
+            return;
+        };
+        let failure = Failure {
+            reason,
+            evidence: evidence.to_owned(),
+        };
+        self.fail_attempt(now, task.clone(), failure);
+    }
+
+    pub(super) fn timeline(
+        &mut self,
+        now: Now,
+        task: &UpdateTask,
+        step: TimelineStep,
+        detail: String,
+    ) {
+        self.record(Record::Timeline(TimelineEntry {
+            at: now.utc,
+            endpoint: task.endpoint.clone(),
+            task: task.id,
+            attempt: task.attempt,
+            step,
+            detail,
+        }));
+    }
+
+    fn clear_timers(&mut self, id: TaskId) {
+        for timer in [Timer::Session(id), Timer::Asleep(id), Timer::Retry(id)] {
+            self.timers.set(timer, None);
+        }
+    }
+}
+
+fn evidence(task: &UpdateTask) -> String {
+    task.failure.as_ref().map_or_else(String::new, |failure| {
+        format!("{}: {}", failure.reason, failure.evidence)
+    })
+}
