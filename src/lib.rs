@@ -4,6 +4,7 @@ pub mod campaign;
 pub mod cli;
 pub mod clock;
 pub mod coap;
+pub mod config;
 pub mod engine;
 pub mod fota;
 pub mod http;

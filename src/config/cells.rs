@@ -1,0 +1,119 @@
+//! Coverage tiers, and how many devices of one cell and tier update at once.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{CellId, TierBorders, TierLimits};
+
+/// `[cells]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CellsConfig {
+    /// Lowest RSRP of tiers 0, 1 and 2, in dBm. The carriers publish theirs only as a picture: these
+    /// are ours.
+    pub rsrp_borders_dbm: [i16; 3],
+    /// Lowest SINR of tiers 0, 1 and 2, in dB. Ours as well.
+    pub sinr_borders_db: [i16; 3],
+    /// The limits of every cell.
+    pub limits: LimitsConfig,
+    /// Cells with limits of their own: `[[cells.overrides]]`.
+    pub overrides: Vec<CellLimits>,
+}
+
+/// Slots per tier.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Good coverage.
+    pub tier0: u32,
+    /// Middling coverage.
+    pub tier1: u32,
+    /// Weak coverage.
+    pub tier2: u32,
+    /// Cell known, signal not.
+    pub unknown: u32,
+}
+
+/// One cell with limits of its own.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellLimits {
+    /// Which cell.
+    pub cell_id: u32,
+    /// Its limits.
+    pub limits: LimitsConfig,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let TierLimits {
+            tier0,
+            tier1,
+            tier2,
+            unknown,
+        } = TierLimits::default();
+        Self {
+            tier0,
+            tier1,
+            tier2,
+            unknown,
+        }
+    }
+}
+
+impl LimitsConfig {
+    pub(super) const fn limits(self) -> TierLimits {
+        let Self {
+            tier0,
+            tier1,
+            tier2,
+            unknown,
+        } = self;
+        TierLimits {
+            tier0,
+            tier1,
+            tier2,
+            unknown,
+        }
+    }
+}
+
+impl Default for CellsConfig {
+    fn default() -> Self {
+        let TierBorders { rsrp_dbm, sinr_db } = TierBorders::default();
+        Self {
+            rsrp_borders_dbm: rsrp_dbm,
+            sinr_borders_db: sinr_db,
+            limits: LimitsConfig::default(),
+            overrides: Vec::new(),
+        }
+    }
+}
+
+impl CellsConfig {
+    pub(super) const fn borders(&self) -> TierBorders {
+        TierBorders {
+            rsrp_dbm: self.rsrp_borders_dbm,
+            sinr_db: self.sinr_borders_db,
+        }
+    }
+
+    pub(super) fn overrides(&self) -> BTreeMap<CellId, TierLimits> {
+        self.overrides
+            .iter()
+            .map(|cell| (CellId(cell.cell_id), cell.limits.limits()))
+            .collect()
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        let falls = |borders: [i16; 3]| borders[0] > borders[1] && borders[1] > borders[2];
+        if !falls(self.rsrp_borders_dbm) {
+            return Err("cells.rsrp_borders_dbm must fall from tier to tier".to_owned());
+        }
+        if !falls(self.sinr_borders_db) {
+            return Err("cells.sinr_borders_db must fall from tier to tier".to_owned());
+        }
+        Ok(())
+    }
+}

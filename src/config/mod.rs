@@ -1,0 +1,144 @@
+//! What an operator can set: one struct a section, each with its default.
+//!
+//! Flags override `NARROWCAST__SECTION__KEY`, which overrides the TOML file, which overrides the
+//! defaults here.
+
+mod cells;
+mod coap;
+mod http;
+mod template;
+mod update;
+
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+pub use cells::{CellLimits, CellsConfig, LimitsConfig};
+pub use coap::{CoapConfig, OnboardingConfig, PresetConfig};
+pub use http::{HttpConfig, MetricsConfig};
+pub use template::default_file;
+pub use update::UpdateConfig;
+
+use crate::engine::EngineConfig;
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// All settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the store and the package bytes lie.
+    pub data_dir: PathBuf,
+    /// The device side.
+    pub coap: CoapConfig,
+    /// The operators' side.
+    pub http: HttpConfig,
+    /// Metrics.
+    pub metrics: MetricsConfig,
+    /// Time-outs and habits of an update.
+    pub update: UpdateConfig,
+    /// Coverage tiers and their limits.
+    pub cells: CellsConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./narrowcast-data"),
+            coap: CoapConfig::default(),
+            http: HttpConfig::default(),
+            metrics: MetricsConfig::default(),
+            update: UpdateConfig::default(),
+            cells: CellsConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file (if one is named), then the environment, over the defaults.
+    ///
+    /// # Errors
+    /// Where the file is missing or unreadable, or a key is unknown or has a wrong value: the message
+    /// names the key and where it stands.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            if !file.is_file() {
+                return Err(ConfigError(format!("{}: no such file", file.display())));
+            }
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        let config: Self = figment
+            .merge(Env::prefixed("NARROWCAST__").split("__"))
+            .extract()
+            .map_err(|error| ConfigError(error.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What the engine is told.
+    pub fn engine(&self) -> EngineConfig {
+        let mut engine = EngineConfig {
+            product: self.update.product(self.coap.transmission),
+            tier_borders: self.cells.borders(),
+            tier_limits: self.cells.limits.limits(),
+            cell_limits: self.cells.overrides(),
+            onboarding: self.coap.onboarding.into(),
+            ..EngineConfig::default()
+        };
+        engine.coap.parameters = self.coap.transmission.preset().into();
+        engine.registry.restart_grace = self.coap.restart_grace;
+        engine
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.cells.check().map_err(ConfigError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Config::load(Some(file.path()))
+    }
+
+    #[test]
+    fn the_default_file_says_the_defaults() {
+        let config = load(&default_file()).unwrap();
+        assert_eq!(
+            serde_json::to_value(&config).unwrap(),
+            serde_json::to_value(Config::default()).unwrap()
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = load("[coap]\nlisten_on = \"127.0.0.1:1\"\n")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("listen_on"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_key() {
+        let error = load("[update]\nresult_timeout = \"soon\"\n")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("result_timeout"), "{error}");
+    }
+
+    #[test]
+    fn borders_must_fall_from_tier_to_tier() {
+        let error = load("[cells]\nrsrp_borders_dbm = [-105, -100, -125]\n").unwrap_err();
+        assert!(error.to_string().contains("rsrp_borders_dbm"), "{error}");
+    }
+}

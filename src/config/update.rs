@@ -1,0 +1,72 @@
+//! Time-outs and habits of an update; the defaults are the carriers' own figures where there are any.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::PresetConfig;
+use crate::model::ProductSettings;
+
+/// `[update]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpdateConfig {
+    /// How long a queue-mode device listens after the last message.
+    #[serde(with = "humantime_serde")]
+    pub awake_time: Duration,
+    /// How long a device may stay unheard.
+    #[serde(with = "humantime_serde")]
+    pub contact_timeout: Duration,
+    /// How long reading the version, then the radio, may take.
+    #[serde(with = "humantime_serde")]
+    pub read_timeout: Duration,
+    /// How long a download may go without a block.
+    #[serde(with = "humantime_serde")]
+    pub download_stall_timeout: Duration,
+    /// After how long without a block State and Result are read.
+    #[serde(with = "humantime_serde")]
+    pub silence_before_result_read: Duration,
+    /// How long after Execute the outcome may take.
+    #[serde(with = "humantime_serde")]
+    pub result_timeout: Duration,
+    /// How long a version that differs after the update may settle.
+    #[serde(with = "humantime_serde")]
+    pub version_settle: Duration,
+    /// How long the slot of a silent device is kept after its download was withdrawn.
+    #[serde(with = "humantime_serde")]
+    pub quarantine: Duration,
+}
+
+impl Default for UpdateConfig {
+    fn default() -> Self {
+        let product = ProductSettings::default();
+        Self {
+            awake_time: product.awake_time,
+            contact_timeout: product.contact_timeout,
+            read_timeout: product.read_timeout,
+            download_stall_timeout: product.download_stall_timeout,
+            silence_before_result_read: product.silence_before_result_read,
+            result_timeout: product.result_timeout,
+            version_settle: product.version_settle,
+            quarantine: product.quarantine,
+        }
+    }
+}
+
+impl UpdateConfig {
+    /// The settings of products of which nothing else is known.
+    pub fn product(&self, transmission: PresetConfig) -> ProductSettings {
+        ProductSettings {
+            transmission: transmission.preset(),
+            awake_time: self.awake_time,
+            contact_timeout: self.contact_timeout,
+            read_timeout: self.read_timeout,
+            download_stall_timeout: self.download_stall_timeout,
+            silence_before_result_read: self.silence_before_result_read,
+            result_timeout: self.result_timeout,
+            version_settle: self.version_settle,
+            quarantine: self.quarantine,
+            ..ProductSettings::default()
+        }
+    }
+}
