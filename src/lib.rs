@@ -13,4 +13,5 @@ pub mod model;
 pub mod net;
 pub mod scheduler;
 pub mod signing;
+pub mod sim;
 pub mod store;

@@ -1,0 +1,144 @@
+//! What a device is and how it behaves.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::model::TransmissionPreset;
+
+/// What the device's radio says of itself; `None`: 4.04.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Radio {
+    /// `/4/0/8`.
+    pub cell_id: Option<u32>,
+    /// `/4/0/2`, in whatever unit the module has.
+    pub rsrp: Option<i64>,
+    /// `/4/0/11`.
+    pub sinr: Option<i64>,
+}
+
+/// How an update ends on this device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// It runs the new version.
+    #[default]
+    Succeeds,
+    /// The download ends in State 0 with this Update Result (2 to 7).
+    DownloadFails(u8),
+    /// The install ends in State 2 with this Update Result (8, or 11).
+    InstallFails(u8),
+    /// It boots into another version than the package says.
+    WrongVersion,
+}
+
+/// How notifications go out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NotifyReliability {
+    /// As LiteOS and XY send all of theirs.
+    #[default]
+    Confirmable,
+    /// As many clients do.
+    NonConfirmable,
+}
+
+/// Habits of real modules (carrier flows §3.2), off by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quirks {
+    /// Fetches the first block only when its State 1 notification was acknowledged; without that it
+    /// ends with Result 8 (XY, LiteOS).
+    pub waits_for_notification_ack: bool,
+    /// Downloads from a socket of its own (CT).
+    pub own_download_socket: bool,
+    /// The first block request names no block size.
+    pub first_request_without_block2: bool,
+    /// Reboots before the answer to Execute leaves (CT).
+    pub reboots_before_execute_answer: bool,
+    /// After a reboot it notifies on the token that it had before (XY, LiteOS).
+    pub remembers_observation: bool,
+    /// Reading `/5/0/5` after a failure returns the result once, then 8 (XY).
+    pub result_reads_once: bool,
+    /// Ignores a URI unless it is idle, but says 2.04 (CT).
+    pub ignores_uri_unless_idle: bool,
+    /// Answers in TLV.
+    pub answers_tlv: bool,
+    /// Comes back from another port after a reboot.
+    pub new_port_after_reboot: bool,
+    /// Goes on where it stopped when it gets the same URI again.
+    pub resumes: bool,
+}
+
+/// One device.
+#[derive(Clone, Debug)]
+pub struct DeviceConfig {
+    /// Its endpoint name, as it sends it.
+    pub endpoint: String,
+    /// Where its server is.
+    pub server: SocketAddr,
+    /// `lt`.
+    pub lifetime: Duration,
+    /// Registers with `b=UQ`.
+    pub queue_mode: bool,
+    /// The Register payload.
+    pub links: String,
+    /// `/3/0/0`.
+    pub manufacturer: String,
+    /// `/3/0/1`.
+    pub model: String,
+    /// `/3/0/3` at the start.
+    pub version: String,
+    /// The version of the image that it will be given.
+    pub next_version: String,
+    /// Its radio.
+    pub radio: Radio,
+    /// How an update ends.
+    pub outcome: Outcome,
+    /// Its habits.
+    pub quirks: Quirks,
+    /// How it notifies.
+    pub notify: NotifyReliability,
+    /// CoAP timing.
+    pub transmission: TransmissionPreset,
+    /// Block size exponent that it asks for, 0 to 6.
+    pub szx: u8,
+    /// Time between two Registration Updates.
+    pub update_interval: Duration,
+    /// First wait before it tries to register again.
+    pub retry: Duration,
+    /// It switches on within this time.
+    pub start_spread: Duration,
+    /// How long the install takes.
+    pub install: Duration,
+    /// How long it is off while it reboots.
+    pub reboot: Duration,
+}
+
+impl DeviceConfig {
+    /// A well-behaved device of the kind that carriers' guides describe.
+    pub fn new(endpoint: String, server: SocketAddr) -> Self {
+        Self {
+            endpoint,
+            server,
+            lifetime: Duration::from_secs(86_400),
+            queue_mode: false,
+            links: r#"</>;rt="oma.lwm2m",</1/0>,</3/0>,</4/0>,</5/0>,</19/0>,</19/1>"#.to_owned(),
+            manufacturer: "Acme".to_owned(),
+            model: "NB-1".to_owned(),
+            version: "1.0.0".to_owned(),
+            next_version: "2.0.0".to_owned(),
+            radio: Radio {
+                cell_id: Some(1),
+                rsrp: Some(-90),
+                sinr: Some(15),
+            },
+            outcome: Outcome::Succeeds,
+            quirks: Quirks::default(),
+            notify: NotifyReliability::default(),
+            transmission: TransmissionPreset::NbIot,
+            szx: 5,
+            update_interval: Duration::from_secs(3600),
+            retry: Duration::from_secs(2),
+            start_spread: Duration::ZERO,
+            install: Duration::from_secs(10),
+            reboot: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! One simulated device, sans-IO: it registers, keeps its registration up, answers for its objects and
+//! updates its firmware.
+//!
+//! 1. Power on: register, with back-off until the server takes it.
+//! 2. Registration updates at its interval; after each it stays awake for a while.
+//! 3. `PUT /5/0/1`: State 1 and a notification, then block by block (`update.rs`), State 2.
+//! 4. `POST /5/0/2`: State 3, install, flash, reboot, register again with State 0 and Result 1.
+
+mod config;
+mod objects;
+mod update;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+pub use config::{DeviceConfig, NotifyReliability, Outcome, Quirks, Radio};
+
+use crate::clock::Instant;
+use crate::coap::{
+    Code, ContentFormat, Endpoint, EndpointConfig, Event, OptionNumber, Reliability, Request,
+    RequestId, Response, Token, TransmissionParameters,
+};
+use crate::lwm2m::Path;
+use crate::model::{Datagram, Peer};
+
+use super::log::DeviceEvent;
+use update::Update;
+
+/// Which of a device's sockets a datagram belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SocketKind {
+    /// Registration and management.
+    Main,
+    /// A socket of its own for the download, as some modules have.
+    Download,
+}
+
+/// What a device wants of its shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceOutput {
+    /// A datagram to the server.
+    Transmit {
+        /// From which socket.
+        socket: SocketKind,
+        /// The datagram.
+        datagram: Datagram,
+    },
+    /// To have new ports: it rebooted, or its NAT forgot it.
+    Rebind,
+    /// A line of its log.
+    Log(DeviceEvent),
+    /// Nothing is left to do before this instant.
+    Timeout(Option<Instant>),
+}
+
+#[derive(Debug)]
+enum Presence {
+    /// No power until then.
+    Off { until: Instant },
+    /// Not registered; tries again then.
+    Unregistered { retry_at: Instant, retries: u32 },
+    /// A Register is under way.
+    Registering { request: RequestId, retries: u32 },
+    /// Registered at this location; speaks again then.
+    Registered {
+        location: Vec<String>,
+        update_at: Instant,
+    },
+}
+
+/// One device.
+#[derive(Debug)]
+pub struct SimDevice {
+    config: DeviceConfig,
+    server: Peer,
+    rng: StdRng,
+    main: Endpoint,
+    download: Endpoint,
+    presence: Presence,
+    registration_update: Option<RequestId>,
+    version: String,
+    update: Update,
+    observers: BTreeMap<Path, Observer>,
+    uplink_sequence: u32,
+    outputs: VecDeque<DeviceOutput>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Observer {
+    token: Token,
+    sequence: u32,
+}
+
+/// The longest wait between two tries to register.
+const REGISTER_RETRY_MAX: Duration = Duration::from_secs(60);
+
+impl SimDevice {
+    /// A device that is switched on at `now`, and registers after up to `config.start_spread`.
+    pub fn new(config: DeviceConfig, now: Instant, seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let until = now + spread(&mut rng, config.start_spread);
+        let server = Peer::Address(config.server);
+        Self {
+            main: endpoint(&config, &mut rng),
+            download: endpoint(&config, &mut rng),
+            version: config.version.clone(),
+            update: Update::default(),
+            presence: Presence::Off { until },
+            registration_update: None,
+            observers: BTreeMap::new(),
+            uplink_sequence: 0,
+            outputs: VecDeque::new(),
+            server,
+            rng,
+            config,
+        }
+    }
+
+    /// Takes a datagram from the server. Without power it is lost.
+    pub fn handle_datagram(&mut self, now: Instant, socket: SocketKind, datagram: &[u8]) {
+        if matches!(self.presence, Presence::Off { .. }) {
+            return;
+        }
+        let server = self.server.clone();
+        self.endpoint(socket)
+            .handle_datagram(now, &server, datagram);
+        self.pump(now);
+    }
+
+    /// Lets time pass to `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.main.handle_timeout(now);
+        self.download.handle_timeout(now);
+        match &self.presence {
+            Presence::Off { until } if *until <= now => self.boot(now),
+            Presence::Unregistered { retry_at, retries } if *retry_at <= now => {
+                self.register(now, *retries);
+            }
+            Presence::Registered { update_at, .. } if *update_at <= now => {
+                self.update_registration(now);
+            }
+            Presence::Off { .. }
+            | Presence::Unregistered { .. }
+            | Presence::Registering { .. }
+            | Presence::Registered { .. } => {}
+        }
+        self.update_timeout(now);
+        self.pump(now);
+    }
+
+    /// The next thing to do. Drain until [`DeviceOutput::Timeout`].
+    pub fn poll_output(&mut self) -> DeviceOutput {
+        self.outputs.pop_front().unwrap_or_else(|| {
+            let own = match &self.presence {
+                Presence::Off { until } => return DeviceOutput::Timeout(Some(*until)),
+                Presence::Unregistered { retry_at, .. } => Some(*retry_at),
+                Presence::Registering { .. } => None,
+                Presence::Registered { update_at, .. } => Some(*update_at),
+            };
+            let deadlines = [
+                own,
+                self.main.poll_timeout(),
+                self.download.poll_timeout(),
+                self.update.deadline(),
+            ];
+            DeviceOutput::Timeout(deadlines.into_iter().flatten().min())
+        })
+    }
+
+    /// The power goes without warning and comes back after `off`.
+    pub fn cut_power(&mut self, now: Instant, off: Duration) {
+        self.log(DeviceEvent::PowerCut);
+        self.lose_power(now + off);
+    }
+
+    /// The version that it runs.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Whether the server has its registration.
+    pub fn is_registered(&self) -> bool {
+        matches!(self.presence, Presence::Registered { .. })
+    }
+
+    /// Speaks now: a Registration Update out of turn, as an uplink would be.
+    pub fn speak(&mut self, now: Instant) {
+        if self.is_registered() {
+            self.update_registration(now);
+            self.pump(now);
+        }
+    }
+
+    fn pump(&mut self, now: Instant) {
+        while let Some(event) = self.main.poll_event() {
+            self.handle_event(now, event);
+        }
+        while let Some(event) = self.download.poll_event() {
+            self.handle_event(now, event);
+        }
+        for socket in [SocketKind::Main, SocketKind::Download] {
+            while let Some(transmit) = self.endpoint(socket).poll_transmit() {
+                let datagram = transmit.datagram;
+                self.outputs
+                    .push_back(DeviceOutput::Transmit { socket, datagram });
+            }
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Request {
+                peer: _,
+                reply_to,
+                request,
+            } => {
+                let response = self.answer(now, &request, reply_to.token());
+                // Some modules reboot before the answer to Execute leaves (carrier flows §3.2).
+                if !self.reboots_unanswered() {
+                    self.main.respond(now, &reply_to, response);
+                }
+                self.after_answer(now);
+            }
+            Event::Response {
+                id,
+                peer: _,
+                response,
+            } => self.handle_response(now, id, &response),
+            Event::Delivered { id, peer: _ } => self.notification_delivered(now, id),
+            Event::TimedOut { id, peer: _ } => self.handle_lost(now, id),
+            Event::Reset { id, peer: _ } => self.handle_lost(now, id),
+            // It observes nothing.
+            Event::Notification { .. } => {}
+        }
+    }
+
+    fn handle_response(&mut self, now: Instant, id: RequestId, response: &Response) {
+        match &self.presence {
+            Presence::Registering { request, retries } if *request == id => {
+                let retries = *retries;
+                self.handle_register_response(now, response, retries);
+            }
+            Presence::Registered { .. } if self.registration_update == Some(id) => {
+                self.registration_update = None;
+                if !response.code.is_success() {
+                    self.register(now, 0);
+                }
+            }
+            Presence::Off { .. }
+            | Presence::Unregistered { .. }
+            | Presence::Registering { .. }
+            | Presence::Registered { .. } => self.handle_block(now, id, response),
+        }
+    }
+
+    fn handle_register_response(&mut self, now: Instant, response: &Response, retries: u32) {
+        if response.code != Code::CREATED {
+            return self.retry_registering(now, retries);
+        }
+        let location = response
+            .options
+            .all(OptionNumber::LOCATION_PATH)
+            .map(|segment| String::from_utf8_lossy(segment).into_owned())
+            .collect();
+        let update_at = now + self.jittered(self.config.update_interval);
+        self.presence = Presence::Registered {
+            location,
+            update_at,
+        };
+        self.log(DeviceEvent::Registered);
+        self.after_registration(now);
+    }
+
+    /// A message of ours was never answered, or was refused.
+    fn handle_lost(&mut self, now: Instant, id: RequestId) {
+        match &self.presence {
+            Presence::Registering { request, retries } if *request == id => {
+                let retries = *retries;
+                self.retry_registering(now, retries);
+            }
+            Presence::Registered { .. } if self.registration_update == Some(id) => {
+                self.registration_update = None;
+                self.register(now, 0);
+            }
+            Presence::Off { .. }
+            | Presence::Unregistered { .. }
+            | Presence::Registering { .. }
+            | Presence::Registered { .. } => self.download_lost(now, id),
+        }
+    }
+
+    fn boot(&mut self, now: Instant) {
+        self.log(DeviceEvent::Booted {
+            version: self.version.clone(),
+        });
+        self.register(now, 0);
+    }
+
+    fn register(&mut self, now: Instant, retries: u32) {
+        let binding = if self.config.queue_mode {
+            "b=UQ"
+        } else {
+            "b=U"
+        };
+        let mut request = Request::new(Code::POST, "/rd")
+            .with_query("lwm2m=1.0")
+            .with_query(&format!("ep={}", self.config.endpoint))
+            .with_query(binding)
+            .with_query(&format!("lt={}", self.config.lifetime.as_secs()));
+        if !self.config.links.is_empty() {
+            let links = Bytes::from(self.config.links.clone());
+            request = request.with_payload(ContentFormat::LINK_FORMAT, links);
+        }
+        self.registration_update = None;
+        self.presence = match self.send(now, SocketKind::Main, request) {
+            Some(request) => Presence::Registering { request, retries },
+            None => Presence::Unregistered {
+                retry_at: now + self.config.retry,
+                retries,
+            },
+        };
+    }
+
+    fn retry_registering(&mut self, now: Instant, retries: u32) {
+        let backed_off = self.config.retry.saturating_mul(1 << retries.min(6));
+        let delay = self.jittered(backed_off.min(REGISTER_RETRY_MAX));
+        self.presence = Presence::Unregistered {
+            retry_at: now + delay,
+            retries: retries.saturating_add(1),
+        };
+    }
+
+    fn update_registration(&mut self, now: Instant) {
+        let next = now + self.jittered(self.config.update_interval);
+        let Presence::Registered {
+            location,
+            update_at,
+        } = &mut self.presence
+        else {
+            return;
+        };
+        *update_at = next;
+        let path = location.join("/");
+        if self.registration_update.is_none() {
+            self.registration_update =
+                self.send(now, SocketKind::Main, Request::new(Code::POST, &path));
+        }
+    }
+
+    fn lose_power(&mut self, until: Instant) {
+        self.main = endpoint(&self.config, &mut self.rng);
+        self.download = endpoint(&self.config, &mut self.rng);
+        self.presence = Presence::Off { until };
+        self.registration_update = None;
+        self.forget_volatile();
+        if self.config.quirks.new_port_after_reboot {
+            self.outputs.push_back(DeviceOutput::Rebind);
+        }
+    }
+
+    fn send(&mut self, now: Instant, socket: SocketKind, request: Request) -> Option<RequestId> {
+        let parameters = TransmissionParameters::from(self.config.transmission);
+        let server = self.server.clone();
+        self.endpoint(socket)
+            .request(now, &server, request, Reliability::Confirmable, &parameters)
+            .ok()
+    }
+
+    fn endpoint(&mut self, socket: SocketKind) -> &mut Endpoint {
+        match socket {
+            SocketKind::Main => &mut self.main,
+            SocketKind::Download => &mut self.download,
+        }
+    }
+
+    fn log(&mut self, event: DeviceEvent) {
+        self.outputs.push_back(DeviceOutput::Log(event));
+    }
+
+    /// Plus or minus a tenth, so that a fleet does not move in step.
+    fn jittered(&mut self, duration: Duration) -> Duration {
+        duration.mul_f64(self.rng.gen_range(0.9..1.1))
+    }
+}
+
+fn spread(rng: &mut StdRng, over: Duration) -> Duration {
+    over.mul_f64(rng.gen_range(0.0..1.0))
+}
+
+fn endpoint(config: &DeviceConfig, rng: &mut StdRng) -> Endpoint {
+    let limits = EndpointConfig {
+        parameters: config.transmission.into(),
+        ..EndpointConfig::default()
+    };
+    Endpoint::new(limits, StdRng::seed_from_u64(rng.r#gen()))
+}

@@ -1,0 +1,152 @@
+//! Answers for Objects 3, 4, 5 and 19.
+
+use crate::clock::Instant;
+use crate::coap::{
+    Code, ContentFormat, OptionNumber, Reliability, Request, RequestId, Response, Token,
+    TransmissionParameters,
+};
+use crate::lwm2m::{Path, Value, encode_value, path};
+
+use super::config::NotifyReliability;
+use super::{Observer, SimDevice};
+
+impl SimDevice {
+    /// The response to a request of the server.
+    pub(super) fn answer(&mut self, now: Instant, request: &Request, token: Token) -> Response {
+        let path = request
+            .path()
+            .and_then(|segments| Path::parse(&format!("/{}", segments.join("/"))));
+        let Some(path) = path else {
+            return Response::new(Code::NOT_FOUND);
+        };
+        if request.code == Code::GET {
+            self.read(path, request, token)
+        } else if request.code == Code::PUT {
+            self.write(now, path, request)
+        } else if request.code == Code::POST && path == path::FIRMWARE_UPDATE {
+            self.execute(now, request)
+        } else {
+            Response::new(Code::METHOD_NOT_ALLOWED)
+        }
+    }
+
+    /// Tells the server of a new value, where it observes it.
+    pub(super) fn notify(&mut self, now: Instant, path: Path) -> Option<RequestId> {
+        let response = self.content(path);
+        let observer = self.observers.get_mut(&path)?;
+        observer.sequence += 1;
+        let (token, sequence) = (observer.token, observer.sequence);
+        let reliability = match self.config.notify {
+            NotifyReliability::Confirmable => Reliability::Confirmable,
+            NotifyReliability::NonConfirmable => Reliability::NonConfirmable,
+        };
+        let parameters = TransmissionParameters::from(self.config.transmission);
+        let server = self.server.clone();
+        self.main
+            .notify(
+                now,
+                &server,
+                token,
+                sequence,
+                response,
+                reliability,
+                &parameters,
+            )
+            .ok()
+    }
+
+    /// Sends data of its own on `/19/0/0`, where the server observes it.
+    pub fn send_uplink(&mut self, now: Instant) {
+        self.uplink_sequence += 1;
+        self.notify(now, path::UPLINK_DATA);
+        self.pump(now);
+    }
+
+    fn read(&mut self, path: Path, request: &Request, token: Token) -> Response {
+        let mut response = self.content(path);
+        match request.options.uint(OptionNumber::OBSERVE) {
+            Some(0) if response.code.is_success() => {
+                let observer = Observer { token, sequence: 1 };
+                self.observers.insert(path, observer);
+                response
+                    .options
+                    .push_uint(OptionNumber::OBSERVE, observer.sequence);
+            }
+            Some(1) => {
+                self.observers.remove(&path);
+            }
+            Some(_) | None => {}
+        }
+        if path == path::FIRMWARE_UPDATE_RESULT {
+            self.update
+                .result_was_read(self.config.quirks.result_reads_once);
+        }
+        response
+    }
+
+    fn content(&self, path: Path) -> Response {
+        match self.value(path) {
+            Some(value) => self.encode(path, &value),
+            None => Response::new(Code::NOT_FOUND),
+        }
+    }
+
+    fn value(&self, path: Path) -> Option<Value> {
+        let radio = self.config.radio;
+        let text = |text: &str| Some(Value::Text(text.to_owned()));
+        match path {
+            path::DEVICE_MANUFACTURER => text(&self.config.manufacturer),
+            path::DEVICE_MODEL => text(&self.config.model),
+            path::DEVICE_FIRMWARE_VERSION => text(&self.version),
+            path::RADIO_SIGNAL_STRENGTH => radio.rsrp.map(Value::Integer),
+            path::CELL_ID => radio.cell_id.map(|cell| Value::Integer(cell.into())),
+            path::SIGNAL_SNR => radio.sinr.map(Value::Integer),
+            path::FIRMWARE_PACKAGE_URI => text(self.update.uri()),
+            path::FIRMWARE_STATE => Some(Value::Integer(self.update.state().into())),
+            path::FIRMWARE_UPDATE_RESULT => Some(Value::Integer(self.update.result().into())),
+            path::UPLINK_DATA => Some(Value::Opaque(
+                self.uplink_sequence.to_be_bytes().to_vec().into(),
+            )),
+            _ => None,
+        }
+    }
+
+    fn encode(&self, path: Path, value: &Value) -> Response {
+        let response = Response::new(Code::CONTENT);
+        match value {
+            Value::Opaque(bytes) => response.with_payload(ContentFormat::OPAQUE, bytes.clone()),
+            value if self.config.quirks.answers_tlv => {
+                match encode_value(path, ContentFormat::TLV, value) {
+                    Ok(tlv) => response.with_payload(ContentFormat::TLV, tlv),
+                    Err(_) => Response::new(Code::INTERNAL_SERVER_ERROR),
+                }
+            }
+            value => {
+                let text = value.as_text().unwrap_or_default();
+                response.with_payload(ContentFormat::TEXT, text)
+            }
+        }
+    }
+
+    /// Only the Package URI can be written: pull is all that these modules know.
+    fn write(&mut self, now: Instant, path: Path, request: &Request) -> Response {
+        if path != path::FIRMWARE_PACKAGE_URI {
+            return Response::new(Code::METHOD_NOT_ALLOWED);
+        }
+        // LiteOS: a missing format means TLV, and only text is a string.
+        if request.content_format() != Some(ContentFormat::TEXT) {
+            return Response::new(Code::BAD_REQUEST);
+        }
+        match std::str::from_utf8(&request.payload) {
+            Ok(uri) => Response::new(self.take_uri(now, uri)),
+            Err(_) => Response::new(Code::BAD_REQUEST),
+        }
+    }
+
+    fn execute(&mut self, now: Instant, request: &Request) -> Response {
+        if !request.payload.is_empty() {
+            return Response::new(Code::BAD_REQUEST);
+        }
+        Response::new(self.take_execute(now))
+    }
+}

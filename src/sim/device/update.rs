@@ -1,0 +1,338 @@
+//! Object 5: the firmware update as the device lives it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::{Outcome, Presence, SimDevice, SocketKind};
+use crate::clock::Instant;
+use crate::coap::{BlockValue, Code, OptionNumber, Request, RequestId, Response};
+use crate::lwm2m::path;
+use crate::model::Sha256Digest;
+
+use super::super::log::DeviceEvent;
+
+const IDLE: u8 = 0;
+const DOWNLOADING: u8 = 1;
+const DOWNLOADED: u8 = 2;
+const UPDATING: u8 = 3;
+
+const RESULT_INITIAL: u8 = 0;
+const RESULT_SUCCESS: u8 = 1;
+const RESULT_CONNECTION_LOST: u8 = 4;
+const RESULT_INVALID_URI: u8 = 7;
+const RESULT_FAILED: u8 = 8;
+
+/// The largest image that a device takes, in bytes.
+const IMAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// What the device keeps of its update.
+#[derive(Debug, Default)]
+pub(super) struct Update {
+    state: u8,
+    result: u8,
+    uri: String,
+    transfer: Option<Transfer>,
+    /// The notification that must be acknowledged before the first block is asked for.
+    awaited: Option<RequestId>,
+    installed_at: Option<Instant>,
+    executing: bool,
+}
+
+/// A download under way.
+#[derive(Debug, Default)]
+struct Transfer {
+    path: String,
+    received_bytes: usize,
+    hash: Sha256,
+    etag: Option<Bytes>,
+    szx: u8,
+    request: Option<RequestId>,
+}
+
+impl Update {
+    pub(super) fn state(&self) -> u8 {
+        self.state
+    }
+
+    pub(super) fn result(&self) -> u8 {
+        self.result
+    }
+
+    pub(super) fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.installed_at
+    }
+
+    /// XY: a failure is told once; from then on it is 8, and the update is over.
+    pub(super) fn result_was_read(&mut self, reads_once: bool) {
+        if reads_once && (2..=7).contains(&self.result) {
+            self.result = RESULT_FAILED;
+            self.state = IDLE;
+        }
+    }
+}
+
+impl SimDevice {
+    /// `PUT /5/0/1`.
+    pub(super) fn take_uri(&mut self, now: Instant, uri: &str) -> Code {
+        if self.config.quirks.ignores_uri_unless_idle && self.update.state != IDLE {
+            return Code::CHANGED;
+        }
+        if matches!(self.update.state, DOWNLOADING | UPDATING) {
+            return Code::METHOD_NOT_ALLOWED;
+        }
+        let resumed = self.config.quirks.resumes && self.update.uri == uri;
+        uri.clone_into(&mut self.update.uri);
+        let Some(path) = path_of(uri) else {
+            // A bad URI changes only the Result: State stays 0, and nothing is notified.
+            self.update.state = IDLE;
+            self.update.result = RESULT_INVALID_URI;
+            return Code::CHANGED;
+        };
+        if !resumed || self.update.transfer.is_none() {
+            let szx = self.config.szx;
+            self.update.transfer = Some(Transfer {
+                path,
+                szx,
+                ..Transfer::default()
+            });
+        }
+        self.update.result = RESULT_INITIAL;
+        self.update.state = DOWNLOADING;
+        self.update.awaited = None;
+        self.log(DeviceEvent::UriAccepted);
+        let notification = self.notify(now, path::FIRMWARE_STATE);
+        if self.config.quirks.waits_for_notification_ack {
+            self.update.awaited = notification;
+        }
+        Code::CHANGED
+    }
+
+    /// `POST /5/0/2`.
+    pub(super) fn take_execute(&mut self, now: Instant) -> Code {
+        if self.update.state != DOWNLOADED {
+            return Code::METHOD_NOT_ALLOWED;
+        }
+        self.log(DeviceEvent::ExecuteAccepted);
+        self.update.state = UPDATING;
+        self.update.executing = true;
+        self.update.installed_at = Some(now + self.config.install);
+        Code::CHANGED
+    }
+
+    /// Whether the answer to the request just taken must not leave.
+    pub(super) fn reboots_unanswered(&self) -> bool {
+        self.update.executing && self.config.quirks.reboots_before_execute_answer
+    }
+
+    /// What follows an answer, once it is on its way.
+    pub(super) fn after_answer(&mut self, now: Instant) {
+        if std::mem::take(&mut self.update.executing) {
+            if self.config.quirks.reboots_before_execute_answer {
+                self.update.installed_at = Some(now);
+            } else {
+                self.notify(now, path::FIRMWARE_STATE);
+            }
+        }
+        let may_fetch = self.update.state == DOWNLOADING && self.update.awaited.is_none();
+        let idle = self
+            .update
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.request.is_none());
+        if may_fetch && idle {
+            self.ask_for_block(now);
+        }
+    }
+
+    pub(super) fn notification_delivered(&mut self, now: Instant, id: RequestId) {
+        if self.update.awaited == Some(id) {
+            self.update.awaited = None;
+            self.ask_for_block(now);
+        }
+    }
+
+    /// A block that was asked for.
+    pub(super) fn handle_block(&mut self, now: Instant, id: RequestId, response: &Response) {
+        let Some(transfer) = &mut self.update.transfer else {
+            return;
+        };
+        if transfer.request != Some(id) {
+            return;
+        }
+        transfer.request = None;
+        if response.code != Code::CONTENT {
+            return self.end_download(now, RESULT_INVALID_URI);
+        }
+        let block = response
+            .options
+            .first(OptionNumber::BLOCK2)
+            .map(|value| BlockValue::decode(value));
+        let Some(Ok(block)) = block else {
+            return self.end_download(now, RESULT_CONNECTION_LOST);
+        };
+        let etag = response.options.first(OptionNumber::ETAG).cloned();
+        let fits = block.offset() as usize == transfer.received_bytes
+            && (transfer.etag.is_none() || transfer.etag == etag)
+            && transfer.received_bytes + response.payload.len() <= IMAGE_BYTES_MAX;
+        if !fits {
+            return self.end_download(now, RESULT_CONNECTION_LOST);
+        }
+        transfer.etag = etag;
+        transfer.szx = transfer.szx.min(block.szx);
+        transfer.hash.update(&response.payload);
+        transfer.received_bytes += response.payload.len();
+        if block.more {
+            self.ask_for_block(now);
+        } else {
+            self.downloaded(now);
+        }
+    }
+
+    /// A message of the update was never answered, or was refused.
+    pub(super) fn download_lost(&mut self, now: Instant, id: RequestId) {
+        let of_download = self
+            .update
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.request == Some(id));
+        if of_download {
+            self.end_download(now, RESULT_CONNECTION_LOST);
+        } else if self.update.awaited == Some(id) {
+            self.end_download(now, RESULT_FAILED);
+        }
+    }
+
+    /// The install ends at its time.
+    pub(super) fn update_timeout(&mut self, now: Instant) {
+        if self.update.installed_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.update.installed_at = None;
+        if matches!(self.presence, Presence::Off { .. }) {
+            return;
+        }
+        match self.config.outcome {
+            Outcome::InstallFails(result) => {
+                self.update.state = DOWNLOADED;
+                self.update.result = result;
+                self.log(DeviceEvent::UpdateEnded { result });
+                self.notify(now, path::FIRMWARE_STATE);
+            }
+            Outcome::Succeeds | Outcome::DownloadFails(_) => {
+                self.flash(now, self.config.next_version.clone());
+            }
+            Outcome::WrongVersion => {
+                let version = format!("{}-other", self.config.next_version);
+                self.flash(now, version);
+            }
+        }
+    }
+
+    /// What a device does when it is registered again.
+    pub(super) fn after_registration(&mut self, now: Instant) {
+        if self.config.quirks.remembers_observation {
+            self.notify(now, path::FIRMWARE_STATE);
+        }
+    }
+
+    /// What is not in flash is gone.
+    pub(super) fn forget_volatile(&mut self) {
+        if !self.config.quirks.remembers_observation {
+            self.observers.clear();
+        }
+        self.update.awaited = None;
+        self.update.installed_at = None;
+        self.update.executing = false;
+        if let Some(transfer) = &mut self.update.transfer {
+            transfer.request = None;
+        }
+        if self.update.state == DOWNLOADING {
+            self.update.state = IDLE;
+            self.update.result = RESULT_CONNECTION_LOST;
+            let result = self.update.result;
+            self.log(DeviceEvent::DownloadFailed { result });
+        } else if self.update.state == UPDATING {
+            // The power went while it installed: the image is still there, nothing was flashed.
+            self.update.state = DOWNLOADED;
+        }
+    }
+
+    fn flash(&mut self, now: Instant, version: String) {
+        self.log(DeviceEvent::Flashed {
+            version: version.clone(),
+        });
+        self.version = version;
+        self.update.state = IDLE;
+        self.update.result = RESULT_SUCCESS;
+        self.update.transfer = None;
+        self.log(DeviceEvent::UpdateEnded {
+            result: RESULT_SUCCESS,
+        });
+        let off: Duration = self.config.reboot;
+        self.lose_power(now + off);
+    }
+
+    fn ask_for_block(&mut self, now: Instant) {
+        let without_block2 = self.config.quirks.first_request_without_block2;
+        let socket = if self.config.quirks.own_download_socket {
+            SocketKind::Download
+        } else {
+            SocketKind::Main
+        };
+        let Some(transfer) = &self.update.transfer else {
+            return;
+        };
+        let mut request = Request::new(Code::GET, &transfer.path);
+        if transfer.received_bytes > 0 || !without_block2 {
+            let size_bytes = 16_usize << transfer.szx;
+            let num = u32::try_from(transfer.received_bytes / size_bytes).unwrap_or(u32::MAX);
+            let block = BlockValue {
+                num,
+                more: false,
+                szx: transfer.szx,
+            };
+            request.options.push(OptionNumber::BLOCK2, block.encode());
+        }
+        let sent = self.send(now, socket, request);
+        match (&mut self.update.transfer, sent) {
+            (Some(transfer), Some(id)) => transfer.request = Some(id),
+            (Some(_), None) => self.end_download(now, RESULT_CONNECTION_LOST),
+            (None, _) => {}
+        }
+    }
+
+    fn downloaded(&mut self, now: Instant) {
+        let Some(transfer) = &self.update.transfer else {
+            return;
+        };
+        let sha256 = Sha256Digest(transfer.hash.clone().finalize().into());
+        self.log(DeviceEvent::Downloaded { sha256 });
+        if let Outcome::DownloadFails(result) = self.config.outcome {
+            self.update.transfer = None;
+            return self.end_download(now, result);
+        }
+        self.update.state = DOWNLOADED;
+        self.notify(now, path::FIRMWARE_STATE);
+    }
+
+    fn end_download(&mut self, now: Instant, result: u8) {
+        self.update.state = IDLE;
+        self.update.result = result;
+        self.update.awaited = None;
+        self.log(DeviceEvent::DownloadFailed { result });
+        self.notify(now, path::FIRMWARE_STATE);
+    }
+}
+
+/// The path of a `coap://` URI; the host is taken to be the registered server's, as LiteOS does.
+fn path_of(uri: &str) -> Option<String> {
+    let rest = uri.strip_prefix("coap://")?;
+    let (host, path) = rest.split_once('/')?;
+    (!host.is_empty() && !path.is_empty()).then(|| format!("/{path}"))
+}

@@ -1,0 +1,259 @@
+//! Judges a run by the devices' own logs: limits at every instant, flashes, images.
+
+use std::collections::BTreeMap;
+
+use super::log::{DeviceEvent, LogLine};
+use crate::model::{CellId, CoverageTier, Sha256Digest, SlotClaim, TierLimits};
+
+/// What a run is held against.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Of every cell.
+    pub tiers: TierLimits,
+    /// The image that devices must end up with.
+    pub image: Sha256Digest,
+    /// The class of each device, by its index: what its own radio says.
+    pub classes: Vec<SlotClaim>,
+}
+
+/// The highest number of devices active at once in one cell and tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassPeak {
+    /// The cell.
+    pub cell: CellId,
+    /// The tier.
+    pub tier: CoverageTier,
+    /// Highest number active at once.
+    pub peak: u32,
+    /// The limit.
+    pub limit: u32,
+}
+
+/// What the logs say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// One row for each cell and tier with devices in it, in order.
+    pub peaks: Vec<ClassPeak>,
+    /// How many devices flashed.
+    pub flashed: u64,
+    /// Flashes beyond the first of a device for the same version: each may brick one.
+    pub second_flashes: u64,
+    /// Executes that a device took more than once for one downloaded image.
+    pub repeated_executes: u64,
+    /// Images whose hash is not the package's.
+    pub wrong_images: u64,
+    /// Moments at which a limit was passed, in plain words.
+    pub limits_passed: Vec<String>,
+}
+
+impl Verdict {
+    /// Whether nothing forbidden happened.
+    pub fn holds(&self) -> bool {
+        self.second_flashes == 0
+            && self.repeated_executes == 0
+            && self.wrong_images == 0
+            && self.limits_passed.is_empty()
+    }
+}
+
+#[derive(Debug, Default)]
+struct DeviceState {
+    active: bool,
+    executes_of_image: u32,
+    flashes: BTreeMap<String, u32>,
+}
+
+/// Reads log lines in order.
+#[derive(Debug)]
+pub struct Judge {
+    limits: Limits,
+    devices: Vec<DeviceState>,
+    active: BTreeMap<SlotClaim, u32>,
+    peaks: BTreeMap<SlotClaim, u32>,
+    verdict: Verdict,
+}
+
+impl Judge {
+    /// A judge of devices with these classes.
+    pub fn new(limits: Limits) -> Self {
+        let devices = limits
+            .classes
+            .iter()
+            .map(|_| DeviceState::default())
+            .collect();
+        let peaks = limits.classes.iter().map(|class| (*class, 0)).collect();
+        Self {
+            limits,
+            devices,
+            active: BTreeMap::new(),
+            peaks,
+            verdict: Verdict::default(),
+        }
+    }
+
+    /// Takes the next line.
+    pub fn read(&mut self, line: &LogLine) {
+        let Some(device) = self.devices.get_mut(line.device) else {
+            return;
+        };
+        match &line.event {
+            DeviceEvent::Booted { .. } | DeviceEvent::Registered | DeviceEvent::PowerCut => {}
+            DeviceEvent::UriAccepted => self.begin(line),
+            DeviceEvent::Downloaded { sha256 } => {
+                device.executes_of_image = 0;
+                self.verdict.wrong_images += u64::from(*sha256 != self.limits.image);
+            }
+            DeviceEvent::ExecuteAccepted => {
+                device.executes_of_image += 1;
+                self.verdict.repeated_executes += u64::from(device.executes_of_image > 1);
+            }
+            DeviceEvent::Flashed { version } => {
+                let flashes = device.flashes.entry(version.clone()).or_default();
+                *flashes += 1;
+                self.verdict.flashed += u64::from(*flashes == 1);
+                self.verdict.second_flashes += u64::from(*flashes > 1);
+            }
+            DeviceEvent::DownloadFailed { .. } | DeviceEvent::UpdateEnded { .. } => self.end(line),
+        }
+    }
+
+    /// What all lines so far say.
+    pub fn verdict(&self) -> Verdict {
+        let mut verdict = self.verdict.clone();
+        verdict.peaks = self
+            .peaks
+            .iter()
+            .map(|(class, peak)| ClassPeak {
+                cell: class.cell,
+                tier: class.tier,
+                peak: *peak,
+                limit: self.limits.tiers.of(class.tier),
+            })
+            .collect();
+        verdict
+    }
+
+    /// A device is active from its acceptance of the URI.
+    fn begin(&mut self, line: &LogLine) {
+        let (Some(device), Some(class)) = (
+            self.devices.get_mut(line.device),
+            self.limits.classes.get(line.device),
+        ) else {
+            return;
+        };
+        if std::mem::replace(&mut device.active, true) {
+            return;
+        }
+        let active = self.active.entry(*class).or_default();
+        *active += 1;
+        let peak = self.peaks.entry(*class).or_default();
+        *peak = (*peak).max(*active);
+        let limit = self.limits.tiers.of(class.tier);
+        if *active > limit {
+            self.verdict.limits_passed.push(format!(
+                "at {:?}: {active} active in cell {} tier {}, {limit} allowed (device {})",
+                line.at.since_origin(),
+                class.cell,
+                class.tier,
+                line.device
+            ));
+        }
+    }
+
+    /// … to its result or its giving up.
+    fn end(&mut self, line: &LogLine) {
+        let (Some(device), Some(class)) = (
+            self.devices.get_mut(line.device),
+            self.limits.classes.get(line.device),
+        ) else {
+            return;
+        };
+        if std::mem::replace(&mut device.active, false)
+            && let Some(active) = self.active.get_mut(class)
+        {
+            *active -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Instant;
+
+    const IMAGE: Sha256Digest = Sha256Digest([7; 32]);
+
+    fn judge(devices: usize) -> Judge {
+        let class = SlotClaim {
+            cell: CellId(1),
+            tier: CoverageTier::Tier2,
+        };
+        Judge::new(Limits {
+            tiers: TierLimits::default(),
+            image: IMAGE,
+            classes: vec![class; devices],
+        })
+    }
+
+    fn line(second: u64, device: usize, event: DeviceEvent) -> LogLine {
+        LogLine {
+            at: Instant::from_origin(Duration::from_secs(second)),
+            device,
+            event,
+        }
+    }
+
+    #[test]
+    fn two_active_in_a_class_for_one_are_found() {
+        let mut judge = judge(2);
+        judge.read(&line(1, 0, DeviceEvent::UriAccepted));
+        assert!(judge.verdict().holds());
+        judge.read(&line(2, 1, DeviceEvent::UriAccepted));
+        assert!(!judge.verdict().holds());
+        assert_eq!(judge.verdict().peaks[0].peak, 2);
+    }
+
+    #[test]
+    fn one_after_the_other_is_within_the_limit() {
+        let mut judge = judge(2);
+        for device in [0, 1] {
+            judge.read(&line(1, device, DeviceEvent::UriAccepted));
+            judge.read(&line(2, device, DeviceEvent::UpdateEnded { result: 1 }));
+        }
+        assert!(judge.verdict().holds());
+        assert_eq!(judge.verdict().peaks[0].peak, 1);
+    }
+
+    #[test]
+    fn a_second_flash_a_second_execute_and_a_wrong_image_are_found() {
+        let mut judge = judge(1);
+        judge.read(&line(
+            1,
+            0,
+            DeviceEvent::Downloaded {
+                sha256: Sha256Digest([0; 32]),
+            },
+        ));
+        for second in [2, 3] {
+            judge.read(&line(second, 0, DeviceEvent::ExecuteAccepted));
+            judge.read(&line(
+                second,
+                0,
+                DeviceEvent::Flashed {
+                    version: "2".to_owned(),
+                },
+            ));
+        }
+        let verdict = judge.verdict();
+        assert_eq!(
+            (
+                verdict.wrong_images,
+                verdict.repeated_executes,
+                verdict.second_flashes
+            ),
+            (1, 1, 1)
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! What a device did, in the order in which it did it.
+
+use std::fmt;
+
+use crate::clock::Instant;
+use crate::model::Sha256Digest;
+
+/// One thing that happened on a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceEvent {
+    /// It switched on, running this version.
+    Booted {
+        /// `/3/0/3`.
+        version: String,
+    },
+    /// The server took its registration.
+    Registered,
+    /// It took a Package URI: from here it is active in its cell.
+    UriAccepted,
+    /// The whole image is there.
+    Downloaded {
+        /// Of all bytes in order.
+        sha256: Sha256Digest,
+    },
+    /// The download ended without an image, with this Update Result.
+    DownloadFailed {
+        /// `/5/0/5`.
+        result: u8,
+    },
+    /// It took an Execute of `/5/0/2`.
+    ExecuteAccepted,
+    /// It wrote the new image and will boot into it.
+    Flashed {
+        /// The version it will run.
+        version: String,
+    },
+    /// The update ended with this Update Result: it is no longer active.
+    UpdateEnded {
+        /// `/5/0/5`.
+        result: u8,
+    },
+    /// Its power went without warning. What was active and not persisted has ended.
+    PowerCut,
+}
+
+/// A line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// When, on the run's clock.
+    pub at: Instant,
+    /// The device's index in its fleet.
+    pub device: usize,
+    /// What happened.
+    pub event: DeviceEvent,
+}
+
+impl fmt::Display for LogLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} device {} {:?}",
+            self.at.since_origin(),
+            self.device,
+            self.event
+        )
+    }
+}

@@ -1,0 +1,16 @@
+//! Simulated devices: the client side of registration and of Objects 3, 4, 5 and 19, on the same
+//! sans-IO endpoint as the server, and the log by which every run is judged.
+//!
+//! A device knows nothing of the server but its protocol. What it did stands in its own append-only
+//! [`log`]; [`Judge`] reads nothing else.
+
+mod device;
+mod fleet;
+mod judge;
+pub mod log;
+
+pub use device::{
+    DeviceConfig, DeviceOutput, NotifyReliability, Outcome, Quirks, Radio, SimDevice, SocketKind,
+};
+pub use fleet::{Fleet, FleetError};
+pub use judge::{ClassPeak, Judge, Limits, Verdict};
