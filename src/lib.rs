@@ -12,6 +12,7 @@ pub mod lwm2m;
 pub mod model;
 pub mod net;
 pub mod scheduler;
+pub mod server;
 pub mod signing;
 pub mod sim;
 pub mod store;

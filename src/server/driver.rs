@@ -1,0 +1,363 @@
+//! One task owns the engine: it takes an input, drains the outputs, commits, then sends.
+//!
+//! Commits are grouped: while one is under way, the records of later inputs gather for the next. A
+//! datagram waits for the records of its own input and, as it may rest on them, of the inputs before
+//! it; a block of an image rests on none and leaves at once. If a commit fails the engine has gone
+//! past what is true: it is thrown away with everything unsent and rebuilt from the store. To devices
+//! that looks like lost datagrams, which CoAP repeats.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinError, JoinHandle};
+
+use crate::clock::{Instant, SystemClock};
+use crate::engine::{Command, CommandError, Engine, Output};
+use crate::http::{EngineError, EngineRequest, EngineRequests, LiveDevice, LiveView};
+use crate::model::{Peer, Record, Transmit};
+use crate::net::DATAGRAM_BYTES_MAX;
+use crate::store::{Store, StoreError};
+
+use super::link::Link;
+use super::rebuild::Rebuild;
+use super::telemetry::Telemetry;
+
+/// How many datagrams are taken before the outputs are looked at for other inputs.
+const DATAGRAMS_PER_TURN: usize = 64;
+
+/// How many records gather before no more input is taken: a store that stalls slows the inputs, and
+/// what the kernel cannot hold is lost and repeated.
+const GATHERED_RECORDS_MAX: usize = 20_000;
+
+/// How long to wait before another try to rebuild from a store that does not answer.
+const REBUILD_DELAY: Duration = Duration::from_secs(1);
+
+/// The longest sleep: a deadline further away is looked at again then.
+const SLEEP_MAX: Duration = Duration::from_secs(3600);
+
+type Reply = (
+    oneshot::Sender<Result<(), EngineError>>,
+    Result<(), CommandError>,
+);
+type CommitResult = Result<(Result<(), StoreError>, Duration), JoinError>;
+
+/// Why the server cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DriverError {
+    /// What is durable is no longer known.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The device listener is gone.
+    #[error("the CoAP socket failed: {0}")]
+    Socket(#[from] std::io::Error),
+    /// A part of the server panicked.
+    #[error("a commit did not return: {0}")]
+    Commit(#[from] JoinError),
+}
+
+/// Records to commit together, and what may only happen then.
+#[derive(Debug, Default)]
+struct Batch {
+    records: Vec<Record>,
+    transmits: Vec<Transmit>,
+    replies: Vec<Reply>,
+}
+
+/// What a commit under way will set free.
+#[derive(Debug)]
+struct InFlight {
+    commit: JoinHandle<(Result<(), StoreError>, Duration)>,
+    records: Vec<Record>,
+    transmits: Vec<Transmit>,
+    replies: Vec<Reply>,
+}
+
+/// The owner of the engine.
+#[derive(Debug)]
+pub(super) struct Driver {
+    engine: Engine,
+    parts: DriverParts,
+    gathered: Batch,
+    in_flight: Option<InFlight>,
+    deadline: Option<Instant>,
+}
+
+/// What a driver works with.
+#[derive(Debug)]
+pub(super) struct DriverParts {
+    pub(super) rebuild: Rebuild,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) link: Link,
+    pub(super) live: Arc<LiveView>,
+    pub(super) requests: EngineRequests,
+    pub(super) shutdown: watch::Receiver<bool>,
+    pub(super) clock: SystemClock,
+    pub(super) telemetry: Telemetry,
+}
+
+enum Input {
+    Readable(std::io::Result<()>),
+    Request(Option<EngineRequest>),
+    Committed(CommitResult),
+    Timeout,
+    Shutdown,
+}
+
+impl Driver {
+    pub(super) fn new(engine: Engine, parts: DriverParts) -> Self {
+        Self {
+            engine,
+            parts,
+            gathered: Batch::default(),
+            in_flight: None,
+            deadline: None,
+        }
+    }
+
+    /// Runs until it is told to stop; then what has gathered is committed and sent.
+    pub(super) async fn run(mut self) -> Result<(), DriverError> {
+        self.drain(None);
+        self.start_commit();
+        loop {
+            match self.select().await {
+                Input::Readable(readable) => {
+                    readable?;
+                    self.receive();
+                }
+                Input::Request(Some(request)) => self.handle_request(request),
+                Input::Committed(result) => {
+                    let (result, took) = result?;
+                    self.handle_committed(result, took).await?;
+                }
+                Input::Timeout => {
+                    self.engine.handle_timeout(self.parts.clock.now());
+                    self.drain(None);
+                }
+                Input::Request(None) | Input::Shutdown => return self.finish().await,
+            }
+            self.start_commit();
+            self.parts
+                .telemetry
+                .observe(&self.engine, self.parts.link.unsent());
+        }
+    }
+
+    async fn select(&mut self) -> Input {
+        let clock = self.parts.clock;
+        let now = clock.now().instant;
+        let deadline = self
+            .deadline
+            .unwrap_or(now + SLEEP_MAX)
+            .min(now + SLEEP_MAX);
+        let room = self.gathered.records.len() < GATHERED_RECORDS_MAX;
+        let committed = async {
+            match &mut self.in_flight {
+                Some(in_flight) => (&mut in_flight.commit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            result = committed => Input::Committed(result),
+            _ = self.parts.shutdown.wait_for(|stop| *stop) => Input::Shutdown,
+            readable = self.parts.link.readable(), if room => Input::Readable(readable),
+            request = self.parts.requests.recv(), if room => Input::Request(request),
+            () = tokio::time::sleep_until(clock.deadline(deadline).into()) => Input::Timeout,
+        }
+    }
+
+    /// Takes the datagrams that are there, each with its own outputs.
+    fn receive(&mut self) {
+        let mut buffer = [0; DATAGRAM_BYTES_MAX];
+        for _ in 0..DATAGRAMS_PER_TURN {
+            let Some((length, address)) = self.parts.link.try_receive(&mut buffer) else {
+                return;
+            };
+            let now = self.parts.clock.now();
+            self.engine
+                .handle_datagram(now, &Peer::Address(address), &buffer[..length]);
+            self.drain(None);
+        }
+    }
+
+    fn handle_request(&mut self, request: EngineRequest) {
+        match request {
+            EngineRequest::Command(command, answer) => self.handle_command(command, answer),
+            EngineRequest::Cells(page, answer) => {
+                let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+                // Nobody waits any more: that is theirs to decide.
+                drop(answer.send(self.engine.cells(page.after, limit)));
+            }
+        }
+    }
+
+    fn handle_command(
+        &mut self,
+        command: Command,
+        answer: oneshot::Sender<Result<(), EngineError>>,
+    ) {
+        let result = self.engine.handle_command(self.parts.clock.now(), command);
+        self.drain(Some((answer, result)));
+    }
+
+    /// Takes the outputs of one input apart: what may leave at once, and what waits for a commit.
+    fn drain(&mut self, reply: Option<Reply>) {
+        loop {
+            match self.engine.poll_output() {
+                Output::Record(record) => self.gathered.records.push(record),
+                Output::Transmit(transmit) => {
+                    let rests_on_nothing = self.gathered.records.is_empty()
+                        && self.gathered.transmits.is_empty()
+                        && self.in_flight.is_none();
+                    if transmit.stateless || rests_on_nothing {
+                        self.parts.link.send(&transmit);
+                    } else {
+                        self.gathered.transmits.push(transmit);
+                    }
+                }
+                Output::Heard {
+                    endpoint,
+                    at,
+                    awake_until,
+                    lifetime,
+                } => {
+                    let queue_mode = awake_until.is_some();
+                    let device = LiveDevice {
+                        awake_until,
+                        last_seen: at,
+                        queue_mode,
+                        lifetime,
+                    };
+                    self.parts.live.show_device(endpoint, device);
+                }
+                Output::Progress(progress) => self.parts.live.show_progress(progress),
+                Output::Timeout(deadline) => {
+                    self.deadline = deadline;
+                    break;
+                }
+            }
+        }
+        self.gathered.replies.extend(reply);
+    }
+
+    fn start_commit(&mut self) {
+        if self.in_flight.is_some() {
+            return;
+        }
+        let Batch {
+            records,
+            transmits,
+            replies,
+        } = std::mem::take(&mut self.gathered);
+        if records.is_empty() {
+            self.set_free(&records, transmits, replies);
+            return;
+        }
+        let (store, clock) = (Arc::clone(&self.parts.store), self.parts.clock);
+        let to_commit = records.clone();
+        let commit = tokio::spawn(async move {
+            let begun = clock.now().instant;
+            let result = store.commit(to_commit).await;
+            (result, clock.now().instant - begun)
+        });
+        self.in_flight = Some(InFlight {
+            commit,
+            records,
+            transmits,
+            replies,
+        });
+    }
+
+    async fn handle_committed(
+        &mut self,
+        result: Result<(), StoreError>,
+        took: Duration,
+    ) -> Result<(), DriverError> {
+        let Some(done) = self.in_flight.take() else {
+            return Ok(());
+        };
+        match result {
+            Ok(()) => {
+                self.parts.telemetry.committed(done.records.len(), took);
+                self.set_free(&done.records, done.transmits, done.replies);
+                Ok(())
+            }
+            Err(error @ StoreError::Fatal(_)) => Err(error.into()),
+            Err(error) => self.start_over(&error, done.replies).await,
+        }
+    }
+
+    /// What rested on these records may be seen now.
+    fn set_free(&mut self, records: &[Record], transmits: Vec<Transmit>, replies: Vec<Reply>) {
+        for record in records {
+            match record {
+                Record::Deregistered { endpoint, .. } => self.parts.live.remove_device(endpoint),
+                Record::Task(task) if task.state.is_final() => {
+                    self.parts.live.remove_progress(task.id);
+                }
+                Record::Device(_)
+                | Record::Registered(_)
+                | Record::Observed(_)
+                | Record::ObservationEnded { .. }
+                | Record::Task(_)
+                | Record::Campaign { .. }
+                | Record::Timeline(_)
+                | Record::Report { .. } => {}
+            }
+        }
+        for transmit in &transmits {
+            self.parts.link.send(transmit);
+        }
+        for (answer, result) in replies {
+            // Nobody waits any more: that is theirs to decide.
+            drop(answer.send(result.map_err(EngineError::from)));
+        }
+    }
+
+    /// The engine has gone past what is true: another is made from what is committed. Nothing that
+    /// rested on the lost records is sent.
+    async fn start_over(
+        &mut self,
+        error: &StoreError,
+        replies: Vec<Reply>,
+    ) -> Result<(), DriverError> {
+        tracing::error!(%error, "commit failed; rebuilding from the store");
+        self.parts.telemetry.commit_failed();
+        let gathered = std::mem::take(&mut self.gathered);
+        for (answer, _) in replies.into_iter().chain(gathered.replies) {
+            drop(answer.send(Err(EngineError::NotCommitted(error.to_string()))));
+        }
+        loop {
+            match self
+                .parts
+                .rebuild
+                .engine(&*self.parts.store, self.parts.clock.now())
+                .await
+            {
+                Ok(engine) => {
+                    self.engine = engine;
+                    self.parts.live.clear();
+                    self.drain(None);
+                    return Ok(());
+                }
+                Err(error @ StoreError::Fatal(_)) => return Err(error.into()),
+                Err(error) => {
+                    tracing::error!(%error, "the store cannot be read; trying again");
+                    tokio::time::sleep(REBUILD_DELAY).await;
+                }
+            }
+        }
+    }
+
+    async fn finish(mut self) -> Result<(), DriverError> {
+        loop {
+            let Some(in_flight) = &mut self.in_flight else {
+                return Ok(());
+            };
+            let (result, took) = (&mut in_flight.commit).await?;
+            self.handle_committed(result, took).await?;
+            self.start_commit();
+        }
+    }
+}

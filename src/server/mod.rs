@@ -1,0 +1,10 @@
+//! The server's shell: it gives the engine its inputs, commits its records, then sends.
+
+mod driver;
+mod link;
+mod rebuild;
+mod run;
+mod telemetry;
+mod verifier;
+
+pub use run::{Listening, RunError, STORE_FILE, Server, install_metrics, open_data_dir};

@@ -1,0 +1,79 @@
+//! What Prometheus sees of the core: its counters, handed over now and then.
+
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+
+use crate::engine::Engine;
+use crate::model::CoverageTier;
+
+/// How many inputs pass between two hand-overs: the figures are for scrapes, seconds apart.
+const INPUTS_PER_REPORT: u32 = 256;
+
+/// Hands counters over.
+#[derive(Debug, Default)]
+pub(super) struct Telemetry {
+    inputs: u32,
+}
+
+impl Telemetry {
+    pub(super) fn observe(&mut self, engine: &Engine, unsent: u64) {
+        self.inputs += 1;
+        if self.inputs < INPUTS_PER_REPORT && engine.registrations() > 0 {
+            return;
+        }
+        self.inputs = 0;
+        report(engine);
+        counter!("narrowcast_datagrams_unsent_total").absolute(unsent);
+    }
+
+    pub(super) fn committed(&self, records: usize, took: Duration) {
+        histogram!("narrowcast_store_commit_seconds").record(took.as_secs_f64());
+        counter!("narrowcast_store_records_total").increment(records as u64);
+    }
+
+    pub(super) fn commit_failed(&self) {
+        counter!("narrowcast_store_commit_failures_total").increment(1);
+    }
+}
+
+fn report(engine: &Engine) {
+    let engine_counters = engine.counters();
+    gauge!("narrowcast_registrations").set(engine.registrations() as f64);
+    for (operation, value) in [
+        ("register", engine_counters.registers),
+        ("update", engine_counters.registration_updates),
+        ("deregister", engine_counters.deregisters),
+        ("refused", engine_counters.registrations_refused),
+        ("expired", engine_counters.registrations_expired),
+    ] {
+        counter!("narrowcast_registration_requests_total", "operation" => operation)
+            .absolute(value);
+    }
+    counter!("narrowcast_blocks_served_total").absolute(engine_counters.blocks);
+    counter!("narrowcast_block_bytes_served_total").absolute(engine_counters.block_bytes);
+    counter!("narrowcast_attempts_total", "result" => "succeeded")
+        .absolute(engine_counters.attempts_succeeded);
+    counter!("narrowcast_attempts_total", "result" => "failed")
+        .absolute(engine_counters.attempts_failed);
+    counter!("narrowcast_admissions_total", "result" => "granted")
+        .absolute(engine_counters.slots_granted);
+    counter!("narrowcast_admissions_total", "result" => "queued")
+        .absolute(engine_counters.slots_queued);
+    for &tier in CoverageTier::ALL {
+        gauge!("narrowcast_slots_in_use", "tier" => tier.word())
+            .set(engine.slots_in_use(tier) as f64);
+    }
+    let coap = engine.coap_counters();
+    for (name, value) in [
+        ("received", coap.received),
+        ("sent", coap.sent),
+        ("malformed", coap.malformed),
+        ("duplicate", coap.duplicates),
+        ("retransmitted", coap.retransmissions),
+        ("timed_out", coap.timeouts),
+        ("reset", coap.resets),
+    ] {
+        counter!("narrowcast_coap_messages_total", "kind" => name).absolute(value);
+    }
+}
