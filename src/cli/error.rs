@@ -27,6 +27,12 @@ impl CliError {
         }
     }
 
+    /// Tried, and failed for this reason.
+    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+    pub(super) fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+
     /// A file that cannot be read or written; `verb` is `read` or `write`.
     pub(super) fn file(verb: &str, path: &Path, error: &io::Error) -> Self {
         Self::Failed(format!("cannot {verb} {}: {error}", path.display()))

@@ -1,13 +1,19 @@
 //! The `narrowcast` command line: data to stdout, messages to stderr; exit 0 done, 1 failed, 2 wrong
 //! usage.
 
+mod config;
+mod demo;
 mod error;
 mod file;
 mod keygen;
 mod language;
+mod openapi;
 mod output;
 mod passphrase;
+mod serve;
 mod sign;
+mod telemetry;
+mod token;
 mod verify;
 
 use std::process::ExitCode;
@@ -32,6 +38,12 @@ enum Command {
     Keygen(keygen::KeygenArgs),
     Sign(sign::SignArgs),
     Verify(verify::VerifyArgs),
+    Serve(serve::ServeArgs),
+    Demo(demo::DemoArgs),
+    Token(token::TokenArgs),
+    Config(config::ConfigArgs),
+    /// Print the OpenAPI document of the REST interface.
+    Openapi,
 }
 
 impl Command {
@@ -40,6 +52,11 @@ impl Command {
             Self::Keygen(args) => keygen::run(args, &Output::new(language, args.json)),
             Self::Sign(args) => sign::run(args, &Output::new(language, args.json)),
             Self::Verify(args) => verify::run(args, &Output::new(language, args.json)),
+            Self::Serve(args) => serve::run(args, &Output::new(language, false)),
+            Self::Demo(args) => demo::run(args, &Output::new(language, args.json)),
+            Self::Token(args) => token::run(args, &Output::new(language, args.json())),
+            Self::Config(args) => config::run(args, &Output::new(language, false)),
+            Self::Openapi => openapi::run(&Output::new(language, false)),
         }
     }
 }
@@ -63,4 +80,12 @@ pub fn run() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// The runtime of the commands that talk to a network.
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::failed)
 }

@@ -29,6 +29,14 @@ impl Output {
         } else {
             text.to_owned()
         };
+        self.line(&line)
+    }
+
+    /// A line of data, whatever `--json` says.
+    ///
+    /// # Errors
+    /// Where stdout cannot be written; a reader that has gone away is no fault.
+    pub(super) fn line(&self, line: &str) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();
         match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

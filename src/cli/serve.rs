@@ -1,0 +1,103 @@
+//! `narrowcast serve`: the server.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::error::CliError;
+use super::output::Output;
+use crate::config::{Config, OnboardingConfig};
+use crate::server::{Listening, Server, install_metrics};
+
+/// Run the server.
+#[derive(Args, Debug)]
+pub(super) struct ServeArgs {
+    /// Settings in TOML; see `narrowcast config init`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the store and the package bytes lie.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Listen for plain CoAP; nothing is heard unless it is asked for. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    coap: Option<SocketAddr>,
+    /// Listen for operators (default 127.0.0.1:8080).
+    #[arg(long, value_name = "ADDR")]
+    http: Option<SocketAddr>,
+    /// The host that devices fetch packages from, an IPv4 address best.
+    #[arg(long, value_name = "HOST")]
+    public_host: Option<String>,
+    /// Whether devices that nobody entered may register.
+    #[arg(long, value_name = "deny|allow")]
+    onboarding: Option<Onboarding>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Onboarding {
+    Deny,
+    Allow,
+}
+
+pub(super) fn run(args: &ServeArgs, output: &Output) -> Result<(), CliError> {
+    let config = configure(args)?;
+    super::telemetry::log_to_stderr();
+    super::runtime()?.block_on(serve(&config, output))
+}
+
+async fn serve(config: &Config, output: &Output) -> Result<(), CliError> {
+    let metrics = install_metrics().map_err(CliError::failed)?;
+    let server = Server::start(config, metrics)
+        .await
+        .map_err(CliError::failed)?;
+    output.line(&ready_line(server.listening()))?;
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate()).map_err(CliError::failed)?,
+        signal(SignalKind::interrupt()).map_err(CliError::failed)?,
+    );
+    let asked_to_end = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    server
+        .run_until(asked_to_end)
+        .await
+        .map_err(CliError::failed)
+}
+
+fn configure(args: &ServeArgs) -> Result<Config, CliError> {
+    let mut config =
+        Config::load(args.config.as_deref()).map_err(|error| CliError::Usage(error.to_string()))?;
+    if let Some(data_dir) = &args.data_dir {
+        config.data_dir.clone_from(data_dir);
+    }
+    if args.coap.is_some() {
+        config.coap.listen = args.coap;
+    }
+    if let Some(http) = args.http {
+        config.http.listen = http;
+    }
+    if args.public_host.is_some() {
+        config.coap.public_host.clone_from(&args.public_host);
+    }
+    match args.onboarding {
+        Some(Onboarding::Deny) => config.coap.onboarding = OnboardingConfig::Deny,
+        Some(Onboarding::Allow) => config.coap.onboarding = OnboardingConfig::Allow,
+        None => {}
+    }
+    Ok(config)
+}
+
+/// What scripts wait for: real addresses, `off` for a listener that was not asked for.
+pub(super) fn ready_line(listening: Listening) -> String {
+    let coap = listening
+        .coap
+        .map_or_else(|| "off".to_owned(), |address| address.to_string());
+    format!(
+        "ready coap={coap} coaps=off http={} device-http=off",
+        listening.http
+    )
+}
