@@ -22,6 +22,7 @@ pub(super) struct RecordStatements {
     observe: BulkStatement,
     end_observation: BulkStatement,
     task: BulkStatement,
+    task_state: BulkStatement,
     timeline: BulkStatement,
     report: BulkStatement,
 }
@@ -57,16 +58,21 @@ impl RecordStatements {
             // Only tasks that are there: one whose campaign was taken away stays away.
             task: BulkStatement::new(
                 "UPDATE tasks SET
-                     state = new.column2, phase = new.column3, attempt = new.column4,
-                     capability = new.column5, uri_intended = new.column6,
-                     execute_intended_attempt = new.column7, slot_cell = new.column8,
-                     slot_tier = new.column9, waiting_for = new.column10, since = new.column11,
-                     until = new.column12, retry_at = new.column13,
-                     failure_reason = new.column14, failure_evidence = new.column15,
-                     note = new.column16
+                     phase = new.column2, attempt = new.column3, capability = new.column4,
+                     uri_intended = new.column5, execute_intended_attempt = new.column6,
+                     slot_cell = new.column7, slot_tier = new.column8, waiting_for = new.column9,
+                     since = new.column10, until = new.column11, retry_at = new.column12,
+                     failure_reason = new.column13, failure_evidence = new.column14,
+                     note = new.column15
                  FROM (",
-                16,
+                15,
                 ") AS new WHERE tasks.id = new.column1",
+            ),
+            // The state by itself: it is in an index and is counted, and seldom changes.
+            task_state: BulkStatement::new(
+                "UPDATE tasks SET state = new.column2 FROM (",
+                2,
+                ") AS new WHERE tasks.id = new.column1 AND tasks.state <> new.column2",
             ),
             timeline: BulkStatement::new(
                 "INSERT INTO timeline (endpoint, number, at, task, attempt, step, detail)
@@ -125,6 +131,11 @@ impl RecordStatements {
             .await?;
         let tasks: Vec<UpdateTask> = tasks.into_values().collect();
         self.task.execute(connection, &tasks, bind_task).await?;
+        self.task_state
+            .execute(connection, &tasks, |query, task| {
+                query.bind(integer(task.id.0)).bind(task.state.word())
+            })
+            .await?;
         for (id, state, at) in campaigns {
             change_campaign(connection, id, state, at).await?;
         }
@@ -196,7 +207,6 @@ fn bind_observation(query: Query, observation: &StoredObservation) -> Query {
 fn bind_task(query: Query, task: &UpdateTask) -> Query {
     query
         .bind(integer(task.id.0))
-        .bind(task.state.word())
         .bind(task.phase.word())
         .bind(task.attempt)
         .bind(task.capability.map(|capability| capability.0.to_vec()))

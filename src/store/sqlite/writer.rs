@@ -14,9 +14,10 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::error::store_error;
 use crate::store::StoreError;
 
-/// After how many written rows the log is copied into the database. A row dirties a few pages of
-/// 4 KiB at most, so the log stays near some tens of MiB.
-const CHECKPOINT_ROWS: u64 = 4096;
+/// After how many written rows the log is copied into the database. Rows all over a large table dirty
+/// one or two pages of 4 KiB each, so the log stays near 32 to 64 MiB; with fewer rows the same pages
+/// would be copied more often.
+const CHECKPOINT_ROWS: u64 = 8192;
 
 /// The owner of the writing connection.
 #[derive(Debug)]
