@@ -148,7 +148,7 @@ async fn the_log_does_not_grow_with_what_is_written() {
         store.commit(records.collect()).await.unwrap();
         largest = largest.max(std::fs::metadata(&log).unwrap().len());
     }
-    // Without checkpoints it would be ten times this.
+    // Without checkpoints it would be some 9 MiB.
     assert!(largest < 4 << 20, "{largest} bytes");
 }
 
