@@ -1,55 +1,28 @@
 //! The store without a disk: for tests and for what need not outlive the process.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+mod state;
+
+use self::state::{Group, State};
 use super::batch::Batch;
 use super::{
-    DeviceGroup, NewCampaign, Page, Restored, Store, StoreError, StoredKey, StoredToken,
-    TIMELINE_ENTRIES_MAX, TaskCounts,
+    DeviceGroup, NewCampaign, Page, Restored, Store, StoreError, StoredKey, StoredToken, TaskCounts,
 };
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, Device, DeviceReport, EndpointName, GroupId, Manufacturer,
-    Package, PackageId, Record, Registration, RegistrationSlot, StoredObservation, TaskId,
-    TaskState, TimelineEntry, UpdateTask,
+    Package, PackageId, Record, TaskId, TaskState, TimelineEntry, UpdateTask,
 };
 
 /// A store in memory, with a switch that lets a commit fail.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// How many commits are left until one fails.
-    fail_after: Option<u64>,
-    keys: BTreeMap<String, StoredKey>,
-    tokens: BTreeMap<String, StoredToken>,
-    packages: BTreeMap<PackageId, Package>,
-    devices: BTreeMap<EndpointName, Device>,
-    groups: BTreeMap<GroupId, Group>,
-    reports: BTreeMap<EndpointName, DeviceReport>,
-    timeline: BTreeMap<EndpointName, VecDeque<TimelineEntry>>,
-    registrations: BTreeMap<RegistrationSlot, Registration>,
-    observations: BTreeMap<[u8; 8], StoredObservation>,
-    campaigns: BTreeMap<CampaignId, Campaign>,
-    tasks: BTreeMap<TaskId, UpdateTask>,
-    last_package: u64,
-    last_group: u64,
-    last_campaign: u64,
-    last_task: u64,
-}
-
-#[derive(Debug)]
-struct Group {
-    name: String,
-    created_at: Utc,
-    devices: BTreeSet<EndpointName>,
 }
 
 impl MemoryStore {
@@ -66,119 +39,6 @@ impl MemoryStore {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn fault(&mut self) -> Result<(), StoreError> {
-        let Some(left) = self.fail_after else {
-            return Ok(());
-        };
-        self.fail_after = (left > 1).then(|| left - 1);
-        if self.fail_after.is_none() {
-            return Err(StoreError::Failed("the commit was made to fail".to_owned()));
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, batch: Batch) {
-        for (endpoint, device) in batch.devices {
-            self.devices.entry(endpoint).or_insert(device);
-        }
-        put_or_remove(&mut self.registrations, batch.registrations);
-        put_or_remove(&mut self.observations, batch.observations);
-        for (id, task) in batch.tasks {
-            // One whose campaign was taken away stays away.
-            if let Some(stored) = self.tasks.get_mut(&id) {
-                *stored = UpdateTask {
-                    campaign: stored.campaign,
-                    endpoint: stored.endpoint.clone(),
-                    ..task
-                };
-            }
-        }
-        for (id, state, at) in batch.campaigns {
-            if let Some(campaign) = self.campaigns.get_mut(&id) {
-                campaign.state = state;
-                if state.is_active() {
-                    campaign.activated_at.get_or_insert(at);
-                }
-                if super::is_ended(state) {
-                    campaign.ended_at = Some(at);
-                }
-            }
-        }
-        for entry in batch.timeline {
-            let entries = self.timeline.entry(entry.endpoint.clone()).or_default();
-            entries.push_back(entry);
-            if entries.len() > usize::try_from(TIMELINE_ENTRIES_MAX).unwrap_or(usize::MAX) {
-                entries.pop_front();
-            }
-        }
-        self.reports.extend(batch.reports);
-    }
-
-    fn restore(&self) -> Restored {
-        let campaigns: Vec<Campaign> = self
-            .campaigns
-            .values()
-            .filter(|campaign| campaign.state.is_active())
-            .cloned()
-            .collect();
-        let is_active = |id: CampaignId| {
-            self.campaigns
-                .get(&id)
-                .is_some_and(|it| it.state.is_active())
-        };
-        let packages: BTreeSet<PackageId> = campaigns.iter().map(|it| it.package).collect();
-        Restored {
-            devices: self.devices.values().cloned().collect(),
-            registrations: self.registrations.values().cloned().collect(),
-            observations: self.observations.values().cloned().collect(),
-            packages: packages
-                .iter()
-                .filter_map(|id| self.packages.get(id).cloned())
-                .collect(),
-            tasks: self
-                .tasks
-                .values()
-                .filter(|task| !task.state.is_final() && is_active(task.campaign))
-                .cloned()
-                .collect(),
-            reports: self
-                .reports
-                .iter()
-                .map(|(endpoint, report)| (endpoint.clone(), report.clone()))
-                .collect(),
-            campaigns,
-        }
-    }
-
-    fn counts(&self, campaign: CampaignId) -> TaskCounts {
-        let mut counts = TaskCounts::default();
-        for task in self.tasks.values().filter(|it| it.campaign == campaign) {
-            match task.state {
-                TaskState::Pending => counts.pending += 1,
-                TaskState::Running => counts.running += 1,
-                TaskState::Succeeded => counts.succeeded += 1,
-                TaskState::Failed => counts.failed += 1,
-                TaskState::Stopped => counts.stopped += 1,
-            }
-        }
-        counts
-    }
-}
-
-fn put_or_remove<K: Ord, V>(stored: &mut BTreeMap<K, V>, changes: BTreeMap<K, Option<V>>) {
-    for (key, value) in changes {
-        match value {
-            Some(value) => {
-                stored.insert(key, value);
-            }
-            None => {
-                stored.remove(&key);
-            }
-        }
     }
 }
 

@@ -1,0 +1,161 @@
+//! What the store in memory holds, and what a commit does to it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::clock::Utc;
+use crate::model::{
+    Campaign, CampaignId, Device, DeviceReport, EndpointName, GroupId, Package, PackageId,
+    Registration, RegistrationSlot, StoredObservation, TaskId, TaskState, TimelineEntry,
+    UpdateTask,
+};
+use crate::store::batch::Batch;
+use crate::store::{
+    Restored, StoreError, StoredKey, StoredToken, TIMELINE_ENTRIES_MAX, TaskCounts,
+};
+
+/// Every table.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// How many commits are left until one fails.
+    pub(super) fail_after: Option<u64>,
+    pub(super) keys: BTreeMap<String, StoredKey>,
+    pub(super) tokens: BTreeMap<String, StoredToken>,
+    pub(super) packages: BTreeMap<PackageId, Package>,
+    pub(super) devices: BTreeMap<EndpointName, Device>,
+    pub(super) groups: BTreeMap<GroupId, Group>,
+    pub(super) reports: BTreeMap<EndpointName, DeviceReport>,
+    pub(super) timeline: BTreeMap<EndpointName, VecDeque<TimelineEntry>>,
+    pub(super) registrations: BTreeMap<RegistrationSlot, Registration>,
+    pub(super) observations: BTreeMap<[u8; 8], StoredObservation>,
+    pub(super) campaigns: BTreeMap<CampaignId, Campaign>,
+    pub(super) tasks: BTreeMap<TaskId, UpdateTask>,
+    pub(super) last_package: u64,
+    pub(super) last_group: u64,
+    pub(super) last_campaign: u64,
+    pub(super) last_task: u64,
+}
+
+/// A device group.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) name: String,
+    pub(super) created_at: Utc,
+    pub(super) devices: BTreeSet<EndpointName>,
+}
+
+impl State {
+    /// Counts a commit; an error where this one shall fail.
+    pub(super) fn fault(&mut self) -> Result<(), StoreError> {
+        let Some(left) = self.fail_after else {
+            return Ok(());
+        };
+        self.fail_after = (left > 1).then(|| left - 1);
+        if self.fail_after.is_none() {
+            return Err(StoreError::Failed("the commit was made to fail".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Applies a commit.
+    pub(super) fn write(&mut self, batch: Batch) {
+        for (endpoint, device) in batch.devices {
+            self.devices.entry(endpoint).or_insert(device);
+        }
+        put_or_remove(&mut self.registrations, batch.registrations);
+        put_or_remove(&mut self.observations, batch.observations);
+        for (id, task) in batch.tasks {
+            // One whose campaign was taken away stays away.
+            if let Some(stored) = self.tasks.get_mut(&id) {
+                *stored = UpdateTask {
+                    campaign: stored.campaign,
+                    endpoint: stored.endpoint.clone(),
+                    ..task
+                };
+            }
+        }
+        for (id, state, at) in batch.campaigns {
+            if let Some(campaign) = self.campaigns.get_mut(&id) {
+                campaign.state = state;
+                if state.is_active() {
+                    campaign.activated_at.get_or_insert(at);
+                }
+                if crate::store::is_ended(state) {
+                    campaign.ended_at = Some(at);
+                }
+            }
+        }
+        for entry in batch.timeline {
+            let entries = self.timeline.entry(entry.endpoint.clone()).or_default();
+            entries.push_back(entry);
+            if entries.len() > usize::try_from(TIMELINE_ENTRIES_MAX).unwrap_or(usize::MAX) {
+                entries.pop_front();
+            }
+        }
+        self.reports.extend(batch.reports);
+    }
+
+    /// What an engine is rebuilt from.
+    pub(super) fn restore(&self) -> Restored {
+        let campaigns: Vec<Campaign> = self
+            .campaigns
+            .values()
+            .filter(|campaign| campaign.state.is_active())
+            .cloned()
+            .collect();
+        let is_active = |id: CampaignId| {
+            self.campaigns
+                .get(&id)
+                .is_some_and(|it| it.state.is_active())
+        };
+        let packages: BTreeSet<PackageId> = campaigns.iter().map(|it| it.package).collect();
+        Restored {
+            devices: self.devices.values().cloned().collect(),
+            registrations: self.registrations.values().cloned().collect(),
+            observations: self.observations.values().cloned().collect(),
+            packages: packages
+                .iter()
+                .filter_map(|id| self.packages.get(id).cloned())
+                .collect(),
+            tasks: self
+                .tasks
+                .values()
+                .filter(|task| !task.state.is_final() && is_active(task.campaign))
+                .cloned()
+                .collect(),
+            reports: self
+                .reports
+                .iter()
+                .map(|(endpoint, report)| (endpoint.clone(), report.clone()))
+                .collect(),
+            campaigns,
+        }
+    }
+
+    /// How many tasks of a campaign are in each state.
+    pub(super) fn counts(&self, campaign: CampaignId) -> TaskCounts {
+        let mut counts = TaskCounts::default();
+        for task in self.tasks.values().filter(|it| it.campaign == campaign) {
+            match task.state {
+                TaskState::Pending => counts.pending += 1,
+                TaskState::Running => counts.running += 1,
+                TaskState::Succeeded => counts.succeeded += 1,
+                TaskState::Failed => counts.failed += 1,
+                TaskState::Stopped => counts.stopped += 1,
+            }
+        }
+        counts
+    }
+}
+
+fn put_or_remove<K: Ord, V>(stored: &mut BTreeMap<K, V>, changes: BTreeMap<K, Option<V>>) {
+    for (key, value) in changes {
+        match value {
+            Some(value) => {
+                stored.insert(key, value);
+            }
+            None => {
+                stored.remove(&key);
+            }
+        }
+    }
+}

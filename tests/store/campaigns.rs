@@ -1,0 +1,260 @@
+//! Campaigns and their tasks, in every making of the store.
+
+use narrowcast::model::{
+    CampaignId, CampaignState, CellId, CoverageTier, DownloadCapability, Failure, FailureReason,
+    PackageId, Phase, Record, SlotClaim, SuccessNote, TaskState, UpdateTask, WaitingFor,
+};
+use narrowcast::store::{Store, TaskCounts};
+
+use crate::samples::{draft, endpoint, new_campaign, page, page_after, registration, utc};
+use crate::{is_conflict, is_not_found};
+
+for_each_store! {
+    a_draft_has_a_pending_task_for_each_device_in_order,
+    a_campaign_of_many_chunks_is_whole,
+    a_task_comes_back_as_it_was_committed,
+    counts_follow_the_states_of_the_tasks,
+    tasks_are_listed_by_state_and_in_pages,
+    a_campaign_keeps_the_times_of_its_changes,
+    only_active_campaigns_are_restored,
+    a_campaign_is_removed_only_in_the_expected_state,
+    what_belongs_to_a_removed_campaign_stays_away,
+}
+
+async fn a_draft_has_a_pending_task_for_each_device_in_order(store: &dyn Store) {
+    let id = draft(store, 3).await;
+    let (campaign, counts) = store.campaign(id).await.unwrap();
+    let asked = new_campaign(campaign.package);
+    assert_eq!(campaign.state, CampaignState::Draft);
+    assert_eq!(
+        (
+            campaign.name,
+            campaign.targets,
+            campaign.retry,
+            campaign.created_at
+        ),
+        (asked.name, asked.targets, asked.retry, asked.created_at)
+    );
+    assert_eq!((campaign.activated_at, campaign.ended_at), (None, None));
+    assert_eq!(
+        counts,
+        TaskCounts {
+            pending: 3,
+            ..TaskCounts::default()
+        }
+    );
+    for (task, number) in store
+        .tasks(id, None, page(9))
+        .await
+        .unwrap()
+        .iter()
+        .zip(1..)
+    {
+        let new = UpdateTask::new(task.id, id, endpoint(number), utc(9));
+        assert_eq!(*task, new);
+    }
+    assert!(is_not_found(
+        store
+            .create_campaign(new_campaign(PackageId(99)), vec![endpoint(1)])
+            .await
+    ));
+    assert_eq!(store.campaigns(page(9)).await.unwrap().len(), 1);
+}
+
+async fn a_campaign_of_many_chunks_is_whole(store: &dyn Store) {
+    let id = draft(store, 2500).await;
+    let empty = draft(store, 0).await;
+    let tasks = store.tasks(id, None, page(5000)).await.unwrap();
+    let names: Vec<_> = tasks.iter().map(|task| task.endpoint.clone()).collect();
+    let expected: Vec<_> = (1..=2500).map(endpoint).collect();
+    assert_eq!(names, expected);
+    assert!(tasks.is_sorted_by_key(|task| task.id));
+    let all = store.campaigns(page(9)).await.unwrap();
+    let pending: Vec<_> = all
+        .iter()
+        .map(|(it, counts)| (it.id, counts.pending))
+        .collect();
+    assert_eq!(pending, [(id, 2500), (empty, 0)]);
+    store
+        .remove_campaign(id, CampaignState::Draft)
+        .await
+        .unwrap();
+    let left = store.campaigns(page_after(0, 9)).await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].0.id, empty);
+}
+
+async fn running(store: &dyn Store, tasks: u32) -> (CampaignId, Vec<UpdateTask>) {
+    let id = draft(store, tasks).await;
+    let record = Record::Campaign {
+        id,
+        state: CampaignState::Running,
+        at: utc(20),
+    };
+    store.commit(vec![record]).await.unwrap();
+    (id, store.tasks(id, None, page(10_000)).await.unwrap())
+}
+
+async fn a_task_comes_back_as_it_was_committed(store: &dyn Store) {
+    let (id, tasks) = running(store, 2).await;
+    let full = UpdateTask {
+        state: TaskState::Running,
+        phase: Phase::Downloading,
+        attempt: 2,
+        capability: Some(DownloadCapability([0xfe; 16])),
+        uri_intended: true,
+        execute_intended_attempt: Some(1),
+        slot: Some(SlotClaim {
+            cell: CellId(CellId::MAX),
+            tier: CoverageTier::Unknown,
+        }),
+        waiting_for: Some(WaitingFor::Block),
+        since: utc(30),
+        until: Some(utc(40)),
+        retry_at: Some(utc(50)),
+        failure: Some(Failure {
+            reason: FailureReason::IntegrityCheckFailed,
+            evidence: "/5/0/5 = 5".to_owned(),
+        }),
+        note: Some(SuccessNote::Unconfirmed),
+        ..tasks[0].clone()
+    };
+    // The same task twice in one commit: the last word counts.
+    let records = vec![Record::Task(tasks[0].clone()), Record::Task(full.clone())];
+    store.commit(records).await.unwrap();
+    let stored = store.tasks(id, None, page(10)).await.unwrap();
+    assert_eq!(stored, [full.clone(), tasks[1].clone()]);
+    assert_eq!(store.restore().await.unwrap().tasks, stored);
+    // And back to nothing.
+    let record = Record::Task(tasks[0].clone());
+    store.commit(vec![record]).await.unwrap();
+    assert_eq!(store.tasks(id, None, page(10)).await.unwrap(), tasks);
+}
+
+fn in_state(task: &UpdateTask, state: TaskState) -> UpdateTask {
+    UpdateTask {
+        state,
+        ..task.clone()
+    }
+}
+
+async fn counts_follow_the_states_of_the_tasks(store: &dyn Store) {
+    let (id, tasks) = running(store, 300).await;
+    let (other, _) = running(store, 10).await;
+    let state_of = |index: usize| TaskState::ALL[index % TaskState::ALL.len()];
+    let changed = |(index, task)| Record::Task(in_state(task, state_of(index)));
+    let records: Vec<_> = tasks.iter().enumerate().map(changed).collect();
+    for _twice in 0..2 {
+        store.commit(records.clone()).await.unwrap();
+        let (_, counts) = store.campaign(id).await.unwrap();
+        let even = TaskCounts {
+            pending: 60,
+            running: 60,
+            succeeded: 60,
+            failed: 60,
+            stopped: 60,
+        };
+        assert_eq!(counts, even);
+    }
+    let (_, counts) = store.campaign(other).await.unwrap();
+    assert_eq!(counts.pending, 10);
+    let restored = store.restore().await.unwrap();
+    assert_eq!(restored.tasks.len(), 60 + 60 + 10);
+}
+
+async fn tasks_are_listed_by_state_and_in_pages(store: &dyn Store) {
+    let (id, tasks) = running(store, 10).await;
+    let failed = |task| Record::Task(in_state(task, TaskState::Failed));
+    let records = tasks.iter().skip(4).map(failed).collect();
+    store.commit(records).await.unwrap();
+    let list = |state, page| async move {
+        let tasks = store.tasks(id, state, page).await.unwrap();
+        tasks.iter().map(|task| task.id).collect::<Vec<_>>()
+    };
+    let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
+    assert_eq!(list(None, page(4)).await, ids[..4]);
+    assert_eq!(list(None, page_after(ids[3].0, 4)).await, ids[4..8]);
+    assert_eq!(list(Some(TaskState::Failed), page(2)).await, ids[4..6]);
+    let rest = page_after(ids[5].0, 100);
+    assert_eq!(list(Some(TaskState::Failed), rest).await, ids[6..]);
+    assert!(list(Some(TaskState::Stopped), page(5)).await.is_empty());
+}
+
+async fn a_campaign_keeps_the_times_of_its_changes(store: &dyn Store) {
+    let id = draft(store, 1).await;
+    let change = |state, at| Record::Campaign {
+        id,
+        state,
+        at: utc(at),
+    };
+    let records = vec![
+        change(CampaignState::Scheduled, 10),
+        change(CampaignState::Running, 20),
+        change(CampaignState::Paused, 30),
+        change(CampaignState::Running, 40),
+    ];
+    store.commit(records).await.unwrap();
+    let (campaign, _) = store.campaign(id).await.unwrap();
+    assert_eq!(campaign.state, CampaignState::Running);
+    assert_eq!(campaign.activated_at, Some(utc(10)));
+    assert_eq!(campaign.ended_at, None);
+    let end = vec![change(CampaignState::Succeeded, 50)];
+    store.commit(end).await.unwrap();
+    let (campaign, _) = store.campaign(id).await.unwrap();
+    assert_eq!(campaign.activated_at, Some(utc(10)));
+    assert_eq!(campaign.ended_at, Some(utc(50)));
+}
+
+async fn only_active_campaigns_are_restored(store: &dyn Store) {
+    let _draft = draft(store, 1).await;
+    let (ended, _) = running(store, 1).await;
+    let (active, tasks) = running(store, 2).await;
+    let records = vec![
+        Record::Campaign {
+            id: ended,
+            state: CampaignState::Stopped,
+            at: utc(30),
+        },
+        Record::Task(in_state(&tasks[0], TaskState::Succeeded)),
+    ];
+    store.commit(records).await.unwrap();
+    let restored = store.restore().await.unwrap();
+    let (campaign, _) = store.campaign(active).await.unwrap();
+    let package = store.package(campaign.package).await.unwrap();
+    assert_eq!(restored.campaigns, [campaign]);
+    assert_eq!(restored.packages, [package]);
+    assert_eq!(restored.tasks, [tasks[1].clone()]);
+}
+
+async fn a_campaign_is_removed_only_in_the_expected_state(store: &dyn Store) {
+    let (id, _) = running(store, 3).await;
+    let remove = |state| store.remove_campaign(id, state);
+    assert!(is_conflict(remove(CampaignState::Draft).await));
+    assert_eq!(store.tasks(id, None, page(9)).await.unwrap().len(), 3);
+    remove(CampaignState::Running).await.unwrap();
+    assert!(is_not_found(store.campaign(id).await));
+    assert!(is_not_found(store.tasks(id, None, page(9)).await));
+    assert!(is_not_found(remove(CampaignState::Running).await));
+    let next = draft(store, 1).await;
+    assert!(next > id, "a number is never used again");
+}
+
+async fn what_belongs_to_a_removed_campaign_stays_away(store: &dyn Store) {
+    let (id, tasks) = running(store, 1).await;
+    let removed = store.remove_campaign(id, CampaignState::Running).await;
+    removed.unwrap();
+    let records = vec![
+        Record::Task(tasks[0].clone()),
+        Record::Campaign {
+            id,
+            state: CampaignState::Failed,
+            at: utc(1),
+        },
+        Record::Registered(registration(1, 1)),
+    ];
+    store.commit(records).await.unwrap();
+    assert!(is_not_found(store.campaign(id).await));
+    let restored = store.restore().await.unwrap();
+    assert_eq!(restored.tasks, []);
+    assert_eq!(restored.registrations, [registration(1, 1)]);
+}
