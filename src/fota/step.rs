@@ -374,3 +374,6 @@ fn unreadable(path: Path, code: Option<Code>) -> String {
         |code| format!("{path} was answered {code}"),
     )
 }
+
+#[cfg(test)]
+mod tests;

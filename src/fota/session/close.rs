@@ -72,7 +72,6 @@ impl Session {
 
     /// Fails for want of any word: what the device still does is not known.
     pub(super) fn give_up(&mut self, now: Now, reason: FailureReason, evidence: &str) {
-        self.abandon();
         let failure = Failure {
             reason,
             evidence: evidence.to_owned(),
@@ -85,8 +84,8 @@ impl Session {
         }
     }
 
-    /// Takes up an attempt that had failed before a restart.
-    pub(super) fn close_condemned(&mut self, now: Now, failure: Failure) {
+    /// Takes up an attempt whose end was known before a restart; what is left is its quarantine.
+    pub(super) fn close_condemned(&mut self, now: Now, end: End) {
         self.claim = self.task.slot;
         let left = self
             .task
@@ -94,7 +93,6 @@ impl Session {
             .map(|until| until.saturating_since(now.utc))
             .unwrap_or_default()
             .min(self.terms.settings.quarantine);
-        let end = End::Failed(failure);
         if self.task.slot.is_none() || left.is_zero() {
             self.finish(now, end);
             return;
@@ -136,7 +134,6 @@ impl Session {
 
     /// The result is known: the slot is free, and the device need not notify any more.
     fn cancel_observation(&mut self, now: Now, end: End) {
-        self.abandon();
         self.release_slot();
         self.task.waiting_for = Some(WaitingFor::Answer);
         self.dirty = true;

@@ -176,6 +176,9 @@ impl Session {
 
     fn expire(&mut self, now: Now) {
         self.deadlines.stage = None;
+        if self.abandon().is_some() {
+            self.presence = Presence::Unanswering;
+        }
         let asleep = self.presence == Presence::Asleep;
         match self.stage {
             Stage::Idle => {}
@@ -226,7 +229,6 @@ impl Session {
 
     /// What could not be read in time is unknown.
     fn radio_timeout(&mut self) {
-        self.abandon();
         if self.reported.cell.value().is_none() {
             self.reported.cell = Reading::Unreadable(None);
         }
@@ -241,7 +243,6 @@ impl Session {
     /// No outcome in time. The device is asked once more, where it may listen (carrier flows §3.5,
     /// "Updating timeout and query device version"); then the attempt is over.
     fn outcome_timeout(&mut self, now: Now) {
-        self.abandon();
         if !self.last_reading && self.presence != Presence::Asleep {
             self.last_reading = true;
             self.presence = Presence::Listening;

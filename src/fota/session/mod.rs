@@ -24,10 +24,10 @@ use crate::model::{
     WaitingFor,
 };
 
-use super::action::Action;
+use super::action::{Action, End};
 use super::object5::State;
 use super::step::{
-    Execution, Observation, Progress, Reported, Step, Terms, UriWrite, Wanted, step,
+    Execution, Observation, Progress, Reading, Reported, Step, Terms, UriWrite, Wanted, step,
 };
 use close::Closing;
 use deadlines::{Deadlines, Stage};
@@ -86,7 +86,8 @@ pub struct Session {
 
 impl Session {
     /// Takes a task up while its device is in contact: begins its next attempt, or goes on with the
-    /// one that a restart interrupted. `capability_if_none` is for a task that has none yet.
+    /// one that a restart interrupted. `capability_if_none` is for a task that has none yet. Of a
+    /// task that has ended, only its slot's quarantine is seen to the end.
     pub fn open(
         now: Now,
         task: UpdateTask,
@@ -95,7 +96,7 @@ impl Session {
         report: DeviceReport,
         capability_if_none: DownloadCapability,
     ) -> Self {
-        let resumed = task.state == TaskState::Running && task.attempt > 0;
+        let resumed = task.state != TaskState::Pending && task.attempt > 0;
         let mut session = Self {
             progress: Progress::of(&task, resumed),
             committed_wait: task.waiting_for,
@@ -171,6 +172,7 @@ impl Session {
                 Operation::WriteText { .. } => self.uri_answered(&answer),
                 Operation::Execute(_) => self.execute_answered(now, &answer),
             }
+            self.clear_doubt();
             self.proceed(now);
         }
         self.flush();
@@ -192,9 +194,8 @@ impl Session {
 
     fn resume(&mut self, now: Now) {
         self.served = self.task.capability;
-        if let Some(failure) = self.task.failure.clone() {
-            // The attempt had failed before the restart; what is left is its quarantine.
-            self.close_condemned(now, failure);
+        if let Some(end) = self.known_end() {
+            self.close_condemned(now, end);
             return;
         }
         let detail = format!(
@@ -210,6 +211,17 @@ impl Session {
         }
         if self.progress.execution == Execution::Open {
             self.resume_outcome(now);
+        }
+    }
+
+    /// The end that the attempt had come to before the restart.
+    fn known_end(&self) -> Option<End> {
+        let failed = || self.task.failure.clone().map(End::Failed);
+        match self.task.state {
+            TaskState::Pending => None,
+            TaskState::Running | TaskState::Failed => failed(),
+            TaskState::Succeeded => Some(End::Succeeded),
+            TaskState::Stopped => Some(End::Stopped),
         }
     }
 
@@ -256,7 +268,15 @@ impl Session {
     fn abandon(&mut self) -> Option<Operation> {
         let operation = self.outstanding.take()?;
         self.actions.push_back(Action::AbandonOperation);
+        self.clear_doubt();
         Some(operation)
+    }
+
+    /// Whatever became of the operation: what was notified meanwhile may be newer.
+    fn clear_doubt(&mut self) {
+        if std::mem::take(&mut self.state_doubtful) {
+            self.reported.state = Reading::Unread;
+        }
     }
 
     /// Notes what the session waits for, and until when. Only waits of some length are committed.
@@ -333,3 +353,6 @@ const fn has_begun(phase: Phase) -> bool {
         | Phase::Verifying => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,7 +65,6 @@ impl Session {
 
     /// State as an answer brought it.
     pub(super) fn state_read(&mut self, now: Now, answer: Answer) {
-        let doubtful = std::mem::take(&mut self.state_doubtful);
         let Some(reading) = self.unless_unavailable(answer, state) else {
             return;
         };
@@ -74,9 +73,6 @@ impl Session {
             other @ (Reading::Unread | Reading::Awaited | Reading::Unreadable(_)) => {
                 self.reported.state = other;
             }
-        }
-        if doubtful {
-            self.reported.state = Reading::Unread;
         }
     }
 

@@ -1,0 +1,7 @@
+//! Scripted sessions on a virtual clock, against a small model of a device.
+
+mod bench;
+mod download;
+mod faults;
+mod flow;
+mod random;
