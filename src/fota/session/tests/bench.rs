@@ -188,6 +188,7 @@ impl Bench {
             Action::Report(report) => self.report = report,
             Action::Operate(operation) => {
                 assert!(self.outstanding.is_none(), "two operations outstanding");
+                self.is_intended(&operation);
                 self.log.push(name(&operation));
                 self.outstanding = Some(operation);
             }
@@ -204,7 +205,8 @@ impl Bench {
                 self.requested = None;
                 self.slot = None;
             }
-            Action::ServeDownload(_) => {
+            Action::ServeDownload(capability) => {
+                assert_eq!(self.committed.capability, Some(capability));
                 self.log.push("serve".to_owned());
                 self.serving = true;
             }
@@ -213,6 +215,24 @@ impl Bench {
                 self.serving = false;
             }
             Action::End(end) => self.end = Some(end),
+        }
+    }
+
+    /// What changes a device is committed, with its slot, before it leaves.
+    fn is_intended(&self, operation: &Operation) {
+        let task = &self.committed;
+        match operation {
+            Operation::WriteText { .. } => {
+                assert!(
+                    task.uri_intended && task.slot.is_some(),
+                    "no intent to write"
+                );
+            }
+            Operation::Execute(_) => {
+                assert_eq!(task.execute_intended_attempt, Some(task.attempt));
+                assert!(task.slot.is_some(), "Execute without a slot");
+            }
+            Operation::Read(_) | Operation::Observe(_) | Operation::CancelObservation(_) => {}
         }
     }
 

@@ -323,3 +323,20 @@ fn a_device_that_refuses_to_be_observed_is_asked_instead() {
     assert_eq!(bench.end, Some(End::Succeeded));
     assert_eq!(bench.count("cancel /5/0/3"), 0);
 }
+
+#[test]
+fn a_uri_that_is_written_again_has_a_result_of_its_own() {
+    let mut bench = Bench::new(Device::default());
+    bench.run_to_download();
+    bench.device.state = 0;
+    bench.contact(Contact::Register);
+    bench.run();
+    assert_eq!(
+        (bench.count("write /5/0/1"), bench.count("read /5/0/5")),
+        (2, 1)
+    );
+    bench.device.result = Some(7);
+    bench.pass(secs(60));
+    bench.run();
+    assert_eq!(bench.failure(), FailureReason::InvalidUri);
+}

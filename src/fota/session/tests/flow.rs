@@ -326,4 +326,22 @@ fn no_execute_leaves_after_a_stop_and_a_busy_slot_is_quarantined() {
     bench.run_to("execute /5/0/2");
     bench.stop();
     assert_eq!(bench.outstanding, None, "retransmission stops");
+    assert!(bench.slot.is_some(), "the device may have heard it");
+}
+
+#[test]
+fn a_device_that_is_heard_but_never_answers_does_not_hold_its_attempt_for_ever() {
+    let mut bench = Bench::new(Device::default());
+    for hour in 0..=24 {
+        assert_eq!(bench.end, None, "hour {hour}");
+        assert!(bench.outstanding.is_some());
+        bench.asleep();
+        bench.pass(secs(3600));
+        if bench.end.is_none() {
+            bench.contact(Contact::Uplink);
+        } else {
+            break;
+        }
+    }
+    assert_eq!(bench.failure(), FailureReason::ContactTimeout);
 }
