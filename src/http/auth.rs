@@ -63,7 +63,7 @@ pub(super) enum Access {
     Metrics,
     /// This role and those above it; not the key administrator.
     AtLeast(Role),
-    /// The key administrator alone.
+    /// The key administrator, and an admin.
     KeyAdmin,
     /// Viewers and above, and the key administrator.
     AnyRole,
@@ -72,8 +72,10 @@ pub(super) enum Access {
 impl Access {
     fn allows(self, role: Role) -> bool {
         match (self, role) {
-            (Self::Public | Self::AnyRole, _) | (Self::KeyAdmin, Role::KeyAdmin) => true,
-            (Self::AtLeast(_) | Self::Metrics, Role::KeyAdmin) | (Self::KeyAdmin, _) => false,
+            (Self::Public | Self::AnyRole, _) => true,
+            // An admin can make a key administrator's token: a refusal would protect nothing.
+            (Self::KeyAdmin, role) => matches!(role, Role::KeyAdmin | Role::Admin),
+            (Self::AtLeast(_) | Self::Metrics, Role::KeyAdmin) => false,
             (Self::Metrics, _) => true,
             (Self::AtLeast(least), role) => role >= least,
         }
@@ -86,7 +88,7 @@ impl Access {
             Self::Metrics => "role viewer, unless metrics.public is set".to_owned(),
             Self::AnyRole => "any role".to_owned(),
             Self::AtLeast(role) => format!("role {} or above", role.word()),
-            Self::KeyAdmin => "role key-admin".to_owned(),
+            Self::KeyAdmin => "role key-admin or admin".to_owned(),
         }
     }
 }
@@ -220,7 +222,10 @@ mod tests {
     #[test]
     fn only_the_key_administrator_enters_keys() {
         for role in Role::ALL {
-            assert_eq!(Access::KeyAdmin.allows(role), role == Role::KeyAdmin);
+            assert_eq!(
+                Access::KeyAdmin.allows(role),
+                matches!(role, Role::KeyAdmin | Role::Admin)
+            );
         }
     }
 

@@ -13,7 +13,7 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("GET", "/openapi.json", "*"),
     ("GET", "/metrics", "voaA"),
     ("GET", "/api/v1/keys", "voaAk"),
-    ("POST", "/api/v1/keys", "k"),
+    ("POST", "/api/v1/keys", "Ak"),
     ("GET", "/api/v1/packages", "voaA"),
     ("POST", "/api/v1/packages", "oaA"),
     ("GET", "/api/v1/packages/{id}", "voaA"),
