@@ -14,7 +14,8 @@ const BANNED_PATHS: &[&str] = &[
     "socket2",
     "sqlx",
     "std::net",
-    "std::os",
+    "std::os::fd",
+    "std::os::unix::net",
     "std::process::Command",
     "tokio",
     "tower_http",
@@ -74,7 +75,11 @@ fn reaches_out(meaning: &Meaning) -> Option<String> {
             && path
                 .get(1)
                 .is_some_and(|module| !MODULES.contains(&module.as_str()));
-        let holds_banned = meaning.spreads() && *path == ["std"];
+        let holds_banned = meaning.spreads()
+            && matches!(
+                path.join("::").as_str(),
+                "std" | "std::os" | "std::os::unix"
+            );
         is_module || holds_banned || BANNED_PATHS.iter().any(|banned| is_under(path, banned))
     };
     meaning
@@ -135,7 +140,8 @@ mod tests {
     #[test]
     fn signing_and_other_commands_are_left_alone() {
         let own = "use crate::signing::Key; use super::passphrase; use super::Failure; \
-                   use std::process::ExitCode; use std::fs; // reqwest, crate::http\n\
+                   use std::process::ExitCode; use std::fs; \
+                   use std::os::unix::fs::PermissionsExt; // reqwest, crate::http\n\
                    const S: &str = \"tokio::net\";";
         assert!(
             faults_of("src/cli/sign.rs", own).is_empty(),

@@ -28,6 +28,7 @@ const CRATES: &[&str] = &[
     "std",
     "bytes",
     "coap_lite",
+    "flate2",
     "hex",
     "jiff",
     "pkcs8",
@@ -38,6 +39,7 @@ const CRATES: &[&str] = &[
     "sha2",
     "subtle",
     "thiserror",
+    "zeroize",
     "zip",
 ];
 
