@@ -300,20 +300,20 @@ fn leaves(tree: &syn::UseTree) -> Vec<Leaf> {
             glob: true,
         }],
         syn::UseTree::Group(group) => group.items.iter().flat_map(leaves).collect(),
-        _ => Vec::new(),
     }
 }
 
 /// A path segment at `at`: its text, its identifier, the tokens it takes. `$crate` is `crate`.
 fn segment_at(tokens: &[TokenTree], at: usize) -> Option<(String, &Ident, usize)> {
-    match tokens.get(at)? {
-        TokenTree::Ident(ident) => Some((plain(ident), ident, 1)),
-        TokenTree::Punct(mark) if mark.as_char() == '$' => match tokens.get(at + 1)? {
-            TokenTree::Ident(ident) => Some((format!("${ident}"), ident, 2)),
-            _ => None,
-        },
-        _ => None,
-    }
+    let is_variable = is_mark(tokens.get(at), '$');
+    let TokenTree::Ident(ident) = tokens.get(at + usize::from(is_variable))? else {
+        return None;
+    };
+    Some(match ident.to_string().as_str() {
+        "crate" if is_variable => ("crate".to_owned(), ident, 2),
+        name if is_variable => (format!("${name}"), ident, 2),
+        _ => (plain(ident), ident, 1),
+    })
 }
 
 /// Without the `r#` of a raw identifier.

@@ -104,18 +104,18 @@ impl<'a> Resolver<'a> {
         }
         let is_word = rest.is_empty() && !matches!(named.form, Form::Use { .. });
         match first.as_str() {
-            "crate" | "$crate" | LIBRARY => vec![crate_path(first, rest)],
+            "crate" | LIBRARY => vec![crate_path(first, rest)],
             "self" => vec![own_path(&named.module, rest)],
             "super" => vec![climb(&named.module, &named.segments)],
             _ if is_word && !self.is_import(&named.module, first) => {
                 vec![unknown(&named.segments)]
             }
-            _ => self.from_name(&named.module, first, rest, hops, Some(named)),
+            _ => self.meaning_in(&named.module, first, rest, hops, Some(named)),
         }
     }
 
     /// What `first::rest` means in `module`, where `first` is not a keyword.
-    fn from_name(
+    fn meaning_in(
         &self,
         module: &[String],
         first: &str,
@@ -211,7 +211,7 @@ pub(crate) fn is_under(path: &[String], prefix: &str) -> bool {
 
 fn crate_path(first: &str, rest: &[String]) -> FullPath {
     let first = match first {
-        "$crate" | LIBRARY => "crate",
+        LIBRARY => "crate",
         "core" | "alloc" => "std",
         _ => first,
     };

@@ -67,15 +67,15 @@ impl SourceFile {
 
     /// Modules in files of their own that only a test build compiles.
     fn test_only_children(&self) -> impl Iterator<Item = Vec<String>> {
-        self.syntax.items.iter().filter_map(|item| match item {
-            syn::Item::Mod(module)
-                if module.content.is_none() && module.attrs.iter().any(is_test_only) =>
-            {
-                let mut path = self.module.clone();
-                path.push(module.ident.to_string());
-                Some(path)
-            }
-            _ => None,
+        self.syntax.items.iter().filter_map(|item| {
+            let syn::Item::Mod(module) = item else {
+                return None;
+            };
+            let in_own_file = module.content.is_none();
+            (in_own_file && module.attrs.iter().any(is_test_only)).then(|| {
+                let name = module.ident.to_string();
+                self.module.iter().cloned().chain([name]).collect()
+            })
         })
     }
 }
@@ -154,7 +154,7 @@ fn needs_test(condition: &syn::Meta) -> bool {
                 syn::punctuated::Punctuated::<syn::Meta, syn::Token![,]>::parse_terminated,
             )
             .is_ok_and(|parts| parts.iter().any(needs_test)),
-        _ => false,
+        syn::Meta::List(_) | syn::Meta::NameValue(_) => false,
     }
 }
 
@@ -212,6 +212,10 @@ impl<'ast> Visit<'ast> for Ranges {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "`syn` may add kinds of items; what is not named here is never taken for test code"
+)]
 fn attributes_of(item: &syn::Item) -> &[syn::Attribute] {
     match item {
         syn::Item::Const(item) => &item.attrs,
@@ -225,7 +229,6 @@ fn attributes_of(item: &syn::Item) -> &[syn::Attribute] {
         syn::Item::Trait(item) => &item.attrs,
         syn::Item::Type(item) => &item.attrs,
         syn::Item::Use(item) => &item.attrs,
-        // The rest is looked at as if it were compiled always.
         _ => &[],
     }
 }
