@@ -28,7 +28,6 @@ impl CliError {
     }
 
     /// Tried, and failed for this reason.
-    #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
     pub(super) fn failed(error: impl std::fmt::Display) -> Self {
         Self::Failed(error.to_string())
     }

@@ -133,10 +133,10 @@ impl Engine {
 
     /// One of a campaign's tasks is final.
     pub(super) fn task_finished(&mut self, now: Now, id: CampaignId, state: TaskState) {
-        if let Some(running) = self.campaigns.get_mut(&id) {
-            if let Err(error) = running.progress.handle_change(TaskState::Pending, state) {
-                tracing::error!(campaign = id.0, %error, "a task ended twice");
-            }
+        if let Some(running) = self.campaigns.get_mut(&id)
+            && let Err(error) = running.progress.handle_change(TaskState::Pending, state)
+        {
+            tracing::error!(campaign = id.0, %error, "a task ended twice");
         }
         self.end_if_done(now, id);
     }

@@ -55,10 +55,9 @@ impl Engine {
                 .respond_stateless(reply_to, Response::new(Code::NOT_FOUND));
         };
         let task = download.task;
-        let (response, end_bytes) = match block_response(download, request, self.config.default_szx)
-        {
-            Ok(served) => served,
-            Err(_) => return self.coap.respond_stateless(reply_to, bad_block()),
+        let served = block_response(download, request, self.config.default_szx);
+        let Ok((response, end_bytes)) = served else {
+            return self.coap.respond_stateless(reply_to, bad_block());
         };
         let size_bytes = download.image.len() as u64;
         self.counters.blocks += 1;

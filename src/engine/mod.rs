@@ -114,7 +114,7 @@ impl Engine {
         });
         Self {
             coap: coap::Endpoint::new(config.coap.clone(), fork(&mut rng)),
-            registry: Registry::new(config.registry.clone(), fork(&mut rng)),
+            registry: Registry::new(config.registry, fork(&mut rng)),
             rng,
             known: HashSet::new(),
             reports: HashMap::new(),

@@ -44,12 +44,10 @@ impl Engine {
                 session.handle_contact(now, contact);
                 self.ready.push_back(id);
             }
-            Some(TaskEntry::Idle(task)) => {
-                if task.retry_at.is_none_or(|at| at <= now.utc) {
-                    self.open(now, id);
-                }
+            Some(TaskEntry::Idle(task)) if task.retry_at.is_none_or(|at| at <= now.utc) => {
+                self.open(now, id);
             }
-            None => {}
+            Some(TaskEntry::Idle(_)) | None => {}
         }
     }
 

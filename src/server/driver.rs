@@ -96,6 +96,7 @@ pub(super) struct DriverParts {
     pub(super) telemetry: Telemetry,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 enum Input {
     Readable(std::io::Result<()>),
     Request(Option<EngineRequest>),

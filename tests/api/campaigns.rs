@@ -159,6 +159,7 @@ async fn a_draft_is_activated_with_image_and_tasks() {
         package,
         image,
         tasks,
+        ..
     }) = commands.last()
     else {
         panic!("a campaign to run: {commands:?}");

@@ -121,7 +121,7 @@ impl SimDevice {
                     Err(_) => Response::new(Code::INTERNAL_SERVER_ERROR),
                 }
             }
-            value => {
+            Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => {
                 let text = value.as_text().unwrap_or_default();
                 response.with_payload(ContentFormat::TEXT, text)
             }

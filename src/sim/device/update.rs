@@ -177,7 +177,7 @@ impl SimDevice {
             return self.end_download(now, RESULT_CONNECTION_LOST);
         };
         let etag = response.options.first(OptionNumber::ETAG).cloned();
-        let fits = block.offset() as usize == transfer.received_bytes
+        let fits = block.offset() == transfer.received_bytes
             && (transfer.etag.is_none() || transfer.etag == etag)
             && transfer.received_bytes + response.payload.len() <= IMAGE_BYTES_MAX;
         if !fits {
