@@ -42,8 +42,9 @@ if [ ! -x "$wakaama/wakatiwai" ]; then
     "$here/build-wakaama.sh" "$wakaama" </dev/null
 fi
 
+# A virtual environment that was moved has the old place in its programs' first lines.
 venv=$peers/aiocoap-$AIOCOAP
-if [ ! -e "$venv/complete" ]; then
+if [ ! -e "$venv/complete" ] || ! "$venv/bin/aiocoap-client" --help >/dev/null 2>&1; then
     echo "installing aiocoap $AIOCOAP"
     python3 -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --no-input "aiocoap==$AIOCOAP"
