@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::limits::PackageLimits;
 use super::manifest::Manifest;
-use super::zip::{self, ZipArchive, ZipError};
+use super::zip::{self, CheckedZip, ZipError};
 
 /// Why a file is not a signed package.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +33,7 @@ impl SignedArchive {
         const ENTRIES: usize = 3;
         /// An RSA key of 4096 bits.
         const SIGNATURE_BYTES_MAX: u64 = 512;
-        let archive = ZipArchive::decode(bytes, ENTRIES)?;
+        let archive = CheckedZip::decode(bytes, ENTRIES)?;
         let [manifest, payload, signature] = archive.entries.as_slice() else {
             return Err(ArchiveError::Entries);
         };

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::info::{InfoError, PackageInfo};
 use super::limits::PackageLimits;
 use super::manifest::Manifest;
-use super::zip::{self, ZipArchive, ZipError, is_file_name};
+use super::zip::{self, CheckedZip, ZipError, is_file_name};
 use crate::model::Sha256Digest;
 
 /// Why an inner zip cannot be used.
@@ -81,7 +81,7 @@ impl Payload {
     /// # Errors
     /// Where it is anything but one to five firmware files and at most one `package-info.json`.
     pub fn decode(zip: &Bytes, limits: &PackageLimits) -> Result<Self, PayloadError> {
-        let archive = ZipArchive::decode(zip, limits.entries_max())?;
+        let archive = CheckedZip::decode(zip, limits.entries_max())?;
         if archive
             .entries
             .iter()

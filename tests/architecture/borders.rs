@@ -9,7 +9,6 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("clap", &["src/cli/"]),
     ("coap_lite", &["src/coap/codec.rs"]),
     ("dashmap", &["src/http/live.rs"]),
-    ("flate2", &["src/signing/"]),
     ("pkcs8", &["src/signing/"]),
     ("rsa", &["src/signing/"]),
     ("sqlx", &["src/store/sqlite"]),

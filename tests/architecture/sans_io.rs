@@ -29,7 +29,6 @@ const CRATES: &[&str] = &[
     "std",
     "bytes",
     "coap_lite",
-    "flate2",
     "hex",
     "jiff",
     "pkcs8",

@@ -78,6 +78,7 @@ with zipfile.ZipFile('python.zip', 'w') as archive:
     for name in ['manifest.json', 'FW.zip', 'FW.zip.sig']:
         info = zipfile.ZipInfo(name)
         info.external_attr = 0o100644 << 16
+        info.create_version = info.extract_version = 10
         archive.writestr(info, open(name, 'rb').read())
 with zipfile.ZipFile('FW_signed.zip') as archive:
     assert archive.testzip() is None

@@ -128,7 +128,7 @@ fn a_package_that_was_packed_again_is_refused() {
     };
     repacked(|item| item.date += 1);
     repacked(|item| item.attributes = 0);
-    repacked(|item| item.needed = 10);
+    repacked(|item| item.needed = 20);
     repacked(|item| item.flags = 0x0800);
     repacked(|item| item.central_extra = b"UT\x05\0\0\0\0\0\0".to_vec());
     repacked(|item| item.local_extra = b"UT\x05\0\0\0\0\0\0".to_vec());

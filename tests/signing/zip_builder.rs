@@ -1,9 +1,9 @@
 //! Writes zip files with any fault in any field.
 
-use std::io::Write;
+use std::io::{Cursor, Read, Write};
 
-use flate2::Compression;
-use flate2::write::DeflateEncoder;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 #[derive(Clone)]
 pub(crate) struct Item {
@@ -25,17 +25,16 @@ pub(crate) struct Item {
 
 impl Item {
     pub(crate) fn stored(name: &str, data: &[u8]) -> Self {
-        let mut crc = flate2::Crc::new();
-        crc.update(data);
+        let (packed, crc) = packed(data, CompressionMethod::Stored);
         Self {
             name: name.into(),
-            data: data.to_vec(),
             size: data.len() as u32,
-            packed_size: data.len() as u32,
-            crc: crc.sum(),
+            packed_size: packed.len() as u32,
+            data: packed,
+            crc,
             method: 0,
             flags: 0,
-            needed: 20,
+            needed: 10,
             date: 0x21,
             attributes: 0o100_644 << 16,
             local_extra: Vec::new(),
@@ -45,13 +44,12 @@ impl Item {
     }
 
     pub(crate) fn deflated(name: &str, data: &[u8]) -> Self {
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(data).unwrap();
-        let packed = encoder.finish().unwrap();
+        let (packed, _) = packed(data, CompressionMethod::Deflated);
         Self {
             packed_size: packed.len() as u32,
             data: packed,
             method: 8,
+            needed: 20,
             ..Self::stored(name, data)
         }
     }
@@ -94,7 +92,7 @@ impl Item {
     }
 
     fn central_header(&self, offset: u32) -> Vec<u8> {
-        let mut out = b"PK\x01\x02\x14\x03".to_vec();
+        let mut out = b"PK\x01\x02\x0a\x03".to_vec();
         out.extend(self.shared(&self.central_extra));
         out.extend([0; 6]);
         out.extend(self.attributes.to_le_bytes());
@@ -103,6 +101,22 @@ impl Item {
         out.extend_from_slice(&self.central_extra);
         out
     }
+}
+
+/// Data as they stand in a zip, and their CRC-32.
+fn packed(data: &[u8], method: CompressionMethod) -> (Vec<u8>, u32) {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default()
+        .compression_method(method)
+        .compression_level((method == CompressionMethod::Deflated).then_some(9));
+    writer.start_file("data", options).unwrap();
+    writer.write_all(data).unwrap();
+    let mut archive = ZipArchive::new(writer.finish().unwrap()).unwrap();
+    let mut file = archive.by_index_raw(0).unwrap();
+    let crc = file.crc32();
+    let mut packed = Vec::new();
+    file.read_to_end(&mut packed).unwrap();
+    (packed, crc)
 }
 
 #[derive(Clone, Default)]

@@ -5,9 +5,10 @@ use std::ops::Range;
 use super::record::{
     CENTRAL_BYTES, CENTRAL_SIGNATURE, LOCAL_BYTES, LOCAL_SIGNATURE, header, slice, u16_at, u32_at,
 };
-use super::writer::VERSION_NEEDED;
 use super::{ZipError, is_file_name};
 
+/// Version 2.0, what a deflated file needs.
+const VERSION_NEEDED_MAX: u16 = 20;
 const FLAG_ENCRYPTED: u16 = 1;
 /// How hard the packer tried; says nothing about the content. Info-ZIP leaves them set on a file that
 /// it then stores after all.
@@ -120,7 +121,7 @@ fn check_features(name: &str, central: &[u8]) -> Result<(), ZipError> {
     if flags & !(FLAG_UTF8 | FLAGS_DEFLATE_LEVEL) != 0 {
         return feature("flags");
     }
-    if needed & 0xff > VERSION_NEEDED {
+    if needed & 0xff > VERSION_NEEDED_MAX {
         return feature("version");
     }
     if u16_at(central, 34) != 0

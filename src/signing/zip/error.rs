@@ -66,4 +66,7 @@ pub enum ZipError {
         "the content of {0:?} is damaged: its size or its checksum is not what the headers say"
     )]
     Damaged(String),
+    /// Something else that the reader stumbles over.
+    #[error("it cannot be read ({0}): pack it again")]
+    Unreadable(String),
 }

@@ -1,8 +1,9 @@
-//! A zip reader that accepts one way to say a thing, and a writer of stored entries.
+//! Zip files, read and written by the `zip` crate, behind a check that accepts one way to say a thing.
 //!
 //! General readers differ in what they take from a file that says two things at once (two
 //! directories, a local header against the central one, duplicate names): there a signed file could
-//! be one firmware here and another elsewhere. So every byte must be accounted for:
+//! be one firmware here and another elsewhere. So, before the crate opens a file, every byte of it must
+//! be accounted for:
 //!
 //! ```text
 //! local header 0 | data 0 | local header 1 | data 1 | … | central headers | end record
@@ -10,6 +11,7 @@
 //!
 //! without gaps, comments, zip64, encryption or data descriptors (APPNOTE.TXT 6.3.10 §4.3).
 
+mod canonical;
 mod entry;
 mod error;
 mod reader;
@@ -18,7 +20,7 @@ mod writer;
 
 pub use error::ZipError;
 
-pub(super) use reader::ZipArchive;
+pub(super) use reader::CheckedZip;
 pub(super) use writer::store;
 
 /// Whether `name` may be a file's name in a package: 1 to 128 of `A-Z a-z 0-9 . _ -`, not led by a

@@ -1,25 +1,29 @@
 //! A whole zip file: nothing between its parts, nothing around them.
 
-use std::io::Read;
+use std::io::{self, Cursor, Read};
 use std::ops::Range;
 
+use ::zip::ZipArchive;
+use ::zip::read::{ArchiveOffset, Config};
 use bytes::Bytes;
 
 use super::ZipError;
+use super::canonical::Header;
 use super::entry::Entry;
-use super::record::{END_BYTES, END_SIGNATURE, crc32, u16_at, u32_at};
-use super::writer::Header;
+use super::record::{END_BYTES, END_SIGNATURE, u16_at, u32_at};
 use crate::signing::limits::PackageLimits;
 
-/// A zip file all of whose bytes are accounted for.
+/// A zip file all of whose bytes are accounted for, opened by the `zip` crate.
 #[derive(Clone, Debug)]
-pub(in crate::signing) struct ZipArchive {
+pub(in crate::signing) struct CheckedZip {
     bytes: Bytes,
+    archive: ZipArchive<Cursor<Bytes>>,
+    /// In the order of the file and of its directory.
     pub(in crate::signing) entries: Vec<Entry>,
 }
 
-impl ZipArchive {
-    /// Checks all headers; no data are unpacked.
+impl CheckedZip {
+    /// Checks all headers, then opens the file; no data are unpacked.
     pub(in crate::signing) fn decode(bytes: &Bytes, entries_max: usize) -> Result<Self, ZipError> {
         let (count, directory) = decode_end(bytes)?;
         if count > entries_max {
@@ -46,21 +50,28 @@ impl ZipArchive {
         }
         Ok(Self {
             bytes: bytes.clone(),
+            archive: open(bytes, &entries)?,
             entries,
         })
     }
 
-    /// Whether the headers are to the byte those that [`super::store`] writes.
+    /// Whether the headers are to the byte those of the signed format.
     pub(in crate::signing) fn is_canonical(&self) -> bool {
         self.entries.iter().all(|entry| {
+            let (Ok(size_bytes), Ok(local_at)) = (
+                u32::try_from(entry.size_bytes),
+                u32::try_from(entry.local.start),
+            ) else {
+                return false;
+            };
             let header = Header {
                 name: &entry.name,
                 crc32: entry.crc32,
-                size_bytes: entry.data.len(),
+                size_bytes,
             };
             !entry.deflated
                 && self.bytes[entry.local.clone()] == header.local()
-                && self.bytes[entry.central.clone()] == header.central(entry.local.start)
+                && self.bytes[entry.central.clone()] == header.central(local_at)
         })
     }
 
@@ -78,20 +89,59 @@ impl ZipArchive {
                 max_bytes: bytes_max,
             });
         }
-        let data = self.bytes.slice(entry.data.clone());
-        let packed_bytes = (data.len() as u64).max(1);
+        let packed_bytes = (entry.data.len() as u64).max(1);
         if entry.size_bytes > packed_bytes.saturating_mul(limits.ratio_max) {
             return Err(ZipError::Ratio(entry.name.clone(), limits.ratio_max));
         }
-        let content = if entry.deflated {
-            inflate(&data, entry.size_bytes)
-        } else {
-            Some(data)
-        };
-        content
-            .filter(|content| crc32(content) == entry.crc32)
+        self.unpack(entry)
             .ok_or_else(|| ZipError::Damaged(entry.name.clone()))
     }
+
+    /// The content of exactly the declared size, whose checksum the crate has compared at its end.
+    ///
+    /// Bytes behind the end of a deflate stream, within the entry, are not seen: the crate does not
+    /// tell where a stream ended. They are no part of the content, for any reader.
+    fn unpack(&self, entry: &Entry) -> Option<Bytes> {
+        // A clone shares the directory and the bytes; only the place of reading is its own.
+        let mut archive = self.archive.clone();
+        let file = archive.by_name(&entry.name).ok()?;
+        if file.data_start() != Some(entry.data.start as u64) {
+            return None;
+        }
+        let mut bounded = file.take(entry.size_bytes + 1);
+        if entry.deflated {
+            let mut content = Vec::with_capacity(usize::try_from(entry.size_bytes).ok()?);
+            bounded.read_to_end(&mut content).ok()?;
+            return (content.len() as u64 == entry.size_bytes).then(|| Bytes::from(content));
+        }
+        let read_bytes = io::copy(&mut bounded, &mut io::sink()).ok()?;
+        (read_bytes == entry.size_bytes).then(|| self.bytes.slice(entry.data.clone()))
+    }
+}
+
+/// Opens a file whose headers were checked. The crate must have found in it what we found.
+fn open(bytes: &Bytes, entries: &[Entry]) -> Result<ZipArchive<Cursor<Bytes>>, ZipError> {
+    let unreadable = |error: ::zip::result::ZipError| ZipError::Unreadable(error.to_string());
+    let config = Config {
+        archive_offset: ArchiveOffset::Known(0),
+    };
+    let archive =
+        ZipArchive::with_config(config, Cursor::new(bytes.clone())).map_err(unreadable)?;
+    let mut alike = archive.len() == entries.len();
+    for (index, entry) in entries.iter().enumerate().take(archive.len()) {
+        let found = archive.by_index_data(index).map_err(unreadable)?;
+        alike &= found.name_raw() == entry.name.as_bytes()
+            && found.header_start() == entry.local.start as u64
+            && found.compressed_size() == entry.data.len() as u64
+            && found.size() == entry.size_bytes
+            && found.crc32() == entry.crc32;
+    }
+    if !alike {
+        return Err(ZipError::Unreadable(
+            "its directory can be read in two ways".to_owned(),
+        ));
+    }
+    Ok(archive)
 }
 
 /// The number of entries, and where the directory lies.
@@ -112,17 +162,4 @@ fn decode_end(bytes: &[u8]) -> Result<(usize, Range<usize>), ZipError> {
         return Err(ZipError::Gap);
     }
     Ok((usize::from(count), start..end_at))
-}
-
-/// Unpacks to exactly `size_bytes`, using up all of `data`.
-fn inflate(data: &[u8], size_bytes: u64) -> Option<Bytes> {
-    let mut decoder = flate2::bufread::DeflateDecoder::new(data);
-    let mut content = Vec::with_capacity(usize::try_from(size_bytes).ok()?);
-    decoder
-        .by_ref()
-        .take(size_bytes + 1)
-        .read_to_end(&mut content)
-        .ok()?;
-    let exact = content.len() as u64 == size_bytes && decoder.into_inner().is_empty();
-    exact.then(|| Bytes::from(content))
 }

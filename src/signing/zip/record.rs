@@ -9,12 +9,6 @@ pub(super) const LOCAL_BYTES: usize = 30;
 pub(super) const CENTRAL_BYTES: usize = 46;
 pub(super) const END_BYTES: usize = 22;
 
-pub(super) fn crc32(data: &[u8]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    crc.update(data);
-    crc.sum()
-}
-
 pub(super) fn header<'a>(
     bytes: &'a [u8],
     at: usize,
