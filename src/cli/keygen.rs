@@ -47,7 +47,7 @@ pub(super) fn run(args: &KeygenArgs, output: &Output) -> Result<(), CliError> {
     file::write(&public_path, public_pem.as_bytes(), 0o644, Existing::Keep)?;
 
     let key_id = key.public_key().id().to_string();
-    output.message(output.language.pick(
+    output.message(output.pick(
         "The private key stays with you; the server wants public.pem only.",
         "私钥请自行妥善保管；只需将 public.pem 上传到服务器。",
     ));
@@ -69,7 +69,7 @@ fn refuse_existing(path: &Path, output: &Output) -> Result<(), CliError> {
     if !path.exists() {
         return Ok(());
     }
-    let reason = output.language.pick(
+    let reason = output.pick(
         "is there already, and a key is never overwritten: choose another folder",
         "已存在，不会覆盖密钥：请换一个目录",
     );

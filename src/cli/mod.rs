@@ -21,8 +21,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::error::CliError;
-use self::language::{Language, language_of_environment};
+use self::language::language_of_environment;
 use self::output::Output;
+use crate::model::Language;
 
 /// Self-hosted firmware updates for private NB-IoT networks.
 #[derive(Debug, Parser)]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use super::error::CliError;
-use super::language::Language;
+use crate::model::Language;
 
 /// One command's outlets.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,14 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new(language: Language, json: bool) -> Self {
         Self { language, json }
+    }
+
+    /// The text in the command's language.
+    pub(super) fn pick<'a>(&self, en: &'a str, zh: &'a str) -> &'a str {
+        match self.language {
+            Language::En => en,
+            Language::Zh => zh,
+        }
     }
 
     /// The command's result: one line of JSON with `--json`, else `text`.
@@ -68,11 +76,11 @@ impl Output {
         match error {
             CliError::Reported => {}
             CliError::Usage(_) => {
-                let label = self.language.pick("usage", "用法错误");
+                let label = self.pick("usage", "用法错误");
                 self.message(&format!("narrowcast: {label}: {error}"));
             }
             CliError::Failed(_) => {
-                let label = self.language.pick("error", "错误");
+                let label = self.pick("error", "错误");
                 self.message(&format!("narrowcast: {label}: {error}"));
             }
         }

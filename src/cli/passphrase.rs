@@ -18,7 +18,7 @@ use crate::signing::Passphrase;
 pub(super) fn existing(from: Option<&Path>, output: &Output) -> Result<Passphrase, CliError> {
     match from {
         Some(path) => of_file(path),
-        None => prompt(output.language.pick("Pass-phrase: ", "私钥口令: ")),
+        None => prompt(output.pick("Pass-phrase: ", "私钥口令: ")),
     }
 }
 
@@ -30,13 +30,11 @@ pub(super) fn new(from: Option<&Path>, output: &Output) -> Result<Passphrase, Cl
     let passphrase = match from {
         Some(path) => of_file(path)?,
         None => {
-            let first = prompt(output.language.pick("New pass-phrase: ", "新私钥口令: "))?;
+            let first = prompt(output.pick("New pass-phrase: ", "新私钥口令: "))?;
             first.check_new()?;
-            let again = prompt(output.language.pick("Again: ", "再次输入: "))?;
+            let again = prompt(output.pick("Again: ", "再次输入: "))?;
             if first != again {
-                let differ = output
-                    .language
-                    .pick("the two pass-phrases differ", "两次输入不一致");
+                let differ = output.pick("the two pass-phrases differ", "两次输入不一致");
                 return Err(CliError::Failed(differ.to_owned()));
             }
             first

@@ -53,7 +53,7 @@ pub(super) fn run(args: &SignArgs, output: &Output) -> Result<(), CliError> {
     file::write(&out, &signed, 0o644, Existing::Replace)?;
 
     let key_id = key.public_key().id().to_string();
-    output.message(output.language.pick("Signed.", "签名成功!"));
+    output.message(output.pick("Signed.", "签名成功!"));
     let json = json!({
         "signed": out.display().to_string(),
         "size": signed.len(),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::error::CliError;
 use super::file;
 use super::output::Output;
+use crate::model::Language;
 use crate::signing::{self, PackageLimits, PublicKey, VerifiedPackage, VerifyError};
 
 /// Verify a signed package: exit 0 where it holds, 1 with the reason where it does not.
@@ -66,7 +67,7 @@ fn as_json(package: &VerifiedPackage) -> Value {
 }
 
 fn as_text(package: &VerifiedPackage, output: &Output) -> String {
-    let label = |en, zh| output.language.pick(en, zh);
+    let label = |en, zh| output.pick(en, zh);
     let mut text = label("The signature holds.", "验证签名成功!").to_owned();
     // Writing to a string cannot fail.
     let _ = write!(
@@ -115,11 +116,9 @@ fn refusal(error: &VerifyError, output: &Output) -> String {
         }
         VerifyError::Payload(_) => "签名有效，但软件包内容不可用",
     };
-    let head = output
-        .language
-        .pick("The package is not accepted", "验签异常!");
+    let head = output.pick("The package is not accepted", "验签异常!");
     match output.language {
-        super::Language::En => format!("{head}: {error}"),
-        super::Language::Zh => format!("{head} {zh}（{error}）"),
+        Language::En => format!("{head}: {error}"),
+        Language::Zh => format!("{head} {zh}（{error}）"),
     }
 }
