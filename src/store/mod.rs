@@ -150,7 +150,7 @@ pub struct Restored {
     pub registrations: Vec<Registration>,
     /// Observations whose tokens devices remember.
     pub observations: Vec<StoredObservation>,
-    /// Campaigns in an active state.
+    /// Campaigns in an active state, and stopped ones with a device still at work.
     pub campaigns: Vec<Campaign>,
     /// The packages of those campaigns.
     pub packages: Vec<Package>,

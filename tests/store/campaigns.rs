@@ -17,6 +17,7 @@ for_each_store! {
     tasks_are_listed_by_state_and_in_pages,
     a_campaign_keeps_the_times_of_its_changes,
     only_active_campaigns_are_restored,
+    a_campaign_stopped_with_a_device_at_work_is_restored,
     a_campaign_is_removed_only_in_the_expected_state,
     what_belongs_to_a_removed_campaign_stays_away,
 }
@@ -207,7 +208,7 @@ async fn a_campaign_keeps_the_times_of_its_changes(store: &dyn Store) {
 
 async fn only_active_campaigns_are_restored(store: &dyn Store) {
     let _draft = draft(store, 1).await;
-    let (ended, _) = running(store, 1).await;
+    let (ended, ended_tasks) = running(store, 1).await;
     let (active, tasks) = running(store, 2).await;
     let records = vec![
         Record::Campaign {
@@ -215,6 +216,7 @@ async fn only_active_campaigns_are_restored(store: &dyn Store) {
             state: CampaignState::Stopped,
             at: utc(30),
         },
+        Record::Task(in_state(&ended_tasks[0], TaskState::Stopped)),
         Record::Task(in_state(&tasks[0], TaskState::Succeeded)),
     ];
     store.commit(records).await.unwrap();
@@ -223,6 +225,25 @@ async fn only_active_campaigns_are_restored(store: &dyn Store) {
     let package = store.package(campaign.package).await.unwrap();
     assert_eq!(restored.campaigns, [campaign]);
     assert_eq!(restored.packages, [package]);
+    assert_eq!(restored.tasks, [tasks[1].clone()]);
+}
+
+/// Its devices hold slots until they are done.
+async fn a_campaign_stopped_with_a_device_at_work_is_restored(store: &dyn Store) {
+    let (stopped, tasks) = running(store, 2).await;
+    let records = vec![
+        Record::Campaign {
+            id: stopped,
+            state: CampaignState::Stopped,
+            at: utc(30),
+        },
+        Record::Task(in_state(&tasks[0], TaskState::Stopped)),
+    ];
+    store.commit(records).await.unwrap();
+    let restored = store.restore().await.unwrap();
+    let (campaign, _) = store.campaign(stopped).await.unwrap();
+    assert_eq!(restored.campaigns, [campaign]);
+    assert_eq!(restored.packages.len(), 1);
     assert_eq!(restored.tasks, [tasks[1].clone()]);
 }
 

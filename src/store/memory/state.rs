@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::clock::Utc;
 use crate::model::{
-    Campaign, CampaignId, Device, DeviceReport, EndpointName, GroupId, Package, PackageId,
-    Registration, RegistrationSlot, StoredObservation, TaskId, TaskState, TimelineEntry,
+    Campaign, CampaignId, CampaignState, Device, DeviceReport, EndpointName, GroupId, Package,
+    PackageId, Registration, RegistrationSlot, StoredObservation, TaskId, TaskState, TimelineEntry,
     UpdateTask,
 };
 use crate::store::batch::Batch;
@@ -94,19 +94,22 @@ impl State {
         self.reports.extend(batch.reports);
     }
 
+    /// Whether a campaign is active, or was stopped while a device was still at work.
+    fn is_unfinished(&self, campaign: &Campaign) -> bool {
+        let is_left = |task: &UpdateTask| task.campaign == campaign.id && !task.state.is_final();
+        campaign.state.is_active()
+            || (campaign.state == CampaignState::Stopped && self.tasks.values().any(is_left))
+    }
+
     /// What an engine is rebuilt from.
     pub(super) fn restore(&self) -> Restored {
         let campaigns: Vec<Campaign> = self
             .campaigns
             .values()
-            .filter(|campaign| campaign.state.is_active())
+            .filter(|campaign| self.is_unfinished(campaign))
             .cloned()
             .collect();
-        let is_active = |id: CampaignId| {
-            self.campaigns
-                .get(&id)
-                .is_some_and(|it| it.state.is_active())
-        };
+        let unfinished: BTreeSet<CampaignId> = campaigns.iter().map(|it| it.id).collect();
         let packages: BTreeSet<PackageId> = campaigns.iter().map(|it| it.package).collect();
         Restored {
             devices: self.devices.values().cloned().collect(),
@@ -119,7 +122,7 @@ impl State {
             tasks: self
                 .tasks
                 .values()
-                .filter(|task| !task.state.is_final() && is_active(task.campaign))
+                .filter(|task| !task.state.is_final() && unfinished.contains(&task.campaign))
                 .cloned()
                 .collect(),
             reports: self

@@ -19,8 +19,11 @@ use crate::store::{NewCampaign, Page, StoreError, TaskCounts};
 /// How many tasks one transaction makes or takes away.
 const TASKS_PER_TRANSACTION: usize = 1000;
 
-/// SQL for "shows, and its tasks may run": [`CampaignState::is_active`].
-pub(super) const ACTIVE: &str = "whole = 1 AND state IN ('scheduled', 'running', 'paused')";
+/// SQL for "shows, and is not over": [`CampaignState::is_active`], or stopped while a device was still
+/// at work, whose slot is not free yet.
+pub(super) const UNFINISHED: &str = "whole = 1 AND (state IN ('scheduled', 'running', 'paused') \
+     OR (state = 'stopped' AND id IN \
+         (SELECT campaign FROM task_counts WHERE pending + running > 0)))";
 
 /// The columns that [`decode`] reads, and where they are.
 const CAMPAIGN: &str = "campaigns.id, name, package, device_groups, devices, retries_max, \
@@ -260,25 +263,25 @@ pub(super) async fn campaigns(
     .map_err(store_error)
 }
 
-/// Campaigns in an active state.
-pub(super) async fn active(
+/// Campaigns that are not over.
+pub(super) async fn unfinished(
     connection: &mut SqliteConnection,
 ) -> Result<Vec<Campaign>, sqlx::Error> {
     sqlx::query(AssertSqlSafe(format!(
-        "SELECT {CAMPAIGN} WHERE {ACTIVE} ORDER BY campaigns.id"
+        "SELECT {CAMPAIGN} WHERE {UNFINISHED} ORDER BY campaigns.id"
     )))
     .try_map(|row: SqliteRow| Ok(decode(&row)?.0))
     .fetch_all(connection)
     .await
 }
 
-/// The unfinished tasks of active campaigns.
+/// The tasks of those campaigns that are not final.
 pub(super) async fn unfinished_tasks(
     connection: &mut SqliteConnection,
 ) -> Result<Vec<UpdateTask>, sqlx::Error> {
     sqlx::query(AssertSqlSafe(format!(
         "SELECT {} FROM tasks
-         WHERE campaign IN (SELECT id FROM campaigns WHERE {ACTIVE})
+         WHERE campaign IN (SELECT id FROM campaigns WHERE {UNFINISHED})
            AND state IN ('pending', 'running')
          ORDER BY id",
         rows::TASK

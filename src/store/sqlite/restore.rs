@@ -56,13 +56,13 @@ async fn restore_all(connection: &mut SqliteConnection) -> Result<Restored, sqlx
         .try_map(|row: SqliteRow| rows::observation(&row))
         .fetch_all(&mut *connection)
         .await?,
-        campaigns: campaigns::active(&mut *connection).await?,
+        campaigns: campaigns::unfinished(&mut *connection).await?,
         packages: sqlx::query(AssertSqlSafe(format!(
             "SELECT {} FROM packages
              WHERE id IN (SELECT package FROM campaigns WHERE {})
              ORDER BY id",
             rows::PACKAGE,
-            campaigns::ACTIVE
+            campaigns::UNFINISHED
         )))
         .try_map(|row: SqliteRow| rows::package(&row))
         .fetch_all(&mut *connection)
