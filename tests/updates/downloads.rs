@@ -1,0 +1,130 @@
+//! The package of a running task, fetched by libcoap and by aiocoap: the same bytes whatever is asked.
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+
+use crate::outcomes::Bench;
+use crate::peers;
+use crate::server::SHORT_TIMES;
+use crate::wakaama::Wakaama;
+
+/// 16 to 1024 bytes (RFC 7959 §2.2).
+const EXPONENTS: std::ops::RangeInclusive<u32> = 0..=6;
+
+/// A task whose device has its URI and thinks about it for longer than the test takes.
+struct Held {
+    bench: Bench,
+    _device: Wakaama,
+    uri: String,
+}
+
+impl Held {
+    async fn new() -> Self {
+        // The device says State 0 all the while: it is not to be asked.
+        let patient = SHORT_TIMES.replace(
+            "silence_before_result_read = \"3s\"",
+            "silence_before_result_read = \"5m\"",
+        );
+        let bench = Bench::new(&patient).await;
+        let mut device = bench.device(&["--think-seconds", "100"]).await;
+        bench.activate().await;
+        device.wait_for("write").await;
+        let uri = device.written("/5/0/1").remove(0);
+        assert!(
+            uri.starts_with(&format!("coap://{}/fw/", bench.server.coap())),
+            "{uri}"
+        );
+        Self {
+            bench,
+            _device: device,
+            uri,
+        }
+    }
+
+    fn check(&self, fetched: &[u8], how: &str) {
+        let image = &self.bench.firmware.image;
+        assert_eq!(fetched.len(), image.len(), "{how}");
+        assert!(fetched == image, "other bytes: {how}");
+    }
+}
+
+/// What `coap-client-notls` writes, and what it says.
+fn libcoap(arguments: &[&str], uri: &str) -> (Vec<u8>, Output) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("image");
+    let output = Command::new(peers::on_path("coap-client-notls"))
+        .args(arguments)
+        .args(["-B", "30", "-o"])
+        .arg(&file)
+        .arg(uri)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    (fs::read(&file).unwrap_or_default(), output)
+}
+
+fn aiocoap(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn libcoap_fetches_the_image_at_every_block_size() {
+    let held = Held::new().await;
+    for exponent in EXPONENTS {
+        let size = (16 << exponent).to_string();
+        for reliability in [&[][..], &["-N"]] {
+            let arguments = [&["-b", &size], reliability].concat();
+            let (image, said) = libcoap(&arguments, &held.uri);
+            held.check(&image, &format!("{arguments:?}: {said:?}"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn libcoap_fetches_the_image_without_naming_a_block_size() {
+    let held = Held::new().await;
+    for arguments in [&[][..], &["-N"]] {
+        let (image, said) = libcoap(arguments, &held.uri);
+        held.check(&image, &format!("{arguments:?}: {said:?}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aiocoap_fetches_the_image_at_every_block_size() {
+    let held = Held::new().await;
+    for exponent in EXPONENTS {
+        let output = aiocoap(
+            Command::new(peers::installed("aiocoap/bin/python3"))
+                .arg(peers::root().join("tests/updates/fetch.py"))
+                .args([&held.uri, &exponent.to_string()]),
+        );
+        let said = String::from_utf8_lossy(&output.stderr);
+        held.check(&output.stdout, &format!("SZX {exponent}: {said}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aiocoap_fetches_the_image_without_naming_a_block_size() {
+    let held = Held::new().await;
+    for reliability in [&[][..], &["--non"]] {
+        let output = aiocoap(
+            Command::new(peers::installed("bin/aiocoap-client"))
+                .arg("--quiet")
+                .args(reliability)
+                .arg(&held.uri),
+        );
+        let said = String::from_utf8_lossy(&output.stderr);
+        held.check(&output.stdout, &format!("{reliability:?}: {said}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_lacks_the_capability_gets_nothing() {
+    let held = Held::new().await;
+    let (rest, last) = held.uri.split_at(held.uri.len() - 1);
+    let other = format!("{rest}{}", if last == "0" { "1" } else { "0" });
+    let (image, said) = libcoap(&[], &other);
+    assert!(image.is_empty());
+    let said = String::from_utf8_lossy(&said.stderr);
+    assert!(said.contains("4.04"), "{said}");
+}

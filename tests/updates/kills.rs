@@ -1,0 +1,215 @@
+//! kill -9: twenty times in one campaign of a hundred meters. Nothing that was acknowledged is lost,
+//! and nothing is done twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::time::Duration;
+
+use narrowcast::clock::SystemClock;
+use narrowcast::sim::{Fleet, Judge, Limits};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::firmware::Firmware;
+use crate::meters::{LIMITS, METERS, MILESTONES, Milestones, classes, endpoint, meters};
+use crate::rest::{Rest, text};
+use crate::server::{SHORT_TIMES, Server};
+
+const KILLS: usize = 20;
+const IMAGE_BYTES: usize = 24_001;
+const PATIENCE: Duration = Duration::from_secs(85);
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Repeats a run's kills, as far as chance decides them.
+const SEED_VARIABLE: &str = "NARROWCAST_SEED";
+
+/// When the server is killed, and for how long it is down.
+#[derive(Debug)]
+struct Schedule {
+    rng: StdRng,
+    /// Milestones that must have been reached, the earliest last.
+    due: Vec<usize>,
+}
+
+impl Schedule {
+    fn new(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut due: Vec<_> = (0..KILLS).map(|_| rng.gen_range(0..MILESTONES)).collect();
+        due.sort_unstable_by(|one, other| other.cmp(one));
+        Self { rng, due }
+    }
+
+    fn is_due(&mut self, reached: usize) -> bool {
+        let due = self.due.last().is_some_and(|&due| due <= reached);
+        if due {
+            self.due.pop();
+        }
+        due
+    }
+
+    /// Milestones are logged just before something is sent: a kill right behind them would always
+    /// strike at the same place.
+    fn moment(&mut self) -> Duration {
+        Duration::from_millis(self.rng.gen_range(0..150))
+    }
+}
+
+/// A run: the server, its meters, and what their log says so far.
+struct Run {
+    server: Server,
+    rest: Rest,
+    fleet: Fleet,
+    read: usize,
+    milestones: Milestones,
+    judge: Judge,
+}
+
+impl Run {
+    fn read_log(&mut self) {
+        for line in self.fleet.log_since(self.read) {
+            self.read += 1;
+            self.milestones.read(&line);
+            self.judge.read(&line);
+        }
+    }
+
+    /// Kills the server, starts it again, and looks for every registration that it had acknowledged.
+    async fn kill(&mut self, schedule: &mut Schedule) {
+        tokio::time::sleep(schedule.moment()).await;
+        self.read_log();
+        self.server.kill();
+        tokio::time::sleep(schedule.moment()).await;
+        self.server.restart();
+        let acknowledged = self.milestones.registered();
+        let shown = self.registered().await;
+        let lost: Vec<_> = acknowledged
+            .iter()
+            .filter(|endpoint| !shown.contains(*endpoint))
+            .collect();
+        assert!(
+            lost.is_empty(),
+            "of {} acknowledged registrations these are lost: {lost:?}\n{}",
+            acknowledged.len(),
+            self.server.log()
+        );
+        // An Update to a location that was given out before the kill must be taken.
+        for _ in 0..5 {
+            self.fleet.speak(schedule.rng.gen_range(0..METERS));
+        }
+    }
+
+    async fn registered(&self) -> BTreeSet<String> {
+        let devices = self.rest.get("/devices?limit=1000").await;
+        let registered = devices.as_array().unwrap().iter();
+        registered
+            .filter(|device| device["registered"] == true)
+            .map(|device| text(&device["endpoint"]).to_owned())
+            .collect()
+    }
+}
+
+async fn begin(seed: u64, clock: SystemClock) -> (Run, u64) {
+    let limits = format!(
+        "{SHORT_TIMES}\n[cells.limits]\ntier0 = {}\ntier1 = {}\ntier2 = {}\nunknown = {}\n",
+        LIMITS.tier0, LIMITS.tier1, LIMITS.tier2, LIMITS.unknown
+    );
+    let server = Server::start(&limits);
+    let rest = server.rest();
+    let firmware = Firmware::new(IMAGE_BYTES);
+    let package = rest.upload(&firmware).await;
+    let endpoints: Vec<_> = (0..METERS).map(endpoint).collect();
+    for endpoint in &endpoints {
+        rest.enter(endpoint).await;
+    }
+    let endpoints: Vec<_> = endpoints.iter().map(String::as_str).collect();
+    let campaign = rest.run_campaign(package, &endpoints, 3).await;
+    let fleet = Fleet::start(meters(server.coap()), clock, seed).unwrap();
+    let judge = Judge::new(Limits {
+        tiers: LIMITS,
+        image: firmware.sha256(),
+        classes: classes(),
+    });
+    let run = Run {
+        server,
+        rest,
+        fleet,
+        read: 0,
+        milestones: Milestones::new(),
+        judge,
+    };
+    (run, campaign)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_survives_twenty_kills_without_a_loss_or_a_repetition() {
+    let clock = SystemClock::new();
+    let seed = env::var(SEED_VARIABLE).map_or_else(
+        |_| clock.now().utc.unix_ms().unsigned_abs(),
+        |seed| seed.parse().unwrap(),
+    );
+    println!("{SEED_VARIABLE}={seed}");
+    let mut schedule = Schedule::new(seed);
+    let (mut run, campaign) = begin(seed, clock).await;
+    let begun = clock.now().instant;
+
+    let mut kills_at_percent = BTreeMap::<usize, usize>::new();
+    while !(schedule.due.is_empty() && is_over(&run.rest, campaign).await) {
+        run.read_log();
+        let reached = run.milestones.count();
+        if schedule.is_due(reached) {
+            let seconds = (clock.now().instant - begun).as_secs_f64();
+            let by_kind = run.milestones.by_kind();
+            println!(
+                "{seconds:5.1} s: kill; registered, told, downloaded, executed, ended {by_kind:?}"
+            );
+            *kills_at_percent
+                .entry(reached * 10 / MILESTONES * 10)
+                .or_default() += 1;
+            run.kill(&mut schedule).await;
+        }
+        if clock.now().instant - begun > PATIENCE {
+            let report = run.server.report(campaign).await;
+            panic!(
+                "seed {seed}: not over after {PATIENCE:?}: {:?}\n{report}",
+                run.milestones.by_kind()
+            );
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+
+    let seconds = (clock.now().instant - begun).as_secs_f64();
+    run.read_log();
+    let tasks = run.rest.tasks(campaign).await;
+    let attempts = tasks.iter().filter_map(|task| task["attempt"].as_u64());
+    let attempts: u64 = attempts.sum();
+    let verdict = run.judge.verdict();
+    println!(
+        "{seconds:.1} s, {attempts} attempts of {METERS} tasks, kills by percent of the way: {kills_at_percent:?}"
+    );
+    println!("{verdict:#?}");
+    let succeeded = tasks.iter().filter(|task| task["state"] == "succeeded");
+    assert_eq!(
+        succeeded.count(),
+        METERS,
+        "seed {seed}\n{}",
+        run.server.report(campaign).await
+    );
+    assert_eq!(
+        kills_at_percent.values().sum::<usize>(),
+        KILLS,
+        "seed {seed}"
+    );
+    assert!(verdict.holds(), "seed {seed}: {verdict:#?}");
+    assert_eq!(verdict.flashed, METERS as u64, "seed {seed}");
+    assert_eq!(run.fleet.running(), METERS, "seed {seed}: a meter broke");
+    let turned_away = run.milestones.turned_away();
+    assert!(
+        turned_away.is_empty(),
+        "seed {seed}: registered again without need: {turned_away:?}"
+    );
+}
+
+async fn is_over(rest: &Rest, campaign: u64) -> bool {
+    let campaign = rest.get(&format!("/campaigns/{campaign}")).await;
+    matches!(text(&campaign["state"]), "succeeded" | "failed" | "stopped")
+}

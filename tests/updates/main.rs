@@ -1,0 +1,22 @@
+//! Whole updates by the real `narrowcast serve`: devices and clients that nobody here wrote, kill -9,
+//! strangers.
+//!
+//! The peers are put in place by `tests/peers/install.sh target/peers`; a test without its peer fails.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test's helper that fails is a failed test, as the test itself; its figures are shown"
+)]
+
+mod downloads;
+mod firmware;
+mod kills;
+mod meters;
+mod outcomes;
+mod peers;
+mod reboots;
+mod rest;
+mod server;
+mod strangers;
+mod wakaama;

@@ -1,0 +1,187 @@
+//! A hundred simulated meters in three cells and every tier, each with the habits of some real module.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use narrowcast::model::{CellId, CoverageTier, SlotClaim, TierLimits, TransmissionPreset};
+use narrowcast::sim::log::{DeviceEvent, LogLine};
+use narrowcast::sim::{DeviceConfig, NotifyReliability, Quirks, Radio};
+
+use crate::rest::{MANUFACTURER, MODEL, TARGET_VERSION};
+
+pub(crate) const METERS: usize = 100;
+
+/// So low that every class has to queue.
+pub(crate) const LIMITS: TierLimits = TierLimits {
+    tier0: 8,
+    tier1: 3,
+    tier2: 1,
+    unknown: 2,
+};
+
+/// What a meter passes through once: registered, URI taken, downloaded, executed, ended.
+pub(crate) const MILESTONES: usize = 5 * METERS;
+
+const CELLS: [u32; 3] = [21_103, 21_104, 21_105];
+
+pub(crate) fn meters(server: SocketAddr) -> Vec<DeviceConfig> {
+    (0..METERS).map(|index| meter(index, server)).collect()
+}
+
+/// The class of each meter, in their order.
+pub(crate) fn classes() -> Vec<SlotClaim> {
+    (0..METERS).map(class).collect()
+}
+
+pub(crate) fn endpoint(index: usize) -> String {
+    format!("meter-{index:03}")
+}
+
+fn meter(index: usize, server: SocketAddr) -> DeviceConfig {
+    let class = class(index);
+    let (rsrp, sinr) = match class.tier {
+        CoverageTier::Tier0 => (Some(-95), Some(12)),
+        CoverageTier::Tier1 => (Some(-110), Some(2)),
+        CoverageTier::Tier2 => (Some(-121), Some(-6)),
+        CoverageTier::Unknown => (Some(-95), None),
+    };
+    DeviceConfig {
+        manufacturer: MANUFACTURER.to_owned(),
+        model: MODEL.to_owned(),
+        next_version: TARGET_VERSION.to_owned(),
+        radio: Radio {
+            cell_id: Some(class.cell.0),
+            rsrp,
+            sinr,
+        },
+        queue_mode: index % 11 == 0,
+        quirks: habits(index),
+        notify: if index % 3 == 0 {
+            NotifyReliability::NonConfirmable
+        } else {
+            NotifyReliability::Confirmable
+        },
+        transmission: TransmissionPreset::Loopback,
+        szx: u8::try_from(2 + index % 5).unwrap(),
+        update_interval: Duration::from_secs(2),
+        retry: Duration::from_millis(500),
+        start_spread: Duration::from_secs(3),
+        install: Duration::from_millis(400),
+        reboot: Duration::from_millis(200),
+        ..DeviceConfig::new(endpoint(index), server)
+    }
+}
+
+fn class(index: usize) -> SlotClaim {
+    let tier = match index % 10 {
+        0..=5 => CoverageTier::Tier0,
+        6..=7 => CoverageTier::Tier1,
+        8 => CoverageTier::Unknown,
+        _ => CoverageTier::Tier2,
+    };
+    SlotClaim {
+        cell: CellId(CELLS[index % CELLS.len()]),
+        tier,
+    }
+}
+
+/// Seven kinds, so that each is in every tier.
+fn habits(index: usize) -> Quirks {
+    let none = Quirks::default();
+    match index % 7 {
+        0 => none,
+        1 => Quirks {
+            waits_for_notification_ack: true,
+            remembers_observation: true,
+            ..none
+        },
+        2 => Quirks {
+            own_download_socket: true,
+            reboots_before_execute_answer: true,
+            ..none
+        },
+        3 => Quirks {
+            first_request_without_block2: true,
+            answers_tlv: true,
+            ..none
+        },
+        4 => Quirks {
+            new_port_after_reboot: true,
+            result_reads_once: true,
+            ..none
+        },
+        5 => Quirks {
+            ignores_uri_unless_idle: true,
+            ..none
+        },
+        _ => Quirks {
+            resumes: true,
+            own_download_socket: true,
+            ..none
+        },
+    }
+}
+
+/// How many meters have come how far, by their own log.
+#[derive(Debug, Default)]
+pub(crate) struct Milestones {
+    reached: [BTreeSet<usize>; 5],
+    boots: Vec<u32>,
+    registrations: Vec<u32>,
+}
+
+impl Milestones {
+    pub(crate) fn new() -> Self {
+        Self {
+            boots: vec![0; METERS],
+            registrations: vec![0; METERS],
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn read(&mut self, line: &LogLine) {
+        let milestone = match &line.event {
+            DeviceEvent::Booted { .. } => {
+                self.boots[line.device] += 1;
+                return;
+            }
+            DeviceEvent::Registered => {
+                self.registrations[line.device] += 1;
+                0
+            }
+            DeviceEvent::UriAccepted => 1,
+            DeviceEvent::Downloaded { .. } => 2,
+            DeviceEvent::ExecuteAccepted => 3,
+            DeviceEvent::UpdateEnded { .. } => 4,
+            DeviceEvent::DownloadFailed { .. }
+            | DeviceEvent::Flashed { .. }
+            | DeviceEvent::PowerCut => return,
+        };
+        self.reached[milestone].insert(line.device);
+    }
+
+    /// Of [`MILESTONES`].
+    pub(crate) fn count(&self) -> usize {
+        self.reached.iter().map(BTreeSet::len).sum()
+    }
+
+    /// How many have registered, taken the URI, downloaded, executed, ended.
+    pub(crate) fn by_kind(&self) -> [usize; 5] {
+        self.reached.each_ref().map(BTreeSet::len)
+    }
+
+    /// Meters whose registration the server has acknowledged. None ever deregisters.
+    pub(crate) fn registered(&self) -> Vec<String> {
+        self.reached[0].iter().copied().map(endpoint).collect()
+    }
+
+    /// Meters that had to register again without having booted: an Update of theirs was refused or
+    /// never answered.
+    pub(crate) fn turned_away(&self) -> Vec<String> {
+        (0..METERS)
+            .filter(|&index| self.registrations[index] > self.boots[index])
+            .map(endpoint)
+            .collect()
+    }
+}

@@ -1,0 +1,194 @@
+//! How an update of a Wakaama device ends, and what the device itself says of it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::firmware::Firmware;
+use crate::rest::{Rest, TARGET_VERSION, text};
+use crate::server::{SHORT_TIMES, Server};
+use crate::wakaama::{Wakaama, until};
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
+const IMAGE_BYTES: usize = 20_011;
+
+/// A server that knows one device, `meter-1`, and has a package.
+pub(crate) struct Bench {
+    pub(crate) server: Server,
+    pub(crate) rest: Rest,
+    pub(crate) firmware: Firmware,
+    package: u64,
+}
+
+impl Bench {
+    pub(crate) const ENDPOINT: &str = "meter-1";
+
+    pub(crate) async fn new(settings: &str) -> Self {
+        let server = Server::start(settings);
+        let rest = server.rest();
+        let firmware = Firmware::new(IMAGE_BYTES);
+        let package = rest.upload(&firmware).await;
+        rest.enter(Self::ENDPOINT).await;
+        Self {
+            server,
+            rest,
+            firmware,
+            package,
+        }
+    }
+
+    pub(crate) async fn device(&self, options: &[&str]) -> Wakaama {
+        Wakaama::registered(&self.server, Self::ENDPOINT, options).await
+    }
+
+    /// A campaign for the one device, without a second attempt.
+    pub(crate) async fn activate(&self) -> u64 {
+        let endpoints = [Self::ENDPOINT];
+        self.rest.run_campaign(self.package, &endpoints, 0).await
+    }
+
+    pub(crate) async fn update(&self) -> Value {
+        let campaign = self.activate().await;
+        self.server.end_of_one(campaign, PATIENCE).await
+    }
+
+    pub(crate) async fn shown(&self) -> Value {
+        self.rest.get(&format!("/devices/{}", Self::ENDPOINT)).await
+    }
+
+    /// The device's own log: one whole download of the right bytes from one URI, one Execute without
+    /// argument.
+    pub(crate) fn check_installed_once(&self, device: &mut Wakaama) {
+        assert_eq!(device.written("/5/0/1").len(), 1);
+        let downloads = device.all("downloaded");
+        assert_eq!(downloads.len(), 1, "{downloads:#?}");
+        let sha256 = self.firmware.sha256().to_string();
+        assert_eq!(downloads[0]["sha256"], sha256.as_str());
+        check_executed_once(device);
+    }
+}
+
+pub(crate) fn check_executed_once(device: &mut Wakaama) {
+    let executes = device.all("execute");
+    assert_eq!(executes.len(), 1, "{executes:#?}");
+    let execute = &executes[0];
+    assert_eq!(
+        (&execute["path"], &execute["argument"], &execute["accepted"]),
+        (&json!("/5/0/2"), &json!(""), &json!(true))
+    );
+}
+
+pub(crate) fn check_succeeded(task: &Value, note: Option<&str>) {
+    assert_eq!(task["state"], "succeeded", "{task:#}");
+    assert_eq!(task["failure"], Value::Null, "{task:#}");
+    assert_eq!(task["note"].as_str(), note, "{task:#}");
+    assert_eq!(task["attempt"], 1, "{task:#}");
+}
+
+/// Failed after one attempt, with this code, and with this in the evidence.
+fn check_failed(task: &Value, code: &str, seen: &str) {
+    assert_eq!(task["state"], "failed", "{task:#}");
+    assert_eq!(task["failure"]["code"], code, "{task:#}");
+    let evidence = text(&task["failure"]["evidence"]);
+    assert!(evidence.contains(seen), "{evidence}");
+    assert_eq!(task["attempt"], 1, "{task:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_updated_with_the_packages_bytes_and_one_execute() {
+    let bench = Bench::new(SHORT_TIMES).await;
+    let mut device = bench.device(&[]).await;
+    let task = bench.update().await;
+    check_succeeded(&task, None);
+    bench.check_installed_once(&mut device);
+    assert_eq!(device.all("rebooted").len(), 1);
+    let shown = bench.shown().await;
+    assert_eq!(shown["firmware_version"], TARGET_VERSION, "{shown:#}");
+    assert_eq!(shown["cell_id"], 123_456_789, "{shown:#}");
+    assert_eq!(shown["rsrp_dbm"], -97, "{shown:#}");
+    assert_eq!(shown["tier"], "unknown", "it reports no SINR: {shown:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_devices_timeline_tells_the_update_step_by_step() {
+    let bench = Bench::new(SHORT_TIMES).await;
+    let _device = bench.device(&["--snr", "9"]).await;
+    check_succeeded(&bench.update().await, None);
+    assert_eq!(bench.shown().await["tier"], "0");
+    let steps = bench.rest.steps(Bench::ENDPOINT).await;
+    let mut rest = steps.iter();
+    for step in [
+        "contact",
+        "slot_granted",
+        "observed",
+        "uri_written",
+        "download_begun",
+        "downloaded",
+        "execute_intended",
+        "slot_released",
+        "succeeded",
+    ] {
+        assert!(rest.any(|told| told == step), "{step} in {steps:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_timing_of_the_rfc_a_device_is_updated_too() {
+    let bench = Bench::new(&SHORT_TIMES.replace("loopback", "rfc7252")).await;
+    let mut device = bench.device(&["--block-size", "64"]).await;
+    check_succeeded(&bench.update().await, None);
+    bench.check_installed_once(&mut device);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_hash_on_the_device_fails_the_task_and_nothing_is_executed() {
+    let bench = Bench::new(SHORT_TIMES).await;
+    let mut device = bench.device(&["--fail", "5"]).await;
+    let task = bench.update().await;
+    check_failed(&task, "integrity_check_failed", "/5/0/5 = 5");
+    assert_eq!(device.all("downloaded").len(), 1);
+    assert!(device.all("execute").is_empty());
+    assert_eq!(bench.shown().await["firmware_version"], "1.0.0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_install_fails_the_task_and_is_not_executed_again() {
+    let bench = Bench::new(SHORT_TIMES).await;
+    let mut device = bench.device(&["--update-fail"]).await;
+    let task = bench.update().await;
+    check_failed(&task, "update_failed", "/5/0/5 = 8");
+    bench.check_installed_once(&mut device);
+    assert!(device.all("rebooted").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_runs_the_target_version_already_is_left_alone() {
+    let bench = Bench::new(SHORT_TIMES).await;
+    let mut device = bench.device(&["--version", TARGET_VERSION]).await;
+    check_succeeded(&bench.update().await, Some("up_to_date"));
+    assert!(device.written("/5/0/1").is_empty());
+    assert!(device.all("execute").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleeping_device_is_asked_nothing_until_it_speaks() {
+    let bench = Bench::new(&SHORT_TIMES.replace("[update]", "[update]\nawake_time = \"2s\"")).await;
+    let options = ["--binding", "UQ", "--lifetime", "16"];
+    let mut device = bench.device(&options).await;
+    until(Bench::ENDPOINT, &bench.rest, |shown| {
+        shown["awake"] == false
+    })
+    .await;
+    assert_eq!(bench.shown().await["queue_mode"], true);
+
+    let before = text(&bench.shown().await["last_seen"]).to_owned();
+    let campaign = bench.activate().await;
+    let task = &bench.rest.tasks(campaign).await[0];
+    assert_eq!(task["state"], "pending", "{task:#}");
+    until(Bench::ENDPOINT, &bench.rest, |shown| {
+        shown["last_seen"] != before.as_str()
+    })
+    .await;
+    check_succeeded(&bench.server.end_of_one(campaign, PATIENCE).await, None);
+    bench.check_installed_once(&mut device);
+}

@@ -1,0 +1,181 @@
+//! The real binary: started, killed with SIGKILL, started again on the same ports.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::peers;
+use crate::rest::Rest;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_narrowcast");
+
+/// A start opens the store and reads it; this machine may be busy.
+const START_MAX: Duration = Duration::from_secs(20);
+
+/// Everything on loopback: each stage is given seconds where NB-IoT needs minutes.
+pub(crate) const SHORT_TIMES: &str = r#"
+[coap]
+transmission = "loopback"
+
+[update]
+contact_timeout = "60s"
+read_timeout = "10s"
+download_stall_timeout = "20s"
+silence_before_result_read = "3s"
+result_timeout = "20s"
+version_settle = "1s"
+quarantine = "2s"
+"#;
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    folder: TempDir,
+    flags: Vec<&'static str>,
+    child: Child,
+    coap: SocketAddr,
+    http: SocketAddr,
+    token: String,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    pub(crate) fn start(settings: &str) -> Self {
+        Self::start_with(settings, &[])
+    }
+
+    /// Starts it on free ports, with `flags` behind its own; makes a token beside it.
+    pub(crate) fn start_with(settings: &str, flags: &[&'static str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("narrowcast.toml"), settings).unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let any = SocketAddr::V4(SocketAddrV4::new(own_address(), 0));
+        let (child, ready) = spawn(&folder, flags, (any, any), &log);
+        let [coap, http] = ["coap", "http"].map(|listener| address(&ready, listener));
+        let token = create_token(&folder);
+        Self {
+            folder,
+            flags: flags.to_vec(),
+            child,
+            coap,
+            http,
+            token,
+            log,
+        }
+    }
+
+    pub(crate) fn coap(&self) -> SocketAddr {
+        self.coap
+    }
+
+    pub(crate) fn rest(&self) -> Rest {
+        Rest::new(self.http, self.token.clone())
+    }
+
+    /// SIGKILL: nothing is flushed, nothing is said to anyone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again where it was, on what it had committed.
+    pub(crate) fn restart(&mut self) {
+        let (child, ready) = spawn(&self.folder, &self.flags, (self.coap, self.http), &self.log);
+        self.child = child;
+        assert_eq!(address(&ready, "coap"), self.coap, "{ready}");
+        assert_eq!(address(&ready, "http"), self.http, "{ready}");
+    }
+
+    /// What it has written to stderr, over all its starts.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have been killed before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A loopback address of this process alone: devices bind free ports of 127.0.0.1, and while the server
+/// is down one of them could otherwise take its port.
+fn own_address() -> Ipv4Addr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 | high, middle, low)
+}
+
+/// Starts the binary and waits for its `ready` line.
+fn spawn(
+    folder: &TempDir,
+    flags: &[&str],
+    (coap, http): (SocketAddr, SocketAddr),
+    log: &Arc<Mutex<Vec<String>>>,
+) -> (Child, String) {
+    let mut child = Command::new(PROGRAM)
+        .current_dir(peers::root())
+        .env_remove("RUST_LOG")
+        .arg("serve")
+        .arg("--config")
+        .arg(folder.path().join("narrowcast.toml"))
+        .arg("--data-dir")
+        .arg(folder.path().join("data"))
+        .args(["--coap", &coap.to_string(), "--http", &http.to_string()])
+        .args(flags)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = child.stderr.take().unwrap();
+    let kept = Arc::clone(log);
+    thread::spawn(move || each_line(stderr, |line| kept.lock().unwrap().push(line)));
+    let (sender, lines) = mpsc::channel();
+    let stdout = child.stdout.take().unwrap();
+    // Nobody listens behind the first line: it is the only one.
+    thread::spawn(move || each_line(stdout, |line| drop(sender.send(line))));
+    match lines.recv_timeout(START_MAX) {
+        Ok(line) if line.starts_with("ready ") => (child, line),
+        other => {
+            let _ = child.kill();
+            let _ = child.wait();
+            let log = log.lock().unwrap().join("\n");
+            panic!("not ready, but {other:?}; its log:\n{log}");
+        }
+    }
+}
+
+fn each_line(from: impl Read, mut take: impl FnMut(String)) {
+    for line in BufReader::new(from).lines() {
+        match line {
+            Ok(line) => take(line),
+            Err(_) => return,
+        }
+    }
+}
+
+fn address(ready: &str, listener: &str) -> SocketAddr {
+    let field = format!("{listener}=");
+    ready
+        .split(' ')
+        .find_map(|word| word.strip_prefix(&field))
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| panic!("no {listener} in {ready:?}"))
+}
+
+fn create_token(folder: &TempDir) -> String {
+    let made = Command::new(PROGRAM)
+        .args(["token", "create", "test", "--role", "admin", "--data-dir"])
+        .arg(folder.path().join("data"))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    String::from_utf8(made.stdout).unwrap().trim().to_owned()
+}

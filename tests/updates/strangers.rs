@@ -1,0 +1,108 @@
+//! Devices that nobody entered, and datagrams that are no CoAP.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::{Command, Stdio};
+
+use crate::outcomes::{Bench, check_succeeded};
+use crate::peers;
+use crate::server::{SHORT_TIMES, Server};
+use crate::wakaama::Wakaama;
+
+/// Registers by libcoap; answers what it says of the response.
+fn register(server: &Server, endpoint: &str) -> String {
+    let output = Command::new(peers::on_path("coap-client-notls"))
+        .args([
+            "-m",
+            "post",
+            "-t",
+            "40",
+            "-e",
+            "</3/0>,</5/0>",
+            "-B",
+            "10",
+            "-v",
+            "7",
+        ])
+        .arg(format!(
+            "coap://{}/rd?lwm2m=1.0&ep={endpoint}&lt=600&b=U",
+            server.coap()
+        ))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_nobody_entered_is_refused_with_4_03() {
+    let server = Server::start(SHORT_TIMES);
+    let said = register(&server, "stranger-1");
+    assert!(said.contains("4.03"), "{said}");
+    let devices = server.rest().get("/devices").await;
+    assert_eq!(devices.as_array().unwrap().len(), 0, "{devices:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_onboarding_is_allowed_a_device_that_nobody_entered_is_entered() {
+    let server = Server::start_with(SHORT_TIMES, &["--onboarding", "allow"]);
+    let said = register(&server, "stranger-1");
+    assert!(said.contains("2.01"), "{said}");
+    let _device = Wakaama::registered(&server, "stranger-2", &[]).await;
+    let devices = server.rest().get("/devices").await;
+    let devices = devices.as_array().unwrap();
+    assert_eq!(devices.len(), 2, "{devices:#?}");
+    for (device, endpoint) in devices.iter().zip(["stranger-1", "stranger-2"]) {
+        assert_eq!(device["endpoint"], endpoint);
+        assert_eq!(device["registered"], true, "{device:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_datagrams_are_counted_and_a_clean_device_is_served() {
+    // Each breaks one rule of RFC 7252 §3 or §4.1, in the order of its bytes.
+    const MALFORMED: [(&str, &[u8]); 8] = [
+        ("nothing at all", &[]),
+        ("shorter than a header", &[0x40, 0x01, 0x00]),
+        (
+            "a token longer than 8 bytes",
+            &[0x49, 0x01, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ),
+        ("a token that is cut off", &[0x44, 0x01, 0, 2, 0xaa]),
+        (
+            "an option whose value is cut off",
+            &[0x40, 0x01, 0, 3, 0xb5, b'r', b'd'],
+        ),
+        ("an option delta of 15", &[0x40, 0x01, 0, 4, 0xf1, 0x00]),
+        (
+            "no payload behind the marker",
+            &[0x40, 0x02, 0, 5, 0xb2, b'r', b'd', 0xff],
+        ),
+        (
+            "an Empty message with content",
+            &[0x40, 0x00, 0, 6, 0xff, 0x01],
+        ),
+    ];
+    let bench = Bench::new(SHORT_TIMES).await;
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for round in 1..=10 {
+        for (_, datagram) in MALFORMED {
+            socket.send_to(datagram, bench.server.coap()).unwrap();
+        }
+        let wanted = f64::from(round * MALFORMED.len() as u32);
+        let metric = "narrowcast_coap_messages_total{kind=\"malformed\"}";
+        let counted = async {
+            while bench.rest.metric(metric).await < wanted {
+                tokio::time::sleep(crate::rest::POLL).await;
+            }
+        };
+        let within = std::time::Duration::from_secs(5);
+        if tokio::time::timeout(within, counted).await.is_err() {
+            let counted = bench.rest.metric(metric).await;
+            panic!("round {round}: {counted} of {wanted} counted");
+        }
+        assert_eq!(bench.rest.metric(metric).await, wanted);
+    }
+    let mut device = bench.device(&[]).await;
+    check_succeeded(&bench.update().await, None);
+    bench.check_installed_once(&mut device);
+}
