@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
@@ -61,6 +62,8 @@ pub struct HttpParts {
     pub live: Arc<LiveView>,
     /// The same clock as the driver's: the live view's instants are of it.
     pub clock: SystemClock,
+    /// How long an activated task waits for its device to be heard, for what is shown of it.
+    pub contact_timeout: Duration,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
     /// Whether `/metrics` is shown without a token.

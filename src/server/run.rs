@@ -163,6 +163,7 @@ impl Server {
             live,
             clock,
             parse_endpoint: |text| EndpointNameForm::default().normalise(text),
+            contact_timeout: config.update.contact_timeout,
             metrics,
             metrics_public: config.metrics.public,
             limits: HttpLimits::default(),

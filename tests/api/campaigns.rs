@@ -4,7 +4,7 @@ use bytes::Bytes;
 use narrowcast::clock::Utc;
 use narrowcast::engine::{Command, CommandError, TaskProgress};
 use narrowcast::model::{
-    CampaignId, Failure, FailureReason, Phase, Record, TaskId, TaskState, WaitingFor,
+    CampaignId, CampaignState, Failure, FailureReason, Phase, Record, TaskId, TaskState, WaitingFor,
 };
 use narrowcast::store::{Page, Store};
 use reqwest::Method;
@@ -294,4 +294,26 @@ async fn a_task_is_shown_with_what_it_waits_for_and_why_it_failed() {
     let answer = service.get(&format!("{path}?state=lost")).await;
     answer.problem(400, "invalid_query", Some("state"));
     assert_eq!(service.live.progress(TaskId(999)), None);
+}
+
+#[tokio::test]
+async fn an_activated_task_whose_device_was_not_heard_says_so() {
+    let (service, path) = with_draft().await;
+    let tasks = format!("{path}/tasks");
+    let draft = service.get(&tasks).await.expect(200);
+    assert_eq!(draft[0]["waiting_for"], "activation");
+    let activated = Record::Campaign {
+        id: CampaignId(1),
+        state: CampaignState::Running,
+        at: Utc::from_unix_ms(1_000),
+    };
+    service
+        .store
+        .commit(vec![activated])
+        .await
+        .expect("a commit");
+    let running = service.get(&tasks).await.expect(200);
+    assert_eq!(running[0]["waiting_for"], "contact");
+    assert_eq!(running[0]["since"], "1970-01-01T00:00:01.000Z");
+    assert_eq!(running[0]["until"], "1970-01-02T00:00:01.000Z");
 }

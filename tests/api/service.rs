@@ -58,6 +58,7 @@ impl Service {
             live: live.clone(),
             clock,
             metrics: PrometheusBuilder::new().build_recorder().handle(),
+            contact_timeout: Duration::from_secs(86_400),
             metrics_public,
             parse_endpoint: EndpointName::parse,
             limits,

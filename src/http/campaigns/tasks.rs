@@ -1,5 +1,7 @@
 //! `GET /api/v1/campaigns/{id}/tasks`.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,7 @@ use crate::http::extract::{PathParams, QueryParams};
 use crate::http::language::Preferred;
 use crate::http::page::PageQuery;
 use crate::http::{HttpState, fields};
-use crate::model::{CampaignId, Failure, Language, TaskState, UpdateTask};
+use crate::model::{Campaign, CampaignId, Failure, Language, TaskState, UpdateTask, WaitingFor};
 
 /// Which tasks.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -90,6 +92,7 @@ pub(crate) async fn list_tasks(
     let next = page.cut(&mut tasks, |task| task.id.0.to_string());
     let rows: Vec<_> = tasks
         .into_iter()
+        .map(|task| since_activation(task, &campaign, state.contact_timeout))
         .map(|task| TaskView::of(&state, task, package.image_size_bytes, language))
         .collect();
     let path = format!("/api/v1/campaigns/{id}/tasks");
@@ -102,6 +105,24 @@ fn parse_state(word: &str) -> Result<TaskState, Problem> {
         let detail = format!("state must be one of {}", words.join(", "));
         Problem::new(kinds::INVALID_QUERY, detail).with_field("state")
     })
+}
+
+/// A task's row is not written at the activation, which is one small commit however many tasks there
+/// are. Until its device is first heard, the campaign says what it waits for.
+fn since_activation(
+    task: UpdateTask,
+    campaign: &Campaign,
+    contact_timeout: Duration,
+) -> UpdateTask {
+    match (task.waiting_for, campaign.activated_at) {
+        (Some(WaitingFor::Activation), Some(activated_at)) => UpdateTask {
+            waiting_for: Some(WaitingFor::Contact),
+            since: activated_at,
+            until: Some(activated_at + contact_timeout),
+            ..task
+        },
+        _ => task,
+    }
 }
 
 impl TaskView {

@@ -56,8 +56,8 @@ kinds! {
          "草稿可激活，进行中的任务可停止，其余可删除。"];
     NO_PUBLIC_HOST = CONFLICT "no_public_host",
         ["Devices could not fetch the package", "设备将无法下载固件包"],
-        ["Start the server with --public-host, an IPv4 address that devices reach.",
-         "请用 --public-host 指定设备可访问的 IPv4 地址。"];
+        ["Start the server with --coap and --public-host, an IPv4 address that devices reach.",
+         "请用 --coap 开启监听，并用 --public-host 指定设备可访问的 IPv4 地址。"];
     TOO_LARGE = PAYLOAD_TOO_LARGE "too_large", ["The body is too large", "请求体过大"], ["", ""];
     UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE "unsupported_media_type",
         ["The body has the wrong type", "请求体类型不受支持"], ["", ""];

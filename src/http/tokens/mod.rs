@@ -11,9 +11,17 @@ pub(super) use list::*;
 use rand::RngCore;
 use rand::rngs::OsRng;
 
-use super::{Role, token_sha256};
+use super::{Role, fields, token_sha256};
 use crate::clock::Utc;
 use crate::store::StoredToken;
+
+/// The longest name of a token.
+const NAME_CHARS_MAX: usize = 50;
+
+/// Whether a token may have this name: 1 to 50 characters, none of them a control character.
+pub fn is_token_name(name: &str) -> bool {
+    fields::title("name", name, NAME_CHARS_MAX).is_ok()
+}
 
 /// A token that was just made: the only time that its text is known.
 pub struct NewToken {
