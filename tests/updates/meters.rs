@@ -57,11 +57,7 @@ fn meter(index: usize, server: SocketAddr) -> DeviceConfig {
         },
         queue_mode: index % 11 == 0,
         quirks: habits(index),
-        notify: if index % 3 == 0 {
-            NotifyReliability::NonConfirmable
-        } else {
-            NotifyReliability::Confirmable
-        },
+        notify: notify(index),
         transmission: TransmissionPreset::Loopback,
         szx: u8::try_from(2 + index % 5).unwrap(),
         update_interval: Duration::from_secs(2),
@@ -120,6 +116,14 @@ fn habits(index: usize) -> Quirks {
             own_download_socket: true,
             ..none
         },
+    }
+}
+
+/// Not where the ACK of a notification is waited for: one that asks for none gets none.
+fn notify(index: usize) -> NotifyReliability {
+    match index % 7 {
+        3 | 6 => NotifyReliability::NonConfirmable,
+        _ => NotifyReliability::Confirmable,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::rest::{Rest, TARGET_VERSION, text};
 use crate::server::{SHORT_TIMES, Server};
 use crate::wakaama::{Wakaama, until};
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(45);
 const IMAGE_BYTES: usize = 20_011;
 
 /// A server that knows one device, `meter-1`, and has a package.
@@ -49,7 +49,17 @@ impl Bench {
 
     pub(crate) async fn update(&self) -> Value {
         let campaign = self.activate().await;
-        self.server.end_of_one(campaign, PATIENCE).await
+        self.end(campaign).await
+    }
+
+    /// Waits for the end of the one task.
+    pub(crate) async fn end(&self, campaign: u64) -> Value {
+        let task = self.server.end_of_one(campaign, PATIENCE).await;
+        if task["state"] != "succeeded" {
+            // Shown where the test fails.
+            println!("{}", self.server.report(campaign).await);
+        }
+        task
     }
 
     pub(crate) async fn shown(&self) -> Value {
@@ -116,20 +126,23 @@ async fn a_devices_timeline_tells_the_update_step_by_step() {
     check_succeeded(&bench.update().await, None);
     assert_eq!(bench.shown().await["tier"], "0");
     let steps = bench.rest.steps(Bench::ENDPOINT).await;
-    let mut rest = steps.iter();
+    let mut told = steps.iter();
     for step in [
         "contact",
+        "negotiated",
         "slot_granted",
         "observed",
         "uri_written",
         "download_begun",
         "downloaded",
         "execute_intended",
+        "execute_answered",
         "slot_released",
         "succeeded",
     ] {
-        assert!(rest.any(|told| told == step), "{step} in {steps:?}");
+        assert!(told.any(|one| one == step), "{step} in {steps:?}");
     }
+    assert_eq!(told.next(), None, "behind the end: {steps:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,6 +202,6 @@ async fn a_sleeping_device_is_asked_nothing_until_it_speaks() {
         shown["last_seen"] != before.as_str()
     })
     .await;
-    check_succeeded(&bench.server.end_of_one(campaign, PATIENCE).await, None);
+    check_succeeded(&bench.end(campaign).await, None);
     bench.check_installed_once(&mut device);
 }

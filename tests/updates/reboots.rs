@@ -1,6 +1,6 @@
 //! Reboots: the device's, on its port or another, and the server's in the middle of an update.
 
-use crate::outcomes::{Bench, PATIENCE, check_succeeded};
+use crate::outcomes::{Bench, check_succeeded};
 use crate::rest::TARGET_VERSION;
 use crate::server::SHORT_TIMES;
 use crate::wakaama::Wakaama;
@@ -33,16 +33,16 @@ async fn a_device_that_comes_back_on_another_port_has_succeeded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_killed_during_the_download_goes_on_under_the_same_uri() {
+async fn a_server_killed_as_the_download_begins_goes_on_under_the_same_uri() {
     let mut bench = Bench::new(SHORT_TIMES).await;
-    let options = ["--think-seconds", "1.5", "--block-size", "16"];
-    let mut device = bench.device(&options).await;
+    let mut device = bench.device(&["--think-seconds", "0.3"]).await;
     let campaign = bench.activate().await;
     device.wait_for("write").await;
     bench.server.kill();
+    // State 1: it asks for the first block of a server that is down, and asks again.
+    device.wait_for("resource").await;
     bench.server.restart();
-    let task = bench.server.end_of_one(campaign, PATIENCE).await;
-    check_succeeded(&task, None);
+    check_succeeded(&bench.end(campaign).await, None);
     bench.check_installed_once(&mut device);
 }
 
@@ -54,8 +54,7 @@ async fn a_server_killed_after_execute_reads_the_outcome_and_does_not_execute_ag
     device.wait_for("execute").await;
     bench.server.kill();
     bench.server.restart();
-    let task = bench.server.end_of_one(campaign, PATIENCE).await;
-    check_succeeded(&task, None);
+    check_succeeded(&bench.end(campaign).await, None);
     bench.check_installed_once(&mut device);
     assert_eq!(bench.shown().await["firmware_version"], TARGET_VERSION);
 }

@@ -122,6 +122,7 @@ fn spawn(
     let mut child = Command::new(PROGRAM)
         .current_dir(peers::root())
         .env_remove("RUST_LOG")
+        .env("NO_COLOR", "1")
         .arg("serve")
         .arg("--config")
         .arg(folder.path().join("narrowcast.toml"))

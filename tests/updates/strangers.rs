@@ -47,7 +47,8 @@ async fn where_onboarding_is_allowed_a_device_that_nobody_entered_is_entered() {
     let server = Server::start_with(SHORT_TIMES, &["--onboarding", "allow"]);
     let said = register(&server, "stranger-1");
     assert!(said.contains("2.01"), "{said}");
-    let _device = Wakaama::registered(&server, "stranger-2", &[]).await;
+    let mut device = Wakaama::start(&server, "stranger-2", &[]);
+    device.wait_for_state("STATE_READY").await;
     let devices = server.rest().get("/devices").await;
     let devices = devices.as_array().unwrap();
     assert_eq!(devices.len(), 2, "{devices:#?}");

@@ -57,16 +57,26 @@ impl Wakaama {
     /// Starts a device and waits until the server shows it as registered.
     pub(crate) async fn registered(server: &Server, endpoint: &str, options: &[&str]) -> Self {
         let device = Self::start(server, endpoint, options);
-        until_registered(&server.rest(), endpoint).await;
+        until(endpoint, &server.rest(), |shown| {
+            shown["registered"] == true
+        })
+        .await;
         device
     }
 
     /// Waits for the first event of this name in the whole log.
-    pub(crate) async fn wait_for(&mut self, event: &str) -> Value {
-        loop {
-            if let Some(found) = self.all(event).into_iter().next() {
-                return found;
-            }
+    pub(crate) async fn wait_for(&mut self, event: &str) {
+        self.wait_until(event, |_| true).await;
+    }
+
+    /// Waits until the stack calls its connection this; `STATE_READY` is registered.
+    pub(crate) async fn wait_for_state(&mut self, state: &str) {
+        self.wait_until("connection", |line| line["state"] == state)
+            .await;
+    }
+
+    async fn wait_until(&mut self, event: &str, wanted: impl Fn(&Value) -> bool) {
+        while !self.all(event).iter().any(&wanted) {
             match tokio::time::timeout(PATIENCE, self.lines.recv()).await {
                 Ok(Some(line)) => self.seen.push(line),
                 ended => panic!("no {event} but {ended:?} after {:#?}", self.seen),
@@ -99,11 +109,6 @@ impl Drop for Wakaama {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Waits until the server shows the device as registered.
-pub(crate) async fn until_registered(rest: &Rest, endpoint: &str) {
-    until(endpoint, rest, |device| device["registered"] == true).await;
 }
 
 /// Waits until the server shows what is `wanted` of a device.
