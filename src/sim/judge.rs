@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::log::{DeviceEvent, LogLine};
 use crate::model::{CellId, CoverageTier, Sha256Digest, SlotClaim, TierLimits};
 
+/// Update Result 1.
+const SUCCESS: u8 = 1;
+
 /// What a run is held against.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -38,7 +41,8 @@ pub struct Verdict {
     pub flashed: u64,
     /// Flashes beyond the first of a device for the same version: each may brick one.
     pub second_flashes: u64,
-    /// Executes that a device took more than once for one downloaded image.
+    /// Executes that a device took while it was at an update, or when it had installed that image: one
+    /// after an update that failed or lost its power is another try.
     pub repeated_executes: u64,
     /// Images whose hash is not the package's.
     pub wrong_images: u64,
@@ -59,6 +63,7 @@ impl Verdict {
 #[derive(Debug, Default)]
 struct DeviceState {
     active: bool,
+    /// Executes of the image that it has, of which none has failed.
     executes_of_image: u32,
     flashes: BTreeMap<String, u32>,
 }
@@ -97,15 +102,17 @@ impl Judge {
             return;
         };
         match &line.event {
-            DeviceEvent::Booted { .. } | DeviceEvent::Registered | DeviceEvent::PowerCut => {}
+            DeviceEvent::Booted { .. } | DeviceEvent::Registered => {}
             DeviceEvent::UriAccepted => self.begin(line),
             DeviceEvent::Downloaded { sha256 } => {
                 device.executes_of_image = 0;
                 self.verdict.wrong_images += u64::from(*sha256 != self.limits.image);
+                self.end(line);
             }
             DeviceEvent::ExecuteAccepted => {
                 device.executes_of_image += 1;
                 self.verdict.repeated_executes += u64::from(device.executes_of_image > 1);
+                self.begin(line);
             }
             DeviceEvent::Flashed { version } => {
                 let flashes = device.flashes.entry(version.clone()).or_default();
@@ -113,7 +120,19 @@ impl Judge {
                 self.verdict.flashed += u64::from(*flashes == 1);
                 self.verdict.second_flashes += u64::from(*flashes > 1);
             }
-            DeviceEvent::DownloadFailed { .. } | DeviceEvent::UpdateEnded { .. } => self.end(line),
+            DeviceEvent::UpdateEnded { result } => {
+                if *result != SUCCESS {
+                    device.executes_of_image = 0;
+                }
+                self.end(line);
+            }
+            DeviceEvent::PowerCut => {
+                if device.active {
+                    device.executes_of_image = 0;
+                }
+                self.end(line);
+            }
+            DeviceEvent::DownloadFailed { .. } => self.end(line),
         }
     }
 
@@ -133,7 +152,9 @@ impl Judge {
         verdict
     }
 
-    /// A device is active from its acceptance of the URI.
+    /// A device is active from its acceptance of the URI to the end of the download, and from that of
+    /// Execute to its result: with a whole image and no Execute it is at rest, for as long as it may
+    /// take the server to come back to it.
     fn begin(&mut self, line: &LogLine) {
         let (Some(device), Some(class)) = (
             self.devices.get_mut(line.device),
@@ -160,7 +181,7 @@ impl Judge {
         }
     }
 
-    /// … to its result or its giving up.
+    /// It has what it wanted, or has given up.
     fn end(&mut self, line: &LogLine) {
         let (Some(device), Some(class)) = (
             self.devices.get_mut(line.device),
@@ -224,6 +245,34 @@ mod tests {
         }
         assert!(judge.verdict().holds());
         assert_eq!(judge.verdict().peaks[0].peak, 1);
+    }
+
+    #[test]
+    fn a_device_with_an_image_and_no_execute_is_at_rest_until_it_takes_one() {
+        let mut judge = judge(2);
+        let sha256 = IMAGE;
+        judge.read(&line(1, 0, DeviceEvent::UriAccepted));
+        judge.read(&line(2, 0, DeviceEvent::Downloaded { sha256 }));
+        judge.read(&line(3, 1, DeviceEvent::UriAccepted));
+        assert!(judge.verdict().holds());
+        judge.read(&line(4, 0, DeviceEvent::ExecuteAccepted));
+        assert_eq!(judge.verdict().limits_passed.len(), 1);
+    }
+
+    #[test]
+    fn an_execute_after_an_install_that_failed_or_lost_its_power_is_no_repetition() {
+        for end in [
+            DeviceEvent::UpdateEnded { result: 8 },
+            DeviceEvent::PowerCut,
+        ] {
+            let mut judge = judge(1);
+            judge.read(&line(1, 0, DeviceEvent::ExecuteAccepted));
+            judge.read(&line(2, 0, end));
+            judge.read(&line(3, 0, DeviceEvent::ExecuteAccepted));
+            assert!(judge.verdict().holds());
+            judge.read(&line(4, 0, DeviceEvent::ExecuteAccepted));
+            assert_eq!(judge.verdict().repeated_executes, 1);
+        }
     }
 
     #[test]
