@@ -75,8 +75,11 @@ pub struct DeviceConfig {
     pub server: SocketAddr,
     /// `lt`.
     pub lifetime: Duration,
-    /// Registers with `b=UQ`.
+    /// Registers with `b=UQ`, and hears nothing while it sleeps.
     pub queue_mode: bool,
+    /// How long it listens after its last datagram in either direction, where it is in queue mode. It
+    /// also listens while it waits for an answer.
+    pub awake: Duration,
     /// The Register payload.
     pub links: String,
     /// `/3/0/0`.
@@ -119,6 +122,7 @@ impl DeviceConfig {
             server,
             lifetime: Duration::from_secs(86_400),
             queue_mode: false,
+            awake: Duration::from_secs(93),
             links: r#"</>;rt="oma.lwm2m",</1/0>,</3/0>,</4/0>,</5/0>,</19/0>,</19/1>"#.to_owned(),
             manufacturer: "Acme".to_owned(),
             model: "NB-1".to_owned(),

@@ -84,6 +84,7 @@ pub struct SimDevice {
     registration_update: Option<RequestId>,
     version: String,
     update: Update,
+    awake_until: Instant,
     observers: BTreeMap<Path, Observer>,
     uplink_sequence: u32,
     outputs: VecDeque<DeviceOutput>,
@@ -109,6 +110,7 @@ impl SimDevice {
             download: endpoint(&config, &mut rng),
             version: config.version.clone(),
             update: Update::default(),
+            awake_until: now,
             presence: Presence::Off { until },
             registration_update: None,
             observers: BTreeMap::new(),
@@ -120,11 +122,12 @@ impl SimDevice {
         }
     }
 
-    /// Takes a datagram from the server. Without power it is lost.
+    /// Takes a datagram from the server. Without power, or while it sleeps, it is lost.
     pub fn handle_datagram(&mut self, now: Instant, socket: SocketKind, datagram: &[u8]) {
-        if matches!(self.presence, Presence::Off { .. }) {
+        if matches!(self.presence, Presence::Off { .. }) || self.sleeps(now) {
             return;
         }
+        self.awake_until = now + self.config.awake;
         let server = self.server.clone();
         self.endpoint(socket)
             .handle_datagram(now, &server, datagram);
@@ -195,6 +198,14 @@ impl SimDevice {
         }
     }
 
+    /// Whether its radio is off: it has nothing to wait for, and was quiet for a while.
+    fn sleeps(&self, now: Instant) -> bool {
+        let waits = [self.main.poll_timeout(), self.download.poll_timeout()];
+        self.config.queue_mode
+            && self.awake_until < now
+            && waits.into_iter().flatten().next().is_none()
+    }
+
     fn pump(&mut self, now: Instant) {
         while let Some(event) = self.main.poll_event() {
             self.handle_event(now, event);
@@ -205,6 +216,7 @@ impl SimDevice {
         for socket in [SocketKind::Main, SocketKind::Download] {
             while let Some(transmit) = self.endpoint(socket).poll_transmit() {
                 let datagram = transmit.datagram;
+                self.awake_until = now + self.config.awake;
                 self.outputs
                     .push_back(DeviceOutput::Transmit { socket, datagram });
             }

@@ -325,6 +325,9 @@ impl SimDevice {
         self.update.state = IDLE;
         self.update.result = result;
         self.update.awaited = None;
+        if let Some(transfer) = &mut self.update.transfer {
+            transfer.request = None;
+        }
         self.log(DeviceEvent::DownloadFailed { result });
         self.notify(now, path::FIRMWARE_STATE);
     }
