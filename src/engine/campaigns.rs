@@ -7,10 +7,10 @@ use crate::clock::Now;
 use crate::fota::Wanted;
 use crate::model::{
     Campaign, CampaignId, CampaignState, Failure, FailureReason, Package, Record, TaskId,
-    TaskState, UpdateTask,
+    TaskState, TimelineStep, UpdateTask,
 };
 
-use super::tasks::TaskEntry;
+use super::tasks::{TaskEntry, told};
 use super::timers::Timer;
 use super::{CellStatus, CommandError, Engine, TierStatus};
 use crate::model::CoverageTier;
@@ -124,6 +124,7 @@ impl Engine {
                 }
                 Some(TaskEntry::Idle(idle)) => {
                     let idle = idle.clone();
+                    self.timeline(now, &idle, TimelineStep::Stopped, String::new());
                     self.finish(now, idle, TaskState::Stopped);
                 }
                 None => {}
@@ -248,6 +249,7 @@ impl Engine {
                 reason: FailureReason::TaskConflict,
                 evidence,
             };
+            self.timeline(now, &task, TimelineStep::Failed, told(&failure));
             let task = UpdateTask {
                 failure: Some(failure),
                 ..task

@@ -266,6 +266,7 @@ impl Engine {
         let next = policy.map_or(Next::GiveUp, |policy| {
             decide(&policy, &failure, task.attempt.max(1), now.utc)
         });
+        let failed = told(&failure);
         task.failure = Some(failure);
         match next {
             Next::GiveUp => self.finish(now, task, TaskState::Failed),
@@ -277,7 +278,7 @@ impl Engine {
                 task.since = now.utc;
                 task.until = Some(at);
                 task.retry_at = Some(at);
-                let detail = format!("attempt {} failed: {}", task.attempt, evidence(&task));
+                let detail = format!("attempt {} failed: {failed}", task.attempt);
                 self.timeline(now, &task, TimelineStep::RetryPlanned, detail);
                 self.record(Record::Task(task.clone()));
                 let id = task.id;
@@ -291,7 +292,7 @@ impl Engine {
         }
     }
 
-    /// A task is final. Nothing of it stays in memory.
+    /// A task is final. Nothing of it stays in memory. Its timeline says so already.
     pub(super) fn finish(&mut self, now: Now, mut task: UpdateTask, state: TaskState) {
         task.state = state;
         task.phase = Phase::Done;
@@ -299,20 +300,9 @@ impl Engine {
         task.since = now.utc;
         task.until = None;
         task.retry_at = None;
-        let step = match state {
-            TaskState::Succeeded => TimelineStep::Succeeded,
-            TaskState::Stopped => TimelineStep::Stopped,
-            TaskState::Failed | TaskState::Pending | TaskState::Running => TimelineStep::Failed,
-        };
-        let detail = match state {
-            TaskState::Succeeded => {
-                task.failure = None;
-                task.note.map_or_else(String::new, |note| note.to_string())
-            }
-            TaskState::Failed => evidence(&task),
-            TaskState::Stopped | TaskState::Pending | TaskState::Running => String::new(),
-        };
-        self.timeline(now, &task, step, detail);
+        if state == TaskState::Succeeded {
+            task.failure = None;
+        }
         let (id, endpoint, campaign) = (task.id, task.endpoint.clone(), task.campaign);
         self.record(Record::Task(task));
         self.clear_timers(id);
@@ -333,11 +323,10 @@ impl Engine {
         let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
             return;
         };
-        let failure = Failure {
-            reason,
-            evidence: evidence.to_owned(),
-        };
-        self.fail_attempt(now, task.clone(), failure);
+        let (task, evidence) = (task.clone(), evidence.to_owned());
+        let failure = Failure { reason, evidence };
+        self.timeline(now, &task, TimelineStep::Failed, told(&failure));
+        self.fail_attempt(now, task, failure);
     }
 
     pub(super) fn timeline(
@@ -364,8 +353,6 @@ impl Engine {
     }
 }
 
-fn evidence(task: &UpdateTask) -> String {
-    task.failure.as_ref().map_or_else(String::new, |failure| {
-        format!("{}: {}", failure.reason, failure.evidence)
-    })
+pub(super) fn told(failure: &Failure) -> String {
+    format!("{}: {}", failure.reason, failure.evidence)
 }
