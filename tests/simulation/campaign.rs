@@ -1,0 +1,89 @@
+//! Whole campaigns where nothing goes wrong.
+
+use narrowcast::engine::EngineConfig;
+use narrowcast::model::{
+    CampaignState, CellId, CoverageTier, RetryPolicy, SuccessNote, TaskState, TierLimits,
+    TimelineStep,
+};
+use narrowcast::store::Store;
+
+use crate::fleet;
+use crate::server::ready;
+use crate::world::World;
+
+#[test]
+fn devices_of_every_habit_are_updated_and_the_limits_are_reached_and_kept() {
+    let mut world = World::new(1, fleet::engine_config(), fleet::mixed(24));
+    let id = world.campaign_for_all(RetryPolicy::default());
+    world.run_to_the_end();
+    assert_eq!(world.count(id, TaskState::Succeeded), 24);
+    let (campaign, _) = ready(world.server.store.campaign(id)).unwrap();
+    assert_eq!(campaign.state, CampaignState::Succeeded);
+    let verdict = world.verdict();
+    assert!(verdict.holds(), "{verdict:?}");
+    assert_eq!(verdict.flashed, 24);
+    let first_cell = verdict.peaks.iter().filter(|it| it.cell == CellId(1));
+    for peak in first_cell {
+        assert_eq!(peak.peak, peak.limit, "{peak:?}");
+    }
+    for index in 0..24 {
+        assert_eq!(world.devices[index].core.version(), fleet::TARGET_VERSION);
+        assert_eq!(world.executes(index).len(), 1, "device {index}");
+        assert_eq!(world.task(id, index).attempt, 1, "device {index}");
+        let ends = world.steps(index, TimelineStep::Succeeded);
+        assert_eq!(ends.len(), 1, "{ends:?}");
+    }
+}
+
+#[test]
+fn one_run_is_like_the_other() {
+    let run = || {
+        let mut world = World::new(9, fleet::engine_config(), fleet::mixed(6));
+        world.campaign_for_all(RetryPolicy::default());
+        world.run_to_the_end();
+        (world.now, world.log.clone(), world.requests.clone())
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn the_judge_finds_a_scheduler_that_grants_more_than_the_limit() {
+    let config = EngineConfig {
+        tier_limits: TierLimits {
+            tier0: fleet::LIMITS.tier0 + 1,
+            ..fleet::LIMITS
+        },
+        ..fleet::engine_config()
+    };
+    let devices = (0..6).map(fleet::device).collect();
+    let mut world = World::new(2, config, devices);
+    world.campaign_for_all(RetryPolicy::default());
+    world.run_to_the_end();
+    let verdict = world.verdict();
+    assert!(!verdict.holds());
+    let peak = verdict.peaks[0];
+    assert_eq!(
+        (peak.tier, peak.peak, peak.limit),
+        (CoverageTier::Tier0, 4, 3)
+    );
+    assert!(!verdict.limits_passed.is_empty());
+}
+
+#[test]
+fn a_device_that_runs_the_target_version_is_up_to_date_and_left_alone() {
+    let mut devices = vec![fleet::device(0), fleet::device(1)];
+    devices[1].version = fleet::TARGET_VERSION.to_owned();
+    let mut world = World::new(3, fleet::engine_config(), devices);
+    let id = world.campaign_for_all(RetryPolicy::default());
+    world.run_to_the_end();
+    let task = world.task(id, 1);
+    assert_eq!(task.state, TaskState::Succeeded);
+    assert_eq!(task.note, Some(SuccessNote::UpToDate));
+    assert_eq!(task.capability, None);
+    assert_eq!(world.task(id, 0).note, None);
+    let writes = world
+        .requests
+        .iter()
+        .filter(|(_, to, request)| *to == 1 && (request.is_uri_write() || request.is_execute()));
+    assert_eq!(writes.count(), 0);
+}

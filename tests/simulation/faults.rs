@@ -1,0 +1,181 @@
+//! Loss, duplicates, disorder, power cuts, crashes and a store that fails: each task ends, and nothing
+//! forbidden happens on any device.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use narrowcast::model::{CampaignId, FailureReason, RetryPolicy, TaskState};
+use narrowcast::sim::DeviceConfig;
+use narrowcast::store::Store;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::fleet;
+use crate::link::Link;
+use crate::server::ready;
+use crate::world::World;
+
+const PERSISTENT: RetryPolicy = RetryPolicy {
+    retries_max: RetryPolicy::RETRIES_MAX,
+    delay: Duration::from_secs(120),
+};
+
+/// The seeds to run: `count` from `first` on, or the one that the environment names.
+fn seeds(first: u64, count: u64) -> Vec<u64> {
+    match std::env::var("SEED") {
+        Ok(seed) => vec![seed.parse().unwrap()],
+        Err(_) => (first..first + count).collect(),
+    }
+}
+
+fn bad_link(seed: u64) -> Link {
+    Link::bad(&mut StdRng::seed_from_u64(seed))
+}
+
+/// What must hold at the end of any run.
+fn judge(world: &World, id: CampaignId) {
+    let verdict = world.verdict();
+    assert!(verdict.holds(), "{verdict:#?}");
+    let devices = world.devices.len();
+    let succeeded = world.count(id, TaskState::Succeeded);
+    assert_eq!(succeeded + world.count(id, TaskState::Failed), devices);
+    let (campaign, counts) = ready(world.server.store.campaign(id)).unwrap();
+    assert!(campaign.ended_at.is_some(), "{campaign:?}");
+    assert_eq!(counts.succeeded + counts.failed, devices as u64);
+    assert_eq!(counts.succeeded, succeeded as u64);
+    for index in 0..devices {
+        let task = world.task(id, index);
+        let runs_target = world.devices[index].core.version() == fleet::TARGET_VERSION;
+        if task.state == TaskState::Succeeded {
+            assert!(runs_target, "device {index}: {task:?}");
+        }
+        assert!(world.executes(index).len() <= usize::from(task.attempt));
+    }
+}
+
+/// Runs a campaign for each seed. Most devices must get there: what loss and power cuts break, the
+/// retries mend.
+fn many_runs(
+    seeds: Vec<u64>,
+    devices: impl Fn(u64) -> Vec<DeviceConfig>,
+    spoil: impl Fn(&mut World, u64),
+) {
+    let (mut succeeded, mut failed) = (0, BTreeMap::<FailureReason, usize>::new());
+    for seed in seeds {
+        let mut world = World::new(seed, fleet::engine_config(), devices(seed));
+        spoil(&mut world, seed);
+        let id = world.campaign_for_all(PERSISTENT);
+        world.run_to_the_end();
+        judge(&world, id);
+        succeeded += world.count(id, TaskState::Succeeded);
+        for task in world.server.tasks.values() {
+            if let Some(failure) = &task.failure {
+                *failed.entry(failure.reason).or_default() += 1;
+            }
+        }
+    }
+    let failures: usize = failed.values().sum();
+    assert!(
+        failures * 20 <= succeeded,
+        "{succeeded} succeeded, {failed:?}"
+    );
+}
+
+#[test]
+fn on_bad_links_each_task_ends_and_nothing_forbidden_happens() {
+    many_runs(
+        seeds(100, 12),
+        |_| fleet::mixed(12),
+        |world, seed| {
+            world.link = bad_link(seed);
+        },
+    );
+}
+
+#[test]
+fn devices_that_lose_power_at_any_step_are_neither_flashed_twice_nor_forgotten() {
+    many_runs(
+        seeds(200, 12),
+        |_| fleet::mixed(12),
+        |world, seed| {
+            world.cut_percent = 20;
+            if seed % 2 == 0 {
+                world.link = bad_link(seed);
+            }
+        },
+    );
+}
+
+#[test]
+fn a_server_that_dies_at_any_input_goes_on_where_it_was() {
+    many_runs(
+        seeds(300, 12),
+        |_| fleet::mixed(12),
+        |world, seed| {
+            world.crash_permille = 30;
+            if seed % 2 == 0 {
+                world.link = bad_link(seed);
+            }
+        },
+    );
+}
+
+#[test]
+fn devices_in_queue_mode_are_updated_in_their_awake_times() {
+    many_runs(
+        seeds(400, 8),
+        |seed| queue_mode(fleet::mixed(10), seed),
+        |world, seed| {
+            if seed % 2 == 0 {
+                world.link = bad_link(seed);
+            }
+        },
+    );
+}
+
+#[test]
+fn everything_at_once_breaks_nothing() {
+    many_runs(
+        seeds(500, 12),
+        |seed| queue_mode(fleet::mixed(12), seed),
+        |world, seed| {
+            world.link = bad_link(seed);
+            world.cut_percent = 10;
+            world.crash_permille = 10;
+        },
+    );
+}
+
+/// Some of the devices sleep, and speak every few minutes.
+fn queue_mode(mut devices: Vec<DeviceConfig>, seed: u64) -> Vec<DeviceConfig> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    for device in &mut devices {
+        if rng.gen_range(0..3) > 0 {
+            device.queue_mode = true;
+            device.update_interval = Duration::from_secs(rng.gen_range(300..3_000));
+        }
+    }
+    devices
+}
+
+#[test]
+fn whichever_commit_fails_the_campaign_ends_well() {
+    let whole = run_with_failed_commit(0);
+    assert!(whole > 50, "{whole} commits");
+    for n in 1..=whole {
+        run_with_failed_commit(n);
+    }
+}
+
+/// How many commits there were.
+fn run_with_failed_commit(n: u64) -> u64 {
+    let mut world = World::new(600, fleet::engine_config(), fleet::mixed(5));
+    let before = world.server.commits;
+    world.server.store.fail_after(n);
+    let id = world.campaign_for_all(PERSISTENT);
+    world.run_to_the_end();
+    assert_eq!(world.server.rebuilds > 0, n > 0, "commit {n}");
+    judge(&world, id);
+    assert_eq!(world.count(id, TaskState::Succeeded), 5, "commit {n}");
+    world.server.commits - before
+}

@@ -1,0 +1,15 @@
+//! The engine and simulated devices on one virtual clock: no sockets, no sleeps, every run repeatable
+//! by its seed (`SEED=7 cargo nextest run --test simulation` runs only that one where many are run).
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stdout, reason = "a failed run is told from its seed")]
+
+mod addresses;
+mod campaign;
+mod faults;
+mod fleet;
+mod lifecycle;
+mod link;
+mod outcomes;
+mod server;
+mod wire;
+mod world;
