@@ -98,9 +98,10 @@ impl VerifyError {
 impl From<ArchiveError> for VerifyError {
     fn from(error: ArchiveError) -> Self {
         match error {
+            // All was in its place but the content.
+            ArchiveError::Zip(ZipError::Damaged(_)) | ArchiveError::Headers => Self::Repacked,
             ArchiveError::Zip(error) => Self::Zip(error),
             ArchiveError::Entries => Self::NotSigned,
-            ArchiveError::Headers => Self::Repacked,
             ArchiveError::Manifest(error) => Self::Manifest(error),
         }
     }
