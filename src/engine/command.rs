@@ -40,7 +40,8 @@ pub enum Command {
 pub enum CommandError {
     /// No address was configured that devices could fetch from.
     #[error(
-        "no public host: devices could not fetch the package; set --public-host (coap.public_host)"
+        "devices have no address to fetch the package from: set --coap (coap.listen), and \
+         --public-host (coap.public_host) where that is a wildcard such as 0.0.0.0"
     )]
     NoPublicHost,
     /// The campaign's state does not allow it.
