@@ -30,7 +30,11 @@ pub(crate) async fn create_key(
     State(state): State<HttpState>,
     JsonBody(body): JsonBody<CreateKey>,
 ) -> Result<(StatusCode, Json<KeyView>), Problem> {
-    if body.public_key_pem.contains("PRIVATE KEY") {
+    if body
+        .public_key_pem
+        .to_ascii_uppercase()
+        .contains("PRIVATE KEY")
+    {
         let detail = "public_key_pem: holds a private key; send the public key (public.pem)";
         return Err(Problem::new(kinds::PRIVATE_KEY, detail).with_field("public_key_pem"));
     }
