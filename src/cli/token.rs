@@ -8,7 +8,7 @@ use serde_json::json;
 use super::error::CliError;
 use super::output::Output;
 use crate::clock::SystemClock;
-use crate::http::{Role, new_token};
+use crate::http::{Role, is_token_name, new_token};
 use crate::server::{STORE_FILE, open_data_dir};
 use crate::store::{SqliteStore, Store, StoreError};
 
@@ -28,6 +28,7 @@ enum TokenVerb {
 #[derive(Args, Debug)]
 struct CreateArgs {
     /// Who or what it is for; unique.
+    #[arg(value_parser = parse_name)]
     name: String,
     /// What it allows.
     #[arg(long, value_name = "ROLE", value_parser = parse_role)]
@@ -73,6 +74,14 @@ async fn create(args: &CreateArgs, output: &Output) -> Result<(), CliError> {
     })?;
     let json = json!({ "name": args.name, "role": args.role.word(), "token": token.text });
     output.result(&json, &token.text)
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    if is_token_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("1 to 50 characters, none of them a control character".to_owned())
+    }
 }
 
 fn parse_role(text: &str) -> Result<Role, String> {

@@ -40,4 +40,4 @@ pub use package_verifier::{
 };
 pub use router::router;
 pub use state::{HttpLimits, HttpParts, HttpState};
-pub use tokens::{NewToken, new_token};
+pub use tokens::{NewToken, is_token_name, new_token};

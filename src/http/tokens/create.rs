@@ -6,13 +6,10 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::new_token;
+use super::{NAME_CHARS_MAX, new_token};
 use crate::http::error::Problem;
 use crate::http::extract::JsonBody;
 use crate::http::{HttpState, Role, fields};
-
-/// The most characters of a token's name.
-const NAME_CHARS_MAX: usize = 50;
 
 /// A token to make.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -15,7 +15,7 @@ use super::{Role, fields, token_sha256};
 use crate::clock::Utc;
 use crate::store::StoredToken;
 
-/// The longest name of a token.
+/// The most characters of a token's name.
 const NAME_CHARS_MAX: usize = 50;
 
 /// Whether a token may have this name: 1 to 50 characters, none of them a control character.
