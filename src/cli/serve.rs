@@ -47,15 +47,16 @@ pub(super) fn run(args: &ServeArgs, output: &Output) -> Result<(), CliError> {
 }
 
 async fn serve(config: &Config, output: &Output) -> Result<(), CliError> {
+    // Before the ready line: who waits for it may end the server at once.
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate()).map_err(CliError::failed)?,
+        signal(SignalKind::interrupt()).map_err(CliError::failed)?,
+    );
     let metrics = install_metrics().map_err(CliError::failed)?;
     let server = Server::start(config, metrics)
         .await
         .map_err(CliError::failed)?;
     output.line(&ready_line(server.listening()))?;
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate()).map_err(CliError::failed)?,
-        signal(SignalKind::interrupt()).map_err(CliError::failed)?,
-    );
     let asked_to_end = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -69,8 +70,7 @@ async fn serve(config: &Config, output: &Output) -> Result<(), CliError> {
 }
 
 fn configure(args: &ServeArgs) -> Result<Config, CliError> {
-    let mut config =
-        Config::load(args.config.as_deref()).map_err(|error| CliError::Usage(error.to_string()))?;
+    let mut config = Config::load(args.config.as_deref()).map_err(CliError::failed)?;
     if let Some(data_dir) = &args.data_dir {
         config.data_dir.clone_from(data_dir);
     }

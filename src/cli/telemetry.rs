@@ -1,5 +1,7 @@
 //! Logs: readable lines with fields, to stderr.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// Logs to stderr at `info`, or as `RUST_LOG` says.
@@ -10,6 +12,7 @@ pub(super) fn log_to_stderr() {
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
             .with_target(false)
             .try_init(),
     );
