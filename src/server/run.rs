@@ -38,6 +38,9 @@ const ENGINE_REQUESTS_MAX: usize = 256;
 /// How long a request waits for the engine and its commit.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long REST requests under way may still take once the server is asked to end.
+const HTTP_DRAIN_MAX: Duration = Duration::from_secs(3);
+
 /// Why a server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -197,10 +200,17 @@ impl Server {
     ///
     /// # Errors
     /// Where the last commit failed.
-    pub async fn stop(self) -> Result<(), RunError> {
+    pub async fn stop(mut self) -> Result<(), RunError> {
         // No receiver is left where all parts have ended already.
         let _ = self.stop.send(true);
-        flatten(self.http.await.map(|result| result.map_err(RunError::Http)))?;
+        match tokio::time::timeout(HTTP_DRAIN_MAX, &mut self.http).await {
+            Ok(ended) => flatten(ended.map(|result| result.map_err(RunError::Http)))?,
+            // A client that stopped in the middle of its request would keep the server for ever.
+            Err(_) => {
+                tracing::warn!("HTTP connections that did not end were cut off");
+                self.http.abort();
+            }
+        }
         flatten(
             self.driver
                 .await
