@@ -1,0 +1,136 @@
+//! `config init` and `config check`, and which of a flag, a variable and the file is heard.
+
+use tempfile::TempDir;
+
+use crate::program::{Run, command, run};
+use crate::server::Site;
+
+fn with_file(text: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("narrowcast.toml"), text).unwrap();
+    folder
+}
+
+fn check(text: &str) -> Run {
+    let folder = with_file(text);
+    run(folder.path(), &["config", "check", "narrowcast.toml"])
+}
+
+fn default_file() -> String {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["config", "init"]).exits(0).stdout
+}
+
+#[test]
+fn the_default_file_is_sound_and_so_is_one_with_everything_in_use() {
+    let text = default_file();
+    assert_eq!(check(&text).exits(0).stdout, "ok\n");
+
+    // Its commented examples are settings too.
+    let uncommented: Vec<_> = text
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(example) if example.contains(" = ") || example.starts_with("[[") => example,
+            Some(_) | None => line,
+        })
+        .collect();
+    for example in ["listen = \"0.0.0.0:5683\"", "[[cells.overrides]]"] {
+        assert!(uncommented.contains(&example), "{example}");
+    }
+    assert_eq!(check(&uncommented.join("\n")).exits(0).stdout, "ok\n");
+}
+
+#[test]
+fn an_unknown_key_is_named() {
+    check("[coap]\nlisten_on = \"127.0.0.1:5683\"\n")
+        .exits(1)
+        .says(&["listen_on", "coap"]);
+    check("[colour]\nred = 1\n").exits(1).says(&["colour"]);
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_key_and_file() {
+    check("[http]\nlisten = \"here\"\n")
+        .exits(1)
+        .says(&["http.listen", "narrowcast.toml"]);
+    check("[update]\nresult_timeout = \"soon\"\n")
+        .exits(1)
+        .says(&["update.result_timeout", "narrowcast.toml"]);
+    check("[coap]\nonboarding = \"perhaps\"\n")
+        .exits(1)
+        .says(&["coap.onboarding", "perhaps"]);
+    check("[cells]\nsinr_borders_db = [1, 2, 3]\n")
+        .exits(1)
+        .says(&["cells.sinr_borders_db"]);
+}
+
+#[test]
+fn what_is_no_toml_is_said_with_its_line() {
+    check("[http]\nlisten = \n")
+        .exits(1)
+        .says(&["narrowcast.toml", "line 2"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["config", "check", "missing.toml"])
+        .exits(1)
+        .says(&["missing.toml"]);
+    run(folder.path(), &["serve", "--config", "missing.toml"])
+        .exits(1)
+        .says(&["missing.toml"]);
+}
+
+#[test]
+fn a_server_with_a_faulty_file_does_not_start() {
+    let folder = with_file("[coap]\nlisten_on = \"127.0.0.1:5683\"\n");
+    run(folder.path(), &["serve", "--config", "narrowcast.toml"])
+        .exits(1)
+        .says(&["listen_on"]);
+    assert!(!folder.path().join("narrowcast-data").exists());
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = command(folder.path(), &["serve"])
+        .env("NARROWCAST__HTTP__LISTENS", "127.0.0.1:0")
+        .output()
+        .unwrap();
+    Run::from(serve).exits(1).says(&["listens", "NARROWCAST__"]);
+}
+
+/// The address on which a server listens for operators, by who sets it. Each has a loopback address of
+/// its own.
+fn heard(file: bool, variable: bool, flag: bool) -> String {
+    let site = Site::new();
+    let text = "[http]\nlisten = \"127.0.0.2:0\"\n";
+    std::fs::write(site.path().join("narrowcast.toml"), text).unwrap();
+    let file: &[&str] = if file {
+        &["--config", "narrowcast.toml"]
+    } else {
+        &[]
+    };
+    let variable: &[(&str, &str)] = if variable {
+        &[("NARROWCAST__HTTP__LISTEN", "127.0.0.3:0")]
+    } else {
+        &[]
+    };
+    let flag: &[&str] = if flag {
+        &["--http", "127.0.0.4:0"]
+    } else {
+        &[]
+    };
+    let server = site.serve_with(flag, file, variable);
+    let (address, _) = server.listener("http").rsplit_once(':').unwrap();
+    address.to_owned()
+}
+
+#[test]
+fn a_flag_overrides_a_variable_which_overrides_the_file() {
+    assert_eq!(heard(true, false, false), "127.0.0.2");
+    assert_eq!(heard(false, true, false), "127.0.0.3");
+    assert_eq!(heard(true, true, false), "127.0.0.3");
+    assert_eq!(heard(true, true, true), "127.0.0.4");
+}

@@ -1,0 +1,105 @@
+//! Packages made by the real signer, through the real server.
+
+use serde_json::json;
+
+use crate::program::run;
+use crate::server::{Api, MANUFACTURER, Server, Site};
+
+pub(crate) const PRIVATE_PEM: &str = include_str!("../../certs/signing-private.pem");
+pub(crate) const PUBLIC_PEM: &str = include_str!("../../certs/signing-public.pem");
+const OTHER_PUBLIC_PEM: &str = include_str!("../../certs/other-public.pem");
+
+/// A package as `narrowcast sign` writes it.
+pub(crate) fn signed_package(site: &Site) -> Vec<u8> {
+    let firmware: Vec<u8> = (0..5000_u32).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(site.path().join("FW.bin"), firmware).unwrap();
+    std::fs::write(site.path().join("private.pem"), PRIVATE_PEM).unwrap();
+    let sign = ["sign", "--key", "private.pem", "FW.bin"];
+    let signed = run(site.path(), &sign).exits(0).stdout;
+    std::fs::read(site.path().join(signed.trim_end())).unwrap()
+}
+
+pub(crate) async fn enter_key(api: &Api, public_pem: &str) {
+    let key = json!({"manufacturer": MANUFACTURER, "public_key_pem": public_pem});
+    api.post("/api/v1/keys", &key).await.is(201);
+}
+
+/// A server with the manufacturer's key.
+async fn with_key(site: &Site, public_pem: &str) -> (Server, Api) {
+    let (server, api) = site.serve_admin(&[]);
+    enter_key(&api, public_pem).await;
+    (server, api)
+}
+
+/// Nothing of a refused package is kept.
+async fn nothing_is_kept(site: &Site, api: &Api) {
+    assert_eq!(api.get("/api/v1/packages").await.is(200), json!([]));
+    let kept = std::fs::read_dir(site.data().join("packages")).unwrap();
+    let files = kept.filter(|entry| entry.as_ref().unwrap().path().is_file());
+    assert_eq!(files.count(), 0);
+}
+
+#[tokio::test]
+async fn a_signed_package_is_taken_and_shown() {
+    let site = Site::new();
+    let (_server, api) = with_key(&site, PUBLIC_PEM).await;
+    let package = api.upload(signed_package(&site)).await.is(201);
+    let keys = api.get("/api/v1/keys").await.is(200);
+    assert_eq!(package["key_id"], keys[0]["id"]);
+    let shown = api
+        .get(&format!("/api/v1/packages/{}", package["id"]))
+        .await;
+    assert_eq!(shown.is(200), package);
+}
+
+#[tokio::test]
+async fn a_package_by_another_key_is_refused() {
+    let site = Site::new();
+    let (_server, api) = with_key(&site, OTHER_PUBLIC_PEM).await;
+    let refused = api.upload(signed_package(&site)).await;
+    let problem = refused.is_problem(422, "package_unknown_key");
+    assert_eq!(problem["field"], "file");
+    nothing_is_kept(&site, &api).await;
+}
+
+#[tokio::test]
+async fn a_manufacturer_without_a_key_is_named() {
+    let site = Site::new();
+    let (_server, api) = site.serve_admin(&[]);
+    let refused = api.upload(signed_package(&site)).await;
+    let problem = refused.is_problem(422, "invalid_field");
+    assert_eq!(problem["field"], "manufacturer");
+}
+
+#[tokio::test]
+async fn a_flipped_bit_anywhere_is_refused_with_a_code_that_says_where() {
+    let site = Site::new();
+    let (_server, api) = with_key(&site, PUBLIC_PEM).await;
+    let package = signed_package(&site);
+    let at = |needle: &[u8]| {
+        let mut windows = package.windows(needle.len());
+        windows.position(|window| window == needle).unwrap()
+    };
+    // The checksum of an entry is compared before the signature over it: damage on the way and a
+    // clumsy change look alike.
+    let image = at(&2500_u32.to_le_bytes());
+    let manifest = at(b"\"size\":") + 2;
+    let directory = package.len() - 22;
+    for (offset, code) in [
+        (image, "package_repacked"),
+        (manifest, "package_repacked"),
+        (0, "package_not_signed"),
+        (directory, "package_not_signed"),
+    ] {
+        let mut flipped = package.clone();
+        flipped[offset] ^= 1;
+        let refused = api.upload(flipped).await;
+        let problem = refused.is_problem(422, code);
+        assert_eq!(problem["field"], "file");
+    }
+    let cut = package[..package.len() - 1].to_vec();
+    api.upload(cut).await.is_problem(422, "package_not_signed");
+    nothing_is_kept(&site, &api).await;
+
+    api.upload(package).await.is(201);
+}

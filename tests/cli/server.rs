@@ -1,0 +1,239 @@
+//! A running server, and REST calls to it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use reqwest::multipart::{Form, Part};
+use reqwest::{Client, RequestBuilder, header};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{command, run};
+
+/// How often a server that was asked to end is looked at, and how many times: for 8 s.
+const POLL: Duration = Duration::from_millis(20);
+const POLLS_MAX: u32 = 400;
+
+/// A folder for one server: `data` is its data directory, `log` what it writes to stderr.
+pub(crate) struct Site {
+    folder: TempDir,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path().join("data")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join("log")).unwrap()
+    }
+
+    /// A token made by the command.
+    pub(crate) fn token(&self, name: &str, role: &str) -> String {
+        let create = [
+            "token",
+            "create",
+            name,
+            "--role",
+            role,
+            "--data-dir",
+            "data",
+        ];
+        run(self.path(), &create)
+            .exits(0)
+            .stdout
+            .trim_end()
+            .to_owned()
+    }
+
+    /// A server on a free port for operators, with these further arguments.
+    pub(crate) fn serve(&self, arguments: &[&str]) -> Server {
+        self.serve_with(&["--http", "127.0.0.1:0"], arguments, &[])
+    }
+
+    /// A server with these arguments and variables, once it is ready.
+    pub(crate) fn serve_with(
+        &self,
+        http: &[&str],
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Server {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path().join("log"))
+            .unwrap();
+        let arguments = [&["serve", "--data-dir", "data"], http, arguments].concat();
+        let mut child = command(self.path(), &arguments)
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        let stdout = child.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut ready).unwrap();
+        let ready = ready.trim_end().to_owned();
+        assert!(ready.starts_with("ready "), "{ready:?}: {}", self.log());
+        Server { child, ready }
+    }
+
+    /// A server without devices, and an admin's calls to it.
+    pub(crate) fn serve_admin(&self, arguments: &[&str]) -> (Server, Api) {
+        let token = self.token("admin", "admin");
+        let server = self.serve(arguments);
+        let api = server.api(&token);
+        (server, api)
+    }
+}
+
+/// A server process; it ends with the value.
+pub(crate) struct Server {
+    child: Child,
+    ready: String,
+}
+
+impl Server {
+    /// The line that said that it is ready.
+    pub(crate) fn ready(&self) -> &str {
+        &self.ready
+    }
+
+    /// What the ready line says of a listener.
+    pub(crate) fn listener(&self, name: &str) -> &str {
+        let word = self
+            .ready
+            .split(' ')
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        word.unwrap_or_else(|| panic!("no {name} in {:?}", self.ready))
+    }
+
+    pub(crate) fn api(&self, token: &str) -> Api {
+        Api {
+            client: Client::new(),
+            base: format!("http://{}", self.listener("http")),
+            token: token.to_owned(),
+        }
+    }
+
+    /// Sends a signal, and answers how the process ended, which it must within seconds.
+    pub(crate) fn end_by(mut self, signal: &str) -> ExitStatus {
+        let sent = Command::new("sh")
+            .args(["-c", "kill -s \"$0\" \"$1\"", signal])
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        for _ in 0..POLLS_MAX {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::sleep(POLL);
+        }
+        panic!("it does not end within {:?}", POLL * POLLS_MAX);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A process that has ended already is only reaped.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// REST with one token.
+pub(crate) struct Api {
+    client: Client,
+    base: String,
+    token: String,
+}
+
+/// What the server answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The body of an answer with this status.
+    pub(crate) fn is(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.json()
+    }
+
+    /// A problem with this status and code; its body.
+    pub(crate) fn is_problem(&self, status: u16, code: &str) -> Value {
+        let problem = self.is(status);
+        assert_eq!(problem["code"], code, "{problem}");
+        problem
+    }
+}
+
+impl Api {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        let request = self.client.get(self.url(path));
+        send(request.bearer_auth(&self.token)).await
+    }
+
+    pub(crate) async fn get_without_token(&self, path: &str) -> Answer {
+        send(self.client.get(self.url(path))).await
+    }
+
+    pub(crate) async fn get_in(&self, path: &str, language: &str) -> Answer {
+        let request = self.client.get(self.url(path));
+        send(request.header(header::ACCEPT_LANGUAGE, language)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        let request = self.client.post(self.url(path)).json(body);
+        send(request.bearer_auth(&self.token)).await
+    }
+
+    /// Uploads a signed package of `MANUFACTURER`'s `MODEL`.
+    pub(crate) async fn upload(&self, archive: Vec<u8>) -> Answer {
+        let form = Form::new()
+            .part("file", Part::bytes(archive).file_name("FW_signed.zip"))
+            .text("manufacturer", MANUFACTURER)
+            .text("model", MODEL)
+            .text("device_type", DEVICE_TYPE)
+            .text("protocol", "LWM2M")
+            .text("version", "2.0.0");
+        let request = self.client.post(self.url("/api/v1/packages"));
+        send(request.bearer_auth(&self.token).multipart(form)).await
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+}
+
+pub(crate) const MANUFACTURER: &str = "quectel";
+pub(crate) const MODEL: &str = "BC25";
+pub(crate) const DEVICE_TYPE: &str = "WaterMeter";
+
+async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    Answer {
+        status: response.status().as_u16(),
+        text: response.text().await.unwrap(),
+    }
+}
