@@ -23,6 +23,8 @@ pub struct HttpLimits {
     pub package_bytes_max: usize,
     /// Uploads that are read and verified at a time: each is in memory while it is.
     pub uploads_max: usize,
+    /// How long an upload may pause before its place is given to another.
+    pub upload_pause_max: Duration,
     /// A CSV file of devices, in bytes.
     pub import_bytes_max: usize,
     /// Rows of a CSV file of devices.
@@ -39,6 +41,7 @@ impl Default for HttpLimits {
             json_bytes_max: 256 * 1024,
             package_bytes_max: 100 * 1024 * 1024,
             uploads_max: 2,
+            upload_pause_max: Duration::from_secs(30),
             import_bytes_max: 16 * 1024 * 1024,
             import_rows_max: 100_000,
             campaign_devices_max: 200_000,

@@ -1,5 +1,7 @@
 //! `/api/v1/packages`.
 
+use std::time::Duration;
+
 use narrowcast::http::HttpLimits;
 use reqwest::Method;
 use serde_json::json;
@@ -185,6 +187,27 @@ async fn an_archive_has_its_bound() {
     let huge = "x".repeat(100_000);
     let answer = service.upload(&huge, &FORM).await;
     answer.problem(413, "too_large", None);
+}
+
+#[tokio::test]
+async fn an_upload_that_stops_in_the_middle_gives_its_place_to_another() {
+    let limits = HttpLimits {
+        uploads_max: 1,
+        upload_pause_max: Duration::from_millis(50),
+        ..HttpLimits::default()
+    };
+    let service = with_key(limits).await;
+    let head = format!(
+        "POST /api/v1/packages HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-type: multipart/form-data; boundary=x\r\ncontent-length: 1000\r\n\r\n",
+        service.token("operator")
+    );
+    let field = "--x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nsign";
+    for sent in ["", "--x\r\n", field] {
+        let answer = service.raw(&format!("{head}{sent}")).await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+    service.upload(ARCHIVE, &FORM).await.expect(201);
 }
 
 #[tokio::test]

@@ -58,6 +58,8 @@ kinds! {
         ["Devices could not fetch the package", "设备将无法下载固件包"],
         ["Start the server with --coap and --public-host, an IPv4 address that devices reach.",
          "请用 --coap 开启监听，并用 --public-host 指定设备可访问的 IPv4 地址。"];
+    UPLOAD_PAUSED = REQUEST_TIMEOUT "upload_paused",
+        ["The upload did not go on", "上传中断"], ["Send it again.", "请重新上传。"];
     TOO_LARGE = PAYLOAD_TOO_LARGE "too_large", ["The body is too large", "请求体过大"], ["", ""];
     UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE "unsupported_media_type",
         ["The body has the wrong type", "请求体类型不受支持"], ["", ""];

@@ -58,7 +58,7 @@ pub(crate) async fn create_package(
     let multipart = Multipart::from_request(request, &state)
         .await
         .map_err(|rejection| Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE, rejection.body_text()))?;
-    let form = read_form(multipart, state.limits.package_bytes_max).await?;
+    let form = read_form(multipart, &state.limits).await?;
     let keys = keys_of(&state, &form.claims.manufacturer).await?;
     let (form, verified) = verify(&state, form, keys).await?;
     let package = keep(&state, form, verified).await?;
