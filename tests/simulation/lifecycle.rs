@@ -263,8 +263,8 @@ fn a_device_in_queue_mode_hears_nothing_while_it_sleeps() {
     let mut world = World::new(48, fleet::engine_config(), vec![sleeper]);
     world.run_for(Duration::from_secs(60));
     assert!(is_answered(&mut world));
-    world.run_for(Duration::from_secs(92));
-    assert!(is_answered(&mut world), "it was heard 93 s ago");
+    world.run_for(Duration::from_secs(90));
+    assert!(is_answered(&mut world), "it was heard 92 s ago");
     world.run_for(Duration::from_secs(120));
     assert!(!is_answered(&mut world));
     world.device(0, SimDevice::speak);
