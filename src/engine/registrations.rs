@@ -98,6 +98,11 @@ impl Engine {
         }
     }
 
+    /// Whether a device is registered now.
+    pub fn is_registered(&self, endpoint: &EndpointName) -> bool {
+        self.registry.by_endpoint(endpoint).is_some()
+    }
+
     /// Ends every registration whose lifetime ran out.
     pub(super) fn expire_registrations(&mut self, now: Now) {
         while let Some(registration) = self.registry.expire(now.instant) {

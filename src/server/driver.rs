@@ -26,12 +26,16 @@ use super::telemetry::Telemetry;
 /// How many datagrams are taken before the outputs are looked at for other inputs.
 const DATAGRAMS_PER_TURN: usize = 64;
 
-/// How many records gather before no more input is taken: a store that stalls slows the inputs, and
-/// what the kernel cannot hold is lost and repeated.
-const GATHERED_RECORDS_MAX: usize = 20_000;
+/// How many records and datagrams gather before no more input is taken: a store that stalls slows the
+/// inputs, and what the kernel cannot hold is lost and repeated.
+const GATHERED_MAX: usize = 20_000;
 
-/// How long to wait before another try to rebuild from a store that does not answer.
-const REBUILD_DELAY: Duration = Duration::from_secs(1);
+/// How long to wait before the engine is rebuilt; doubled with each failure in a row, as a store that
+/// fails reads and writes for each try.
+const REBUILD_DELAY: Duration = Duration::from_millis(500);
+
+/// The longest of these waits.
+const REBUILD_DELAY_MAX: Duration = Duration::from_secs(8);
 
 /// The longest sleep: a deadline further away is looked at again then.
 const SLEEP_MAX: Duration = Duration::from_secs(3600);
@@ -81,6 +85,10 @@ pub(super) struct Driver {
     gathered: Batch,
     in_flight: Option<InFlight>,
     deadline: Option<Instant>,
+    /// Commits and rebuilds that failed since the last commit that did not.
+    failures_in_row: u32,
+    /// After a failure, nothing is committed before this.
+    commit_not_before: Option<Instant>,
 }
 
 /// What a driver works with.
@@ -113,6 +121,8 @@ impl Driver {
             gathered: Batch::default(),
             in_flight: None,
             deadline: None,
+            failures_in_row: 0,
+            commit_not_before: None,
         }
     }
 
@@ -147,24 +157,24 @@ impl Driver {
     async fn select(&mut self) -> Input {
         let clock = self.parts.clock;
         let now = clock.now().instant;
-        let deadline = self
-            .deadline
-            .unwrap_or(now + SLEEP_MAX)
-            .min(now + SLEEP_MAX);
-        let room = self.gathered.records.len() < GATHERED_RECORDS_MAX;
+        let deadlines = [self.deadline, self.commit_not_before];
+        let deadline = deadlines.into_iter().flatten().fold(now + SLEEP_MAX, Instant::min);
+        let gathered = self.gathered.records.len() + self.gathered.transmits.len();
+        let room = gathered < GATHERED_MAX;
         let committed = async {
             match &mut self.in_flight {
                 Some(in_flight) => (&mut in_flight.commit).await,
                 None => std::future::pending().await,
             }
         };
+        // Datagrams last: a flood is always ready, and must starve neither timers nor operators.
         tokio::select! {
             biased;
             result = committed => Input::Committed(result),
             _ = self.parts.shutdown.wait_for(|stop| *stop) => Input::Shutdown,
-            readable = self.parts.link.readable(), if room => Input::Readable(readable),
-            request = self.parts.requests.recv(), if room => Input::Request(request),
             () = tokio::time::sleep_until(clock.deadline(deadline).into()) => Input::Timeout,
+            request = self.parts.requests.recv(), if room => Input::Request(request),
+            readable = self.parts.link.readable(), if room => Input::Readable(readable),
         }
     }
 
@@ -246,6 +256,12 @@ impl Driver {
         if self.in_flight.is_some() {
             return;
         }
+        if let Some(not_before) = self.commit_not_before {
+            if self.parts.clock.now().instant < not_before {
+                return;
+            }
+            self.commit_not_before = None;
+        }
         let Batch {
             records,
             transmits,
@@ -280,6 +296,7 @@ impl Driver {
         };
         match result {
             Ok(()) => {
+                self.failures_in_row = 0;
                 self.parts.telemetry.committed(done.records.len(), took);
                 self.set_free(&done.records, done.transmits, done.replies);
                 Ok(())
@@ -293,11 +310,15 @@ impl Driver {
     fn set_free(&mut self, records: &[Record], transmits: Vec<Transmit>, replies: Vec<Reply>) {
         for record in records {
             match record {
-                Record::Deregistered { endpoint, .. } => self.parts.live.remove_device(endpoint),
+                // It may have registered again since: the record speaks of its moment only.
+                Record::Deregistered { endpoint, .. } if !self.engine.is_registered(endpoint) => {
+                    self.parts.live.remove_device(endpoint);
+                }
                 Record::Task(task) if task.state.is_final() => {
                     self.parts.live.remove_progress(task.id);
                 }
-                Record::Device(_)
+                Record::Deregistered { .. }
+                | Record::Device(_)
                 | Record::Registered(_)
                 | Record::Observed(_)
                 | Record::ObservationEnded { .. }
@@ -317,7 +338,8 @@ impl Driver {
     }
 
     /// The engine has gone past what is true: another is made from what is committed. Nothing that
-    /// rested on the lost records is sent.
+    /// rested on the lost records is sent. Blocks are served again at once; the next commit waits a
+    /// while, longer with each failure in a row.
     async fn start_over(
         &mut self,
         error: &StoreError,
@@ -325,6 +347,8 @@ impl Driver {
     ) -> Result<(), DriverError> {
         tracing::error!(%error, "commit failed; rebuilding from the store");
         self.parts.telemetry.commit_failed();
+        let delay = self.back_off();
+        self.commit_not_before = Some(self.parts.clock.now().instant + delay);
         let gathered = std::mem::take(&mut self.gathered);
         for (answer, _) in replies.into_iter().chain(gathered.replies) {
             drop(answer.send(Err(EngineError::NotCommitted(error.to_string()))));
@@ -345,19 +369,32 @@ impl Driver {
                 Err(error @ StoreError::Fatal(_)) => return Err(error.into()),
                 Err(error) => {
                     tracing::error!(%error, "the store cannot be read; trying again");
-                    tokio::time::sleep(REBUILD_DELAY).await;
+                    let delay = self.back_off();
+                    tokio::select! {
+                        () = tokio::time::sleep(delay) => {}
+                        _ = self.parts.shutdown.wait_for(|stop| *stop) => return Err(error.into()),
+                    }
                 }
             }
         }
     }
 
+    fn back_off(&mut self) -> Duration {
+        let delay = REBUILD_DELAY.saturating_mul(1 << self.failures_in_row.min(8));
+        self.failures_in_row = self.failures_in_row.saturating_add(1);
+        delay.min(REBUILD_DELAY_MAX)
+    }
+
+    /// Commits and sends what has gathered. A commit that fails now is for the next start to make good.
     async fn finish(mut self) -> Result<(), DriverError> {
+        self.commit_not_before = None;
         loop {
-            let Some(in_flight) = &mut self.in_flight else {
+            let Some(mut in_flight) = self.in_flight.take() else {
                 return Ok(());
             };
-            let (result, took) = (&mut in_flight.commit).await?;
-            self.handle_committed(result, took).await?;
+            let (result, _) = (&mut in_flight.commit).await?;
+            result?;
+            self.set_free(&in_flight.records, in_flight.transmits, in_flight.replies);
             self.start_commit();
         }
     }
