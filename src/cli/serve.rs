@@ -88,6 +88,7 @@ fn configure(args: &ServeArgs) -> Result<Config, CliError> {
         Some(Onboarding::Allow) => config.coap.onboarding = OnboardingConfig::Allow,
         None => {}
     }
+    config.check().map_err(CliError::failed)?;
     Ok(config)
 }
 

@@ -1,10 +1,11 @@
 //! The device side.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::update::check_time;
 use crate::engine::Onboarding;
 use crate::model::TransmissionPreset;
 
@@ -35,6 +36,40 @@ impl Default for CoapConfig {
             restart_grace: Duration::from_secs(3600),
         }
     }
+}
+
+impl CoapConfig {
+    pub(super) fn check(&self) -> Result<(), String> {
+        check_time("coap.restart_grace", self.restart_grace, 0)?;
+        match &self.public_host {
+            Some(host) if !is_reachable_host(host) => Err(format!(
+                "coap.public_host (--public-host): {host:?} is no address or host name that devices \
+                 can reach; the port is that of coap.listen"
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// An address that is not a wildcard, or a host name (RFC 1123 §2.1). It becomes a part of the URI
+/// that every device is told.
+fn is_reachable_host(host: &str) -> bool {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return !address.is_unspecified();
+    }
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    // What ends in a number would be an address, and is none.
+    let is_name = |label: &str| label.bytes().any(|b| b.is_ascii_alphabetic());
+    host.len() <= 253
+        && host.split('.').all(is_label)
+        && host.rsplit('.').next().is_some_and(is_name)
 }
 
 /// Whether a device that nobody entered may register.
@@ -75,6 +110,43 @@ impl PresetConfig {
             Self::Rfc7252 => TransmissionPreset::Rfc7252,
             Self::NbIot => TransmissionPreset::NbIot,
             Self::Loopback => TransmissionPreset::Loopback,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_host_is_one_that_devices_can_reach() {
+        for host in [
+            "203.0.113.5",
+            "2001:db8::1",
+            "fota.example.org",
+            "localhost",
+            "a-1.b2",
+        ] {
+            assert!(is_reachable_host(host), "{host}");
+        }
+        let long = "x".repeat(64);
+        for host in [
+            "",
+            "0.0.0.0",
+            "::",
+            "203.0.113.5:5683",
+            "[2001:db8::1]",
+            "203.0.113",
+            "203.0.113.256",
+            "coap://203.0.113.5",
+            "a b",
+            "a..b",
+            "-a",
+            "a/b",
+            "主机",
+            &long,
+        ] {
+            assert!(!is_reachable_host(host), "{host}");
         }
     }
 }

@@ -96,8 +96,16 @@ impl Config {
         engine
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
-        self.cells.check().map_err(ConfigError)
+    /// What types cannot say. [`Config::load`] has checked what it read; who changes it checks again.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be used, with what could.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.coap
+            .check()
+            .and_then(|()| self.update.check())
+            .and_then(|()| self.cells.check())
+            .map_err(ConfigError)
     }
 }
 
@@ -134,6 +142,22 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("result_timeout"), "{error}");
+    }
+
+    #[test]
+    fn a_time_that_ends_every_task_or_none_is_named() {
+        for (text, key) in [
+            (
+                "[update]\ncontact_timeout = \"0s\"\n",
+                "update.contact_timeout",
+            ),
+            ("[update]\nquarantine = \"1000000y\"\n", "update.quarantine"),
+            ("[coap]\nrestart_grace = \"2y\"\n", "coap.restart_grace"),
+        ] {
+            let error = load(text).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
+        assert!(load("[update]\nversion_settle = \"0s\"\n").is_ok());
     }
 
     #[test]

@@ -69,4 +69,38 @@ impl UpdateConfig {
             ..ProductSettings::default()
         }
     }
+
+    /// None is endless, and those that end a task are not over before it begins.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let times = [
+            ("contact_timeout", self.contact_timeout, 1),
+            ("read_timeout", self.read_timeout, 1),
+            ("download_stall_timeout", self.download_stall_timeout, 1),
+            ("result_timeout", self.result_timeout, 1),
+            ("awake_time", self.awake_time, 0),
+            (
+                "silence_before_result_read",
+                self.silence_before_result_read,
+                0,
+            ),
+            ("version_settle", self.version_settle, 0),
+            ("quarantine", self.quarantine, 0),
+        ];
+        for (key, time, least_ms) in times {
+            check_time(&format!("update.{key}"), time, least_ms)?;
+        }
+        Ok(())
+    }
+}
+
+/// A time of at least `least_ms` milliseconds and at most a year.
+pub(super) fn check_time(key: &str, time: Duration, least_ms: u64) -> Result<(), String> {
+    const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+    if time < Duration::from_millis(least_ms) {
+        return Err(format!("{key} must be more than 0"));
+    }
+    if time > YEAR {
+        return Err(format!("{key} must be at most 366 days"));
+    }
+    Ok(())
 }

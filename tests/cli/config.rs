@@ -65,6 +65,17 @@ fn a_wrong_value_is_named_with_its_key_and_file() {
 }
 
 #[test]
+fn a_public_host_that_no_device_could_ask_is_named() {
+    check("[coap]\npublic_host = \"203.0.113.5:5683\"\n")
+        .exits(1)
+        .says(&["coap.public_host", "203.0.113.5:5683"]);
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["serve", "--public-host", "0.0.0.0"])
+        .exits(1)
+        .says(&["--public-host", "0.0.0.0"]);
+}
+
+#[test]
 fn what_is_no_toml_is_said_with_its_line() {
     check("[http]\nlisten = \n")
         .exits(1)
