@@ -119,8 +119,18 @@ pub enum Observation {
     Absent,
     /// The device notifies.
     Live,
+    /// The device notified before a restart, under a token that is kept. Another token in its place
+    /// would leave a notification that is on its way unacknowledged, and some modules give up then.
+    Presumed,
     /// The device does not do it: it is read instead.
     Refused,
+}
+
+impl Observation {
+    /// Whether the device may notify.
+    pub const fn may_be_live(self) -> bool {
+        matches!(self, Self::Live | Self::Presumed)
+    }
 }
 
 /// What was already done in this attempt.
@@ -313,14 +323,17 @@ fn uri_refused(code: Code, state: State) -> Step {
 }
 
 fn write_uri(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
+    // What was presumed is made sure of before anything new rests on it.
+    let presumed = progress.state_observation == Observation::Presumed;
     preparation(terms, reported, progress)
+        .or_else(|| presumed.then_some(Step::Observe(path::FIRMWARE_STATE)))
         .or_else(|| observation(terms, progress))
         .unwrap_or(Step::WriteUri)
 }
 
 fn execute(terms: &Terms, progress: &Progress) -> Step {
     let cancel = terms.settings.observation_cancel == ObservationCancel::AfterDownload;
-    if cancel && progress.state_observation == Observation::Live {
+    if cancel && progress.state_observation.may_be_live() {
         Step::CancelObservation(path::FIRMWARE_STATE)
     } else {
         Step::Execute

@@ -145,7 +145,7 @@ impl Session {
             ),
         ]
         .into_iter()
-        .find(|(observation, _)| *observation == Observation::Live);
+        .find(|(observation, _)| observation.may_be_live());
         match first {
             Some((_, path)) if self.presence == Presence::Listening => {
                 self.flush();

@@ -335,7 +335,12 @@ impl Progress {
             executed_before,
             resumed,
             slot: resumed && task.slot.is_some(),
-            state_observation: Observation::Absent,
+            // No URI is written before the observation was answered.
+            state_observation: if uri_intended {
+                Observation::Presumed
+            } else {
+                Observation::Absent
+            },
             result_observation: Observation::Absent,
             settled: false,
         }
