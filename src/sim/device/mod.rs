@@ -57,6 +57,13 @@ pub enum DeviceOutput {
     Timeout(Option<Instant>),
 }
 
+/// A message of ours that awaits its answer: each socket's endpoint numbers its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sent {
+    socket: SocketKind,
+    id: RequestId,
+}
+
 #[derive(Debug)]
 enum Presence {
     /// No power until then.
@@ -64,7 +71,7 @@ enum Presence {
     /// Not registered; tries again then.
     Unregistered { retry_at: Instant, retries: u32 },
     /// A Register is under way.
-    Registering { request: RequestId, retries: u32 },
+    Registering { request: Sent, retries: u32 },
     /// Registered at this location; speaks again then.
     Registered {
         location: Vec<String>,
@@ -81,7 +88,7 @@ pub struct SimDevice {
     main: Endpoint,
     download: Endpoint,
     presence: Presence,
-    registration_update: Option<RequestId>,
+    registration_update: Option<Sent>,
     version: String,
     update: Update,
     awake_until: Instant,
@@ -207,11 +214,10 @@ impl SimDevice {
     }
 
     fn pump(&mut self, now: Instant) {
-        while let Some(event) = self.main.poll_event() {
-            self.handle_event(now, event);
-        }
-        while let Some(event) = self.download.poll_event() {
-            self.handle_event(now, event);
+        for socket in [SocketKind::Main, SocketKind::Download] {
+            while let Some(event) = self.endpoint(socket).poll_event() {
+                self.handle_event(now, socket, event);
+            }
         }
         for socket in [SocketKind::Main, SocketKind::Download] {
             while let Some(transmit) = self.endpoint(socket).poll_transmit() {
@@ -223,7 +229,7 @@ impl SimDevice {
         }
     }
 
-    fn handle_event(&mut self, now: Instant, event: Event) {
+    fn handle_event(&mut self, now: Instant, socket: SocketKind, event: Event) {
         match event {
             Event::Request {
                 peer: _,
@@ -241,22 +247,25 @@ impl SimDevice {
                 id,
                 peer: _,
                 response,
-            } => self.handle_response(now, id, &response),
-            Event::Delivered { id, peer: _ } => self.notification_delivered(now, id),
-            Event::TimedOut { id, peer: _ } => self.handle_lost(now, id),
-            Event::Reset { id, peer: _ } => self.handle_lost(now, id),
+            } => self.handle_response(now, Sent { socket, id }, &response),
+            Event::Delivered { id, peer: _ } => {
+                self.notification_delivered(now, Sent { socket, id });
+            }
+            Event::TimedOut { id, peer: _ } | Event::Reset { id, peer: _ } => {
+                self.handle_lost(now, Sent { socket, id });
+            }
             // It observes nothing.
             Event::Notification { .. } => {}
         }
     }
 
-    fn handle_response(&mut self, now: Instant, id: RequestId, response: &Response) {
+    fn handle_response(&mut self, now: Instant, answered: Sent, response: &Response) {
         match &self.presence {
-            Presence::Registering { request, retries } if *request == id => {
+            Presence::Registering { request, retries } if *request == answered => {
                 let retries = *retries;
                 self.handle_register_response(now, response, retries);
             }
-            Presence::Registered { .. } if self.registration_update == Some(id) => {
+            Presence::Registered { .. } if self.registration_update == Some(answered) => {
                 self.registration_update = None;
                 if !response.code.is_success() {
                     self.register(now, 0);
@@ -265,7 +274,7 @@ impl SimDevice {
             Presence::Off { .. }
             | Presence::Unregistered { .. }
             | Presence::Registering { .. }
-            | Presence::Registered { .. } => self.handle_block(now, id, response),
+            | Presence::Registered { .. } => self.handle_block(now, answered, response),
         }
     }
 
@@ -288,20 +297,20 @@ impl SimDevice {
     }
 
     /// A message of ours was never answered, or was refused.
-    fn handle_lost(&mut self, now: Instant, id: RequestId) {
+    fn handle_lost(&mut self, now: Instant, lost: Sent) {
         match &self.presence {
-            Presence::Registering { request, retries } if *request == id => {
+            Presence::Registering { request, retries } if *request == lost => {
                 let retries = *retries;
                 self.retry_registering(now, retries);
             }
-            Presence::Registered { .. } if self.registration_update == Some(id) => {
+            Presence::Registered { .. } if self.registration_update == Some(lost) => {
                 self.registration_update = None;
                 self.register(now, 0);
             }
             Presence::Off { .. }
             | Presence::Unregistered { .. }
             | Presence::Registering { .. }
-            | Presence::Registered { .. } => self.download_lost(now, id),
+            | Presence::Registered { .. } => self.download_lost(now, lost),
         }
     }
 
@@ -374,12 +383,13 @@ impl SimDevice {
         }
     }
 
-    fn send(&mut self, now: Instant, socket: SocketKind, request: Request) -> Option<RequestId> {
+    fn send(&mut self, now: Instant, socket: SocketKind, request: Request) -> Option<Sent> {
         let parameters = TransmissionParameters::from(self.config.transmission);
         let server = self.server.clone();
         self.endpoint(socket)
             .request(now, &server, request, Reliability::Confirmable, &parameters)
             .ok()
+            .map(|id| Sent { socket, id })
     }
 
     fn endpoint(&mut self, socket: SocketKind) -> &mut Endpoint {

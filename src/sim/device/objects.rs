@@ -2,13 +2,13 @@
 
 use crate::clock::Instant;
 use crate::coap::{
-    Code, ContentFormat, OptionNumber, Reliability, Request, RequestId, Response, Token,
+    Code, ContentFormat, OptionNumber, Reliability, Request, Response, Token,
     TransmissionParameters,
 };
 use crate::lwm2m::{Path, Value, encode_value, path};
 
 use super::config::NotifyReliability;
-use super::{Observer, SimDevice};
+use super::{Observer, Sent, SimDevice, SocketKind};
 
 impl SimDevice {
     /// The response to a request of the server.
@@ -31,7 +31,7 @@ impl SimDevice {
     }
 
     /// Tells the server of a new value, where it observes it.
-    pub(super) fn notify(&mut self, now: Instant, path: Path) -> Option<RequestId> {
+    pub(super) fn notify(&mut self, now: Instant, path: Path) -> Option<Sent> {
         let response = self.content(path);
         let observer = self.observers.get_mut(&path)?;
         observer.sequence += 1;
@@ -53,6 +53,10 @@ impl SimDevice {
                 &parameters,
             )
             .ok()
+            .map(|id| Sent {
+                socket: SocketKind::Main,
+                id,
+            })
     }
 
     /// Sends data of its own on `/19/0/0`, where the server observes it.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::{Outcome, Presence, SimDevice, SocketKind};
+use super::{Outcome, Presence, Sent, SimDevice, SocketKind};
 use crate::clock::Instant;
-use crate::coap::{BlockValue, Code, OptionNumber, Request, RequestId, Response};
+use crate::coap::{BlockValue, Code, OptionNumber, Request, Response};
 use crate::lwm2m::path;
 use crate::model::Sha256Digest;
 
@@ -35,7 +35,7 @@ pub(super) struct Update {
     uri: String,
     transfer: Option<Transfer>,
     /// The notification that must be acknowledged before the first block is asked for.
-    awaited: Option<RequestId>,
+    awaited: Option<Sent>,
     installed_at: Option<Instant>,
     executing: bool,
 }
@@ -48,7 +48,7 @@ struct Transfer {
     hash: Sha256,
     etag: Option<Bytes>,
     szx: u8,
-    request: Option<RequestId>,
+    request: Option<Sent>,
 }
 
 impl Update {
@@ -150,19 +150,19 @@ impl SimDevice {
         }
     }
 
-    pub(super) fn notification_delivered(&mut self, now: Instant, id: RequestId) {
-        if self.update.awaited == Some(id) {
+    pub(super) fn notification_delivered(&mut self, now: Instant, delivered: Sent) {
+        if self.update.awaited == Some(delivered) {
             self.update.awaited = None;
             self.ask_for_block(now);
         }
     }
 
     /// A block that was asked for.
-    pub(super) fn handle_block(&mut self, now: Instant, id: RequestId, response: &Response) {
+    pub(super) fn handle_block(&mut self, now: Instant, answered: Sent, response: &Response) {
         let Some(transfer) = &mut self.update.transfer else {
             return;
         };
-        if transfer.request != Some(id) {
+        if transfer.request != Some(answered) {
             return;
         }
         transfer.request = None;
@@ -195,15 +195,15 @@ impl SimDevice {
     }
 
     /// A message of the update was never answered, or was refused.
-    pub(super) fn download_lost(&mut self, now: Instant, id: RequestId) {
+    pub(super) fn download_lost(&mut self, now: Instant, lost: Sent) {
         let of_download = self
             .update
             .transfer
             .as_ref()
-            .is_some_and(|transfer| transfer.request == Some(id));
+            .is_some_and(|transfer| transfer.request == Some(lost));
         if of_download {
             self.end_download(now, RESULT_CONNECTION_LOST);
-        } else if self.update.awaited == Some(id) {
+        } else if self.update.awaited == Some(lost) {
             self.end_download(now, RESULT_FAILED);
         }
     }
@@ -301,7 +301,7 @@ impl SimDevice {
         }
         let sent = self.send(now, socket, request);
         match (&mut self.update.transfer, sent) {
-            (Some(transfer), Some(id)) => transfer.request = Some(id),
+            (Some(transfer), Some(sent)) => transfer.request = Some(sent),
             (Some(_), None) => self.end_download(now, RESULT_CONNECTION_LOST),
             (None, _) => {}
         }
