@@ -7,7 +7,7 @@ use crate::clock::Now;
 use crate::fota::Wanted;
 use crate::model::{
     Campaign, CampaignId, CampaignState, Failure, FailureReason, Package, Record, TaskId,
-    TaskState, TimelineStep, UpdateTask,
+    TaskState, TimelineStep, UpdateTask, WaitingFor,
 };
 
 use super::tasks::{TaskEntry, told};
@@ -59,12 +59,15 @@ impl Engine {
             running.campaign.state = state.activate()?;
             running.campaign.activated_at = Some(now.utc);
         }
-        running.wanted.uri_base = self
-            .config
-            .download_base
-            .clone()
-            .ok_or(CommandError::NoPublicHost)?;
-        self.check_room(&running.image, tasks.len())?;
+        match &self.config.download_base {
+            Some(base) => running.wanted.uri_base.clone_from(base),
+            None if !resumed => return Err(CommandError::NoPublicHost),
+            None => {}
+        }
+        // What was active before a restart goes on whatever the limits say now: its slots are held.
+        if !resumed {
+            self.check_room(&running.image, tasks.len())?;
+        }
         if self.campaigns.contains_key(&id) {
             return Ok(());
         }
@@ -145,11 +148,20 @@ impl Engine {
     /// Tries some of the devices that listen without having spoken, so that a large campaign does not
     /// send all its first requests in one burst.
     pub(super) fn open_some(&mut self, now: Now) {
-        for _ in 0..self.config.openings_per_turn {
+        let mut opened = 0;
+        while opened < self.config.openings_per_turn {
             let Some(id) = self.openings.pop_front() else {
                 return;
             };
-            self.open(now, id);
+            // One that spoke in the meantime has begun, and may wait for its next attempt.
+            let untried = matches!(
+                self.tasks.get(&id),
+                Some(TaskEntry::Idle(task)) if task.retry_at.is_none()
+            );
+            if untried {
+                self.open(now, id, false);
+                opened += 1;
+            }
         }
         if !self.openings.is_empty() {
             self.timers.set(
@@ -177,10 +189,16 @@ impl Engine {
                 "not heard since the retry",
             );
         } else if self.is_reachable(&task.endpoint) {
-            self.open(now, id);
+            self.open(now, id, false);
         } else {
             let wait = deadline.saturating_since(now.utc);
             self.timers.set(Timer::Retry(id), Some(now.instant + wait));
+            let mut waiting = task.clone();
+            waiting.waiting_for = Some(WaitingFor::Contact);
+            waiting.since = now.utc;
+            waiting.until = Some(deadline);
+            self.record(Record::Task(waiting.clone()));
+            self.tasks.insert(id, TaskEntry::Idle(waiting));
         }
     }
 
@@ -200,6 +218,11 @@ impl Engine {
                 );
             }
         }
+    }
+
+    /// How many campaigns are not over.
+    pub fn campaigns(&self) -> usize {
+        self.campaigns.len()
     }
 
     /// Cells in order of their ids, from `after` (exclusive).

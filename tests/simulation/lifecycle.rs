@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use narrowcast::clock::Instant;
 use narrowcast::engine::{CommandError, EngineConfig};
 use narrowcast::model::{
-    CampaignState, FailureReason, RetryPolicy, TaskState, TimelineStep, WaitingFor,
+    CampaignState, CoverageTier, FailureReason, RetryPolicy, TaskState, TimelineStep, WaitingFor,
 };
 use narrowcast::sim::log::DeviceEvent;
 use narrowcast::sim::{DeviceConfig, Outcome, SimDevice, SocketKind};
@@ -281,4 +282,77 @@ fn is_answered(world: &mut World) -> bool {
     });
     world.run_for(Duration::from_secs(1));
     world.server.engine.coap_counters().received > received
+}
+
+#[test]
+fn a_turn_in_the_opening_queue_does_not_cut_a_retry_delay_short() {
+    let config = EngineConfig {
+        openings_per_turn: 1,
+        opening_turn: Duration::from_secs(1_000),
+        ..fleet::engine_config()
+    };
+    let mut devices = vec![failing(3), failing(3)];
+    devices[1].endpoint = fleet::device(1).endpoint;
+    let mut world = World::new(49, config, devices);
+    world.run_for(Duration::from_secs(60));
+    let policy = RetryPolicy {
+        retries_max: 1,
+        delay: 2 * HOUR,
+    };
+    let id = world.campaign_for_all(policy);
+    // The second is not yet due to be tried, but speaks by itself.
+    world.device(1, SimDevice::speak);
+    world.run_until("its first attempt fails", |world| {
+        world.task(id, 1).retry_at.is_some()
+    });
+    let failed_at = world.now.instant;
+    assert!(failed_at < Instant::from_origin(Duration::from_secs(1_000)));
+    world.run_until("it is tried again", |world| world.task(id, 1).attempt == 2);
+    assert_eq!(world.now.instant, failed_at + 2 * HOUR);
+}
+
+#[test]
+fn after_a_restart_a_sleeping_device_is_asked_nothing_until_it_speaks() {
+    let sleeper = DeviceConfig {
+        queue_mode: true,
+        ..fleet::device(0)
+    };
+    let mut world = World::new(51, fleet::engine_config(), vec![sleeper]);
+    let id = world.campaign_for_all(RetryPolicy::default());
+    world.run_until("it has the URI", |world| world.task(id, 0).uri_intended);
+    world.device(0, |core, now| core.cut_power(now, HOUR));
+    world.run_for(HOUR / 2);
+    let asked = world.requests.len();
+    world.restart();
+    world.run_for(HOUR / 4);
+    assert_eq!(world.requests.len(), asked);
+    world.run_to_the_end();
+    assert_eq!(world.task(id, 0).state, TaskState::Succeeded);
+}
+
+#[test]
+fn a_slot_of_a_stopped_task_outlives_a_restart() {
+    let mut devices: Vec<_> = (0..2).map(fleet::device).collect();
+    for device in &mut devices {
+        device.radio = fleet::radio(1, CoverageTier::Tier2);
+    }
+    let mut world = World::new(52, fleet::engine_config(), devices);
+    let first = world.draft(&[0], RetryPolicy::default());
+    let second = world.draft(&[1], RetryPolicy::default());
+    world.activate(first).unwrap();
+    world.run_until("the download begins", |world| {
+        let mut lines = world.log.iter();
+        lines.any(|line| line.event == DeviceEvent::UriAccepted)
+    });
+    // The device asks again for a block for minutes.
+    world.cut_off = Some(0);
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.stop(first), server::Outcome::Done(Ok(())));
+    world.restart();
+    world.activate(second).unwrap();
+    world.run_for(Duration::from_secs(60));
+    world.cut_off = None;
+    world.run_to_the_end();
+    assert_eq!(world.task(second, 1).state, TaskState::Succeeded);
+    assert!(world.verdict().holds(), "{:?}", world.verdict());
 }

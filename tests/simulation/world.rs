@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub(crate) crash_permille: u32,
     /// Of a hundred moments of consequence on a device, after how many its power goes.
     pub(crate) cut_percent: u32,
+    /// A device out of coverage: what it sends and is sent is lost.
+    pub(crate) cut_off: Option<usize>,
     pub(crate) log: Vec<LogLine>,
     /// Each request that left the server, and for which device.
     pub(crate) requests: Vec<(Instant, usize, SentRequest)>,
@@ -98,6 +100,7 @@ impl World {
             link: Link::clean(),
             crash_permille: 0,
             cut_percent: 0,
+            cut_off: None,
             log: Vec::new(),
             requests: Vec::new(),
             rng,
@@ -289,7 +292,9 @@ impl World {
                         SocketKind::Main => device.main,
                         SocketKind::Download => device.download,
                     };
-                    self.fly(|| Happening::ToServer(from, datagram.to_vec()));
+                    if self.cut_off != Some(index) {
+                        self.fly(|| Happening::ToServer(from, datagram.to_vec()));
+                    }
                 }
                 DeviceOutput::Rebind => self.rebind(index),
                 DeviceOutput::Log(event) => self.note(index, event),
@@ -377,7 +382,9 @@ impl World {
                         (device.download == to).then_some((index, SocketKind::Download))
                     }
                 });
-                if let Some((index, socket)) = receiver {
+                if let Some((index, socket)) = receiver
+                    && self.cut_off != Some(index)
+                {
                     self.device(index, |core, now| {
                         core.handle_datagram(now, socket, &datagram);
                     });
