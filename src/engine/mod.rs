@@ -98,6 +98,9 @@ pub struct EngineCounters {
     pub slots_granted: u64,
     /// Tasks that had to queue for a slot.
     pub slots_queued: u64,
+    /// Devices that were entered beyond [`EngineConfig::devices_max`]: their Registers are answered
+    /// 5.03.
+    pub devices_left_out: u64,
     /// Deliveries that the loop guard had no room to count.
     pub deliveries_uncounted: u64,
 }
@@ -147,8 +150,7 @@ impl Engine {
     pub fn handle_command(&mut self, now: Now, command: Command) -> Result<(), CommandError> {
         let result = match command {
             Command::AddDevices(devices) => {
-                self.known
-                    .extend(devices.into_iter().map(|device| device.endpoint));
+                self.add_devices(devices);
                 Ok(())
             }
             Command::RunCampaign {

@@ -144,16 +144,29 @@ impl Engine {
         self.record(Record::Deregistered { slot, endpoint });
     }
 
+    /// Takes up devices that may register, as many as there is room for.
+    pub(super) fn add_devices(&mut self, devices: Vec<Device>) {
+        for device in devices {
+            if self.known.len() < self.config.devices_max {
+                self.known.insert(device.endpoint);
+            } else if !self.known.contains(&device.endpoint) {
+                self.counters.devices_left_out += 1;
+                tracing::error!(endpoint = %device.endpoint, "no room for another device");
+            }
+        }
+    }
+
     /// Known devices are served; others are refused, or entered where onboarding allows it.
     fn admit(&mut self, now: Now, endpoint: &EndpointName) -> Result<(), Code> {
         if self.known.contains(endpoint) {
             return Ok(());
         }
+        if self.known.len() >= self.config.devices_max {
+            // It may be one that was entered and left out.
+            return Err(Code::SERVICE_UNAVAILABLE);
+        }
         match self.config.onboarding {
             Onboarding::Deny => Err(Code::FORBIDDEN),
-            Onboarding::Allow if self.known.len() >= self.config.devices_max => {
-                Err(Code::SERVICE_UNAVAILABLE)
-            }
             Onboarding::Allow => {
                 self.known.insert(endpoint.clone());
                 self.record(Record::Device(Device {
@@ -188,5 +201,87 @@ impl Engine {
                 .push_uint(OptionNumber::MAX_AGE, FULL_MAX_AGE_SECONDS);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::clock::Utc;
+    use crate::coap::{Message, MessageId, MessageType, Token};
+    use crate::engine::{Command, EngineConfig};
+
+    fn engine(onboarding: Onboarding, devices_max: usize, entered: &[&str]) -> Engine {
+        let config = EngineConfig {
+            onboarding,
+            devices_max,
+            ..EngineConfig::default()
+        };
+        let mut engine = Engine::new(config, [1; 32]);
+        let devices = entered.iter().map(|name| Device {
+            endpoint: EndpointName::parse(name).unwrap(),
+            manufacturer: None,
+            model: None,
+            device_type: None,
+            tags: Vec::new(),
+            created_at: Utc::default(),
+        });
+        let command = Command::AddDevices(devices.collect());
+        engine.handle_command(Now::default(), command).unwrap();
+        engine
+    }
+
+    /// The answer to a Register under this name.
+    fn register(engine: &mut Engine, name: &str) -> Code {
+        let request = Request::new(Code::POST, "/rd")
+            .with_query("lwm2m=1.0")
+            .with_query(&format!("ep={name}"))
+            .with_query("lt=60");
+        let datagram = Message {
+            kind: MessageType::Confirmable,
+            code: request.code,
+            id: MessageId(7),
+            token: Token::EMPTY,
+            options: request.options,
+            payload: request.payload,
+        };
+        let last = name.as_bytes()[name.len() - 1];
+        let peer = Peer::Address(SocketAddr::from(([10, 0, 0, last], 40_000)));
+        engine.handle_datagram(Now::default(), &peer, &datagram.encode().to_vec());
+        let mut answer = None;
+        loop {
+            match engine.poll_output() {
+                Output::Transmit(transmit) => {
+                    let message = Message::decode(&transmit.datagram.to_vec(), 32).unwrap();
+                    if message.kind == MessageType::Acknowledgement {
+                        answer = Some(message.code);
+                    }
+                }
+                Output::Record(_) | Output::Heard { .. } | Output::Progress(_) => {}
+                Output::Timeout(_) => return answer.unwrap(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_that_nobody_entered_is_refused_unless_onboarding_allows_it() {
+        let mut engine = engine(Onboarding::Deny, 10, &["a"]);
+        assert_eq!(register(&mut engine, "a"), Code::CREATED);
+        assert_eq!(register(&mut engine, "b"), Code::FORBIDDEN);
+        engine.config.onboarding = Onboarding::Allow;
+        assert_eq!(register(&mut engine, "c"), Code::CREATED);
+    }
+
+    #[test]
+    fn no_more_devices_are_held_than_there_is_room_for() {
+        for onboarding in [Onboarding::Deny, Onboarding::Allow] {
+            let mut engine = engine(onboarding, 2, &["a", "b", "b", "c", "d"]);
+            assert_eq!(engine.known.len(), 2);
+            assert_eq!(engine.counters().devices_left_out, 2);
+            assert_eq!(register(&mut engine, "b"), Code::CREATED);
+            assert_eq!(register(&mut engine, "c"), Code::SERVICE_UNAVAILABLE);
+        }
     }
 }
