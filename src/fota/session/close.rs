@@ -9,7 +9,7 @@ use crate::model::{
 
 use super::super::action::{Action, End};
 use super::super::object5::State;
-use super::super::step::{Execution, Observation};
+use super::super::step::{Execution, Observation, Reading};
 use super::{Presence, Session};
 
 /// An attempt whose end is known.
@@ -39,7 +39,7 @@ impl Session {
         }
         let waits = self.closing.is_some() && self.task.slot.is_some();
         self.abandon();
-        self.task.state = TaskState::Stopped;
+        // Running until its slot is free: only then may a restart forget it.
         self.task.failure = Some(Failure {
             reason: FailureReason::Stopped,
             evidence: "an operator stopped the campaign".to_owned(),
@@ -65,9 +65,18 @@ impl Session {
         self.cancel_observation(now, End::Succeeded);
     }
 
+    /// Fails for what was read. Where that says nothing of a download, one may still be under way.
     pub(super) fn fail(&mut self, now: Now, failure: Failure) {
         self.task.failure = Some(failure.clone());
-        self.cancel_observation(now, End::Failed(failure));
+        let at_rest = matches!(
+            self.reported.state,
+            Reading::Value(State::Idle | State::Downloaded)
+        );
+        if self.task.slot.is_some() && !at_rest {
+            self.quarantine(now, End::Failed(failure));
+        } else {
+            self.cancel_observation(now, End::Failed(failure));
+        }
     }
 
     /// Fails for want of any word: what the device still does is not known.
@@ -165,7 +174,8 @@ impl Session {
     }
 
     fn may_be_active(&self) -> bool {
-        let at_rest = self.last_state == Some(State::Downloaded)
+        let at_rest = self.reported.state.value() == Some(&State::Downloaded)
+            && self.progress.own_package
             && self.progress.execution == Execution::NotIntended;
         !at_rest
     }

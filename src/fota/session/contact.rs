@@ -21,6 +21,7 @@ impl Session {
             return;
         }
         let heard_again = self.presence != Presence::Listening;
+        self.heard = true;
         self.presence_changed(now, Presence::Listening);
         if self.stage == Stage::Slot {
             self.restart_stage(now);
@@ -29,6 +30,18 @@ impl Session {
             Contact::Register => self.rebooted(now),
             Contact::Update | Contact::Uplink => self.heard(now, heard_again),
         }
+        self.proceed(now);
+        self.flush();
+    }
+
+    /// It was not heard, but ought to listen: it is asked, and waited for unless it answers.
+    pub fn handle_reachable(&mut self, now: Now) {
+        if self.closing.is_some() || self.presence == Presence::Listening {
+            return;
+        }
+        self.heard = false;
+        self.presence_changed(now, Presence::Listening);
+        self.heard(now, true);
         self.proceed(now);
         self.flush();
     }
@@ -68,6 +81,7 @@ impl Session {
             return;
         }
         let heard_again = self.presence != Presence::Listening;
+        self.heard = true;
         self.presence_changed(now, Presence::Listening);
         match path {
             path::FIRMWARE_STATE => {

@@ -182,6 +182,10 @@ impl Session {
         let asleep = self.presence == Presence::Asleep;
         match self.stage {
             Stage::Idle => {}
+            // Binding U says only that it may listen (decisions, 1): its next word is waited for.
+            Stage::Identify if !self.heard && !asleep => {
+                self.presence_changed(now, Presence::Asleep);
+            }
             Stage::Identify | Stage::Start | Stage::Radio | Stage::Confirm if asleep => {
                 self.give_up(
                     now,

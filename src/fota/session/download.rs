@@ -15,9 +15,16 @@ const SILENCE_DOUBLINGS_MAX: u32 = 6;
 impl Session {
     /// A block of the image was served to the device, ending before byte `end_offset_bytes`.
     pub fn handle_block(&mut self, now: Now, end_offset_bytes: u64) {
+        if self.stage == Stage::Foreign && self.closing.is_none() {
+            // Whoever fetches under our capability has our URI, whatever it answered to the Write.
+            self.progress.uri = UriWrite::Accepted;
+            self.stage = Stage::Download;
+            self.restart_stage(now);
+        }
         if self.closing.is_some() || self.stage != Stage::Download {
             return;
         }
+        self.heard = true;
         self.presence_changed(now, Presence::Listening);
         if self.bytes_served == 0 {
             let detail = format!(

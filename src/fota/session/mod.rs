@@ -20,8 +20,8 @@ use std::collections::VecDeque;
 use crate::clock::{Instant, Now};
 use crate::lwm2m::{Answer, Operation};
 use crate::model::{
-    DeviceReport, DownloadCapability, Phase, SlotClaim, TaskState, TimelineStep, UpdateTask,
-    WaitingFor,
+    DeviceReport, DownloadCapability, Failure, FailureReason, Phase, SlotClaim, TaskState,
+    TimelineStep, UpdateTask, WaitingFor,
 };
 
 use super::action::{Action, End};
@@ -58,6 +58,8 @@ pub struct Session {
     reported: Reported,
     progress: Progress,
     presence: Presence,
+    /// Whether it was heard since the session was opened, or only ought to listen.
+    heard: bool,
     outstanding: Option<Operation>,
     closing: Option<Closing>,
 
@@ -107,6 +109,7 @@ impl Session {
             capability_if_none,
             reported: Reported::default(),
             presence: Presence::Listening,
+            heard: true,
             outstanding: None,
             closing: None,
             stage: Stage::Idle,
@@ -129,6 +132,21 @@ impl Session {
         }
         session.proceed(now);
         session.flush();
+        session
+    }
+
+    /// As [`Self::open`], for a device that was not heard but ought to listen. Unless it answers, it is
+    /// waited for.
+    pub fn open_unheard(
+        now: Now,
+        task: UpdateTask,
+        wanted: Wanted,
+        terms: Terms,
+        report: DeviceReport,
+        capability_if_none: DownloadCapability,
+    ) -> Self {
+        let mut session = Self::open(now, task, wanted, terms, report, capability_if_none);
+        session.heard = false;
         session
     }
 
@@ -155,6 +173,7 @@ impl Session {
             return;
         };
         let answered = !matches!(answer, Answer::TimedOut | Answer::Reset);
+        self.heard |= answered;
         self.presence = if answered {
             Presence::Listening
         } else {
@@ -216,10 +235,16 @@ impl Session {
 
     /// The end that the attempt had come to before the restart.
     fn known_end(&self) -> Option<End> {
-        let failed = || self.task.failure.clone().map(End::Failed);
+        let of_failure = |failure: Failure| {
+            if failure.reason == FailureReason::Stopped {
+                End::Stopped
+            } else {
+                End::Failed(failure)
+            }
+        };
         match self.task.state {
             TaskState::Pending => None,
-            TaskState::Running | TaskState::Failed => failed(),
+            TaskState::Running | TaskState::Failed => self.task.failure.clone().map(of_failure),
             TaskState::Succeeded => Some(End::Succeeded),
             TaskState::Stopped => Some(End::Stopped),
         }
@@ -267,7 +292,12 @@ impl Session {
 
     fn abandon(&mut self) -> Option<Operation> {
         let operation = self.outstanding.take()?;
-        self.actions.push_back(Action::AbandonOperation);
+        let is_operate = |action: &Action| matches!(action, Action::Operate(_));
+        match self.actions.iter().rposition(is_operate) {
+            // It was not even handed over: it does not leave at all.
+            Some(index) => drop(self.actions.remove(index)),
+            None => self.actions.push_back(Action::AbandonOperation),
+        }
         self.clear_doubt();
         Some(operation)
     }

@@ -1,10 +1,12 @@
 //! Execute and its outcome, when answers are lost, devices reboot and servers restart.
 
-use super::bench::{Bench, Device, NEW, new_task, secs, wanted};
+use super::bench::{Bench, Device, NEW, new_task, secs, start, wanted};
 use crate::coap::Code;
-use crate::fota::{Contact, End, Terms};
+use crate::fota::{Action, Contact, End, Session, Terms};
 use crate::lwm2m::Answer;
-use crate::model::{FailureReason, Phase, SuccessNote, WaitingFor};
+use crate::model::{
+    DeviceReport, DownloadCapability, FailureReason, Phase, SuccessNote, TaskState, WaitingFor,
+};
 
 fn executed() -> Bench {
     let mut bench = Bench::new(Device::default());
@@ -302,7 +304,7 @@ fn a_retry_after_a_failed_update_executes_what_is_there() {
     bench.notify(2);
     bench.run();
     let mut task = bench.committed.clone();
-    task.state = crate::model::TaskState::Pending;
+    task.state = TaskState::Pending;
     let mut bench = Bench::with(bench.device, wanted(), Terms::default(), task);
     bench.run();
     assert_eq!(bench.count("write /5/0/1"), 0);
@@ -334,4 +336,79 @@ fn a_lost_result_is_not_asked_for_twice() {
     bench.run();
     assert_eq!(bench.count("read /5/0/5"), 1);
     assert_eq!(bench.end, Some(End::Succeeded));
+}
+
+#[test]
+fn a_stopped_task_holds_its_slot_over_a_restart() {
+    let mut bench = Bench::new(Device::default());
+    bench.run_to_download();
+    bench.stop();
+    assert_eq!(bench.committed.state, TaskState::Running, "not over yet");
+    bench.restart();
+    assert_eq!(bench.operations(), [""; 0]);
+    bench.pass(secs(299));
+    assert!(bench.slot.is_some() && bench.end.is_none());
+    bench.pass(secs(1));
+    assert_eq!(bench.end, Some(End::Stopped));
+    assert_eq!(bench.committed.state, TaskState::Stopped);
+    assert_eq!(bench.slot, None);
+}
+
+#[test]
+fn a_failure_that_leaves_a_download_open_keeps_its_slot_for_a_while() {
+    let mut bench = Bench::new(Device::default());
+    bench.run_to_download();
+    bench.device.state = 1;
+    bench.device.version = None;
+    bench.restart();
+    bench.contact(Contact::Register);
+    bench.run();
+    assert!(!bench.serving && bench.slot.is_some() && bench.end.is_none());
+    bench.pass(secs(300));
+    assert_eq!(bench.failure(), FailureReason::VersionTimeout);
+    assert_eq!(bench.slot, None);
+}
+
+#[test]
+fn an_operation_that_was_not_handed_over_when_its_device_fell_asleep_never_leaves() {
+    let mut session = Session::open(
+        start(),
+        new_task(),
+        wanted(),
+        Terms::default(),
+        DeviceReport::default(),
+        DownloadCapability([1; 16]),
+    );
+    session.handle_asleep(start());
+    let actions: Vec<_> = std::iter::from_fn(|| session.poll_action()).collect();
+    let spoken = |action: &Action| matches!(action, Action::Operate(_) | Action::AbandonOperation);
+    assert!(!actions.iter().any(spoken), "{actions:?}");
+}
+
+#[test]
+fn a_device_that_was_not_heard_is_waited_for_when_it_does_not_answer() {
+    let open = |unheard: bool| {
+        let open = if unheard {
+            Session::open_unheard
+        } else {
+            Session::open
+        };
+        let (report, capability) = (DeviceReport::default(), DownloadCapability([1; 16]));
+        let mut session = open(
+            start(),
+            new_task(),
+            wanted(),
+            Terms::default(),
+            report,
+            capability,
+        );
+        while session.poll_action().is_some() {}
+        session.handle_answer(start(), Answer::TimedOut);
+        session.handle_timeout(start() + secs(180));
+        session
+    };
+    assert_eq!(open(false).task().state, TaskState::Failed);
+    let waiting = open(true);
+    assert_eq!(waiting.task().state, TaskState::Running);
+    assert_eq!(waiting.task().waiting_for, Some(WaitingFor::Contact));
 }
