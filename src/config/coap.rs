@@ -21,7 +21,8 @@ pub struct CoapConfig {
     pub onboarding: OnboardingConfig,
     /// CoAP timing towards devices.
     pub transmission: PresetConfig,
-    /// How long after a restart no registration expires.
+    /// How long after a restart no registration expires, at most its lifetime: what an Update prolonged
+    /// was answered, and is not written down.
     #[serde(with = "humantime_serde")]
     pub restart_grace: Duration,
 }
@@ -33,7 +34,7 @@ impl Default for CoapConfig {
             public_host: None,
             onboarding: OnboardingConfig::Deny,
             transmission: PresetConfig::NbIot,
-            restart_grace: Duration::from_secs(3600),
+            restart_grace: Duration::from_secs(30 * 24 * 3600),
         }
     }
 }

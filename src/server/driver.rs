@@ -158,7 +158,10 @@ impl Driver {
         let clock = self.parts.clock;
         let now = clock.now().instant;
         let deadlines = [self.deadline, self.commit_not_before];
-        let deadline = deadlines.into_iter().flatten().fold(now + SLEEP_MAX, Instant::min);
+        let deadline = deadlines
+            .into_iter()
+            .flatten()
+            .fold(now + SLEEP_MAX, Instant::min);
         let gathered = self.gathered.records.len() + self.gathered.transmits.len();
         let room = gathered < GATHERED_MAX;
         let committed = async {

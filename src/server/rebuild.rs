@@ -55,13 +55,12 @@ impl Rebuild {
             };
             let of_campaign = take_tasks(&mut tasks, id);
             let counts = store.campaign(id).await?.1;
-            let Some(image) = self.image(package).await else {
-                continue;
-            };
+            let image = self.image(package).await;
+            let damaged = image.is_none();
             let command = Command::RunCampaign {
                 campaign,
                 package: package.clone(),
-                image,
+                image: image.unwrap_or_default(),
                 tasks: of_campaign,
                 ended: Progress {
                     succeeded: counts.succeeded,
@@ -71,12 +70,16 @@ impl Rebuild {
                 },
             };
             self.command(&mut engine, now, command);
+            if damaged {
+                // Devices at work hold their slots until they are done; nothing is served.
+                self.command(&mut engine, now, Command::StopCampaign(id));
+            }
         }
         tracing::info!(registered, unfinished, "the engine goes on from the store");
         Ok(engine)
     }
 
-    /// A package whose bytes are gone or changed is never served; its campaign waits for an operator.
+    /// A package whose bytes are gone or changed is never served: its campaign is stopped.
     async fn image(&self, package: &Package) -> Option<bytes::Bytes> {
         match self.package_bytes.load(package.image_sha256).await {
             Ok(image) => Some(image),

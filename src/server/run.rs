@@ -68,6 +68,12 @@ pub enum RunError {
     /// The store cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// Campaigns are active, and their devices would have nowhere to fetch from.
+    #[error(
+        "campaigns are active, and devices could not fetch their packages: give --coap, and \
+         --public-host where that names no address (coap.listen, coap.public_host)"
+    )]
+    NoPublicHost,
     /// The engine's driver ended.
     #[error("{0}")]
     Driver(String),
@@ -141,6 +147,9 @@ impl Server {
             package_bytes: blobs.clone(),
         };
         let engine = rebuild.engine(&*store, clock.now()).await?;
+        if rebuild.config.download_base.is_none() && engine.campaigns() > 0 {
+            return Err(RunError::NoPublicHost);
+        }
 
         let (stop, shutdown) = watch::channel(false);
         let (handle, requests) = http::engine_channel(ENGINE_REQUESTS_MAX, ENGINE_TIMEOUT);
