@@ -154,14 +154,17 @@ impl Engine {
                 return;
             };
             // One that spoke in the meantime has begun, and may wait for its next attempt.
-            let untried = matches!(
-                self.tasks.get(&id),
-                Some(TaskEntry::Idle(task)) if task.retry_at.is_none()
-            );
-            if untried {
-                self.open(now, id, false);
-                opened += 1;
+            match self.tasks.get_mut(&id) {
+                Some(TaskEntry::Running(session)) => {
+                    session.handle_reachable(now);
+                    self.ready.push_back(id);
+                }
+                Some(TaskEntry::Idle(task)) if task.retry_at.is_none() => {
+                    self.open(now, id, false);
+                }
+                Some(TaskEntry::Idle(_)) | None => continue,
             }
+            opened += 1;
         }
         if !self.openings.is_empty() {
             self.timers.set(

@@ -16,6 +16,7 @@ mod campaigns;
 mod command;
 mod config;
 mod download;
+mod introductions;
 mod operations;
 mod output;
 mod registrations;
@@ -69,6 +70,8 @@ pub struct Engine {
     ready: VecDeque<TaskId>,
     /// Tasks of reachable devices that are to be tried without waiting for a message.
     openings: VecDeque<TaskId>,
+    /// Devices whose Register was answered, and who are to be asked for what is not known of them.
+    introductions: VecDeque<EndpointName>,
     outputs: VecDeque<Output>,
     counters: EngineCounters,
 }
@@ -131,6 +134,7 @@ impl Engine {
             timers: Timers::default(),
             ready: VecDeque::new(),
             openings: VecDeque::new(),
+            introductions: VecDeque::new(),
             outputs: VecDeque::new(),
             counters: EngineCounters::default(),
             config,
@@ -215,6 +219,8 @@ impl Engine {
                 self.handle_event(now, event);
             } else if let Some(task) = self.ready.pop_front() {
                 self.apply_actions(now, task);
+            } else if let Some(endpoint) = self.introductions.pop_front() {
+                self.introduce(now, &endpoint);
             } else {
                 break;
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::clock::Now;
 use crate::coap::{OptionNumber, Reliability, RequestId, Response, Token, TransmissionParameters};
 use crate::fota::Contact;
-use crate::lwm2m::{Answer, Operation, Path, decode_answer, decode_value, path};
+use crate::lwm2m::{Answer, Links, Operation, Path, decode_answer, decode_value, path};
 use crate::model::{EndpointName, Peer, Record, StoredObservation, TaskId};
 
 use super::Engine;
@@ -17,6 +17,8 @@ pub(super) enum Purpose {
     Task(TaskId),
     /// To hear a device's own data.
     Uplink,
+    /// To learn what a device is that nobody described.
+    Description(Path),
 }
 
 #[derive(Clone, Debug)]
@@ -56,15 +58,16 @@ impl Engine {
         operation: Operation,
         purpose: Purpose,
     ) {
-        let Some(peer) = self
-            .registry
-            .by_endpoint(endpoint)
-            .map(|found| found.peer.clone())
-        else {
-            return self.answered(now, purpose, Answer::TimedOut);
+        let Some(registration) = self.registry.by_endpoint(endpoint) else {
+            return self.answered(now, endpoint, purpose, Answer::TimedOut);
         };
+        let peer = registration.peer.clone();
+        let links = Links::parse(&registration.links, self.config.registration.links_max);
+        let request = links.map_or_else(
+            |_| operation.request(),
+            |links| operation.request_below(links.alternate_path()),
+        );
         let parameters = TransmissionParameters::from(self.config.product.transmission);
-        let request = operation.request();
         let instant = now.instant;
         let sent = match operation {
             Operation::Observe(observed) => self
@@ -76,7 +79,7 @@ impl Engine {
                 }),
             Operation::CancelObservation(observed) => {
                 let Some(token) = self.end_observation(endpoint, observed) else {
-                    return self.answered(now, purpose, Answer::Done);
+                    return self.answered(now, endpoint, purpose, Answer::Done);
                 };
                 self.coap
                     .cancel_observation(instant, &peer, token, request, &parameters)
@@ -107,7 +110,7 @@ impl Engine {
                 };
                 self.operations.outstanding.insert(id, outstanding);
             }
-            Err(_) => self.answered(now, purpose, Answer::TimedOut),
+            Err(_) => self.answered(now, &endpoint.clone(), purpose, Answer::TimedOut),
         }
     }
 
@@ -116,6 +119,16 @@ impl Engine {
         if let Some(id) = self.operations.of_task.get(&task).copied() {
             self.operations.remove(id);
             self.coap.cancel(id);
+        }
+    }
+
+    /// No update of this device is under way any more: what it still notifies of one is rejected, which
+    /// ends it there too (RFC 7641 §3.6).
+    pub(super) fn end_update_observations(&mut self, endpoint: &EndpointName) {
+        for observed in [path::FIRMWARE_STATE, path::FIRMWARE_UPDATE_RESULT] {
+            if let Some(token) = self.end_observation(endpoint, observed) {
+                self.coap.forget_observation(token);
+            }
         }
     }
 
@@ -134,10 +147,12 @@ impl Engine {
         let operation = outstanding.operation.clone();
         match operation {
             Operation::Execute(_) => {}
-            Operation::Read(_)
-            | Operation::WriteText { .. }
-            | Operation::Observe(_)
-            | Operation::CancelObservation(_) => {
+            // It may have arrived: a URI is not written over what it began (security, 4.2).
+            Operation::WriteText { .. } => {
+                self.abandon_operation(task);
+                self.session_answer(now, task, Answer::TimedOut);
+            }
+            Operation::Read(_) | Operation::Observe(_) | Operation::CancelObservation(_) => {
                 self.abandon_operation(task);
                 self.operate(now, endpoint, operation, Purpose::Task(task));
             }
@@ -154,7 +169,7 @@ impl Engine {
             self.drop_token(token);
         }
         self.awake(now, &outstanding.endpoint);
-        self.answered(now, outstanding.purpose, answer);
+        self.answered(now, &outstanding.endpoint, outstanding.purpose, answer);
     }
 
     pub(super) fn handle_no_answer(&mut self, now: Now, id: RequestId, reset: bool) {
@@ -172,7 +187,7 @@ impl Engine {
         } else {
             Answer::TimedOut
         };
-        self.answered(now, outstanding.purpose, answer);
+        self.answered(now, &outstanding.endpoint, outstanding.purpose, answer);
     }
 
     pub(super) fn handle_notification(
@@ -191,14 +206,13 @@ impl Engine {
         if registration.peer != *peer {
             self.move_peer(now, registration.slot, peer);
         }
-        self.heard(now, &registration, Contact::Uplink);
-        if observed == path::UPLINK_DATA {
-            return;
-        }
-        if let Ok(value) = decode_value(observed, response.content_format(), &response.payload)
-            && let Some(task) = self.task_of.get(&endpoint).copied()
-        {
-            self.notified(now, task, observed, &value);
+        self.show_heard(now, &registration);
+        let value = decode_value(observed, response.content_format(), &response.payload);
+        match (self.task_of.get(&endpoint).copied(), value) {
+            (Some(task), Ok(value)) if observed != path::UPLINK_DATA => {
+                self.notified(now, task, observed, &value);
+            }
+            _ => self.contact(now, &endpoint, Contact::Uplink),
         }
     }
 
@@ -273,9 +287,10 @@ impl Engine {
         self.coap.forget_observation(token);
     }
 
-    fn answered(&mut self, now: Now, purpose: Purpose, answer: Answer) {
+    fn answered(&mut self, now: Now, endpoint: &EndpointName, purpose: Purpose, answer: Answer) {
         match purpose {
             Purpose::Task(task) => self.session_answer(now, task, answer),
+            Purpose::Description(resource) => self.described(endpoint, resource, &answer),
             // Whether a device lets its data be observed changes nothing else.
             Purpose::Uplink => {}
         }

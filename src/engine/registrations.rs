@@ -3,13 +3,10 @@
 use crate::clock::Now;
 use crate::coap::{Code, OptionNumber, Request, Response};
 use crate::fota::Contact;
-use crate::lwm2m::{
-    Links, Location, Operation, Register, RegistrationRequest, RegistrationUpdate, path,
-};
+use crate::lwm2m::{Location, Register, RegistrationRequest, RegistrationUpdate};
 use crate::model::{Device, EndpointName, Peer, Record, Registration, RegistrationSlot};
 
 use super::config::Onboarding;
-use super::operations::Purpose;
 use super::{Engine, Output};
 
 /// How long a full registry asks a device to stay away, in seconds (Max-Age of a 5.03).
@@ -34,7 +31,7 @@ impl Engine {
     }
 
     fn register(&mut self, now: Now, peer: &Peer, register: Register<'_>) -> Response {
-        if let Err(code) = self.admit(now, &register.endpoint) {
+        if let Err(code) = self.admit(&register.endpoint) {
             return self.refuse(code);
         }
         let registered = match self.registry.register(now, peer, register) {
@@ -54,10 +51,11 @@ impl Engine {
         let Some(registration) = self.registry.get(registered.slot).cloned() else {
             return self.refuse(Code::INTERNAL_SERVER_ERROR);
         };
+        self.enter(now, &registration.endpoint);
         self.record(Record::Registered(registration.clone()));
         self.renew_observations(&registration.endpoint);
         self.heard(now, &registration, Contact::Register);
-        self.observe_uplink(now, &registration);
+        self.introductions.push_back(registration.endpoint);
         registered.location.response()
     }
 
@@ -125,6 +123,12 @@ impl Engine {
 
     /// A device has said something of itself: its sessions may go on.
     pub(super) fn heard(&mut self, now: Now, registration: &Registration, contact: Contact) {
+        self.show_heard(now, registration);
+        self.contact(now, &registration.endpoint, contact);
+    }
+
+    /// For the live view.
+    pub(super) fn show_heard(&mut self, now: Now, registration: &Registration) {
         let awake_time = self.config.product.awake_time;
         self.outputs.push_back(Output::Heard {
             endpoint: registration.endpoint.clone(),
@@ -135,7 +139,6 @@ impl Engine {
                 .then(|| now.instant + awake_time),
             lifetime: registration.lifetime,
         });
-        self.contact(now, &registration.endpoint, contact);
     }
 
     fn forget_registration(&mut self, registration: Registration) {
@@ -156,39 +159,30 @@ impl Engine {
         }
     }
 
-    /// Known devices are served; others are refused, or entered where onboarding allows it.
-    fn admit(&mut self, now: Now, endpoint: &EndpointName) -> Result<(), Code> {
-        if self.known.contains(endpoint) {
-            return Ok(());
-        }
-        if self.known.len() >= self.config.devices_max {
-            // It may be one that was entered and left out.
-            return Err(Code::SERVICE_UNAVAILABLE);
-        }
+    /// Known devices are served; others are refused, or let in where onboarding allows it.
+    fn admit(&self, endpoint: &EndpointName) -> Result<(), Code> {
         match self.config.onboarding {
-            Onboarding::Deny => Err(Code::FORBIDDEN),
-            Onboarding::Allow => {
-                self.known.insert(endpoint.clone());
-                self.record(Record::Device(Device {
-                    endpoint: endpoint.clone(),
-                    manufacturer: None,
-                    model: None,
-                    device_type: None,
-                    tags: Vec::new(),
-                    created_at: now.utc,
-                }));
-                Ok(())
+            Onboarding::Deny | Onboarding::Allow if self.known.contains(endpoint) => Ok(()),
+            // Where there is no room it may be one that was entered and left out.
+            Onboarding::Deny | Onboarding::Allow if self.known.len() >= self.config.devices_max => {
+                Err(Code::SERVICE_UNAVAILABLE)
             }
+            Onboarding::Deny => Err(Code::FORBIDDEN),
+            Onboarding::Allow => Ok(()),
         }
     }
 
-    /// Carrier modules send their data on `/19/0/0`, and only once it is observed (carrier flows §3.7).
-    fn observe_uplink(&mut self, now: Now, registration: &Registration) {
-        let has_uplink = Links::parse(&registration.links, self.config.registration.links_max)
-            .is_ok_and(|links| links.has_object(path::UPLINK_DATA.object));
-        if has_uplink {
-            let operation = Operation::Observe(path::UPLINK_DATA);
-            self.operate(now, &registration.endpoint, operation, Purpose::Uplink);
+    /// A device that was let in is known from now on.
+    fn enter(&mut self, now: Now, endpoint: &EndpointName) {
+        if self.known.insert(endpoint.clone()) {
+            self.record(Record::Device(Device {
+                endpoint: endpoint.clone(),
+                manufacturer: None,
+                model: None,
+                device_type: None,
+                tags: Vec::new(),
+                created_at: now.utc,
+            }));
         }
     }
 

@@ -58,20 +58,20 @@ impl Engine {
         let retry_at = task.retry_at;
         self.tasks.insert(id, TaskEntry::Idle(task));
         if cut_off {
-            // Its deadlines run whether or not the device is heard again.
-            self.open(now, id);
-            self.sleep_unless_reachable(now, id, reachable);
+            // Its deadlines run whether or not the device is heard again. Those that ought to listen
+            // are asked in their turn.
+            self.open(now, id, false);
+            if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
+                session.handle_asleep(now);
+            }
+            if reachable {
+                self.openings.push_back(id);
+            }
         } else if let Some(at) = retry_at {
             let wait = at.saturating_since(now.utc);
             self.timers.set(Timer::Retry(id), Some(now.instant + wait));
         } else if reachable {
             self.openings.push_back(id);
-        }
-    }
-
-    fn sleep_unless_reachable(&mut self, now: Now, id: crate::model::TaskId, reachable: bool) {
-        if let (false, Some(TaskEntry::Running(session))) = (reachable, self.tasks.get_mut(&id)) {
-            session.handle_asleep(now);
         }
     }
 }

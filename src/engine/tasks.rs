@@ -45,7 +45,7 @@ impl Engine {
                 self.ready.push_back(id);
             }
             Some(TaskEntry::Idle(task)) if task.retry_at.is_none_or(|at| at <= now.utc) => {
-                self.open(now, id);
+                self.open(now, id, true);
             }
             Some(TaskEntry::Idle(_)) | None => {}
         }
@@ -59,7 +59,8 @@ impl Engine {
     }
 
     /// Begins an attempt, or goes on with the one that a restart cut off.
-    pub(super) fn open(&mut self, now: Now, id: TaskId) {
+    /// `heard` says whether the device has just spoken, or only ought to listen.
+    pub(super) fn open(&mut self, now: Now, id: TaskId, heard: bool) {
         let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
             return;
         };
@@ -81,7 +82,12 @@ impl Engine {
             .cloned()
             .unwrap_or_default();
         let capability = self.new_capability();
-        let session = Session::open(now, task, wanted, terms, report, capability);
+        let open = if heard {
+            Session::open
+        } else {
+            Session::open_unheard
+        };
+        let session = open(now, task, wanted, terms, report, capability);
         self.timers.set(Timer::Retry(id), None);
         self.tasks.insert(id, TaskEntry::Running(Box::new(session)));
         self.ready.push_back(id);
@@ -235,15 +241,10 @@ impl Engine {
     /// An attempt is over: the task ends, or waits for its next attempt.
     fn end_attempt(&mut self, now: Now, id: TaskId, end: End) {
         self.abandon_operation(id);
-        let granted = self.scheduler.withdraw(id);
         let Some(entry) = self.tasks.get(&id) else {
             return;
         };
-        let mut task = entry.task().clone();
-        if let Some(capability) = task.capability {
-            self.withdraw_download(capability);
-        }
-        task.slot = None;
+        let task = entry.task().clone();
         match end {
             End::Succeeded => {
                 self.counters.attempts_succeeded += 1;
@@ -255,6 +256,15 @@ impl Engine {
                 self.fail_attempt(now, task, failure);
             }
         }
+    }
+
+    /// Whatever the task still holds is free for others.
+    fn give_back(&mut self, now: Now, task: &mut UpdateTask) {
+        if let Some(capability) = task.capability {
+            self.withdraw_download(capability);
+        }
+        task.slot = None;
+        let granted = self.scheduler.withdraw(task.id);
         self.grant_all(now, granted);
     }
 
@@ -266,6 +276,7 @@ impl Engine {
         let next = policy.map_or(Next::GiveUp, |policy| {
             decide(&policy, &failure, task.attempt.max(1), now.utc)
         });
+        self.give_back(now, &mut task);
         let failed = told(&failure);
         task.failure = Some(failure);
         match next {
@@ -294,6 +305,8 @@ impl Engine {
 
     /// A task is final. Nothing of it stays in memory. Its timeline says so already.
     pub(super) fn finish(&mut self, now: Now, mut task: UpdateTask, state: TaskState) {
+        self.give_back(now, &mut task);
+        self.end_update_observations(&task.endpoint);
         task.state = state;
         task.phase = Phase::Done;
         task.waiting_for = None;
@@ -323,7 +336,9 @@ impl Engine {
         let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
             return;
         };
-        let (task, evidence) = (task.clone(), evidence.to_owned());
+        let (mut task, evidence) = (task.clone(), evidence.to_owned());
+        // An attempt that could not begin counts as one: else it would be tried for ever.
+        task.attempt = task.attempt.saturating_add(1);
         let failure = Failure { reason, evidence };
         self.timeline(now, &task, TimelineStep::Failed, told(&failure));
         self.fail_attempt(now, task, failure);
