@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::http::{self, HttpLimits, HttpParts, HttpState, LiveView};
 use crate::lwm2m::EndpointNameForm;
 use crate::net::{UdpEndpoint, is_wildcard};
@@ -104,7 +105,8 @@ pub struct Listening {
 #[derive(Debug)]
 pub struct Server {
     listening: Listening,
-    stop: watch::Sender<bool>,
+    stop_http: watch::Sender<bool>,
+    stop_driver: watch::Sender<bool>,
     driver: JoinHandle<Result<(), DriverError>>,
     http: JoinHandle<std::io::Result<()>>,
 }
@@ -119,14 +121,7 @@ impl Server {
         let data_dir = &config.data_dir;
         open_data_dir(data_dir)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&data_dir.join(STORE_FILE)).await?);
-        let blobs = Arc::new(
-            BlobStore::open(&data_dir.join(PACKAGES_FOLDER), PACKAGES_BYTES_MAX).map_err(
-                |source| RunError::DataDir {
-                    path: data_dir.clone(),
-                    source,
-                },
-            )?,
-        );
+        let blobs = Arc::new(open_packages(data_dir)?);
         let udp = config.coap.listen.map(bind_udp).transpose()?;
         let tcp = TcpListener::bind(config.http.listen)
             .await
@@ -147,11 +142,10 @@ impl Server {
             package_bytes: blobs.clone(),
         };
         let engine = rebuild.engine(&*store, clock.now()).await?;
-        if rebuild.config.download_base.is_none() && engine.campaigns() > 0 {
-            return Err(RunError::NoPublicHost);
-        }
+        check_download_base(&rebuild, &engine, listening)?;
 
-        let (stop, shutdown) = watch::channel(false);
+        let (stop_http, http_shutdown) = watch::channel(false);
+        let (stop_driver, driver_shutdown) = watch::channel(false);
         let (handle, requests) = http::engine_channel(ENGINE_REQUESTS_MAX, ENGINE_TIMEOUT);
         let live = Arc::new(LiveView::default());
         let driver = Driver::new(
@@ -162,7 +156,7 @@ impl Server {
                 link: Link::new(udp),
                 live: Arc::clone(&live),
                 requests,
-                shutdown: shutdown.clone(),
+                shutdown: driver_shutdown,
                 clock,
                 telemetry: Telemetry::default(),
             },
@@ -182,9 +176,10 @@ impl Server {
         }));
         Ok(Self {
             listening,
-            stop,
+            stop_http,
+            stop_driver,
             driver: tokio::spawn(driver.run()),
-            http: tokio::spawn(serve_http(tcp, router, shutdown)),
+            http: tokio::spawn(serve_http(tcp, router, http_shutdown)),
         })
     }
 
@@ -211,7 +206,7 @@ impl Server {
     /// Where the last commit failed.
     pub async fn stop(mut self) -> Result<(), RunError> {
         // No receiver is left where all parts have ended already.
-        let _ = self.stop.send(true);
+        let _ = self.stop_http.send(true);
         match tokio::time::timeout(HTTP_DRAIN_MAX, &mut self.http).await {
             Ok(ended) => flatten(ended.map(|result| result.map_err(RunError::Http)))?,
             // A client that stopped in the middle of its request would keep the server for ever.
@@ -220,6 +215,8 @@ impl Server {
                 self.http.abort();
             }
         }
+        // The requests that were under way have their answers: only now may the engine go.
+        let _ = self.stop_driver.send(true);
         flatten(
             self.driver
                 .await
@@ -247,6 +244,29 @@ pub fn open_data_dir(path: &Path) -> Result<(), RunError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Without a place to fetch from, what is active cannot go on, and nothing else can be activated.
+fn check_download_base(
+    rebuild: &Rebuild,
+    engine: &Engine,
+    listening: Listening,
+) -> Result<(), RunError> {
+    if rebuild.config.download_base.is_some() {
+        return Ok(());
+    }
+    if engine.campaigns() > 0 {
+        return Err(RunError::NoPublicHost);
+    }
+    if listening.coap.is_some() {
+        tracing::warn!("no campaign can be activated until --public-host says where devices fetch");
+    }
+    Ok(())
+}
+
+fn open_packages(data_dir: &Path) -> Result<BlobStore, RunError> {
+    let path = data_dir.join(PACKAGES_FOLDER);
+    BlobStore::open(&path, PACKAGES_BYTES_MAX).map_err(|source| RunError::DataDir { path, source })
 }
 
 fn bind_udp(address: SocketAddr) -> Result<UdpEndpoint, RunError> {

@@ -100,7 +100,7 @@ fn device(index: u32, server: SocketAddr) -> DeviceConfig {
         update_interval: Duration::from_secs(20),
         retry: Duration::from_millis(500),
         start_spread: Duration::from_secs(1),
-        install: Duration::from_millis(800),
+        install: Duration::from_millis(1500),
         reboot: Duration::from_millis(200),
         ..DeviceConfig::new(
             format!("urn:imei:{:015}", 860_000_000_000_000 + u64::from(index)),
