@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use crate::outcomes::Bench;
+use crate::bench::Bench;
 use crate::peers;
 use crate::server::SHORT_TIMES;
 use crate::wakaama::Wakaama;

@@ -9,6 +9,7 @@
     reason = "a test's helper that fails is a failed test, as the test itself; its figures are shown"
 )]
 
+mod bench;
 mod downloads;
 mod firmware;
 mod kills;

@@ -12,12 +12,12 @@ use crate::rest::{MANUFACTURER, MODEL, TARGET_VERSION};
 
 pub(crate) const METERS: usize = 100;
 
-/// So low that every class has to queue.
+/// So low that meters of every tier have to queue.
 pub(crate) const LIMITS: TierLimits = TierLimits {
-    tier0: 8,
-    tier1: 3,
+    tier0: 5,
+    tier1: 2,
     tier2: 1,
-    unknown: 2,
+    unknown: 1,
 };
 
 /// What a meter passes through once: registered, URI taken, downloaded, executed, ended.
@@ -55,15 +55,15 @@ fn meter(index: usize, server: SocketAddr) -> DeviceConfig {
             rsrp,
             sinr,
         },
-        queue_mode: index % 11 == 0,
+        queue_mode: index.is_multiple_of(11),
         quirks: habits(index),
         notify: notify(index),
         transmission: TransmissionPreset::Loopback,
         szx: u8::try_from(2 + index % 5).unwrap(),
         update_interval: Duration::from_secs(2),
         retry: Duration::from_millis(500),
-        start_spread: Duration::from_secs(3),
-        install: Duration::from_millis(400),
+        start_spread: Duration::from_secs(2),
+        install: Duration::from_millis(300 + 200 * (index as u64 % 5)),
         reboot: Duration::from_millis(200),
         ..DeviceConfig::new(endpoint(index), server)
     }

@@ -1,6 +1,6 @@
 //! Reboots: the device's, on its port or another, and the server's in the middle of an update.
 
-use crate::outcomes::{Bench, check_succeeded};
+use crate::bench::{Bench, check_succeeded};
 use crate::rest::TARGET_VERSION;
 use crate::server::SHORT_TIMES;
 use crate::wakaama::Wakaama;

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, UdpSocket};
 use std::process::{Command, Stdio};
 
-use crate::outcomes::{Bench, check_succeeded};
+use crate::bench::{Bench, check_succeeded};
 use crate::peers;
 use crate::server::{SHORT_TIMES, Server};
 use crate::wakaama::Wakaama;

@@ -1,0 +1,96 @@
+//! One server, one device, one package.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::firmware::Firmware;
+use crate::rest::Rest;
+use crate::server::Server;
+use crate::wakaama::Wakaama;
+
+const PATIENCE: Duration = Duration::from_secs(45);
+const IMAGE_BYTES: usize = 20_011;
+
+/// A server that knows one device, `meter-1`, and has a package.
+pub(crate) struct Bench {
+    pub(crate) server: Server,
+    pub(crate) rest: Rest,
+    pub(crate) firmware: Firmware,
+    package: u64,
+}
+
+impl Bench {
+    pub(crate) const ENDPOINT: &str = "meter-1";
+
+    pub(crate) async fn new(settings: &str) -> Self {
+        let server = Server::start(settings);
+        let rest = server.rest();
+        let firmware = Firmware::new(IMAGE_BYTES);
+        let package = rest.upload(&firmware).await;
+        rest.enter(Self::ENDPOINT).await;
+        Self {
+            server,
+            rest,
+            firmware,
+            package,
+        }
+    }
+
+    pub(crate) async fn device(&self, options: &[&str]) -> Wakaama {
+        Wakaama::registered(&self.server, Self::ENDPOINT, options).await
+    }
+
+    /// A campaign for the one device, without a second attempt.
+    pub(crate) async fn activate(&self) -> u64 {
+        let endpoints = [Self::ENDPOINT];
+        self.rest.run_campaign(self.package, &endpoints, 0).await
+    }
+
+    pub(crate) async fn update(&self) -> Value {
+        let campaign = self.activate().await;
+        self.end(campaign).await
+    }
+
+    /// Waits for the end of the one task.
+    pub(crate) async fn end(&self, campaign: u64) -> Value {
+        let task = self.server.end_of_one(campaign, PATIENCE).await;
+        if task["state"] != "succeeded" {
+            // Shown where the test fails.
+            println!("{}", self.server.report(campaign).await);
+        }
+        task
+    }
+
+    pub(crate) async fn shown(&self) -> Value {
+        self.rest.get(&format!("/devices/{}", Self::ENDPOINT)).await
+    }
+
+    /// The device's own log: one whole download of the right bytes from one URI, one Execute without
+    /// argument.
+    pub(crate) fn check_installed_once(&self, device: &mut Wakaama) {
+        assert_eq!(device.written("/5/0/1").len(), 1);
+        let downloads = device.all("downloaded");
+        assert_eq!(downloads.len(), 1, "{downloads:#?}");
+        let sha256 = self.firmware.sha256().to_string();
+        assert_eq!(downloads[0]["sha256"], sha256.as_str());
+        check_executed_once(device);
+    }
+}
+
+pub(crate) fn check_executed_once(device: &mut Wakaama) {
+    let executes = device.all("execute");
+    assert_eq!(executes.len(), 1, "{executes:#?}");
+    let execute = &executes[0];
+    assert_eq!(
+        (&execute["path"], &execute["argument"], &execute["accepted"]),
+        (&json!("/5/0/2"), &json!(""), &json!(true))
+    );
+}
+
+pub(crate) fn check_succeeded(task: &Value, note: Option<&str>) {
+    assert_eq!(task["state"], "succeeded", "{task:#}");
+    assert_eq!(task["failure"], Value::Null, "{task:#}");
+    assert_eq!(task["note"].as_str(), note, "{task:#}");
+    assert_eq!(task["attempt"], 1, "{task:#}");
+}
