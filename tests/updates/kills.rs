@@ -44,7 +44,9 @@ struct Schedule {
 impl Schedule {
     fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let mut due: Vec<_> = (0..KILLS).map(|_| rng.gen_range(0..MILESTONES)).collect();
+        // Room is left for those that fall together and strike one after the other.
+        let last = MILESTONES * 9 / 10;
+        let mut due: Vec<_> = (0..KILLS).map(|_| rng.gen_range(0..last)).collect();
         due.sort_unstable_by(|one, other| other.cmp(one));
         Self { rng, due }
     }
@@ -57,10 +59,15 @@ impl Schedule {
         due
     }
 
-    /// Milestones are logged just before something is sent: a kill right behind them would always
-    /// strike at the same place.
-    fn moment(&mut self) -> Duration {
-        Duration::from_millis(self.rng.gen_range(0..150))
+    /// How long it still runs. Milestones are logged just before something is sent: a kill right behind
+    /// them would always strike at the same place.
+    fn uptime(&mut self) -> Duration {
+        Duration::from_millis(self.rng.gen_range(150..450))
+    }
+
+    /// How long it is down, beside the time to start.
+    fn downtime(&mut self) -> Duration {
+        Duration::from_millis(self.rng.gen_range(0..100))
     }
 }
 
@@ -85,10 +92,10 @@ impl Run {
 
     /// Kills the server, starts it again, and looks for every registration that it had acknowledged.
     async fn kill(&mut self, schedule: &mut Schedule) {
-        tokio::time::sleep(schedule.moment()).await;
+        tokio::time::sleep(schedule.uptime()).await;
         self.read_log();
         self.server.kill();
-        tokio::time::sleep(schedule.moment()).await;
+        tokio::time::sleep(schedule.downtime()).await;
         self.server.restart();
         let acknowledged = self.milestones.registered();
         let shown = self.registered().await;

@@ -62,8 +62,8 @@ fn meter(index: usize, server: SocketAddr) -> DeviceConfig {
         szx: u8::try_from(2 + index % 5).unwrap(),
         update_interval: Duration::from_secs(2),
         retry: Duration::from_millis(500),
-        start_spread: Duration::from_secs(2),
-        install: Duration::from_millis(300 + 200 * (index as u64 % 5)),
+        start_spread: Duration::from_secs(5),
+        install: Duration::from_millis(800 + 400 * (index as u64 % 5)),
         reboot: Duration::from_millis(200),
         ..DeviceConfig::new(endpoint(index), server)
     }
