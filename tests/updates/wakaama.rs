@@ -15,6 +15,10 @@ use crate::server::Server;
 /// The longest that anything on loopback is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Wakaama draws its message ids and tokens from the second in which it starts: started twice in one, its
+/// second Register is byte for byte a duplicate of the first (RFC 7252 §4.5).
+const REBOOT_SECONDS: &str = "1.1";
+
 #[derive(Debug)]
 pub(crate) struct Wakaama {
     child: Child,
@@ -34,6 +38,7 @@ impl Wakaama {
             .arg(peers::installed("bin/wakatiwai"))
             .args(["--server", &format!("coap://{}", server.coap())])
             .args(["--endpoint", endpoint, "--max-seconds", "120"])
+            .args(["--reboot-seconds", REBOOT_SECONDS])
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
