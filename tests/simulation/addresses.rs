@@ -97,3 +97,26 @@ fn two_devices_behind_one_address_are_told_apart_though_their_ports_are_swapped(
         assert_eq!(peer_of(&world, index), Peer::Address(address));
     }
 }
+
+#[test]
+fn a_token_is_good_after_a_restart_of_the_server() {
+    let mut world = World::new(53, fleet::engine_config(), vec![fleet::device(0)]);
+    world.run_for(Duration::from_secs(60));
+    world.restart();
+    world.rebind(0);
+    world.device(0, |core, now| core.send_uplink(now));
+    world.run_for(Duration::from_secs(10));
+    assert_eq!(peer_of(&world, 0), Peer::Address(world.devices[0].main));
+}
+
+#[test]
+fn an_execute_does_not_follow_a_device_to_its_new_address() {
+    let mut world = World::new(54, fleet::engine_config(), vec![fleet::device(0)]);
+    world.campaign_for_all(RetryPolicy::default());
+    world.run_until("Execute leaves", |world| world.executes(0).len() == 1);
+    world.rebind(0);
+    world.device(0, |core, now| core.speak(now));
+    world.run_to_the_end();
+    assert_eq!(peer_of(&world, 0), Peer::Address(world.devices[0].main));
+    assert_eq!(world.executes(0).len(), 1);
+}

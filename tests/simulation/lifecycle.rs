@@ -356,3 +356,32 @@ fn a_slot_of_a_stopped_task_outlives_a_restart() {
     assert_eq!(world.task(second, 1).state, TaskState::Succeeded);
     assert!(world.verdict().holds(), "{:?}", world.verdict());
 }
+
+#[test]
+fn a_device_that_fell_asleep_in_the_queue_is_asked_nothing_when_a_slot_is_free() {
+    let mut devices = vec![fleet::device(0), fleet::device(1)];
+    for device in &mut devices {
+        device.radio = fleet::radio(1, CoverageTier::Tier2);
+    }
+    devices[0].start_spread = Duration::ZERO;
+    devices[1].queue_mode = true;
+    devices[1].update_interval = 4 * HOUR;
+    let mut world = World::new(53, fleet::engine_config(), devices);
+    let id = world.campaign_for_all(RetryPolicy::default());
+    world.run_until("the first has the slot, the second waits", |world| {
+        world.task(id, 1).waiting_for == Some(WaitingFor::Slot) && world.task(id, 0).slot.is_some()
+    });
+    world.cut_off = Some(0);
+    world.run_for(Duration::from_secs(200));
+    let asked = |world: &World| world.requests.iter().filter(|it| it.1 == 1).count();
+    let before = asked(&world);
+    world.run_until("the first has lost its slot", |world| {
+        world.task(id, 0).state.is_final()
+    });
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(asked(&world), before);
+    world.device(1, SimDevice::speak);
+    world.run_until("the second is updated", |world| {
+        world.task(id, 1).state == TaskState::Succeeded
+    });
+}
