@@ -130,6 +130,7 @@ impl Driver {
     pub(super) async fn run(mut self) -> Result<(), DriverError> {
         self.drain(None);
         self.start_commit();
+        self.observe();
         loop {
             match self.select().await {
                 Input::Readable(readable) => {
@@ -148,16 +149,24 @@ impl Driver {
                 Input::Request(None) | Input::Shutdown => return self.finish().await,
             }
             self.start_commit();
-            self.parts
-                .telemetry
-                .observe(&self.engine, self.parts.link.unsent());
+            self.observe();
         }
+    }
+
+    fn observe(&mut self) {
+        let now = self.parts.clock.now().instant;
+        let unsent = self.parts.link.unsent();
+        self.parts.telemetry.observe(now, &self.engine, unsent);
     }
 
     async fn select(&mut self) -> Input {
         let clock = self.parts.clock;
         let now = clock.now().instant;
-        let deadlines = [self.deadline, self.commit_not_before];
+        let deadlines = [
+            self.deadline,
+            self.commit_not_before,
+            self.parts.telemetry.deadline(),
+        ];
         let deadline = deadlines
             .into_iter()
             .flatten()

@@ -4,27 +4,39 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 
+use crate::clock::Instant;
 use crate::engine::Engine;
 use crate::model::CoverageTier;
 
-/// How many inputs pass between two hand-overs: the figures are for scrapes, seconds apart.
-const INPUTS_PER_REPORT: u32 = 256;
+/// How old what a scrape sees may be while inputs come.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// Hands counters over.
 #[derive(Debug, Default)]
 pub(super) struct Telemetry {
-    inputs: u32,
+    reported_at: Option<Instant>,
+    /// An input came since.
+    behind: bool,
 }
 
 impl Telemetry {
-    pub(super) fn observe(&mut self, engine: &Engine, unsent: u64) {
-        self.inputs += 1;
-        if self.inputs < INPUTS_PER_REPORT && engine.registrations() > 0 {
+    /// At the start, and after each input.
+    pub(super) fn observe(&mut self, now: Instant, engine: &Engine, unsent: u64) {
+        self.behind = true;
+        if self.reported_at.is_some_and(|at| now < at + REPORT_EVERY) {
             return;
         }
-        self.inputs = 0;
+        self.reported_at = Some(now);
+        self.behind = false;
         report(engine);
         counter!("narrowcast_datagrams_unsent_total").absolute(unsent);
+    }
+
+    /// When the last inputs are to be handed over, if no other comes.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.reported_at
+            .filter(|_| self.behind)
+            .map(|at| at + REPORT_EVERY)
     }
 
     pub(super) fn committed(&self, records: usize, took: Duration) {
