@@ -8,6 +8,16 @@ use crate::model::{CellId, CoverageTier, Sha256Digest, SlotClaim, TierLimits};
 /// Update Result 1.
 const SUCCESS: u8 = 1;
 
+/// What a device counts as that has the whole image and no Execute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtRest {
+    /// As active, to its result: for runs in which every attempt goes on to its end (decisions, 5).
+    Active,
+    /// As at rest until it takes an Execute: for runs in which attempts are stopped or lost there, and
+    /// the device may keep its image for ever.
+    Resting,
+}
+
 /// What a run is held against.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -15,6 +25,8 @@ pub struct Limits {
     pub tiers: TierLimits,
     /// The image that devices must end up with.
     pub image: Sha256Digest,
+    /// What a device counts as between download and Execute.
+    pub at_rest: AtRest,
     /// The class of each device, by its index: what its own radio says.
     pub classes: Vec<SlotClaim>,
 }
@@ -107,7 +119,9 @@ impl Judge {
             DeviceEvent::Downloaded { sha256 } => {
                 device.executes_of_image = 0;
                 self.verdict.wrong_images += u64::from(*sha256 != self.limits.image);
-                self.end(line);
+                if self.limits.at_rest == AtRest::Resting {
+                    self.end(line);
+                }
             }
             DeviceEvent::ExecuteAccepted => {
                 device.executes_of_image += 1;
@@ -152,9 +166,7 @@ impl Judge {
         verdict
     }
 
-    /// A device is active from its acceptance of the URI to the end of the download, and from that of
-    /// Execute to its result: with a whole image and no Execute it is at rest, for as long as it may
-    /// take the server to come back to it.
+    /// A device is active from its acceptance of the URI, or of Execute where it was at rest.
     fn begin(&mut self, line: &LogLine) {
         let (Some(device), Some(class)) = (
             self.devices.get_mut(line.device),
@@ -207,6 +219,10 @@ mod tests {
     const IMAGE: Sha256Digest = Sha256Digest([7; 32]);
 
     fn judge(devices: usize) -> Judge {
+        judge_of(devices, AtRest::Active)
+    }
+
+    fn judge_of(devices: usize, at_rest: AtRest) -> Judge {
         let class = SlotClaim {
             cell: CellId(1),
             tier: CoverageTier::Tier2,
@@ -214,6 +230,7 @@ mod tests {
         Judge::new(Limits {
             tiers: TierLimits::default(),
             image: IMAGE,
+            at_rest,
             classes: vec![class; devices],
         })
     }
@@ -249,13 +266,22 @@ mod tests {
 
     #[test]
     fn a_device_with_an_image_and_no_execute_is_at_rest_until_it_takes_one() {
-        let mut judge = judge(2);
+        let mut judge = judge_of(2, AtRest::Resting);
         let sha256 = IMAGE;
         judge.read(&line(1, 0, DeviceEvent::UriAccepted));
         judge.read(&line(2, 0, DeviceEvent::Downloaded { sha256 }));
         judge.read(&line(3, 1, DeviceEvent::UriAccepted));
         assert!(judge.verdict().holds());
         judge.read(&line(4, 0, DeviceEvent::ExecuteAccepted));
+        assert_eq!(judge.verdict().limits_passed.len(), 1);
+    }
+
+    #[test]
+    fn where_every_attempt_goes_on_a_device_with_an_image_is_active_to_its_result() {
+        let mut judge = judge(2);
+        judge.read(&line(1, 0, DeviceEvent::UriAccepted));
+        judge.read(&line(2, 0, DeviceEvent::Downloaded { sha256: IMAGE }));
+        judge.read(&line(3, 1, DeviceEvent::UriAccepted));
         assert_eq!(judge.verdict().limits_passed.len(), 1);
     }
 

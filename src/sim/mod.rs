@@ -13,4 +13,4 @@ pub use device::{
     DeviceConfig, DeviceOutput, NotifyReliability, Outcome, Quirks, Radio, SimDevice, SocketKind,
 };
 pub use fleet::{Fleet, FleetError};
-pub use judge::{ClassPeak, Judge, Limits, Verdict};
+pub use judge::{AtRest, ClassPeak, Judge, Limits, Verdict};

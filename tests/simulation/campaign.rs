@@ -5,6 +5,7 @@ use narrowcast::model::{
     CampaignState, CellId, CoverageTier, RetryPolicy, SuccessNote, TaskState, TierLimits,
     TimelineStep,
 };
+use narrowcast::sim::AtRest;
 use narrowcast::store::Store;
 
 use crate::fleet;
@@ -19,7 +20,7 @@ fn devices_of_every_habit_are_updated_and_the_limits_are_reached_and_kept() {
     assert_eq!(world.count(id, TaskState::Succeeded), 24);
     let (campaign, _) = ready(world.server.store.campaign(id)).unwrap();
     assert_eq!(campaign.state, CampaignState::Succeeded);
-    let verdict = world.verdict();
+    let verdict = world.verdict_with(AtRest::Active);
     assert!(verdict.holds(), "{verdict:?}");
     assert_eq!(verdict.flashed, 24);
     let first_cell = verdict.peaks.iter().filter(|it| it.cell == CellId(1));

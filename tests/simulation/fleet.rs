@@ -12,7 +12,7 @@ use narrowcast::model::{
     FirmwareVersion, Manufacturer, Package, PackageId, PackageKind, Rsrp, Sha256Digest,
     SignalReading, Sinr, SlotClaim, TierBorders, TierLimits,
 };
-use narrowcast::sim::{DeviceConfig, Limits, Quirks, Radio};
+use narrowcast::sim::{AtRest, DeviceConfig, Limits, Quirks, Radio};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
@@ -130,10 +130,11 @@ pub(crate) fn class(device: &DeviceConfig) -> SlotClaim {
     }
 }
 
-pub(crate) fn limits(devices: &[DeviceConfig], image: &Bytes) -> Limits {
+pub(crate) fn limits(devices: &[DeviceConfig], image: &Bytes, at_rest: AtRest) -> Limits {
     Limits {
         tiers: LIMITS,
         image: sha256(image),
+        at_rest,
         classes: devices.iter().map(class).collect(),
     }
 }

@@ -12,7 +12,7 @@ use narrowcast::model::{
     TimelineStep, Transmit, UpdateTask,
 };
 use narrowcast::sim::log::{DeviceEvent, LogLine};
-use narrowcast::sim::{DeviceConfig, DeviceOutput, Judge, SimDevice, SocketKind, Verdict};
+use narrowcast::sim::{AtRest, DeviceConfig, DeviceOutput, Judge, SimDevice, SocketKind, Verdict};
 use narrowcast::store::{NewCampaign, Store};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -334,8 +334,12 @@ impl World {
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
+        self.verdict_with(AtRest::Resting)
+    }
+
+    pub(crate) fn verdict_with(&self, at_rest: AtRest) -> Verdict {
         let devices: Vec<_> = self.devices.iter().map(|it| it.config.clone()).collect();
-        let mut judge = Judge::new(fleet::limits(&devices, &self.image));
+        let mut judge = Judge::new(fleet::limits(&devices, &self.image, at_rest));
         for line in &self.log {
             judge.read(line);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use narrowcast::clock::SystemClock;
 use narrowcast::model::CoverageTier;
-use narrowcast::sim::{Fleet, Judge, Limits, Verdict};
+use narrowcast::sim::{AtRest, Fleet, Judge, Limits, Verdict};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -144,6 +144,8 @@ async fn begin(seed: u64, clock: SystemClock) -> (Run, u64) {
     let judge = Judge::new(Limits {
         tiers: LIMITS,
         image: firmware.sha256(),
+        // A kill may cost an attempt its Execute; the device keeps its image.
+        at_rest: AtRest::Resting,
         classes: classes(),
     });
     let run = Run {

@@ -29,7 +29,7 @@ use crate::model::Sha256Digest;
 use crate::server::{STORE_FILE, Server, install_metrics, open_data_dir};
 use crate::signing::{KEY_BITS_DEFAULT, PackageLimits, PrivateKey, sign, zip_firmware};
 use crate::sim::log::DeviceEvent;
-use crate::sim::{Fleet, Judge, Limits};
+use crate::sim::{AtRest, Fleet, Judge, Limits};
 use crate::store::{SqliteStore, Store};
 
 use client::Client;
@@ -93,6 +93,7 @@ async fn demo(args: &DemoArgs, output: &Output) -> Result<(), CliError> {
     let summary = watch(&client, campaign, &clock, output).await?;
     let mut judge = Judge::new(Limits {
         tiers: plan.limits(),
+        at_rest: AtRest::Active,
         image,
         classes: plan.classes().to_vec(),
     });
