@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::error::Problem;
 use super::idempotency::KeptAnswers;
@@ -82,6 +82,8 @@ pub struct HttpParts {
 pub struct HttpState {
     parts: Arc<HttpParts>,
     pub(super) uploads: Arc<Semaphore>,
+    /// Held from reading a draft to its activation's commit: a draft is activated once.
+    pub(super) activation: Arc<Mutex<()>>,
     pub(super) kept: Arc<KeptAnswers>,
 }
 
@@ -89,6 +91,7 @@ impl HttpState {
     /// Shares the parts.
     pub fn new(parts: HttpParts) -> Self {
         Self {
+            activation: Arc::default(),
             uploads: Arc::new(Semaphore::new(parts.limits.uploads_max.max(1))),
             kept: Arc::default(),
             parts: Arc::new(parts),

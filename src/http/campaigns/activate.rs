@@ -25,6 +25,7 @@ pub(crate) async fn activate_campaign(
     State(state): State<HttpState>,
     PathParams(id): PathParams<u64>,
 ) -> Result<Json<CampaignView>, Problem> {
+    let _activation = state.activation.lock().await;
     let (campaign, _) = find(&state, id).await?;
     campaign.state.activate()?;
     let package = state.store.package(campaign.package).await;
