@@ -1,6 +1,6 @@
 //! The REST API for operators and scripts: axum's routes over the store and the running engine.
 //!
-//! [`router`] makes the whole service. It reads and writes what operators enter through the
+//! [`router()`] makes the whole service. It reads and writes what operators enter through the
 //! [`Store`](crate::store::Store), asks the engine through an [`EngineHandle`], and reads what the
 //! driver shows in the [`LiveView`]. Every error is `application/problem+json` (RFC 9457) with a
 //! stable `code`; which role a route needs stands in one table in `auth.rs`.
