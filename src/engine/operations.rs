@@ -208,8 +208,9 @@ impl Engine {
         }
         self.show_heard(now, &registration);
         let value = decode_value(observed, response.content_format(), &response.payload);
-        match (self.task_of.get(&endpoint).copied(), value) {
+        match (self.running_task(&endpoint), value) {
             (Some(task), Ok(value)) if observed != path::UPLINK_DATA => {
+                self.awake(now, &endpoint);
                 self.notified(now, task, observed, &value);
             }
             _ => self.contact(now, &endpoint, Contact::Uplink),

@@ -51,6 +51,12 @@ impl Engine {
         }
     }
 
+    /// The task of a device whose attempt runs.
+    pub(super) fn running_task(&self, endpoint: &EndpointName) -> Option<TaskId> {
+        let id = self.task_of.get(endpoint).copied()?;
+        matches!(self.tasks.get(&id), Some(TaskEntry::Running(_))).then_some(id)
+    }
+
     /// Whether a device listens without having spoken just now.
     pub(super) fn is_reachable(&self, endpoint: &EndpointName) -> bool {
         self.registry
