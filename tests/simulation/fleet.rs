@@ -8,9 +8,8 @@ use narrowcast::clock::Utc;
 use narrowcast::engine::EngineConfig;
 use narrowcast::lwm2m::EndpointNameForm;
 use narrowcast::model::{
-    CellId, Component, CoverageTier, Device, DeviceModel, DeviceType, EndpointName,
-    FirmwareVersion, Manufacturer, Package, PackageId, PackageKind, Rsrp, Sha256Digest,
-    SignalReading, Sinr, SlotClaim, TierBorders, TierLimits,
+    Component, CoverageTier, Device, DeviceModel, DeviceType, EndpointName, FirmwareVersion,
+    Manufacturer, Package, PackageId, PackageKind, Sha256Digest, TierBorders, TierLimits,
 };
 use narrowcast::sim::{AtRest, DeviceConfig, Limits, Quirks, Radio};
 use rand::rngs::StdRng;
@@ -116,26 +115,15 @@ pub(crate) fn quirks(index: usize) -> Quirks {
     quirks
 }
 
-/// The class that a device's own radio puts it in.
-pub(crate) fn class(device: &DeviceConfig) -> SlotClaim {
-    let unit = narrowcast::model::RadioUnit::Auto;
-    let rsrp = device.radio.rsrp;
-    let reading = SignalReading {
-        rsrp: rsrp.and_then(|value| Rsrp::normalise(value, unit)),
-        sinr: device.radio.sinr.and_then(Sinr::normalise),
-    };
-    SlotClaim {
-        cell: CellId(device.radio.cell_id.unwrap_or_default()),
-        tier: CoverageTier::of(reading, &TierBorders::default()),
-    }
-}
-
 pub(crate) fn limits(devices: &[DeviceConfig], image: &Bytes, at_rest: AtRest) -> Limits {
     Limits {
         tiers: LIMITS,
         image: sha256(image),
         at_rest,
-        classes: devices.iter().map(class).collect(),
+        classes: devices
+            .iter()
+            .map(|device| device.class(&TierBorders::default()))
+            .collect(),
     }
 }
 

@@ -3,10 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::model::{
-    CellId, CoverageTier, Rsrp, SignalReading, Sinr, SlotClaim, TierBorders, TierLimits,
-    TransmissionPreset,
-};
+use crate::model::{CoverageTier, SlotClaim, TierBorders, TierLimits, TransmissionPreset};
 use crate::sim::{DeviceConfig, Quirks, Radio};
 
 pub(super) const MANUFACTURER: &str = "Acme";
@@ -37,7 +34,10 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(devices: u32, server: SocketAddr) -> Self {
         let devices: Vec<_> = (0..devices).map(|index| device(index, server)).collect();
-        let classes = devices.iter().map(class).collect();
+        let classes = devices
+            .iter()
+            .map(|device| device.class(&TierBorders::default()))
+            .collect();
         Self { devices, classes }
     }
 
@@ -155,21 +155,10 @@ fn place(index: u32) -> (u32, CoverageTier) {
     (cell, tiers[index as usize / 3 % tiers.len()])
 }
 
-fn class(device: &DeviceConfig) -> SlotClaim {
-    let value = |value: i64| i16::try_from(value).ok();
-    let reading = SignalReading {
-        rsrp: device.radio.rsrp.and_then(value).map(|dbm| Rsrp { dbm }),
-        sinr: device.radio.sinr.and_then(value).map(|db| Sinr { db }),
-    };
-    SlotClaim {
-        cell: CellId(device.radio.cell_id.unwrap_or_default()),
-        tier: CoverageTier::of(reading, &TierBorders::default()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::CellId;
 
     #[test]
     fn in_the_first_cell_every_class_has_more_devices_than_slots() {

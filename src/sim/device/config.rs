@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::model::TransmissionPreset;
+use crate::model::{
+    CellId, CoverageTier, RadioUnit, Rsrp, SignalReading, Sinr, SlotClaim, TierBorders,
+    TransmissionPreset,
+};
 
 /// What the device's radio says of itself; `None`: 4.04.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,6 +118,21 @@ pub struct DeviceConfig {
 }
 
 impl DeviceConfig {
+    /// The class that its own radio puts it in.
+    pub fn class(&self, borders: &TierBorders) -> SlotClaim {
+        let reading = SignalReading {
+            rsrp: self
+                .radio
+                .rsrp
+                .and_then(|value| Rsrp::normalise(value, RadioUnit::Auto)),
+            sinr: self.radio.sinr.and_then(Sinr::normalise),
+        };
+        SlotClaim {
+            cell: CellId(self.radio.cell_id.unwrap_or_default()),
+            tier: CoverageTier::of(reading, borders),
+        }
+    }
+
     /// A well-behaved device of the kind that carriers' guides describe.
     pub fn new(endpoint: String, server: SocketAddr) -> Self {
         Self {
