@@ -48,9 +48,10 @@ pub(super) fn run(args: &ServeArgs, output: &Output) -> Result<(), CliError> {
 
 async fn serve(config: &Config, output: &Output) -> Result<(), CliError> {
     // Before the ready line: who waits for it may end the server at once.
-    let (mut terminate, mut interrupt) = (
+    let (mut terminate, mut interrupt, mut hangup) = (
         signal(SignalKind::terminate()).map_err(CliError::failed)?,
         signal(SignalKind::interrupt()).map_err(CliError::failed)?,
+        signal(SignalKind::hangup()).map_err(CliError::failed)?,
     );
     let metrics = install_metrics().map_err(CliError::failed)?;
     let server = Server::start(config, metrics)
@@ -58,9 +59,15 @@ async fn serve(config: &Config, output: &Output) -> Result<(), CliError> {
         .map_err(CliError::failed)?;
     output.line(&ready_line(server.listening()))?;
     let asked_to_end = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                // A terminal that goes away must not take the server with it.
+                Some(()) = hangup.recv() => {
+                    tracing::warn!("SIGHUP: settings are read at the start; restart to take them up");
+                }
+            }
         }
     };
     server

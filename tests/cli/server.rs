@@ -129,14 +129,18 @@ impl Server {
         }
     }
 
-    /// Sends a signal, and answers how the process ended, which it must within seconds.
-    pub(crate) fn end_by(mut self, signal: &str) -> ExitStatus {
+    pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("sh")
             .args(["-c", "kill -s \"$0\" \"$1\"", signal])
             .arg(self.child.id().to_string())
             .status()
             .unwrap();
         assert!(sent.success());
+    }
+
+    /// Sends a signal, and answers how the process ended, which it must within seconds.
+    pub(crate) fn end_by(mut self, signal: &str) -> ExitStatus {
+        self.signal(signal);
         for _ in 0..POLLS_MAX {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;

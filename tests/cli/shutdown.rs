@@ -42,6 +42,16 @@ async fn sigterm_and_sigint_end_it_well_and_soon_and_the_data_are_there_again() 
 }
 
 #[tokio::test]
+async fn sighup_does_not_end_it() {
+    let site = Site::new();
+    let (server, api) = site.serve_admin(&[]);
+    server.signal("HUP");
+    api.get("/api/v1/devices").await.is(200);
+    assert_eq!(server.end_by("TERM").code(), Some(0), "{}", site.log());
+    assert!(site.log().contains("SIGHUP"), "{}", site.log());
+}
+
+#[tokio::test]
 async fn a_server_that_is_killed_leaves_its_data_and_no_lock() {
     let site = Site::new();
     let (server, api) = site.serve_admin(&[]);
