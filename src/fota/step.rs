@@ -8,7 +8,7 @@
 //!  3. observe State, write the URI, wait for the download
 //!  4. read State and version again, Execute
 //!
-//! After Execute (security.md §4.2) only what is read decides: nothing is ever executed again.
+//! After Execute only what is read decides: nothing is ever executed again.
 
 mod outcome;
 

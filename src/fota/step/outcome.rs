@@ -1,4 +1,4 @@
-//! After Execute: what the device reports decides, nothing is sent again (security.md §4.2).
+//! After Execute: what the device reports decides, nothing is sent again.
 
 use crate::lwm2m::path;
 use crate::model::{FailureReason, SuccessNote};
