@@ -109,10 +109,11 @@ impl Add<Duration> for Now {
     }
 }
 
-/// The machine's clocks. Shells hold one; cores are given what it says.
+/// The machine's clocks. Shells hold one; cores are given what it says. Its instants are the runtime's,
+/// as shells sleep by those: where a test stops the runtime's clock, this one stands too.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
-    origin: std::time::Instant,
+    origin: tokio::time::Instant,
 }
 
 impl SystemClock {
@@ -127,7 +128,7 @@ impl SystemClock {
     )]
     pub fn new() -> Self {
         Self {
-            origin: std::time::Instant::now(),
+            origin: tokio::time::Instant::now(),
         }
     }
 
@@ -147,7 +148,7 @@ impl SystemClock {
     }
 
     /// The runtime's instant for one of ours, for a timer to sleep until.
-    pub fn deadline(&self, instant: Instant) -> std::time::Instant {
+    pub fn deadline(&self, instant: Instant) -> tokio::time::Instant {
         self.origin + instant.since_origin()
     }
 }

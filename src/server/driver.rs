@@ -184,7 +184,7 @@ impl Driver {
             biased;
             result = committed => Input::Committed(result),
             _ = self.parts.shutdown.wait_for(|stop| *stop) => Input::Shutdown,
-            () = tokio::time::sleep_until(clock.deadline(deadline).into()) => Input::Timeout,
+            () = tokio::time::sleep_until(clock.deadline(deadline)) => Input::Timeout,
             request = self.parts.requests.recv(), if room => Input::Request(request),
             readable = self.parts.link.readable(), if room => Input::Readable(readable),
         }

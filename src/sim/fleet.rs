@@ -158,7 +158,7 @@ impl Shell {
                     Some(order) => self.obey(order),
                     None => return Ok(()),
                 },
-                () = tokio::time::sleep_until(self.clock.deadline(until).into()) => {
+                () = tokio::time::sleep_until(self.clock.deadline(until)) => {
                     self.core.handle_timeout(self.clock.now().instant);
                 }
             }
