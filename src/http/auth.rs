@@ -54,6 +54,10 @@ impl Role {
     }
 }
 
+/// The name of the token that a request came with: who did it, for the log.
+#[derive(Clone, Debug)]
+pub(super) struct TokenName(pub(super) String);
+
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -134,11 +138,14 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
             | "/api/v1/campaigns"
             | "/api/v1/campaigns/{id}/stop",
         )
+        | ("PUT", "/api/v1/groups/{id}" | "/api/v1/groups/{id}/devices")
         | (
             "DELETE",
             "/api/v1/groups/{id}"
+            | "/api/v1/groups/{id}/devices"
             | "/api/v1/groups/{id}/devices/{endpoint}"
-            | "/api/v1/campaigns/{id}",
+            | "/api/v1/campaigns/{id}"
+            | "/api/v1/devices/{endpoint}/bar",
         ) => Access::AtLeast(Operator),
 
         ("POST", "/api/v1/campaigns/{id}/activate") => Access::AtLeast(Approver),
@@ -159,7 +166,7 @@ pub fn token_sha256(token: &str) -> [u8; 32] {
 pub(super) async fn authorize(
     State(state): State<HttpState>,
     path: MatchedPath,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
     let Some(access) = access(request.method(), path.as_str()) else {
@@ -167,7 +174,7 @@ pub(super) async fn authorize(
     };
     let public = access == Access::Public || (access == Access::Metrics && state.metrics_public);
     if !public {
-        let role = authenticate(&state, request.headers()).await?;
+        let (role, name) = authenticate(&state, request.headers()).await?;
         if !access.allows(role) {
             let detail = format!(
                 "this needs {}; the token has role {}",
@@ -176,12 +183,16 @@ pub(super) async fn authorize(
             );
             return Err(Problem::new(kinds::FORBIDDEN, detail));
         }
+        request.extensions_mut().insert(name);
     }
     Ok(next.run(request).await)
 }
 
-/// The role of the request's token.
-async fn authenticate(state: &HttpState, headers: &HeaderMap) -> Result<Role, Problem> {
+/// The role and the name of the request's token.
+async fn authenticate(
+    state: &HttpState,
+    headers: &HeaderMap,
+) -> Result<(Role, TokenName), Problem> {
     let unauthenticated = |detail| Problem::new(kinds::UNAUTHENTICATED, detail);
     let token = bearer(headers)
         .ok_or_else(|| unauthenticated("the request has no 'Authorization: Bearer <token>'"))?;
@@ -196,8 +207,9 @@ async fn authenticate(state: &HttpState, headers: &HeaderMap) -> Result<Role, Pr
     if !bool::from(stored.sha256.ct_eq(&sha256)) {
         return Err(unauthenticated("the token is not known"));
     }
-    Role::from_word(&stored.role)
-        .ok_or_else(|| Problem::new(kinds::FORBIDDEN, "the token's role is not known"))
+    let role = Role::from_word(&stored.role)
+        .ok_or_else(|| Problem::new(kinds::FORBIDDEN, "the token's role is not known"))?;
+    Ok((role, TokenName(stored.name)))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

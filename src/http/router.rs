@@ -49,9 +49,19 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(devices::import_devices))
         .routes(routes!(devices::show_device))
         .routes(routes!(devices::show_timeline))
+        .routes(routes!(devices::lift_bar))
         .routes(routes!(groups::list_groups, groups::create_group))
-        .routes(routes!(groups::show_group, groups::delete_group))
-        .routes(routes!(groups::list_group_devices, groups::bind_devices))
+        .routes(routes!(
+            groups::show_group,
+            groups::rename_group,
+            groups::delete_group
+        ))
+        .routes(routes!(
+            groups::list_group_devices,
+            groups::bind_devices,
+            groups::replace_group_devices,
+            groups::clear_group_devices
+        ))
         .routes(routes!(groups::unbind_device))
         .routes(routes!(
             campaigns::list_campaigns,

@@ -214,11 +214,20 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn add_group(&self, name: &str, created_at: Utc) -> Result<GroupId, StoreError>;
     /// Groups by number.
     async fn groups(&self, page: Page) -> Result<Vec<DeviceGroup>, StoreError>;
+    /// Gives a group another name; `Conflict` where the name is taken.
+    async fn rename_group(&self, id: GroupId, name: &str) -> Result<(), StoreError>;
     /// Takes a group away; its devices stay.
     async fn remove_group(&self, id: GroupId) -> Result<(), StoreError>;
     /// 绑定设备: puts known devices into a group; `NotFound` and nothing written where the group or
     /// one device is unknown. Those already in it are left as they are.
     async fn bind_devices(&self, id: GroupId, devices: &[EndpointName]) -> Result<(), StoreError>;
+    /// Makes these known devices, and no others, a group's, in one commit; `NotFound` and nothing
+    /// written where the group or one device is unknown.
+    async fn replace_group_devices(
+        &self,
+        id: GroupId,
+        devices: &[EndpointName],
+    ) -> Result<(), StoreError>;
     /// Takes a device out of a group.
     async fn unbind_device(&self, id: GroupId, device: &EndpointName) -> Result<(), StoreError>;
     /// The devices of a group by endpoint name.

@@ -17,10 +17,13 @@ for_each_store! {
     devices_are_entered_all_or_none,
     a_device_let_in_never_replaces_an_entered_one,
     groups_count_their_devices_and_bind_all_or_none,
+    a_groups_devices_are_replaced_all_or_none,
+    a_group_is_renamed_unless_the_name_is_taken,
     tokens_are_found_by_their_hash_until_they_are_taken_away,
     the_last_word_on_a_registration_counts,
     the_last_word_on_an_observation_counts,
     reports_are_replaced,
+    the_last_word_on_a_devices_deliveries_counts,
     a_history_is_newest_first_and_bounded_for_each_device,
     a_page_after_what_is_no_number_is_not_found,
 }
@@ -139,6 +142,49 @@ async fn groups_count_their_devices_and_bind_all_or_none(store: &dyn Store) {
     assert!(is_not_found(store.remove_group(roof).await));
     assert!(is_not_found(store.group_devices(roof, page(1)).await));
     assert_eq!(store.devices(page(10)).await.unwrap().len(), 3);
+}
+
+async fn a_groups_devices_are_replaced_all_or_none(store: &dyn Store) {
+    let devices = (1..=4).map(device).collect();
+    store.add_devices(devices).await.unwrap();
+    let roof = store.add_group("roof", utc(1)).await.unwrap();
+    let cellar = store.add_group("cellar", utc(2)).await.unwrap();
+    store.bind_devices(cellar, &[endpoint(1)]).await.unwrap();
+    let members = async |id| store.group_devices(id, page(10)).await.unwrap();
+    let counts = async || {
+        let groups = store.groups(page(10)).await.unwrap();
+        groups.iter().map(|it| it.devices).collect::<Vec<_>>()
+    };
+    let replace = |id, numbers: &[u32]| {
+        let devices: Vec<_> = numbers.iter().copied().map(endpoint).collect();
+        async move { store.replace_group_devices(id, &devices).await }
+    };
+    replace(roof, &[1, 2, 3]).await.unwrap();
+    for _ in 0..2 {
+        replace(roof, &[4, 3, 4]).await.unwrap();
+        assert_eq!(members(roof).await, [endpoint(3), endpoint(4)]);
+        assert_eq!(counts().await, [2, 1]);
+    }
+    assert!(is_not_found(replace(roof, &[1, 5]).await));
+    assert!(is_not_found(replace(GroupId(99), &[]).await));
+    assert!(is_not_found(replace(GroupId(99), &[1]).await));
+    assert_eq!(members(roof).await, [endpoint(3), endpoint(4)]);
+    replace(roof, &[]).await.unwrap();
+    assert_eq!(members(roof).await, []);
+    assert_eq!(counts().await, [0, 1]);
+    assert_eq!(members(cellar).await, [endpoint(1)]);
+}
+
+async fn a_group_is_renamed_unless_the_name_is_taken(store: &dyn Store) {
+    let roof = store.add_group("roof", utc(1)).await.unwrap();
+    store.add_group("cellar", utc(2)).await.unwrap();
+    store.rename_group(roof, "attic").await.unwrap();
+    store.rename_group(roof, "attic").await.unwrap();
+    assert!(is_conflict(store.rename_group(roof, "cellar").await));
+    assert!(is_not_found(store.rename_group(GroupId(99), "x").await));
+    let names: Vec<_> = store.groups(page(10)).await.unwrap();
+    let names: Vec<_> = names.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["attic", "cellar"]);
 }
 
 async fn tokens_are_found_by_their_hash_until_they_are_taken_away(store: &dyn Store) {

@@ -1,24 +1,32 @@
 //! `/api/v1/groups`: static lists of devices.
 
 mod bind;
+mod clear;
 mod create;
 mod delete;
 mod devices;
 mod list;
+mod members;
+mod rename;
+mod replace;
 mod show;
 mod unbind;
 
 pub(super) use bind::*;
+pub(super) use clear::*;
 pub(super) use create::*;
 pub(super) use delete::*;
 pub(super) use devices::*;
 pub(super) use list::*;
+pub(super) use rename::*;
+pub(super) use replace::*;
 pub(super) use show::*;
 pub(super) use unbind::*;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::error::Problem;
 use super::{HttpState, fields};
 use crate::model::GroupId;
 use crate::store::{DeviceGroup, Page, StoreError};
@@ -39,6 +47,20 @@ pub(super) struct GroupView {
     /// When it was made.
     #[schema(format = DateTime)]
     created_at: String,
+}
+
+/// What is said of a group.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GroupFields {
+    /// Its name, unique, at most 50 characters.
+    name: String,
+}
+
+impl GroupFields {
+    fn check(&self) -> Result<(), Problem> {
+        fields::title("name", &self.name, NAME_CHARS_MAX)
+    }
 }
 
 impl From<DeviceGroup> for GroupView {

@@ -222,6 +222,20 @@ impl Store for MemoryStore {
             .collect())
     }
 
+    async fn rename_group(&self, id: GroupId, name: &str) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let taken = |(other, group): (&GroupId, &Group)| *other != id && group.name == name;
+        let is_taken = state.groups.iter().any(taken);
+        let group = state.groups.get_mut(&id).ok_or(StoreError::NotFound)?;
+        if is_taken {
+            return Err(StoreError::Conflict(
+                "a group of this name is there already",
+            ));
+        }
+        name.clone_into(&mut group.name);
+        Ok(())
+    }
+
     async fn remove_group(&self, id: GroupId) -> Result<(), StoreError> {
         let removed = self.lock().groups.remove(&id);
         removed.map(drop).ok_or(StoreError::NotFound)
@@ -234,6 +248,20 @@ impl Store for MemoryStore {
         }
         let group = state.groups.get_mut(&id).ok_or(StoreError::NotFound)?;
         group.devices.extend(devices.iter().cloned());
+        Ok(())
+    }
+
+    async fn replace_group_devices(
+        &self,
+        id: GroupId,
+        devices: &[EndpointName],
+    ) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if devices.iter().any(|it| !state.devices.contains_key(it)) {
+            return Err(StoreError::NotFound);
+        }
+        let group = state.groups.get_mut(&id).ok_or(StoreError::NotFound)?;
+        group.devices = devices.iter().cloned().collect();
         Ok(())
     }
 

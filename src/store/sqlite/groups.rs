@@ -46,6 +46,22 @@ pub(super) async fn groups(
     .map_err(store_error)
 }
 
+pub(super) async fn rename_group(
+    writer: &Arc<Writer>,
+    id: GroupId,
+    name: &str,
+) -> Result<(), StoreError> {
+    let mut write = writer.begin().await?;
+    let renamed = sqlx::query("UPDATE device_groups SET name = ? WHERE id = ?")
+        .bind(name.to_owned())
+        .bind(integer(id.0))
+        .execute(write.connection())
+        .await
+        .map_err(or_conflict("a group of this name is there already"))
+        .and_then(found);
+    write.finish(1, renamed).await
+}
+
 pub(super) async fn remove_group(writer: &Arc<Writer>, id: GroupId) -> Result<(), StoreError> {
     let mut write = writer.begin().await?;
     let removed = sqlx::query("DELETE FROM device_groups WHERE id = ?")
@@ -87,6 +103,35 @@ async fn bind(
         query.bind(integer(id.0)).bind(device.as_str().to_owned())
     })
     .await
+}
+
+pub(super) async fn replace_group_devices(
+    writer: &Arc<Writer>,
+    id: GroupId,
+    devices: &[EndpointName],
+) -> Result<(), StoreError> {
+    let mut write = writer.begin().await?;
+    let replaced = replace(write.connection(), id, devices).await;
+    write.finish(devices.len(), replaced).await
+}
+
+async fn replace(
+    connection: &mut SqliteConnection,
+    id: GroupId,
+    devices: &[EndpointName],
+) -> Result<(), StoreError> {
+    // Rows that stay are not touched: the same list again writes nothing.
+    let kept: Vec<_> = devices.iter().map(EndpointName::as_str).collect();
+    sqlx::query(
+        "DELETE FROM group_devices
+         WHERE device_group = ? AND endpoint NOT IN (SELECT value FROM json_each(?))",
+    )
+    .bind(integer(id.0))
+    .bind(serde_json::Value::from(kept).to_string())
+    .execute(&mut *connection)
+    .await
+    .map_err(store_error)?;
+    bind(connection, id, devices).await
 }
 
 pub(super) async fn unbind_device(

@@ -160,12 +160,24 @@ impl Store for SqliteStore {
         groups::groups(&self.readers, page).await
     }
 
+    async fn rename_group(&self, id: GroupId, name: &str) -> Result<(), StoreError> {
+        groups::rename_group(&self.writer, id, name).await
+    }
+
     async fn remove_group(&self, id: GroupId) -> Result<(), StoreError> {
         groups::remove_group(&self.writer, id).await
     }
 
     async fn bind_devices(&self, id: GroupId, devices: &[EndpointName]) -> Result<(), StoreError> {
         groups::bind_devices(&self.writer, id, devices).await
+    }
+
+    async fn replace_group_devices(
+        &self,
+        id: GroupId,
+        devices: &[EndpointName],
+    ) -> Result<(), StoreError> {
+        groups::replace_group_devices(&self.writer, id, devices).await
     }
 
     async fn unbind_device(&self, id: GroupId, device: &EndpointName) -> Result<(), StoreError> {

@@ -1,0 +1,34 @@
+//! `PUT /api/v1/groups/{id}`.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::{GroupFields, GroupView, find_group};
+use crate::http::HttpState;
+use crate::http::error::Problem;
+use crate::http::extract::{JsonBody, PathParams};
+use crate::model::GroupId;
+use crate::store::StoreError;
+
+/// Gives a group another name; its devices stay.
+#[utoipa::path(put, path = "/api/v1/groups/{id}", tag = "groups",
+    params(("id" = u64, Path, description = "The group's number")), request_body = GroupFields,
+    responses((status = 200, description = "The group", body = GroupView)))]
+pub(crate) async fn rename_group(
+    State(state): State<HttpState>,
+    PathParams(id): PathParams<u64>,
+    JsonBody(body): JsonBody<GroupFields>,
+) -> Result<Json<GroupView>, Problem> {
+    body.check()?;
+    let of_group = |error| Problem::of_store(error, format_args!("group {id}"));
+    match state.store.rename_group(GroupId(id), &body.name).await {
+        Ok(()) => {}
+        Err(error @ StoreError::Conflict(_)) => {
+            let thing = format_args!("group '{}'", body.name);
+            return Err(Problem::of_store(error, thing).with_field("name"));
+        }
+        Err(error) => return Err(of_group(error)),
+    }
+    let group = find_group(&state, GroupId(id)).await.map_err(of_group)?;
+    Ok(Json(group.into()))
+}

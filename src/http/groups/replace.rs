@@ -1,0 +1,30 @@
+//! `PUT /api/v1/groups/{id}/devices`.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::members::{GroupDevices, members_or_unknown};
+use super::{GroupView, find_group};
+use crate::http::HttpState;
+use crate::http::error::Problem;
+use crate::http::extract::{JsonBody, PathParams};
+use crate::model::GroupId;
+
+/// Makes these known devices the group's, and no others, all or none; the same list again changes
+/// nothing.
+#[utoipa::path(put, path = "/api/v1/groups/{id}/devices", tag = "groups",
+    params(("id" = u64, Path, description = "The group's number")), request_body = GroupDevices,
+    responses((status = 200, description = "The group", body = GroupView)))]
+pub(crate) async fn replace_group_devices(
+    State(state): State<HttpState>,
+    PathParams(id): PathParams<u64>,
+    JsonBody(body): JsonBody<GroupDevices>,
+) -> Result<Json<GroupView>, Problem> {
+    let of_group = |error| Problem::of_store(error, format_args!("group {id}"));
+    find_group(&state, GroupId(id)).await.map_err(of_group)?;
+    let devices = body.parse(&state)?;
+    let replaced = state.store.replace_group_devices(GroupId(id), &devices);
+    members_or_unknown(&state, id, &devices, replaced.await).await?;
+    let group = find_group(&state, GroupId(id)).await.map_err(of_group)?;
+    Ok(Json(group.into()))
+}
