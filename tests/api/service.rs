@@ -131,6 +131,10 @@ impl Service {
         send(self.request(Method::POST, path).json(body)).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        send(self.request(Method::PUT, path).json(body)).await
+    }
+
     /// Sends a package form with these texts.
     pub(crate) async fn upload(&self, archive: &str, texts: &[(&'static str, &str)]) -> Answer {
         let mut form = Form::new();
