@@ -1,12 +1,13 @@
 //! 循环升级: a device that is given packages again and again is barred (seed 002, code 40).
 //!
-//! Six deliveries within 24 hours bar a device until an operator lifts it. The sixth one still runs.
+//! Six deliveries within 24 hours, unless configured otherwise, bar a device until an operator lifts it.
+//! The sixth one still runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::clock::Utc;
-use crate::model::EndpointName;
+use crate::model::{DeliveryHistory, EndpointName};
 
 /// What the guard goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,21 +41,18 @@ pub enum DeliveryRefused {
     Full,
 }
 
-/// Remembers deliveries per device, and who is barred. It is held in memory: after a restart it is
-/// told again by [`Self::restore_delivery`] and [`Self::restore_bar`].
+/// So many devices are forgotten at one delivery at the most, unless the memory is full: after a long
+/// silence the first deliveries share the work.
+const FORGOTTEN_AT_ONCE_MAX: usize = 16;
+
+/// Remembers deliveries per device, and who is barred. What it holds of a device is to be stored
+/// whenever it changes, and given back by [`Self::restore`] after a restart.
 #[derive(Debug)]
 pub struct LoopGuard {
     config: LoopGuardConfig,
-    devices: BTreeMap<EndpointName, Deliveries>,
+    devices: BTreeMap<EndpointName, DeliveryHistory>,
     /// Devices that are not barred by their newest delivery, to forget them when it leaves the window.
     by_newest: BTreeSet<(Utc, EndpointName)>,
-}
-
-#[derive(Debug)]
-enum Deliveries {
-    /// Those that count, oldest first; fewer than `deliveries_max`, at least one.
-    Counted(Vec<Utc>),
-    Barred,
 }
 
 impl LoopGuard {
@@ -67,7 +65,23 @@ impl LoopGuard {
         }
     }
 
-    /// A package is about to be delivered (its URI written) to the device: counts it.
+    /// Forgets devices that had no delivery within the window, and says which. To be called before
+    /// [`Self::record_delivery`], which needs the room.
+    pub fn forget_old(&mut self, now: Utc) -> Vec<EndpointName> {
+        let mut forgotten = Vec::new();
+        while let Some((newest, _)) = self.by_newest.first()
+            && !self.counts(*newest, now)
+            && (forgotten.len() < FORGOTTEN_AT_ONCE_MAX || self.is_full())
+            && let Some((_, endpoint)) = self.by_newest.pop_first()
+        {
+            self.devices.remove(&endpoint);
+            forgotten.push(endpoint);
+        }
+        forgotten
+    }
+
+    /// A package is about to be delivered (its URI written) to the device: counts it. What is to be
+    /// stored of the device now.
     ///
     /// # Errors
     /// Where it must not be; nothing is counted.
@@ -75,35 +89,40 @@ impl LoopGuard {
         &mut self,
         endpoint: &EndpointName,
         now: Utc,
-    ) -> Result<(), DeliveryRefused> {
-        self.forget_old(now);
+    ) -> Result<&DeliveryHistory, DeliveryRefused> {
         if self.is_barred(endpoint) {
             return Err(DeliveryRefused::Barred);
         }
-        if !self.devices.contains_key(endpoint) && self.devices.len() >= self.config.devices_max {
+        if !self.devices.contains_key(endpoint) && self.is_full() {
             return Err(DeliveryRefused::Full);
         }
-        self.count(endpoint, now, now);
-        Ok(())
-    }
-
-    /// After a restart: the device was given a package at `at`. What was true before is not refused,
-    /// even above [`LoopGuardConfig::devices_max`].
-    pub fn restore_delivery(&mut self, endpoint: &EndpointName, at: Utc, now: Utc) {
-        if !self.is_barred(endpoint) && self.counts(at, now) {
-            self.count(endpoint, at, now);
+        let mut history = self.forget(endpoint);
+        history.delivered_at.retain(|at| self.counts(*at, now));
+        history.delivered_at.push(now);
+        history.delivered_at.sort_unstable();
+        if history.delivered_at.len() >= self.config.deliveries_max {
+            history.barred_since = Some(now);
         }
+        Ok(self.remember(endpoint.clone(), history))
     }
 
-    /// After a restart: the device was barred.
-    pub fn restore_bar(&mut self, endpoint: &EndpointName) {
-        self.forget(endpoint);
-        self.devices.insert(endpoint.clone(), Deliveries::Barred);
+    /// After a restart: what was stored of a device. It is not refused, even above
+    /// [`LoopGuardConfig::devices_max`], and bars nobody anew: a lower `deliveries_max` shows at the
+    /// next delivery, and a higher one lifts no bar.
+    pub fn restore(&mut self, endpoint: EndpointName, history: DeliveryHistory) {
+        self.forget(&endpoint);
+        self.remember(endpoint, history);
+    }
+
+    /// What is remembered of the device.
+    pub fn history(&self, endpoint: &EndpointName) -> Option<&DeliveryHistory> {
+        self.devices.get(endpoint)
     }
 
     /// Whether the device is barred.
     pub fn is_barred(&self, endpoint: &EndpointName) -> bool {
-        matches!(self.devices.get(endpoint), Some(Deliveries::Barred))
+        let history = self.history(endpoint);
+        history.is_some_and(|history| history.barred_since.is_some())
     }
 
     /// An operator lets the device be updated again; its deliveries are forgotten. Whether it was
@@ -111,7 +130,7 @@ impl LoopGuard {
     pub fn lift(&mut self, endpoint: &EndpointName) -> bool {
         let barred = self.is_barred(endpoint);
         if barred {
-            self.devices.remove(endpoint);
+            self.forget(endpoint);
         }
         barred
     }
@@ -125,39 +144,29 @@ impl LoopGuard {
         now.saturating_since(at) < self.config.window
     }
 
-    fn count(&mut self, endpoint: &EndpointName, at: Utc, now: Utc) {
-        let mut deliveries = self.forget(endpoint);
-        deliveries.retain(|at| self.counts(*at, now));
-        deliveries.push(at);
-        deliveries.sort_unstable();
-        let entry = match deliveries.last() {
-            Some(newest) if deliveries.len() < self.config.deliveries_max => {
-                self.by_newest.insert((*newest, endpoint.clone()));
-                Deliveries::Counted(deliveries)
-            }
-            Some(_) | None => Deliveries::Barred,
-        };
-        self.devices.insert(endpoint.clone(), entry);
+    fn is_full(&self) -> bool {
+        self.devices.len() >= self.config.devices_max
     }
 
-    /// Takes the device out, and returns its counted deliveries.
-    fn forget(&mut self, endpoint: &EndpointName) -> Vec<Utc> {
-        let Some(Deliveries::Counted(deliveries)) = self.devices.remove(endpoint) else {
-            return Vec::new();
-        };
-        if let Some(newest) = deliveries.last() {
+    fn remember(&mut self, endpoint: EndpointName, history: DeliveryHistory) -> &DeliveryHistory {
+        if history.barred_since.is_none()
+            && let Some(newest) = history.delivered_at.last()
+        {
+            self.by_newest.insert((*newest, endpoint.clone()));
+        }
+        self.devices
+            .entry(endpoint)
+            .insert_entry(history)
+            .into_mut()
+    }
+
+    /// Takes the device out, and returns what was remembered of it.
+    fn forget(&mut self, endpoint: &EndpointName) -> DeliveryHistory {
+        let history = self.devices.remove(endpoint).unwrap_or_default();
+        if let Some(newest) = history.delivered_at.last() {
             self.by_newest.remove(&(*newest, endpoint.clone()));
         }
-        deliveries
-    }
-
-    fn forget_old(&mut self, now: Utc) {
-        while let Some((newest, _)) = self.by_newest.first()
-            && !self.counts(*newest, now)
-            && let Some((_, endpoint)) = self.by_newest.pop_first()
-        {
-            self.devices.remove(&endpoint);
-        }
+        history
     }
 }
 
@@ -183,20 +192,33 @@ mod tests {
         Utc::from_unix_ms(hour * HOUR_MS)
     }
 
+    /// As the engine does it: whether it was let through.
+    fn deliver(guard: &mut LoopGuard, number: u32, at: Utc) -> Result<(), DeliveryRefused> {
+        guard.forget_old(at);
+        guard.record_delivery(&device(number), at).map(|_| ())
+    }
+
+    fn history(hours: &[i64], barred_since: Option<i64>) -> DeliveryHistory {
+        DeliveryHistory {
+            delivered_at: hours.iter().copied().map(hour).collect(),
+            barred_since: barred_since.map(hour),
+        }
+    }
+
     #[test]
     fn the_sixth_delivery_in_a_day_runs_and_bars_until_lifted() {
         let mut guard = guard(10);
         for at in 0..6 {
-            assert_eq!(guard.record_delivery(&device(1), hour(at)), Ok(()));
+            assert_eq!(deliver(&mut guard, 1, hour(at)), Ok(()));
         }
         assert!(guard.is_barred(&device(1)));
         let refused = Err(DeliveryRefused::Barred);
-        assert_eq!(guard.record_delivery(&device(1), hour(6)), refused);
-        assert_eq!(guard.record_delivery(&device(1), hour(1000)), refused);
-        assert_eq!(guard.record_delivery(&device(2), hour(6)), Ok(()));
+        assert_eq!(deliver(&mut guard, 1, hour(6)), refused);
+        assert_eq!(deliver(&mut guard, 1, hour(1000)), refused);
+        assert_eq!(deliver(&mut guard, 2, hour(6)), Ok(()));
         assert!(guard.lift(&device(1)));
         assert!(!guard.lift(&device(1)));
-        assert_eq!(guard.record_delivery(&device(1), hour(7)), Ok(()));
+        assert_eq!(deliver(&mut guard, 1, hour(7)), Ok(()));
         assert!(!guard.is_barred(&device(1)));
     }
 
@@ -204,7 +226,7 @@ mod tests {
     fn deliveries_a_day_apart_do_not_add_up() {
         let mut guard = guard(10);
         for at in 0..50 {
-            assert_eq!(guard.record_delivery(&device(1), hour(at * 5)), Ok(()));
+            assert_eq!(deliver(&mut guard, 1, hour(at * 5)), Ok(()));
         }
         assert!(!guard.is_barred(&device(1)));
     }
@@ -212,27 +234,86 @@ mod tests {
     #[test]
     fn a_full_memory_refuses_until_a_window_has_passed() {
         let mut guard = guard(2);
-        assert_eq!(guard.record_delivery(&device(1), hour(0)), Ok(()));
-        assert_eq!(guard.record_delivery(&device(2), hour(1)), Ok(()));
+        assert_eq!(deliver(&mut guard, 1, hour(0)), Ok(()));
+        assert_eq!(deliver(&mut guard, 2, hour(1)), Ok(()));
         let full = Err(DeliveryRefused::Full);
-        assert_eq!(guard.record_delivery(&device(3), hour(23)), full);
-        assert_eq!(guard.record_delivery(&device(2), hour(23)), Ok(()));
-        assert_eq!(guard.record_delivery(&device(3), hour(24)), Ok(()));
+        assert_eq!(deliver(&mut guard, 3, hour(23)), full);
+        assert_eq!(deliver(&mut guard, 2, hour(23)), Ok(()));
+        assert_eq!(deliver(&mut guard, 3, hour(24)), Ok(()));
         assert_eq!(guard.devices(), 2);
     }
 
     #[test]
-    fn a_restart_forgets_neither_deliveries_nor_bars() {
+    fn what_is_remembered_is_what_a_restart_restores() {
         let mut guard = guard(10);
-        guard.restore_bar(&device(2));
-        for at in [5, 1, 4, 2, 3] {
-            guard.restore_delivery(&device(1), hour(at), hour(6));
+        for at in 1..=7 {
+            let number = if at == 7 { 2 } else { 1 };
+            deliver(&mut guard, number, hour(at)).unwrap();
         }
-        guard.restore_delivery(&device(1), hour(-20), hour(6));
-        assert!(guard.is_barred(&device(2)));
+        let barred = history(&[1, 2, 3, 4, 5, 6], Some(6));
+        assert_eq!(guard.history(&device(1)), Some(&barred));
+        assert_eq!(guard.history(&device(2)), Some(&history(&[7], None)));
+        let (before, mut restored) = (guard, LoopGuard::new(LoopGuardConfig::default()));
+        for number in [1, 2] {
+            let history = before.history(&device(number)).unwrap().clone();
+            restored.restore(device(number), history);
+        }
+        let refused = Err(DeliveryRefused::Barred);
+        assert_eq!(deliver(&mut restored, 1, hour(100)), refused);
+        assert_eq!(
+            restored.devices(),
+            1,
+            "the other's delivery is too old by now"
+        );
+        assert_eq!(restored.history(&device(1)), Some(&barred));
+    }
+
+    #[test]
+    fn after_a_restart_only_deliveries_within_the_window_count() {
+        let mut guard = guard(10);
+        guard.restore(device(1), history(&[-20, 1, 2, 3, 4], None));
+        assert_eq!(deliver(&mut guard, 1, hour(6)), Ok(()));
         assert!(!guard.is_barred(&device(1)), "one of six is too old");
-        assert_eq!(guard.record_delivery(&device(1), hour(6)), Ok(()));
+        assert_eq!(deliver(&mut guard, 1, hour(6)), Ok(()));
         assert!(guard.is_barred(&device(1)));
+    }
+
+    #[test]
+    fn a_lower_limit_bars_at_the_next_delivery_and_a_higher_one_lifts_nothing() {
+        let stored = [
+            (1, history(&[1, 2, 3], None)),
+            (2, history(&[1, 2], Some(2))),
+        ];
+        for (deliveries_max, first_barred) in [(2, true), (9, false)] {
+            let mut guard = LoopGuard::new(LoopGuardConfig {
+                deliveries_max,
+                ..LoopGuardConfig::default()
+            });
+            for (number, history) in stored.clone() {
+                guard.restore(device(number), history);
+            }
+            assert!(!guard.is_barred(&device(1)));
+            assert!(guard.is_barred(&device(2)));
+            assert_eq!(deliver(&mut guard, 1, hour(4)), Ok(()));
+            assert_eq!(guard.is_barred(&device(1)), first_barred);
+        }
+    }
+
+    #[test]
+    fn old_devices_are_forgotten_a_few_at_a_time_unless_there_is_no_room() {
+        let filled = |devices_max| {
+            let mut guard = guard(devices_max);
+            for number in 0..100 {
+                guard.restore(device(number), history(&[0], None));
+            }
+            guard
+        };
+        let mut roomy = filled(1000);
+        let forgotten = roomy.forget_old(hour(24));
+        assert_eq!(forgotten.len(), FORGOTTEN_AT_ONCE_MAX);
+        assert!(forgotten.iter().all(|it| roomy.history(it).is_none()));
+        assert_eq!(filled(50).forget_old(hour(24)).len(), 51);
+        assert_eq!(filled(50).forget_old(hour(23)), []);
     }
 
     proptest! {
@@ -248,7 +329,7 @@ mod tests {
             for (number, later_ms) in deliveries {
                 now_ms += later_ms;
                 let endpoint = device(number);
-                let allowed = guard.record_delivery(&endpoint, Utc::from_unix_ms(now_ms)).is_ok();
+                let allowed = deliver(&mut guard, number, Utc::from_unix_ms(now_ms)).is_ok();
                 let history = delivered.entry(endpoint.clone()).or_default();
                 if allowed {
                     history.push(now_ms);

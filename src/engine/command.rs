@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::campaign::Progress;
 use crate::model::{
-    Campaign, CampaignId, CellId, CoverageTier, Device, InvalidTransition, Package, TaskId,
-    UpdateTask,
+    Campaign, CampaignId, CellId, CoverageTier, Device, EndpointName, InvalidTransition, Package,
+    TaskId, UpdateTask,
 };
 
 /// An operator's wish that the engine carries out. Its records are committed before it is answered.
@@ -33,6 +33,8 @@ pub enum Command {
     /// Ends a campaign: nothing new starts, no Execute leaves; what the device already does ends by
     /// itself.
     StopCampaign(CampaignId),
+    /// Lets a device be updated again that the loop guard barred.
+    LiftBar(EndpointName),
 }
 
 /// Why the engine refused a command.
@@ -50,6 +52,9 @@ pub enum CommandError {
     /// It is not an active campaign.
     #[error("the campaign is not active")]
     NotActive,
+    /// The loop guard has not barred the device.
+    #[error("the device is not barred")]
+    NotBarred,
     /// Images of active campaigns are served from memory, which is bounded.
     #[error("the images of the active campaigns would exceed {limit_bytes} bytes of memory")]
     ImagesFull {

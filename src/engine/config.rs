@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::campaign::LoopGuardConfig;
 use crate::coap::EndpointConfig;
 use crate::lwm2m::{RegistrationLimits, RegistryConfig};
 use crate::model::{CellId, ProductSettings, TierBorders, TierLimits};
@@ -36,6 +37,8 @@ pub struct EngineConfig {
     pub cell_limits: BTreeMap<CellId, TierLimits>,
     /// Unknown devices.
     pub onboarding: Onboarding,
+    /// When a device that is given packages again and again is barred.
+    pub loop_guard: LoopGuardConfig,
     /// What devices fetch from, `coap://203.0.113.5:5683/fw/`; `None`: activation refuses.
     pub download_base: Option<String>,
     /// Block size exponent where a device names none: 5 is 512 bytes.
@@ -65,6 +68,7 @@ impl Default for EngineConfig {
             onboarding: Onboarding::Deny,
             download_base: None,
             default_szx: 5,
+            loop_guard: LoopGuardConfig::default(),
             image_bytes_max: 512 * 1024 * 1024,
             tasks_max: 2_000_000,
             devices_max: 2_000_000,

@@ -15,6 +15,7 @@
 mod campaigns;
 mod command;
 mod config;
+mod deliveries;
 mod download;
 mod introductions;
 mod operations;
@@ -34,7 +35,7 @@ pub use command::{CellStatus, Command, CommandError, TaskProgress, TierStatus};
 pub use config::{EngineConfig, Onboarding};
 pub use output::Output;
 
-use crate::campaign::{LoopGuard, LoopGuardConfig};
+use crate::campaign::LoopGuard;
 use crate::clock::Now;
 use crate::coap::{self, Event};
 use crate::lwm2m::Registry;
@@ -129,7 +130,7 @@ impl Engine {
             task_of: HashMap::new(),
             downloads: HashMap::new(),
             scheduler,
-            loop_guard: LoopGuard::new(LoopGuardConfig::default()),
+            loop_guard: LoopGuard::new(config.loop_guard),
             operations: Operations::default(),
             timers: Timers::default(),
             ready: VecDeque::new(),
@@ -170,6 +171,7 @@ impl Engine {
             Command::StopCampaign(id) => self.stop_campaign(now, id),
         };
         self.pump(now);
+            Command::LiftBar(endpoint) => self.lift_bar(endpoint),
         result
     }
 

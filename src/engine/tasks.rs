@@ -74,8 +74,11 @@ impl Engine {
         let Some(campaign) = self.campaigns.get(&task.campaign) else {
             return;
         };
-        if self.loop_guard.is_barred(&task.endpoint) {
-            return self.fail_idle(now, id, FailureReason::Barred, "six deliveries in 24 hours");
+        // What a restart cut off goes on: the delivery that barred the device still runs.
+        if task.state != TaskState::Running
+            && let Some(evidence) = self.bar_evidence(&task.endpoint)
+        {
+            return self.fail_idle(now, id, FailureReason::Barred, &evidence);
         }
         let wanted = campaign.wanted.clone();
         let terms = Terms {
@@ -213,20 +216,12 @@ impl Engine {
                 if let Some(campaign) = self.campaigns.get(&task.campaign) {
                     let (image, sha256) = (campaign.image.clone(), campaign.package.image_sha256);
                     if self.serve_download(capability, id, image, &sha256) {
-                        self.count_delivery(now, &task.endpoint);
+                        self.count_delivery(now, &task);
                     }
                 }
             }
             Action::WithdrawDownload(capability) => self.withdraw_download(capability),
             Action::End(end) => self.end_attempt(now, id, end),
-        }
-    }
-
-    /// Counts against the loop guard; a device that is barred already got here before it was.
-    fn count_delivery(&mut self, now: Now, endpoint: &EndpointName) {
-        if let Err(error) = self.loop_guard.record_delivery(endpoint, now.utc) {
-            self.counters.deliveries_uncounted += 1;
-            tracing::debug!(%endpoint, %error, "delivery not counted");
         }
     }
 

@@ -3,6 +3,7 @@
 mod campaign;
 mod cell;
 mod datagram;
+mod delivery;
 mod device;
 mod language;
 mod package;
@@ -19,6 +20,7 @@ pub use campaign::{
 };
 pub use cell::{CellId, CoverageTier, Rsrp, SignalReading, Sinr, TierBorders, TierLimits};
 pub use datagram::{Datagram, Transmit};
+pub use delivery::DeliveryHistory;
 pub use device::{
     Device, DeviceModel, DeviceReport, DeviceType, EndpointName, FirmwareVersion, InvalidName,
     Manufacturer,

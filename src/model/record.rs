@@ -2,8 +2,8 @@
 
 use super::words::words;
 use super::{
-    CampaignId, CampaignState, Device, DeviceReport, EndpointName, Registration, RegistrationSlot,
-    StoredObservation, TaskId, UpdateTask,
+    CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName, Registration,
+    RegistrationSlot, StoredObservation, TaskId, UpdateTask,
 };
 use crate::clock::Utc;
 
@@ -109,5 +109,17 @@ pub enum Record {
         endpoint: EndpointName,
         /// All that is known now.
         report: DeviceReport,
+    },
+    /// A device is to be given a package; replaces what was stored of its deliveries.
+    Delivered {
+        /// Which device.
+        endpoint: EndpointName,
+        /// Its deliveries with this one.
+        history: DeliveryHistory,
+    },
+    /// A device's deliveries no longer count: they are too old, or its bar was lifted.
+    DeliveriesForgotten {
+        /// Whose.
+        endpoint: EndpointName,
     },
 }

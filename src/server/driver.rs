@@ -337,7 +337,9 @@ impl Driver {
                 | Record::Task(_)
                 | Record::Campaign { .. }
                 | Record::Timeline(_)
-                | Record::Report { .. } => {}
+                | Record::Report { .. }
+                | Record::Delivered { .. }
+                | Record::DeliveriesForgotten { .. } => {}
             }
         }
         for transmit in &transmits {

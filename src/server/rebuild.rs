@@ -33,11 +33,15 @@ impl Rebuild {
             packages,
             tasks,
             reports,
+            deliveries,
         } = store.restore().await?;
         let (registered, unfinished) = (registrations.len(), tasks.len());
         self.command(&mut engine, now, Command::AddDevices(devices));
         for (endpoint, report) in reports {
             engine.restore_report(endpoint, report);
+        }
+        for (endpoint, history) in deliveries {
+            engine.restore_deliveries(endpoint, history);
         }
         for registration in registrations {
             engine.restore_registration(now, registration);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::clock::Utc;
 use crate::model::{
-    CampaignId, CampaignState, Device, DeviceReport, EndpointName, Record, Registration,
-    RegistrationSlot, StoredObservation, TaskId, TimelineEntry, UpdateTask,
+    CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName, Record,
+    Registration, RegistrationSlot, StoredObservation, TaskId, TimelineEntry, UpdateTask,
 };
 
 /// What a list of records comes to: the last word on each key, in the order of the keys. `None` is
@@ -26,6 +26,8 @@ pub(super) struct Batch {
     pub(super) timeline: Vec<TimelineEntry>,
     /// Reports by device.
     pub(super) reports: BTreeMap<EndpointName, DeviceReport>,
+    /// Deliveries by device.
+    pub(super) deliveries: BTreeMap<EndpointName, Option<DeliveryHistory>>,
 }
 
 impl Batch {
@@ -66,6 +68,12 @@ impl Batch {
             Record::Timeline(entry) => self.timeline.push(entry),
             Record::Report { endpoint, report } => {
                 self.reports.insert(endpoint, report);
+            }
+            Record::Delivered { endpoint, history } => {
+                self.deliveries.insert(endpoint, Some(history));
+            }
+            Record::DeliveriesForgotten { endpoint } => {
+                self.deliveries.insert(endpoint, None);
             }
         }
     }

@@ -19,8 +19,8 @@ use async_trait::async_trait;
 
 use crate::clock::Utc;
 use crate::model::{
-    Campaign, CampaignId, CampaignState, CampaignTargets, Device, DeviceReport, EndpointName,
-    GroupId, Manufacturer, Package, PackageId, Record, Registration, RetryPolicy,
+    Campaign, CampaignId, CampaignState, CampaignTargets, DeliveryHistory, Device, DeviceReport,
+    EndpointName, GroupId, Manufacturer, Package, PackageId, Record, Registration, RetryPolicy,
     StoredObservation, TaskState, TimelineEntry, UpdateTask,
 };
 
@@ -158,6 +158,8 @@ pub struct Restored {
     pub tasks: Vec<UpdateTask>,
     /// What devices last reported.
     pub reports: Vec<(EndpointName, DeviceReport)>,
+    /// What devices were given lately, and who is barred.
+    pub deliveries: Vec<(EndpointName, DeliveryHistory)>,
 }
 
 /// Whether a campaign in this state has come to its end.
@@ -203,6 +205,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn devices(&self, page: Page) -> Result<Vec<Device>, StoreError>;
     /// What a device last reported.
     async fn report(&self, endpoint: &EndpointName) -> Result<DeviceReport, StoreError>;
+    /// What a device was given lately, and whether it is barred; `NotFound` where nothing counts.
+    async fn deliveries(&self, endpoint: &EndpointName) -> Result<DeliveryHistory, StoreError>;
     /// A device's history, newest first.
     async fn timeline(
         &self,

@@ -34,14 +34,30 @@ impl TestEngine {
         if let Some(refusal) = self.refuse.lock().expect("not poisoned").clone() {
             return Err(refusal.into());
         }
+        let at = Utc::from_unix_ms(1_000);
         let change = match &command {
             Command::AddDevices(_) => None,
-            Command::RunCampaign { campaign, .. } => Some((campaign.id, CampaignState::Running)),
-            Command::StopCampaign(id) => Some((*id, CampaignState::Stopped)),
+            Command::RunCampaign { campaign, .. } => Some(Record::Campaign {
+                id: campaign.id,
+                state: CampaignState::Running,
+                at,
+            }),
+            Command::StopCampaign(id) => Some(Record::Campaign {
+                id: *id,
+                state: CampaignState::Stopped,
+                at,
+            }),
+            Command::LiftBar(endpoint) => {
+                let history = store.deliveries(endpoint).await;
+                if !history.is_ok_and(|history| history.barred_since.is_some()) {
+                    return Err(CommandError::NotBarred.into());
+                }
+                Some(Record::DeliveriesForgotten {
+                    endpoint: endpoint.clone(),
+                })
+            }
         };
-        if let Some((id, state)) = change {
-            let at = Utc::from_unix_ms(1_000);
-            let record = Record::Campaign { id, state, at };
+        if let Some(record) = change {
             store.commit(vec![record]).await.expect("a commit");
         }
         self.commands.lock().expect("not poisoned").push(command);

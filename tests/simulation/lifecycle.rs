@@ -17,21 +17,21 @@ use crate::world::World;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn failing(result: u8) -> DeviceConfig {
+pub(crate) fn failing(result: u8) -> DeviceConfig {
     DeviceConfig {
         outcome: Outcome::DownloadFails(result),
         ..fleet::device(0)
     }
 }
 
-fn retries(retries_max: u8) -> RetryPolicy {
+pub(crate) fn retries(retries_max: u8) -> RetryPolicy {
     RetryPolicy {
         retries_max,
         delay: Duration::from_secs(120),
     }
 }
 
-fn downloaded(world: &World) -> usize {
+pub(crate) fn downloaded(world: &World) -> usize {
     let lines = world.log.iter();
     lines
         .filter(|line| matches!(line.event, DeviceEvent::Downloaded { .. }))
@@ -167,21 +167,6 @@ fn a_device_without_room_is_not_tried_again() {
     world.run_to_the_end();
     assert_eq!(world.failure(id, 0).reason, FailureReason::NoSpace);
     assert_eq!(world.task(id, 0).attempt, 1);
-}
-
-#[test]
-fn a_device_with_six_deliveries_in_a_day_is_barred() {
-    let mut world = World::new(44, fleet::engine_config(), vec![failing(3)]);
-    let first = world.campaign_for_all(retries(5));
-    world.run_to_the_end();
-    assert_eq!(world.failure(first, 0).reason, FailureReason::OutOfMemory);
-    assert_eq!(world.task(first, 0).attempt, 6);
-    let second = world.campaign_for_all(retries(5));
-    world.run_to_the_end();
-    let failure = world.failure(second, 0);
-    assert_eq!(failure.reason, FailureReason::Barred);
-    assert_eq!(failure.evidence, "six deliveries in 24 hours");
-    assert_eq!(downloaded(&world), 6);
 }
 
 #[test]

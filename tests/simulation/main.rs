@@ -9,6 +9,7 @@ mod faults;
 mod fleet;
 mod lifecycle;
 mod link;
+mod loop_guard;
 mod outcomes;
 mod server;
 mod wire;

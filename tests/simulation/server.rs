@@ -164,12 +164,16 @@ impl Server {
         } = ready(self.store.restore()).unwrap();
         engine
             .handle_command(now, Command::AddDevices(devices))
+            deliveries,
             .unwrap();
         for (endpoint, report) in reports {
             engine.restore_report(endpoint, report);
         }
         for registration in registrations {
             engine.restore_registration(now, registration);
+        }
+        for (endpoint, history) in deliveries {
+            engine.restore_deliveries(endpoint, history);
         }
         engine.restore_observations(observations);
         for campaign in campaigns {

@@ -192,7 +192,7 @@ impl World {
         self.command(Command::StopCampaign(id))
     }
 
-    fn command(&mut self, command: Command) -> Outcome {
+    pub(crate) fn command(&mut self, command: Command) -> Outcome {
         let crash = self.crash();
         let (outcome, transmits) = self.server.command(self.now, crash, command);
         self.send_all(transmits);

@@ -4,8 +4,8 @@ use narrowcast::model::{CampaignId, GroupId, Package, PackageId, Record, Registr
 use narrowcast::store::{Store, TIMELINE_ENTRIES_MAX};
 
 use crate::samples::{
-    device, endpoint, key, observation, package, page, page_after, registration, report, timeline,
-    timeline_entry, token, utc,
+    deliveries, device, endpoint, key, observation, package, page, page_after, registration,
+    report, timeline, timeline_entry, token, utc,
 };
 use crate::{is_conflict, is_not_found};
 
@@ -257,6 +257,42 @@ async fn reports_are_replaced(store: &dyn Store) {
     store.commit(vec![record(3)]).await.unwrap();
     let restored = store.restore().await.unwrap();
     assert_eq!(restored.reports, [(endpoint(1), report(3))]);
+}
+
+async fn the_last_word_on_a_devices_deliveries_counts(store: &dyn Store) {
+    let delivered = |number, history| Record::Delivered {
+        endpoint: endpoint(number),
+        history,
+    };
+    let forgotten = |number| Record::DeliveriesForgotten {
+        endpoint: endpoint(number),
+    };
+    let records = vec![
+        delivered(1, deliveries(1, false)),
+        delivered(1, deliveries(6, true)),
+        delivered(2, deliveries(1, false)),
+        forgotten(2),
+        forgotten(3),
+        delivered(3, deliveries(2, false)),
+    ];
+    store.commit(records).await.unwrap();
+    let barred = store.deliveries(&endpoint(1)).await.unwrap();
+    assert_eq!(barred, deliveries(6, true));
+    assert!(is_not_found(store.deliveries(&endpoint(2)).await));
+    let restored = store.restore().await.unwrap().deliveries;
+    let counted = (endpoint(3), deliveries(2, false));
+    assert_eq!(restored, [(endpoint(1), barred), counted.clone()]);
+    // A bar is lifted. Many at once take every size of statement.
+    let mut records: Vec<_> = (100..400)
+        .map(|it| delivered(it, deliveries(1, false)))
+        .collect();
+    records.push(forgotten(1));
+    store.commit(records).await.unwrap();
+    assert!(is_not_found(store.deliveries(&endpoint(1)).await));
+    assert_eq!(store.restore().await.unwrap().deliveries.len(), 301);
+    let records = (100..400).map(forgotten).collect();
+    store.commit(records).await.unwrap();
+    assert_eq!(store.restore().await.unwrap().deliveries, [counted]);
 }
 
 async fn a_history_is_newest_first_and_bounded_for_each_device(store: &dyn Store) {

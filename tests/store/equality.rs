@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::restart::text;
 use crate::samples::{
-    device, draft, endpoint, observation, page, registration, report, timeline, utc,
+    deliveries, device, draft, endpoint, observation, page, registration, report, timeline, utc,
 };
 
 const CAMPAIGNS: u64 = 2;
@@ -53,9 +53,18 @@ fn record() -> impl Strategy<Value = Record> {
             at: utc(at),
         }),
         3 => (number.clone(), 0..1000_i64).prop_map(|(it, line)| timeline(it, line)),
-        2 => (number.clone(), number).prop_map(|(it, value)| Record::Report {
+        2 => (number.clone(), number.clone()).prop_map(|(it, value)| Record::Report {
             endpoint: endpoint(it),
             report: report(value),
+        }),
+        2 => (number.clone(), 1..7_i64, any::<bool>()).prop_map(|(it, count, barred)| {
+            Record::Delivered {
+                endpoint: endpoint(it),
+                history: deliveries(count, barred),
+            }
+        }),
+        1 => number.prop_map(|it| Record::DeliveriesForgotten {
+            endpoint: endpoint(it),
         }),
     ]
 }
@@ -83,11 +92,13 @@ async fn read_all(store: &dyn Store) -> String {
         tasks.push(of_campaign);
     }
     let mut histories = Vec::new();
+    let mut delivered = Vec::new();
     for number in 0..12 {
         histories.push(store.timeline(&endpoint(number), u32::MAX).await.unwrap());
+        delivered.push(store.deliveries(&endpoint(number)).await.ok());
     }
     let restored = text(&store.restore().await.unwrap());
-    format!("{campaigns:#?}\n{tasks:#?}\n{histories:#?}\n{restored}")
+    format!("{campaigns:#?}\n{tasks:#?}\n{histories:#?}\n{delivered:#?}\n{restored}")
 }
 
 async fn commit_all(store: &dyn Store, commits: &[Vec<Record>]) -> String {

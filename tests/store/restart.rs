@@ -6,7 +6,8 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use crate::samples::{
-    device, draft, endpoint, observation, page, registration, report, sqlite, timeline, utc,
+    deliveries, device, draft, endpoint, observation, page, registration, report, sqlite, timeline,
+    utc,
 };
 
 /// Every field, as text: equal states read equal.
@@ -53,6 +54,10 @@ async fn fill(store: &dyn Store) {
         });
     }
     records.push(Record::Observed(observation(1, 1)));
+    records.push(Record::Delivered {
+        endpoint: endpoint(1),
+        history: deliveries(6, true),
+    });
     store.commit(records).await.unwrap();
 }
 
@@ -86,6 +91,32 @@ async fn a_store_that_was_not_closed_opens_again() {
     let path = folder.path().join("store.db");
     let store = SqliteStore::open(&path).await.unwrap();
     assert_eq!(text(&store.restore().await.unwrap()), before);
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_up_to_date() {
+    let (folder, store) = sqlite().await;
+    fill(&store).await;
+    store.close().await;
+    let path = folder.path().join("store.db");
+    let mut plain = plain_connection(&path).await;
+    for sql in [
+        "DROP TABLE deliveries",
+        "DELETE FROM _sqlx_migrations WHERE version > 1",
+    ] {
+        sqlx::query(sql).execute(&mut plain).await.unwrap();
+    }
+    let store = SqliteStore::open(&path).await.unwrap();
+    let restored = store.restore().await.unwrap();
+    assert_eq!(restored.registrations.len(), 49);
+    assert_eq!(restored.deliveries, []);
+    let history = deliveries(1, false);
+    let record = Record::Delivered {
+        endpoint: endpoint(1),
+        history: history.clone(),
+    };
+    store.commit(vec![record]).await.unwrap();
+    assert_eq!(store.deliveries(&endpoint(1)).await.unwrap(), history);
 }
 
 #[tokio::test]

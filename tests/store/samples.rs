@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use narrowcast::clock::Utc;
 use narrowcast::model::{
-    BindingMode, CampaignId, CampaignTargets, CellId, Component, CoverageTier, Device, DeviceModel,
-    DeviceReport, DeviceType, EndpointName, FirmwareVersion, Identity, Lwm2mVersion, Manufacturer,
-    Package, PackageId, PackageKind, Peer, Record, Registration, RegistrationSlot, RetryPolicy,
-    Sha256Digest, StoredObservation, TaskId, TimelineEntry, TimelineStep,
+    BindingMode, CampaignId, CampaignTargets, CellId, Component, CoverageTier, DeliveryHistory,
+    Device, DeviceModel, DeviceReport, DeviceType, EndpointName, FirmwareVersion, Identity,
+    Lwm2mVersion, Manufacturer, Package, PackageId, PackageKind, Peer, Record, Registration,
+    RegistrationSlot, RetryPolicy, Sha256Digest, StoredObservation, TaskId, TimelineEntry,
+    TimelineStep,
 };
 use narrowcast::store::{NewCampaign, Page, SqliteStore, Store, StoredKey, StoredToken};
 
@@ -85,6 +86,13 @@ pub(crate) fn report(number: u32) -> DeviceReport {
         tier: number.is_multiple_of(2).then_some(CoverageTier::Tier1),
         reported_at: Some(utc(i64::from(number))),
         ..DeviceReport::default()
+    }
+}
+
+pub(crate) fn deliveries(count: i64, barred: bool) -> DeliveryHistory {
+    DeliveryHistory {
+        delivered_at: (1..=count).map(utc).collect(),
+        barred_since: barred.then(|| utc(count)),
     }
 }
 

@@ -49,6 +49,8 @@ kinds! {
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED "method_not_allowed",
         ["Method not allowed", "不允许该请求方法"],
         ["The Allow header lists the methods of this path.", "Allow 头列出了此路径支持的方法。"];
+    NOT_BARRED = NOT_FOUND "not_barred",
+        ["The device is not barred", "设备未被禁止升级"], ["", ""];
     CONFLICT = CONFLICT "conflict", ["It is there already or still in use", "已存在或仍在使用"], ["", ""];
     INVALID_TRANSITION = CONFLICT "invalid_transition",
         ["The campaign's state does not allow this", "任务当前状态不允许此操作"],

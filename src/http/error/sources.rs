@@ -58,6 +58,7 @@ impl From<CommandError> for Problem {
             CommandError::InvalidTransition(_) | CommandError::NotActive => {
                 kinds::INVALID_TRANSITION
             }
+            CommandError::NotBarred => kinds::NOT_BARRED,
             CommandError::ImagesFull { .. } | CommandError::TasksFull { .. } => {
                 kinds::LIMIT_REACHED
             }

@@ -15,8 +15,9 @@ use super::{
 };
 use crate::clock::Utc;
 use crate::model::{
-    Campaign, CampaignId, CampaignState, Device, DeviceReport, EndpointName, GroupId, Manufacturer,
-    Package, PackageId, Record, TaskId, TaskState, TimelineEntry, UpdateTask,
+    Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName,
+    GroupId, Manufacturer, Package, PackageId, Record, TaskId, TaskState, TimelineEntry,
+    UpdateTask,
 };
 
 /// A store in memory, with a switch that lets a commit fail.
@@ -186,6 +187,12 @@ impl Store for MemoryStore {
         let state = self.lock();
         let entries = state.timeline.get(endpoint).into_iter().flatten();
         Ok(entries.rev().take(limit).cloned().collect())
+    }
+
+    async fn deliveries(&self, endpoint: &EndpointName) -> Result<DeliveryHistory, StoreError> {
+        let state = self.lock();
+        let found = state.deliveries.get(endpoint).cloned();
+        found.ok_or(StoreError::NotFound)
     }
 
     async fn add_group(&self, name: &str, created_at: Utc) -> Result<GroupId, StoreError> {

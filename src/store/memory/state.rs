@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::clock::Utc;
 use crate::model::{
-    Campaign, CampaignId, CampaignState, Device, DeviceReport, EndpointName, GroupId, Package,
-    PackageId, Registration, RegistrationSlot, StoredObservation, TaskId, TaskState, TimelineEntry,
-    UpdateTask,
+    Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName,
+    GroupId, Package, PackageId, Registration, RegistrationSlot, StoredObservation, TaskId,
+    TaskState, TimelineEntry, UpdateTask,
 };
 use crate::store::batch::Batch;
 use crate::store::{
@@ -26,6 +26,7 @@ pub(super) struct State {
     pub(super) reports: BTreeMap<EndpointName, DeviceReport>,
     pub(super) timeline: BTreeMap<EndpointName, VecDeque<TimelineEntry>>,
     pub(super) registrations: BTreeMap<RegistrationSlot, Registration>,
+    pub(super) deliveries: BTreeMap<EndpointName, DeliveryHistory>,
     pub(super) observations: BTreeMap<[u8; 8], StoredObservation>,
     pub(super) campaigns: BTreeMap<CampaignId, Campaign>,
     pub(super) tasks: BTreeMap<TaskId, UpdateTask>,
@@ -96,6 +97,7 @@ impl State {
 
     /// Whether a campaign is active, or was stopped while a device was still at work.
     fn is_unfinished(&self, campaign: &Campaign) -> bool {
+        put_or_remove(&mut self.deliveries, batch.deliveries);
         let is_left = |task: &UpdateTask| task.campaign == campaign.id && !task.state.is_final();
         campaign.state.is_active()
             || (campaign.state == CampaignState::Stopped && self.tasks.values().any(is_left))
@@ -133,6 +135,11 @@ impl State {
             campaigns,
         }
     }
+                .collect(),
+            deliveries: self
+                .deliveries
+                .iter()
+                .map(|(endpoint, history)| (endpoint.clone(), history.clone()))
 
     /// How many tasks of a campaign are in each state.
     pub(super) fn counts(&self, campaign: CampaignId) -> TaskCounts {

@@ -1,14 +1,16 @@
 //! The engine's records. All of one kind go out in a few statements of many rows each.
 
+use std::collections::BTreeMap;
+
 use sqlx::sqlite::SqliteConnection;
 
 use super::bulk::{BulkStatement, Query};
 use super::error::store_error;
-use super::rows::{integer, json_list, milliseconds, peer_text};
+use super::rows::{integer, json_list, json_times, milliseconds, peer_text};
 use crate::clock::Utc;
 use crate::model::{
-    CampaignId, CampaignState, Device, DeviceReport, EndpointName, Registration, RegistrationSlot,
-    StoredObservation, TimelineEntry, UpdateTask,
+    CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName, Registration,
+    RegistrationSlot, StoredObservation, TimelineEntry, UpdateTask,
 };
 use crate::store::StoreError;
 use crate::store::batch::Batch;
@@ -25,6 +27,8 @@ pub(super) struct RecordStatements {
     task_state: BulkStatement,
     timeline: BulkStatement,
     report: BulkStatement,
+    deliver: BulkStatement,
+    forget_deliveries: BulkStatement,
 }
 
 impl RecordStatements {
@@ -91,6 +95,16 @@ impl RecordStatements {
                 9,
                 "",
             ),
+            deliver: BulkStatement::new(
+                "INSERT OR REPLACE INTO deliveries (endpoint, delivered_at, barred_since)",
+                3,
+                "",
+            ),
+            forget_deliveries: BulkStatement::new(
+                "DELETE FROM deliveries WHERE endpoint IN (",
+                1,
+                ")",
+            ),
         }
     }
 
@@ -108,6 +122,7 @@ impl RecordStatements {
             campaigns,
             mut timeline,
             reports,
+            deliveries,
         } = batch;
         let devices: Vec<Device> = devices.into_values().collect();
         self.admit_device
@@ -145,12 +160,38 @@ impl RecordStatements {
             .execute_numbered(connection, &timeline, bind_timeline_entry)
             .await?;
         let reports: Vec<(EndpointName, DeviceReport)> = reports.into_iter().collect();
-        self.report.execute(connection, &reports, bind_report).await
+        self.report
+            .execute(connection, &reports, bind_report)
+            .await?;
+        self.write_deliveries(connection, deliveries).await
+    }
+
+    async fn write_deliveries(
+        &self,
+        connection: &mut SqliteConnection,
+        deliveries: BTreeMap<EndpointName, Option<DeliveryHistory>>,
+    ) -> Result<(), StoreError> {
+        let mut counted = Vec::new();
+        let mut forgotten = Vec::new();
+        for (endpoint, history) in deliveries {
+            match history {
+                Some(history) => counted.push((endpoint, history)),
+                None => forgotten.push(endpoint),
+            }
+        }
+        self.forget_deliveries
+            .execute(connection, &forgotten, |query, endpoint| {
+                query.bind(endpoint.as_str().to_owned())
+            })
+            .await?;
+        self.deliver
+            .execute(connection, &counted, bind_deliveries)
+            .await
     }
 }
 
 /// What is there to be written, and the keys of what is to be taken away.
-fn divide<K, V>(map: std::collections::BTreeMap<K, Option<V>>) -> (Vec<V>, Vec<K>) {
+fn divide<K, V>(map: BTreeMap<K, Option<V>>) -> (Vec<V>, Vec<K>) {
     let mut live = Vec::with_capacity(map.len());
     let mut ended = Vec::new();
     for (key, value) in map {
@@ -261,6 +302,13 @@ fn bind_report(query: Query, (endpoint, report): &(EndpointName, DeviceReport)) 
         .bind(report.sinr_db)
         .bind(report.tier.map(crate::model::CoverageTier::word))
         .bind(report.reported_at.map(Utc::unix_ms))
+}
+
+fn bind_deliveries(query: Query, (endpoint, history): &(EndpointName, DeliveryHistory)) -> Query {
+    query
+        .bind(endpoint.as_str().to_owned())
+        .bind(json_times(&history.delivered_at))
+        .bind(history.barred_since.map(Utc::unix_ms))
 }
 
 async fn change_campaign(

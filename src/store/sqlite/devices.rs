@@ -9,7 +9,7 @@ use super::commit::bind_device;
 use super::error::store_error;
 use super::rows::{self, select};
 use super::writer::Writer;
-use crate::model::{Device, DeviceReport, EndpointName, TimelineEntry};
+use crate::model::{DeliveryHistory, Device, DeviceReport, EndpointName, TimelineEntry};
 use crate::store::{Page, StoreError};
 
 pub(super) async fn add_devices(
@@ -66,6 +66,21 @@ pub(super) async fn report(
         .fetch_one(readers)
         .await
         .map_err(store_error)
+}
+
+pub(super) async fn deliveries(
+    readers: &SqlitePool,
+    endpoint: &EndpointName,
+) -> Result<DeliveryHistory, StoreError> {
+    sqlx::query(select(
+        rows::DELIVERIES,
+        "FROM deliveries WHERE endpoint = ?",
+    ))
+    .bind(endpoint.as_str().to_owned())
+    .try_map(|row| Ok(rows::deliveries(&row)?.1))
+    .fetch_one(readers)
+    .await
+    .map_err(store_error)
 }
 
 pub(super) async fn timeline(

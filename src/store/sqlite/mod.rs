@@ -35,8 +35,8 @@ use super::{
 };
 use crate::clock::Utc;
 use crate::model::{
-    Campaign, CampaignId, CampaignState, Device, DeviceReport, EndpointName, GroupId, Manufacturer,
-    Package, PackageId, Record, TaskState, TimelineEntry, UpdateTask,
+    Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName,
+    GroupId, Manufacturer, Package, PackageId, Record, TaskState, TimelineEntry, UpdateTask,
 };
 
 /// The durable state of one server, in one SQLite file.
@@ -142,6 +142,10 @@ impl Store for SqliteStore {
 
     async fn report(&self, endpoint: &EndpointName) -> Result<DeviceReport, StoreError> {
         devices::report(&self.readers, endpoint).await
+    }
+
+    async fn deliveries(&self, endpoint: &EndpointName) -> Result<DeliveryHistory, StoreError> {
+        devices::deliveries(&self.readers, endpoint).await
     }
 
     async fn timeline(

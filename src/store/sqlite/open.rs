@@ -141,12 +141,21 @@ async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, Sto
 
 /// The migrations, built in. A file that was released is never changed again.
 fn migrator() -> Migrator {
-    let first = Migration::new(
-        1,
-        "first".into(),
-        MigrationType::Simple,
-        include_str!("../migrations/sqlite/0001_first.sql").into_sql_str(),
-        false,
-    );
-    Migrator::with_migrations(vec![first])
+    let files = [
+        (
+            1,
+            "first",
+            include_str!("../migrations/sqlite/0001_first.sql"),
+        ),
+        (
+            2,
+            "deliveries",
+            include_str!("../migrations/sqlite/0002_deliveries.sql"),
+        ),
+    ];
+    let migrations = files.map(|(version, name, sql)| {
+        let sql = sql.into_sql_str();
+        Migration::new(version, name.into(), MigrationType::Simple, sql, false)
+    });
+    Migrator::with_migrations(migrations.into())
 }

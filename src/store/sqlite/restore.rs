@@ -72,5 +72,12 @@ async fn restore_all(connection: &mut SqliteConnection) -> Result<Restored, sqlx
             .try_map(|row: SqliteRow| rows::report(&row))
             .fetch_all(&mut *connection)
             .await?,
+        deliveries: sqlx::query(select(
+            rows::DELIVERIES,
+            "FROM deliveries ORDER BY endpoint",
+        ))
+        .try_map(|row: SqliteRow| rows::deliveries(&row))
+        .fetch_all(&mut *connection)
+        .await?,
     })
 }

@@ -9,10 +9,10 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::clock::Utc;
 use crate::model::{
-    BindingMode, CampaignId, CellId, Component, CoverageTier, Device, DeviceModel, DeviceReport,
-    DeviceType, DownloadCapability, EndpointName, Failure, FailureReason, FirmwareVersion,
-    Identity, Lwm2mVersion, Manufacturer, Package, PackageId, PackageKind, Peer, Phase,
-    Registration, RegistrationSlot, Sha256Digest, SlotClaim, StoredObservation, SuccessNote,
+    BindingMode, CampaignId, CellId, Component, CoverageTier, DeliveryHistory, Device, DeviceModel,
+    DeviceReport, DeviceType, DownloadCapability, EndpointName, Failure, FailureReason,
+    FirmwareVersion, Identity, Lwm2mVersion, Manufacturer, Package, PackageId, PackageKind, Peer,
+    Phase, Registration, RegistrationSlot, Sha256Digest, SlotClaim, StoredObservation, SuccessNote,
     TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask, WaitingFor,
 };
 use crate::store::{DeviceGroup, StoredKey, StoredToken};
@@ -251,6 +251,26 @@ pub(super) fn report(row: &SqliteRow) -> Decoded<(EndpointName, DeviceReport)> {
         reported_at: columns.optional_utc()?,
     };
     Ok((endpoint, report))
+}
+
+/// Times as a JSON array of milliseconds.
+pub(super) fn json_times(times: &[Utc]) -> String {
+    serde_json::Value::from_iter(times.iter().map(|at| at.unix_ms())).to_string()
+}
+
+/// The columns that [`deliveries`] reads.
+pub(super) const DELIVERIES: &str = "endpoint, delivered_at, barred_since";
+
+/// A device's deliveries.
+pub(super) fn deliveries(row: &SqliteRow) -> Decoded<(EndpointName, DeliveryHistory)> {
+    let mut columns = Columns::of(row);
+    let endpoint = columns.parsed(endpoint_name)?;
+    let times = columns.parsed(|json| serde_json::from_str::<Vec<i64>>(json).ok())?;
+    let history = DeliveryHistory {
+        delivered_at: times.into_iter().map(Utc::from_unix_ms).collect(),
+        barred_since: columns.optional_utc()?,
+    };
+    Ok((endpoint, history))
 }
 
 /// The columns that [`task`] reads.
