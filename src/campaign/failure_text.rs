@@ -103,8 +103,9 @@ const fn english(reason: FailureReason) -> &'static str {
             "Update cancelled on the device. Find out who cancelled it there, then retry."
         }
         FailureReason::Barred => {
-            "Update loop: the device was given packages six times within a day and is barred. Find \
-             out why it does not keep the new version, then lift the bar."
+            "Update loop: the device was given packages again and again within a short time and is \
+             barred. Find out why it does not keep the new version, lift the bar \
+             (DELETE /api/v1/devices/{endpoint}/bar), then make a new campaign."
         }
         FailureReason::NotEligible => {
             "The device does not fit the package. Compare manufacturer, model, device type and source \
@@ -184,8 +185,8 @@ const fn chinese(reason: FailureReason) -> &'static str {
         }
         FailureReason::Cancelled => "升级在设备侧被取消,请查明设备侧的取消原因后重试。",
         FailureReason::Barred => {
-            "检测到循环升级 (已禁止升级,请到设备列表解除)。设备一天内已下发六次固件包,请先查明其未保持\
-             新版本的原因,再解除禁止。"
+            "检测到循环升级 (已禁止升级,请到设备列表解除)。短时间内已向设备多次下发固件包,请先查明其未\
+             保持新版本的原因,再解除禁止 (DELETE /api/v1/devices/{endpoint}/bar),然后新建升级任务。"
         }
         FailureReason::NotEligible => {
             "设备与固件包不匹配,请核对两者的厂商名称、型号、设备类型和源版本,并补全设备缺失的信息。"
@@ -249,6 +250,17 @@ mod tests {
                 };
                 assert!(rest.chars().count() > 10, "{reason} {language}: {text}");
             }
+        }
+    }
+
+    #[test]
+    fn of_a_bar_it_is_said_how_to_lift_it() {
+        for &language in Language::ALL {
+            let text = failure_text(FailureReason::Barred, language);
+            assert!(
+                text.contains("DELETE /api/v1/devices/{endpoint}/bar"),
+                "{text}"
+            );
         }
     }
 

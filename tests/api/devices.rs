@@ -6,8 +6,8 @@ use narrowcast::clock::Utc;
 use narrowcast::engine::{Command, CommandError};
 use narrowcast::http::{HttpLimits, LiveDevice};
 use narrowcast::model::{
-    CellId, CoverageTier, DeviceReport, EndpointName, FirmwareVersion, Record, TaskId,
-    TimelineEntry, TimelineStep,
+    CellId, CoverageTier, DeliveryHistory, DeviceReport, EndpointName, FirmwareVersion, Record,
+    TaskId, TimelineEntry, TimelineStep,
 };
 use narrowcast::store::Store;
 use reqwest::Method;
@@ -258,4 +258,62 @@ async fn an_engine_that_refuses_is_reported() {
     *service.engine.refuse.lock().expect("not poisoned") = Some(refusal);
     let answer = service.post("/api/v1/devices", &device("d1")).await;
     answer.problem(507, "limit_reached", None);
+}
+
+/// Has the store say that the device was given a package, and that this barred it.
+async fn deliver(service: &Service, name: &str, barred: bool) {
+    let at = Utc::from_unix_ms(5_000);
+    let record = Record::Delivered {
+        endpoint: endpoint(name),
+        history: DeliveryHistory {
+            delivered_at: vec![at],
+            barred_since: barred.then_some(at),
+        },
+    };
+    service.store.commit(vec![record]).await.expect("a commit");
+}
+
+#[tokio::test]
+async fn a_barred_device_says_so_until_its_bar_is_lifted() {
+    let service = Service::start().await;
+    for name in ["d1", "d2"] {
+        let entered = service.post("/api/v1/devices", &device(name)).await;
+        assert_eq!(entered.expect(201)["barred"], false);
+        deliver(&service, name, name == "d1").await;
+    }
+    let bars = async || {
+        let devices = service.get("/api/v1/devices").await.expect(200);
+        [0, 1].map(|row| {
+            (
+                devices[row]["barred"].clone(),
+                devices[row]["barred_since"].clone(),
+            )
+        })
+    };
+    let free = (json!(false), Value::Null);
+    let barred = (json!(true), json!("1970-01-01T00:00:05.000Z"));
+    assert_eq!(bars().await, [barred, free.clone()]);
+    let shown = service.get("/api/v1/devices/d1").await.expect(200);
+    assert_eq!(shown["barred_since"], "1970-01-01T00:00:05.000Z");
+    let request = service.request_as("operator", Method::DELETE, "/api/v1/devices/d1/bar");
+    assert_eq!(send(request).await.expect(204), Value::Null);
+    assert_eq!(bars().await, [free.clone(), free]);
+    let commands = service.engine.commands.lock().expect("not poisoned");
+    assert!(
+        matches!(commands.last(), Some(Command::LiftBar(it)) if it.as_str() == "d1"),
+        "{commands:?}"
+    );
+}
+
+#[tokio::test]
+async fn only_a_bar_that_is_there_is_lifted() {
+    let service = Service::start().await;
+    let entered = service.post("/api/v1/devices", &device("d1")).await;
+    entered.expect(201);
+    deliver(&service, "d1", false).await;
+    let answer = service.delete("/api/v1/devices/d1/bar").await;
+    answer.problem(404, "not_barred", None);
+    let answer = service.delete("/api/v1/devices/d2/bar").await;
+    let detail = answer.problem(404, "not_found", None);
+    assert!(detail.contains("d2"), "{detail}");
 }

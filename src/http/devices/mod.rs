@@ -1,5 +1,6 @@
 //! `/api/v1/devices`: which devices may register, and how they are.
 
+mod bar;
 mod create;
 mod import;
 mod list;
@@ -7,6 +8,7 @@ mod show;
 mod timeline;
 mod view;
 
+pub(super) use bar::*;
 pub(super) use create::*;
 pub(super) use import::*;
 pub(super) use list::*;

@@ -46,6 +46,12 @@ pub(crate) struct DeviceView {
     /// When the newest of these five was read.
     #[schema(format = DateTime)]
     reported_at: Option<String>,
+    /// Whether it was given packages again and again, and is given no more until an operator lifts
+    /// that: `DELETE /api/v1/devices/{endpoint}/bar`.
+    barred: bool,
+    /// Since when.
+    #[schema(format = DateTime)]
+    barred_since: Option<String>,
     /// When it was entered.
     #[schema(format = DateTime)]
     created_at: String,
@@ -57,6 +63,11 @@ impl DeviceView {
         let report = match state.store.report(&device.endpoint).await {
             Ok(report) => report,
             Err(StoreError::NotFound) => Default::default(),
+            Err(error) => return Err(error.into()),
+        };
+        let barred_since = match state.store.deliveries(&device.endpoint).await {
+            Ok(history) => history.barred_since,
+            Err(StoreError::NotFound) => None,
             Err(error) => return Err(error.into()),
         };
         let live = state.live.device(&device.endpoint);
@@ -80,6 +91,8 @@ impl DeviceView {
             sinr_db: report.sinr_db,
             tier: report.tier.map(|tier| tier.word()),
             reported_at: report.reported_at.map(fields::time),
+            barred: barred_since.is_some(),
+            barred_since: barred_since.map(fields::time),
             created_at: fields::time(device.created_at),
         })
     }
