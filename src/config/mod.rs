@@ -6,6 +6,7 @@
 mod cells;
 mod coap;
 mod http;
+mod loop_guard;
 mod template;
 mod update;
 
@@ -19,6 +20,7 @@ pub use cells::{CellLimits, CellsConfig, LimitsConfig};
 pub use coap::{CoapConfig, OnboardingConfig, PresetConfig};
 pub use http::{HttpConfig, MetricsConfig};
 pub use template::default_file;
+pub use loop_guard::LoopGuardSettings;
 pub use update::UpdateConfig;
 
 use crate::engine::EngineConfig;
@@ -43,6 +45,8 @@ pub struct Config {
     /// Time-outs and habits of an update.
     pub update: UpdateConfig,
     /// Coverage tiers and their limits.
+    /// When a device that is given packages again and again is barred.
+    pub loop_guard: LoopGuardSettings,
     pub cells: CellsConfig,
 }
 
@@ -55,6 +59,7 @@ impl Default for Config {
             metrics: MetricsConfig::default(),
             update: UpdateConfig::default(),
             cells: CellsConfig::default(),
+            loop_guard: LoopGuardSettings::default(),
         }
     }
 }
@@ -86,6 +91,7 @@ impl Config {
         let mut engine = EngineConfig {
             product: self.update.product(self.coap.transmission),
             tier_borders: self.cells.borders(),
+            loop_guard: self.loop_guard.guard(),
             tier_limits: self.cells.limits.limits(),
             cell_limits: self.cells.overrides(),
             onboarding: self.coap.onboarding.into(),
@@ -105,6 +111,7 @@ impl Config {
             .check()
             .and_then(|()| self.update.check())
             .and_then(|()| self.cells.check())
+            .and_then(|()| self.loop_guard.check())
             .map_err(ConfigError)
     }
 }
@@ -166,3 +173,20 @@ mod tests {
         assert!(error.to_string().contains("rsrp_borders_dbm"), "{error}");
     }
 }
+    #[test]
+    fn the_loop_guards_settings_reach_the_engine_within_their_bounds() {
+        let text = "[loop_guard]\ndeliveries_max = 3\nwindow = \"2h\"\n";
+        let guard = load(text).unwrap().engine().loop_guard;
+        assert_eq!(guard.deliveries_max, 3);
+        assert_eq!(guard.window, std::time::Duration::from_secs(7200));
+        for (line, key) in [
+            ("deliveries_max = 0", "loop_guard.deliveries_max must be 1"),
+            ("deliveries_max = 1001", "loop_guard.deliveries_max"),
+            ("window = \"0s\"", "loop_guard.window"),
+            ("window = \"2y\"", "loop_guard.window"),
+        ] {
+            let error = load(&format!("[loop_guard]\n{line}\n")).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+
