@@ -101,7 +101,7 @@ impl Session {
     }
 
     /// The answer to the Write.
-    pub(super) fn uri_answered(&mut self, answer: &Answer) {
+    pub(super) fn uri_answered(&mut self, now: Now, answer: &Answer) {
         match answer {
             Answer::Done | Answer::Value(_) | Answer::Unreadable => {
                 self.progress.uri = UriWrite::Accepted;
@@ -114,6 +114,9 @@ impl Session {
                 self.timeline(TimelineStep::Note, format!("/5/0/1 was answered {code}"));
                 if !self.progress.download_begun {
                     self.progress.uri = UriWrite::Refused(*code);
+                    // What it has next may be another's.
+                    self.progress.own_package = false;
+                    self.set_phase(now, Phase::Negotiating);
                     self.reported.state = Reading::Unread;
                 }
             }

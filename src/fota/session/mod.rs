@@ -188,7 +188,7 @@ impl Session {
                 Operation::CancelObservation(_) => {
                     self.progress.state_observation = Observation::Absent;
                 }
-                Operation::WriteText { .. } => self.uri_answered(&answer),
+                Operation::WriteText { .. } => self.uri_answered(now, &answer),
                 Operation::Execute(_) => self.execute_answered(now, &answer),
             }
             self.clear_doubt();

@@ -282,6 +282,26 @@ fn a_refused_uri_is_explained_by_state_and_result() {
 }
 
 #[test]
+fn a_download_of_someone_else_that_ours_was_refused_for_is_never_executed() {
+    for restarted in [false, true] {
+        let mut bench = Bench::new(Device {
+            write: Answer::Refused(Code::METHOD_NOT_ALLOWED),
+            ..Device::default()
+        });
+        bench.run_to("write /5/0/1");
+        bench.device.state = 1;
+        bench.run();
+        assert_eq!(bench.end, None);
+        if restarted {
+            bench.restart();
+        }
+        bench.notify(2);
+        bench.run();
+        assert_eq!(bench.count("execute /5/0/2"), 0);
+    }
+}
+
+#[test]
 fn a_lost_write_is_reconciled_at_the_next_contact() {
     let mut bench = Bench::new(Device::default());
     bench.run_to("write /5/0/1");
