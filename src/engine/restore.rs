@@ -48,7 +48,9 @@ impl Engine {
         if let Some(claim) = task.slot {
             self.scheduler.restore(id, claim);
         }
-        if let (Some(capability), true) = (task.capability, task.uri_intended)
+        // Without a slot the package is fetched no more.
+        let fetches = task.uri_intended && task.slot.is_some();
+        if let (Some(capability), true) = (task.capability, fetches)
             && let Some(campaign) = self.campaigns.get(&task.campaign)
         {
             let (image, sha256) = (campaign.image.clone(), campaign.package.image_sha256);

@@ -16,7 +16,7 @@ use crate::coap::Code;
 use crate::lwm2m::{Path, path};
 use crate::model::{
     CellId, CoverageTier, Failure, FailureReason, FirmwareVersion, ObservationCancel,
-    ProductSettings, Rsrp, SignalReading, Sinr, SlotClaim, SuccessNote, TierBorders,
+    ProductSettings, Rsrp, SignalReading, Sinr, SlotClaim, SlotHeld, SuccessNote, TierBorders,
 };
 
 use super::object5::{State, UpdateResult};
@@ -247,6 +247,9 @@ fn before_execute(
         Reading::Awaited => Step::AwaitDownload,
         Reading::Value(State::Updating) => Step::AwaitOutcome,
         Reading::Value(State::Downloading) => downloading(terms, reported, progress),
+        Reading::Value(State::Downloaded) if is_past_download(&terms.settings, progress) => {
+            execute(terms, progress)
+        }
         Reading::Value(State::Downloaded) if progress.own_package => {
             preparation(terms, reported, progress).unwrap_or_else(|| execute(terms, progress))
         }
@@ -257,6 +260,14 @@ fn before_execute(
 
 fn is_source(wanted: &Wanted, version: &FirmwareVersion) -> bool {
     wanted.source_versions.is_empty() || wanted.source_versions.contains(version)
+}
+
+/// Whether State 2 means that this attempt needs no slot any more: the device has what was fetched under
+/// its URI. An attempt that only finds the package of an earlier one asks for a slot as any other does.
+pub(super) fn is_past_download(settings: &ProductSettings, progress: &Progress) -> bool {
+    settings.slot_held == SlotHeld::UntilDownloaded
+        && progress.own_package
+        && progress.uri != UriWrite::NotIntended
 }
 
 /// State 1: a URI is never written, it would end the download that runs.

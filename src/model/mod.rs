@@ -28,7 +28,7 @@ pub use device::{
 pub use language::Language;
 pub use package::{Component, Package, PackageId, PackageKind, Sha256Digest};
 pub use peer::{Identity, Peer};
-pub use product::{ObservationCancel, ProductSettings, RadioUnit, TransmissionPreset};
+pub use product::{ObservationCancel, ProductSettings, RadioUnit, SlotHeld, TransmissionPreset};
 pub use record::{Record, TimelineEntry, TimelineStep};
 pub use registration::{
     BindingMode, Lwm2mVersion, Registration, RegistrationSlot, StoredObservation,

@@ -15,6 +15,16 @@ words! {
 }
 
 words! {
+    /// How long an update holds its slot (decisions, 5).
+    pub enum SlotHeld {
+        /// Until its result is known, or it is given up.
+        UntilResult = "until_result",
+        /// Until the device has the whole package: the limits are then of downloads alone.
+        UntilDownloaded = "until_downloaded",
+    }
+}
+
+words! {
     /// The unit in which a module reports `/4/0/2`.
     pub enum RadioUnit {
         /// Told from the value's range.
@@ -49,6 +59,8 @@ pub struct ProductSettings {
     pub transmission: TransmissionPreset,
     /// When the observation of the update's state ends.
     pub observation_cancel: ObservationCancel,
+    /// How long a slot is held.
+    pub slot_held: SlotHeld,
     /// Whether `/5/0/5` may be observed too; reading or observing it resets some modules.
     pub observe_result: bool,
     /// Unit of `/4/0/2`.
@@ -81,6 +93,7 @@ impl Default for ProductSettings {
         Self {
             transmission: TransmissionPreset::NbIot,
             observation_cancel: ObservationCancel::AfterResult,
+            slot_held: SlotHeld::UntilResult,
             observe_result: false,
             radio_unit: RadioUnit::Auto,
             trust_result_only: false,

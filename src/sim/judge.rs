@@ -16,6 +16,8 @@ pub enum AtRest {
     /// As at rest until it takes an Execute: for runs in which attempts are stopped or lost there, and
     /// the device may keep its image for ever.
     Resting,
+    /// As done, through its install too: for runs in which slots are held until the download is over.
+    Done,
 }
 
 /// What a run is held against.
@@ -75,6 +77,8 @@ impl Verdict {
 #[derive(Debug, Default)]
 struct DeviceState {
     active: bool,
+    /// It took an Execute, and has not come to the end of it.
+    installs: bool,
     /// Executes of the image that it has, of which none has failed.
     executes_of_image: u32,
     flashes: BTreeMap<String, u32>,
@@ -119,14 +123,19 @@ impl Judge {
             DeviceEvent::Downloaded { sha256 } => {
                 device.executes_of_image = 0;
                 self.verdict.wrong_images += u64::from(*sha256 != self.limits.image);
-                if self.limits.at_rest == AtRest::Resting {
-                    self.end(line);
+                match self.limits.at_rest {
+                    AtRest::Active => {}
+                    AtRest::Resting | AtRest::Done => self.end(line),
                 }
             }
             DeviceEvent::ExecuteAccepted => {
                 device.executes_of_image += 1;
                 self.verdict.repeated_executes += u64::from(device.executes_of_image > 1);
-                self.begin(line);
+                device.installs = true;
+                match self.limits.at_rest {
+                    AtRest::Active | AtRest::Resting => self.begin(line),
+                    AtRest::Done => {}
+                }
             }
             DeviceEvent::Flashed { version } => {
                 let flashes = device.flashes.entry(version.clone()).or_default();
@@ -135,13 +144,14 @@ impl Judge {
                 self.verdict.second_flashes += u64::from(*flashes > 1);
             }
             DeviceEvent::UpdateEnded { result } => {
+                device.installs = false;
                 if *result != SUCCESS {
                     device.executes_of_image = 0;
                 }
                 self.end(line);
             }
             DeviceEvent::PowerCut => {
-                if device.active {
+                if std::mem::take(&mut device.installs) {
                     device.executes_of_image = 0;
                 }
                 self.end(line);
@@ -274,6 +284,27 @@ mod tests {
         assert!(judge.verdict().holds());
         judge.read(&line(4, 0, DeviceEvent::ExecuteAccepted));
         assert_eq!(judge.verdict().limits_passed.len(), 1);
+    }
+
+    #[test]
+    fn where_slots_are_of_downloads_a_device_with_an_image_is_done_and_may_install_beside_others() {
+        let mut judge = judge_of(3, AtRest::Done);
+        for device in [0, 1] {
+            judge.read(&line(1, device, DeviceEvent::UriAccepted));
+            judge.read(&line(2, device, DeviceEvent::Downloaded { sha256: IMAGE }));
+            judge.read(&line(3, device, DeviceEvent::ExecuteAccepted));
+        }
+        judge.read(&line(4, 2, DeviceEvent::UriAccepted));
+        assert!(judge.verdict().holds());
+        assert_eq!(judge.verdict().peaks[0].peak, 1);
+        judge.read(&line(5, 0, DeviceEvent::PowerCut));
+        judge.read(&line(6, 0, DeviceEvent::UriAccepted));
+        assert_eq!(judge.verdict().limits_passed.len(), 1);
+        judge.read(&line(7, 0, DeviceEvent::PowerCut));
+        judge.read(&line(8, 0, DeviceEvent::ExecuteAccepted));
+        assert_eq!(judge.verdict().repeated_executes, 0);
+        judge.read(&line(9, 0, DeviceEvent::ExecuteAccepted));
+        assert_eq!(judge.verdict().repeated_executes, 1);
     }
 
     #[test]

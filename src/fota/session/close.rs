@@ -230,7 +230,7 @@ impl Session {
         });
     }
 
-    fn release_slot(&mut self) {
+    pub(super) fn release_slot(&mut self) {
         self.withdraw_download();
         if self.claim.take().is_some() {
             if self.progress.slot {

@@ -5,7 +5,7 @@ use crate::lwm2m::{Answer, Operation, Path, path};
 use crate::model::{DownloadCapability, Phase, TimelineStep, WaitingFor};
 
 use super::super::object5::State;
-use super::super::step::{Observation, Reading, UriWrite};
+use super::super::step::{Observation, Reading, UriWrite, is_past_download};
 use super::deadlines::Stage;
 use super::{Presence, Session, URI_WRITES_MAX};
 
@@ -127,8 +127,8 @@ impl Session {
     }
 
     pub(super) fn await_download(&mut self, now: Now) {
-        if !self.task.uri_intended {
-            // The device still fetches what an earlier attempt told it to.
+        if self.task.slot.is_none() {
+            // The device fetches what an earlier attempt told it to, or fetches once more.
             self.progress.uri = UriWrite::Accepted;
             self.intend_download();
         }
@@ -182,6 +182,20 @@ impl Session {
             self.set_phase(now, Phase::Downloaded);
             self.timeline(TimelineStep::Downloaded, "/5/0/3 = 2".to_owned());
         }
+        if self.claim.is_some() && is_past_download(&self.terms.settings, &self.progress) {
+            self.release_after_download();
+        }
+    }
+
+    /// The package is there and is fetched no more: others may have the slot. Should the device fetch
+    /// again, wherever it is by then, a slot is asked for anew.
+    pub(super) fn release_after_download(&mut self) {
+        self.release_slot();
+        self.progress.download_begun = true;
+        self.reported.cell = Reading::Unread;
+        self.reported.rsrp = Reading::Unread;
+        self.reported.sinr = Reading::Unread;
+        self.dirty = true;
     }
 
     /// Persists the slot that was granted, with what it is used for.

@@ -224,6 +224,7 @@ impl Session {
         self.timeline(TimelineStep::Note, detail);
         self.claim = self.task.slot;
         if self.task.uri_intended
+            && self.task.slot.is_some()
             && let Some(capability) = self.task.capability
         {
             self.serve(capability);

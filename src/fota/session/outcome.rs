@@ -2,7 +2,7 @@
 
 use crate::clock::Now;
 use crate::lwm2m::{Answer, Operation, path};
-use crate::model::{ObservationCancel, Phase, TimelineStep, WaitingFor};
+use crate::model::{ObservationCancel, Phase, SlotHeld, TimelineStep, WaitingFor};
 
 use super::super::step::{Execution, Observation, Reading};
 use super::deadlines::Stage;
@@ -27,7 +27,10 @@ impl Session {
         self.reported.state = Reading::Awaited;
         self.reported.version = Reading::Unread;
         self.reported.result = Reading::Unread;
-        self.hold_slot();
+        match self.terms.settings.slot_held {
+            SlotHeld::UntilResult => self.hold_slot(),
+            SlotHeld::UntilDownloaded => self.release_after_download(),
+        }
         self.set_phase(now, Phase::Executing);
         self.enter(now, Stage::Outcome);
         let detail = format!("attempt {}", self.task.attempt);

@@ -8,7 +8,7 @@ use crate::fota::{Action, Contact, End, Session, Terms, Wanted};
 use crate::lwm2m::{Answer, Operation, Path, Value, path};
 use crate::model::{
     CampaignId, DeviceReport, DownloadCapability, EndpointName, FailureReason, FirmwareVersion,
-    SlotClaim, TaskId, TimelineStep, UpdateTask,
+    SlotClaim, SlotHeld, TaskId, TimelineStep, UpdateTask,
 };
 
 pub(super) const OLD: &str = "V1";
@@ -230,7 +230,8 @@ impl Bench {
             }
             Operation::Execute(_) => {
                 assert_eq!(task.execute_intended_attempt, Some(task.attempt));
-                assert!(task.slot.is_some(), "Execute without a slot");
+                let holds = self.terms.settings.slot_held == SlotHeld::UntilResult;
+                assert_eq!(task.slot.is_some(), holds, "a slot for Execute");
             }
             Operation::Read(_) | Operation::Observe(_) | Operation::CancelObservation(_) => {}
         }

@@ -5,3 +5,4 @@ mod download;
 mod faults;
 mod flow;
 mod random;
+mod slots;

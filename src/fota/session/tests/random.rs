@@ -7,7 +7,7 @@ use super::bench::{Bench, Device, NEW, new_task, secs, wanted};
 use crate::coap::Code;
 use crate::fota::{Contact, Terms};
 use crate::lwm2m::{Answer, Value, path};
-use crate::model::{ObservationCancel, TaskState, UpdateTask};
+use crate::model::{ObservationCancel, SlotHeld, TaskState, UpdateTask};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -78,10 +78,13 @@ fn input() -> impl Strategy<Value = Input> {
 }
 
 fn terms() -> impl Strategy<Value = Terms> {
-    (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(after_download, observe, trust)| {
+    (any::<[bool; 4]>()).prop_map(|[after_download, until_downloaded, observe, trust]| {
         let mut terms = Terms::default();
         if after_download {
             terms.settings.observation_cancel = ObservationCancel::AfterDownload;
+        }
+        if until_downloaded {
+            terms.settings.slot_held = SlotHeld::UntilDownloaded;
         }
         terms.settings.observe_result = observe;
         terms.settings.trust_result_only = trust;
@@ -123,7 +126,6 @@ impl Judge {
                 "execute /5/0/2" => {
                     assert!(!self.executes.contains(&attempt), "a second Execute");
                     assert_eq!(bench.committed.execute_intended_attempt, Some(attempt));
-                    assert!(bench.committed.slot.is_some(), "Execute without a slot");
                     self.executes.push(attempt);
                 }
                 "write /5/0/1" => {
@@ -134,6 +136,10 @@ impl Judge {
                 _ => {}
             }
         }
+        assert!(
+            bench.committed.slot.is_some() || !bench.serving,
+            "served without a slot"
+        );
         if bench.end.is_some() {
             assert_eq!(bench.session.poll_timeout(), None);
             assert!(bench.committed.state.is_final());
