@@ -9,6 +9,7 @@ mod http;
 mod loop_guard;
 mod template;
 mod update;
+mod word;
 
 use std::path::{Path, PathBuf};
 
@@ -19,8 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use cells::{CellLimits, CellsConfig, LimitsConfig};
 pub use coap::{CoapConfig, OnboardingConfig, PresetConfig};
 pub use http::{HttpConfig, MetricsConfig};
-pub use template::default_file;
 pub use loop_guard::LoopGuardSettings;
+pub use template::default_file;
 pub use update::UpdateConfig;
 
 use crate::engine::EngineConfig;
@@ -44,9 +45,9 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Time-outs and habits of an update.
     pub update: UpdateConfig,
-    /// Coverage tiers and their limits.
     /// When a device that is given packages again and again is barred.
     pub loop_guard: LoopGuardSettings,
+    /// Coverage tiers and their limits.
     pub cells: CellsConfig,
 }
 
@@ -58,8 +59,8 @@ impl Default for Config {
             http: HttpConfig::default(),
             metrics: MetricsConfig::default(),
             update: UpdateConfig::default(),
-            cells: CellsConfig::default(),
             loop_guard: LoopGuardSettings::default(),
+            cells: CellsConfig::default(),
         }
     }
 }
@@ -90,8 +91,8 @@ impl Config {
     pub fn engine(&self) -> EngineConfig {
         let mut engine = EngineConfig {
             product: self.update.product(self.coap.transmission),
-            tier_borders: self.cells.borders(),
             loop_guard: self.loop_guard.guard(),
+            tier_borders: self.cells.borders(),
             tier_limits: self.cells.limits.limits(),
             cell_limits: self.cells.overrides(),
             onboarding: self.coap.onboarding.into(),
@@ -109,9 +110,10 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         self.coap
             .check()
+            .and_then(|()| self.http.check())
             .and_then(|()| self.update.check())
-            .and_then(|()| self.cells.check())
             .and_then(|()| self.loop_guard.check())
+            .and_then(|()| self.cells.check())
             .map_err(ConfigError)
     }
 }
@@ -119,6 +121,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{ObservationCancel, ProductSettings, RadioUnit, SlotHeld};
 
     fn load(text: &str) -> Result<Config, ConfigError> {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -152,6 +155,64 @@ mod tests {
     }
 
     #[test]
+    fn a_word_or_a_unit_is_taken_as_a_file_or_a_variable_writes_it() {
+        for text in ["radio_unit = \"36133\"", "radio_unit = 36133"] {
+            let config = load(&format!("[update]\n{text}\n")).unwrap();
+            assert_eq!(config.update.radio_unit, RadioUnit::Ts36133, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_word_is_answered_with_its_key_and_the_right_ones() {
+        let errors = [
+            (
+                "observation_cancel = \"never\"",
+                ["never", "`after_result`, `after_download`"],
+            ),
+            (
+                "radio_unit = \"DBM\"",
+                ["DBM", "`auto`, `dbm`, `deci_dbm`, `csq`, `36133`"],
+            ),
+            ("radio_unit = 36134", ["36134", "`csq`, `36133`"]),
+            ("radio_unit = -1", ["-1", "`csq`, `36133`"]),
+            ("radio_unit = true", ["true", "`csq`, `36133`"]),
+            (
+                "slot_held = \"until_download\"",
+                ["until_download", "`until_result`, `until_downloaded`"],
+            ),
+            ("observe_result = \"yes\"", ["yes", "a boolean"]),
+            ("trust_result_only = 1", ["1", "a boolean"]),
+        ];
+        for (text, says) in errors {
+            let error = load(&format!("[update]\n{text}\n"))
+                .unwrap_err()
+                .to_string();
+            let (key, _) = text.split_once(' ').unwrap();
+            assert!(error.contains(&format!("update.{key}")), "{error}");
+            for part in says {
+                assert!(error.contains(part), "{part}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_product_wants_reaches_the_engine() {
+        let text = "[update]\nobservation_cancel = \"after_download\"\nobserve_result = true\n\
+                    radio_unit = \"csq\"\ntrust_result_only = true\nslot_held = \"until_downloaded\"\n";
+        let expected = ProductSettings {
+            observation_cancel: ObservationCancel::AfterDownload,
+            slot_held: SlotHeld::UntilDownloaded,
+            observe_result: true,
+            radio_unit: RadioUnit::Csq,
+            trust_result_only: true,
+            ..ProductSettings::default()
+        };
+        assert_eq!(load(text).unwrap().engine().product, expected);
+        let defaults = load("").unwrap().engine().product;
+        assert_eq!(defaults, ProductSettings::default());
+    }
+
+    #[test]
     fn a_time_that_ends_every_task_or_none_is_named() {
         for (text, key) in [
             (
@@ -167,12 +228,6 @@ mod tests {
         assert!(load("[update]\nversion_settle = \"0s\"\n").is_ok());
     }
 
-    #[test]
-    fn borders_must_fall_from_tier_to_tier() {
-        let error = load("[cells]\nrsrp_borders_dbm = [-105, -100, -125]\n").unwrap_err();
-        assert!(error.to_string().contains("rsrp_borders_dbm"), "{error}");
-    }
-}
     #[test]
     fn the_loop_guards_settings_reach_the_engine_within_their_bounds() {
         let text = "[loop_guard]\ndeliveries_max = 3\nwindow = \"2h\"\n";
@@ -190,3 +245,9 @@ mod tests {
         }
     }
 
+    #[test]
+    fn borders_must_fall_from_tier_to_tier() {
+        let error = load("[cells]\nrsrp_borders_dbm = [-105, -100, -125]\n").unwrap_err();
+        assert!(error.to_string().contains("rsrp_borders_dbm"), "{error}");
+    }
+}

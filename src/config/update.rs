@@ -4,13 +4,26 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::PresetConfig;
-use crate::model::ProductSettings;
+use super::{PresetConfig, word};
+use crate::model::{ObservationCancel, ProductSettings, RadioUnit, SlotHeld};
 
 /// `[update]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpdateConfig {
+    /// When the observation of `/5/0/3` is cancelled.
+    #[serde(with = "word")]
+    pub observation_cancel: ObservationCancel,
+    /// How long an update holds its slot.
+    #[serde(with = "word")]
+    pub slot_held: SlotHeld,
+    /// Whether `/5/0/5` is observed too.
+    pub observe_result: bool,
+    /// The unit in which modules report `/4/0/2`.
+    #[serde(with = "word")]
+    pub radio_unit: RadioUnit,
+    /// Whether Result 1 alone is a success, whatever `/3/0/3` says.
+    pub trust_result_only: bool,
     /// How long a queue-mode device listens after the last message.
     #[serde(with = "humantime_serde")]
     pub awake_time: Duration,
@@ -41,6 +54,11 @@ impl Default for UpdateConfig {
     fn default() -> Self {
         let product = ProductSettings::default();
         Self {
+            observation_cancel: product.observation_cancel,
+            slot_held: product.slot_held,
+            observe_result: product.observe_result,
+            radio_unit: product.radio_unit,
+            trust_result_only: product.trust_result_only,
             awake_time: product.awake_time,
             contact_timeout: product.contact_timeout,
             read_timeout: product.read_timeout,
@@ -58,6 +76,11 @@ impl UpdateConfig {
     pub fn product(&self, transmission: PresetConfig) -> ProductSettings {
         ProductSettings {
             transmission: transmission.preset(),
+            observation_cancel: self.observation_cancel,
+            slot_held: self.slot_held,
+            observe_result: self.observe_result,
+            radio_unit: self.radio_unit,
+            trust_result_only: self.trust_result_only,
             awake_time: self.awake_time,
             contact_timeout: self.contact_timeout,
             read_timeout: self.read_timeout,
@@ -66,7 +89,6 @@ impl UpdateConfig {
             result_timeout: self.result_timeout,
             version_settle: self.version_settle,
             quarantine: self.quarantine,
-            ..ProductSettings::default()
         }
     }
 

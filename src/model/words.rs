@@ -15,6 +15,9 @@ macro_rules! words {
             /// Every variant, in the order of declaration.
             pub const ALL: &'static [Self] = &[$( Self::$variant, )+];
 
+            /// Every word, in the same order.
+            pub const WORDS: &'static [&'static str] = &[$( $word, )+];
+
             /// The fixed word of this variant.
             pub const fn word(self) -> &'static str {
                 match self { $( Self::$variant => $word, )+ }
