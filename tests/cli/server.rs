@@ -212,6 +212,11 @@ impl Api {
         send(request.bearer_auth(&self.token)).await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        let request = self.client.delete(self.url(path));
+        send(request.bearer_auth(&self.token)).await
+    }
+
     /// Uploads a signed package of `MANUFACTURER`'s `MODEL`.
     pub(crate) async fn upload(&self, archive: Vec<u8>) -> Answer {
         let form = Form::new()

@@ -3,7 +3,11 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use serde_json::json;
+use narrowcast::clock::Utc;
+use narrowcast::model::{DeliveryHistory, EndpointName, Record};
+use narrowcast::server::STORE_FILE;
+use narrowcast::store::{SqliteStore, Store};
+use serde_json::{Value, json};
 
 use crate::program::run;
 use crate::server::{DEVICE_TYPE, MANUFACTURER, MODEL, Site};
@@ -103,4 +107,54 @@ async fn a_second_server_on_the_same_data_is_refused() {
 
     drop(server);
     drop(site.serve(&[]));
+}
+
+#[tokio::test]
+async fn a_bar_and_its_lift_are_there_after_a_kill() {
+    const DEVICE: &str = "/api/v1/devices/860000000000001";
+    let bar = format!("{DEVICE}/bar");
+    let site = Site::new();
+    let (server, api) = site.serve_admin(&[]);
+    let device = json!({"endpoint": "860000000000001"});
+    api.post("/api/v1/devices", &device).await.is(201);
+    api.delete(&bar).await.is_problem(404, "not_barred");
+    drop(server);
+
+    let file = site.data().join(STORE_FILE);
+    let store = SqliteStore::open(&file).await.unwrap();
+    let barred = Record::Delivered {
+        endpoint: EndpointName::parse("860000000000001").unwrap(),
+        history: DeliveryHistory {
+            delivered_at: vec![Utc::from_unix_ms(1_000)],
+            barred_since: Some(Utc::from_unix_ms(1_000)),
+        },
+    };
+    store.commit(vec![barred]).await.unwrap();
+    store.close().await;
+
+    let token = site.token("again", "operator");
+    let server = site.serve(&[]);
+    let api = server.api(&token);
+    let shown = api.get(DEVICE).await.is(200);
+    assert_eq!(shown["barred"], true);
+    assert_eq!(shown["barred_since"], "1970-01-01T00:00:01.000Z");
+    // Only an engine that took the bar up again can lift it.
+    assert_eq!(api.delete(&bar).await.status, 204);
+    drop(server);
+    let lifted = "the bar of a device was lifted";
+    let log = site.log();
+    let line = log.lines().find(|line| line.contains(lifted)).unwrap();
+    assert!(
+        line.contains("860000000000001") && line.contains("again"),
+        "{line}"
+    );
+
+    let server = site.serve(&[]);
+    let api = server.api(&token);
+    let shown = api.get(DEVICE).await.is(200);
+    assert_eq!(
+        (&shown["barred"], &shown["barred_since"]),
+        (&json!(false), &Value::Null)
+    );
+    api.delete(&bar).await.is_problem(404, "not_barred");
 }
