@@ -10,6 +10,7 @@ use serde_json::error::Category;
 
 use super::HttpState;
 use super::error::{Problem, kinds};
+use super::listener::is_too_slow;
 
 /// A JSON body of at most `json_bytes_max`.
 #[derive(Debug)]
@@ -89,6 +90,8 @@ pub(super) async fn read_body(request: Request, bytes_max: usize) -> Result<Byte
     to_bytes(body, bytes_max).await.map_err(|error| {
         if is_length_limit(&error) {
             too_large(bytes_max)
+        } else if is_too_slow(&error) {
+            too_slow()
         } else {
             Problem::new(kinds::MALFORMED_BODY, "the body ended before its time")
         }
@@ -99,6 +102,14 @@ pub(super) fn too_large(bytes_max: usize) -> Problem {
     Problem::new(
         kinds::TOO_LARGE,
         format!("the body may have at most {bytes_max} bytes"),
+    )
+}
+
+/// A body that came more slowly than its connection's least rate.
+pub(super) fn too_slow() -> Problem {
+    Problem::new(
+        kinds::BODY_TOO_SLOW,
+        "the body paused for too long, or came more slowly than the least rate",
     )
 }
 

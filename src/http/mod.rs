@@ -14,10 +14,13 @@ mod error;
 mod extract;
 mod fields;
 mod groups;
+mod hardening;
 mod health;
 mod idempotency;
+mod in_flight;
 mod keys;
 mod language;
+mod listener;
 mod live;
 mod openapi;
 mod package_bytes;
@@ -32,6 +35,7 @@ pub use auth::{Role, token_sha256};
 pub use engine_handle::{
     CellsPage, EngineError, EngineHandle, EngineRequest, EngineRequests, engine_channel,
 };
+pub use listener::{ConnectionLimits, serve};
 pub use live::{LiveDevice, LiveView};
 pub use openapi::openapi;
 pub use package_bytes::PackageBytes;

@@ -2,17 +2,15 @@
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::middleware;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{Problem, kinds};
-use super::{HttpState, auth, idempotency, language};
+use super::{HttpState, auth, hardening, idempotency, in_flight, language};
 use super::{campaigns, cells, devices, groups, health, keys, openapi, packages, tokens};
 
-/// The whole service. Connections are accepted, and bounded, by whoever serves it.
+/// The whole service, for [`serve`](super::serve) to serve.
 pub fn router(state: HttpState) -> Router {
     let (router, _) = routes().split_for_parts();
     router
@@ -25,13 +23,17 @@ pub fn router(state: HttpState) -> Router {
             state.clone(),
             auth::authorize,
         ))
+        .route_layer(middleware::from_fn_with_state(
+            state.clone(),
+            in_flight::bound,
+        ))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(packages::body_bytes_max(
             &state.limits,
         )))
         .layer(middleware::from_fn(language::localize))
-        .layer(middleware::from_fn(harden))
+        .layer(middleware::from_fn(hardening::harden))
         .with_state(state)
 }
 
@@ -91,22 +93,4 @@ async fn no_such_method(request: Request) -> Problem {
         request.method()
     );
     Problem::new(kinds::METHOD_NOT_ALLOWED, detail)
-}
-
-/// What every answer carries: it is data, for this reader, now.
-async fn harden(request: Request, next: Next) -> Response {
-    const HEADERS: [(HeaderName, &str); 4] = [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::VARY, "Accept-Language, Authorization"),
-    ];
-    let mut response = next.run(request).await;
-    for (name, value) in HEADERS {
-        response
-            .headers_mut()
-            .entry(name)
-            .or_insert(HeaderValue::from_static(value));
-    }
-    response
 }

@@ -17,14 +17,16 @@ use crate::store::Store;
 /// The bounds of the API. What is larger is refused with 413, 422 or 503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpLimits {
+    /// Requests that are worked on at a time; health is asked beside them.
+    pub requests_max: usize,
+    /// How long a request may take; an upload takes as long as its body.
+    pub request_timeout: Duration,
     /// A JSON body, in bytes.
     pub json_bytes_max: usize,
     /// An uploaded archive, in bytes.
     pub package_bytes_max: usize,
     /// Uploads that are read and verified at a time: each is in memory while it is.
     pub uploads_max: usize,
-    /// How long an upload may pause before its place is given to another.
-    pub upload_pause_max: Duration,
     /// A CSV file of devices, in bytes.
     pub import_bytes_max: usize,
     /// Rows of a CSV file of devices.
@@ -38,10 +40,11 @@ pub struct HttpLimits {
 impl Default for HttpLimits {
     fn default() -> Self {
         Self {
+            requests_max: 256,
+            request_timeout: Duration::from_secs(60),
             json_bytes_max: 256 * 1024,
             package_bytes_max: 100 * 1024 * 1024,
             uploads_max: 2,
-            upload_pause_max: Duration::from_secs(30),
             import_bytes_max: 16 * 1024 * 1024,
             import_rows_max: 100_000,
             campaign_devices_max: 200_000,
@@ -81,6 +84,7 @@ pub struct HttpParts {
 #[derive(Clone, Debug)]
 pub struct HttpState {
     parts: Arc<HttpParts>,
+    pub(super) requests: Arc<Semaphore>,
     pub(super) uploads: Arc<Semaphore>,
     /// Held from reading a draft to its activation's commit: a draft is activated once.
     pub(super) activation: Arc<Mutex<()>>,
@@ -92,6 +96,7 @@ impl HttpState {
     pub fn new(parts: HttpParts) -> Self {
         Self {
             activation: Arc::default(),
+            requests: Arc::new(Semaphore::new(parts.limits.requests_max.max(1))),
             uploads: Arc::new(Semaphore::new(parts.limits.uploads_max.max(1))),
             kept: Arc::default(),
             parts: Arc::new(parts),

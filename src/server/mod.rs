@@ -4,6 +4,7 @@ mod driver;
 mod link;
 mod rebuild;
 mod run;
+mod rest;
 mod telemetry;
 mod verifier;
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::http::{self, HttpLimits, HttpParts, HttpState, LiveView};
+use crate::http::{self, HttpParts, HttpState, LiveView};
 use crate::lwm2m::EndpointNameForm;
 use crate::net::{UdpEndpoint, is_wildcard};
 use crate::store::{BlobStore, OpenError, SqliteStore, Store, StoreError};
@@ -22,6 +22,7 @@ use super::driver::{Driver, DriverError, DriverParts};
 use super::link::Link;
 use super::rebuild::Rebuild;
 use super::telemetry::Telemetry;
+use super::rest::{connection_limits, request_limits};
 use super::verifier::SigningVerifier;
 
 /// The database within the data directory.
@@ -80,7 +81,7 @@ pub enum RunError {
     Driver(String),
     /// The REST side ended.
     #[error("the HTTP listener failed: {0}")]
-    Http(std::io::Error),
+    Http(String),
     /// Metrics cannot be collected.
     #[error("metrics: {0}")]
     Metrics(String),
@@ -108,7 +109,7 @@ pub struct Server {
     stop_http: watch::Sender<bool>,
     stop_driver: watch::Sender<bool>,
     driver: JoinHandle<Result<(), DriverError>>,
-    http: JoinHandle<std::io::Result<()>>,
+    http: JoinHandle<()>,
 }
 
 impl Server {
@@ -172,14 +173,15 @@ impl Server {
             contact_timeout: config.update.contact_timeout,
             metrics,
             metrics_public: config.metrics.public,
-            limits: HttpLimits::default(),
+            limits: request_limits(&config.http),
         }));
         Ok(Self {
             listening,
+        let limits = connection_limits(&config.http);
             stop_http,
             stop_driver,
             driver: tokio::spawn(driver.run()),
-            http: tokio::spawn(serve_http(tcp, router, http_shutdown)),
+            http: tokio::spawn(http::serve(tcp, router, limits, clock, http_shutdown)),
         })
     }
 
@@ -196,7 +198,7 @@ impl Server {
         tokio::select! {
             () = until => self.stop().await,
             ended = &mut self.driver => flatten(ended.map(|result| result.map_err(RunError::from))),
-            ended = &mut self.http => flatten(ended.map(|result| result.map_err(RunError::Http))),
+            ended = &mut self.http => http_ended(ended),
         }
     }
 
@@ -208,7 +210,7 @@ impl Server {
         // No receiver is left where all parts have ended already.
         let _ = self.stop_http.send(true);
         match tokio::time::timeout(HTTP_DRAIN_MAX, &mut self.http).await {
-            Ok(ended) => flatten(ended.map(|result| result.map_err(RunError::Http)))?,
+            Ok(ended) => http_ended(ended)?,
             // A client that stopped in the middle of its request would keep the server for ever.
             Err(_) => {
                 tracing::warn!("HTTP connections that did not end were cut off");
@@ -304,20 +306,11 @@ fn download_base(coap: SocketAddr, public_host: Option<&str>) -> Option<String> 
     Some(format!("coap://{host}:{port}/fw/"))
 }
 
-async fn serve_http(
-    listener: TcpListener,
-    router: axum::Router,
-    mut shutdown: watch::Receiver<bool>,
-) -> std::io::Result<()> {
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async move {
-            // A sender that is gone means the same as a stop.
-            drop(shutdown.wait_for(|stop| *stop).await);
-        })
-        .await
+fn http_ended(ended: Result<(), JoinError>) -> Result<(), RunError> {
+    ended.map_err(|error| RunError::Http(error.to_string()))
 }
 
-fn flatten<T>(ended: Result<Result<T, RunError>, tokio::task::JoinError>) -> Result<T, RunError> {
+fn flatten<T>(ended: Result<Result<T, RunError>, JoinError>) -> Result<T, RunError> {
     ended.map_err(|error| RunError::Driver(error.to_string()))?
 }
 

@@ -3,6 +3,7 @@
 
 mod campaigns;
 mod cells;
+mod connections;
 mod devices;
 mod engine;
 mod groups;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use narrowcast::http::HttpLimits;
+use narrowcast::http::{ConnectionLimits, HttpLimits};
 use reqwest::Method;
 use serde_json::json;
 
@@ -13,9 +13,13 @@ const ARCHIVE: &str = "signed-by k1\nimage";
 
 async fn with_key(limits: HttpLimits) -> Service {
     let service = Service::start_with(limits, false).await;
+    enter_key(&service).await;
+    service
+}
+
+async fn enter_key(service: &Service) {
     let key = json!({"manufacturer": "quectel", "public_key_pem": "KEY k1"});
     service.post("/api/v1/keys", &key).await.expect(201);
-    service
 }
 
 /// [`FORM`] with one text replaced, or left out.
@@ -193,10 +197,14 @@ async fn an_archive_has_its_bound() {
 async fn an_upload_that_stops_in_the_middle_gives_its_place_to_another() {
     let limits = HttpLimits {
         uploads_max: 1,
-        upload_pause_max: Duration::from_millis(50),
         ..HttpLimits::default()
     };
-    let service = with_key(limits).await;
+    let connections = ConnectionLimits {
+        rate_grace: Duration::from_millis(50),
+        ..ConnectionLimits::default()
+    };
+    let service = Service::start_bounded(limits, connections, false).await;
+    enter_key(&service).await;
     let head = format!(
         "POST /api/v1/packages HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
          content-type: multipart/form-data; boundary=x\r\ncontent-length: 1000\r\n\r\n",

@@ -5,6 +5,18 @@ use serde_json::{Value, json};
 
 use crate::service::{Service, send};
 
+/// What every answer carries.
+pub(crate) const HARDENING: [(&str, &str); 5] = [
+    ("x-content-type-options", "nosniff"),
+    ("cache-control", "no-store"),
+    ("referrer-policy", "no-referrer"),
+    (
+        "content-security-policy",
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+    ("x-frame-options", "DENY"),
+];
+
 #[tokio::test]
 async fn a_path_or_a_method_that_is_not_there_is_a_problem() {
     let service = Service::start().await;
@@ -50,8 +62,9 @@ async fn every_answer_is_for_this_reader_now() {
     let service = Service::start().await;
     for path in ["/api/v1/devices", "/api/v1/nothing", "/healthz"] {
         let answer = service.get(path).await;
-        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
-        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        for (name, value) in HARDENING {
+            assert_eq!(answer.header(name), value, "{path} {name}");
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use narrowcast::clock::{SystemClock, Utc};
 use narrowcast::http::{
-    HttpLimits, HttpParts, HttpState, LiveView, Role, engine_channel, new_token, router,
+    ConnectionLimits, HttpLimits, HttpParts, HttpState, LiveView, Role, engine_channel, new_token,
+    router, serve,
 };
 use narrowcast::model::EndpointName;
 use narrowcast::store::{MemoryStore, Store};
@@ -15,7 +16,9 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::engine::TestEngine;
 use crate::verifier::{MemoryBytes, TextVerifier};
@@ -26,6 +29,9 @@ pub(crate) struct Service {
     pub(crate) engine: Arc<TestEngine>,
     pub(crate) live: Arc<LiveView>,
     pub(crate) clock: SystemClock,
+    /// Asks the listener to end; it ends too where this is dropped.
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) listener: JoinHandle<()>,
     address: String,
     client: Client,
     tokens: BTreeMap<&'static str, String>,
@@ -43,6 +49,14 @@ impl Service {
     }
 
     pub(crate) async fn start_with(limits: HttpLimits, metrics_public: bool) -> Self {
+        Self::start_bounded(limits, ConnectionLimits::default(), metrics_public).await
+    }
+
+    pub(crate) async fn start_bounded(
+        limits: HttpLimits,
+        connection_limits: ConnectionLimits,
+        metrics_public: bool,
+    ) -> Self {
         let store = Arc::new(MemoryStore::default());
         let (handle, requests) = engine_channel(16, Duration::from_secs(5));
         let engine = Arc::new(TestEngine::default());
@@ -65,7 +79,9 @@ impl Service {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
-        tokio::spawn(async move { axum::serve(listener, router(state)).await });
+        let (stop, stopped) = watch::channel(false);
+        let served = serve(listener, router(state), connection_limits, clock, stopped);
+        let listener = tokio::spawn(served);
         let mut tokens = BTreeMap::new();
         for role in Role::ALL {
             let token = new_token(role.word(), role, Utc::from_unix_ms(0));
@@ -78,6 +94,8 @@ impl Service {
             engine,
             live,
             clock,
+            stop,
+            listener,
             address,
             client: Client::new(),
             tokens,
@@ -108,10 +126,25 @@ impl Service {
         &self.tokens[role]
     }
 
+    /// A connection of its own.
+    pub(crate) async fn connect(&self) -> TcpStream {
+        let address = self.address.strip_prefix("http://").expect("an address");
+        TcpStream::connect(address).await.expect("a connection")
+    }
+
+    /// The same from another address of this machine, such as 127.0.0.2.
+    pub(crate) async fn connect_from(&self, address: &str) -> TcpStream {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        let from = format!("{address}:0").parse().expect("an address");
+        socket.bind(from).expect("an address of this machine");
+        let to = self.address.strip_prefix("http://").expect("an address");
+        let to = to.parse().expect("an address");
+        socket.connect(to).await.expect("a connection")
+    }
+
     /// Writes these bytes to a connection of their own, and reads the head of the answer.
     pub(crate) async fn raw(&self, request: &str) -> String {
-        let address = self.address.strip_prefix("http://").expect("an address");
-        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let mut stream = self.connect().await;
         // The server may answer and close before it has read everything.
         let _ = stream.write_all(request.as_bytes()).await;
         let mut answer = [0; 512];

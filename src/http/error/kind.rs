@@ -60,8 +60,8 @@ kinds! {
         ["Devices could not fetch the package", "设备将无法下载固件包"],
         ["Start the server with --coap and --public-host, an IPv4 address that devices reach.",
          "请用 --coap 开启监听，并用 --public-host 指定设备可访问的 IPv4 地址。"];
-    UPLOAD_PAUSED = REQUEST_TIMEOUT "upload_paused",
-        ["The upload did not go on", "上传中断"], ["Send it again.", "请重新上传。"];
+    BODY_TOO_SLOW = REQUEST_TIMEOUT "body_too_slow",
+        ["The body came too slowly", "请求体传输过慢"], ["Send it again.", "请重新发送。"];
     TOO_LARGE = PAYLOAD_TOO_LARGE "too_large", ["The body is too large", "请求体过大"], ["", ""];
     UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE "unsupported_media_type",
         ["The body has the wrong type", "请求体类型不受支持"], ["", ""];
@@ -95,6 +95,10 @@ kinds! {
     OUTCOME_UNKNOWN = SERVICE_UNAVAILABLE "outcome_unknown",
         ["The engine did not answer in time", "引擎未及时响应"],
         ["It may still do it: read the state before you ask again.",
+         "操作可能仍会执行：请先查询状态再重试。"];
+    TIMED_OUT = SERVICE_UNAVAILABLE "timed_out",
+        ["The request took too long", "请求处理超时"],
+        ["It may still be done: read the state before you ask again.",
          "操作可能仍会执行：请先查询状态再重试。"];
     NO_SPACE = INSUFFICIENT_STORAGE "no_space_left",
         ["No space is left", "存储空间不足"], ["", ""];

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::model::Language;
 
 /// Seconds after which a request that met a bound may come again.
-const RETRY_AFTER_SECONDS: u16 = 5;
+pub(super) const RETRY_AFTER_SECONDS: u16 = 5;
 
 /// One error: what kind, and what exactly is wrong and would be right.
 #[derive(Clone, Debug)]
@@ -104,6 +104,11 @@ impl Problem {
     }
 
     fn body(&self, language: Language) -> Body {
+        Body::from(self.to_json(language))
+    }
+
+    /// The body as bytes.
+    pub(super) fn to_json(&self, language: Language) -> Vec<u8> {
         let body = ProblemBody {
             status: self.kind.status.as_u16(),
             code: self.code.unwrap_or(self.kind.code),
@@ -112,7 +117,7 @@ impl Problem {
             field: self.field.as_deref(),
             hint: of(self.kind.hint, language),
         };
-        Body::from(serde_json::to_vec(&body).unwrap_or_default())
+        serde_json::to_vec(&body).unwrap_or_default()
     }
 }
 

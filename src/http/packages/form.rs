@@ -1,14 +1,13 @@
 //! The upload form: multipart fields read within their bounds, then parsed.
 
-use std::time::Duration;
-
 use axum::extract::Multipart;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 
 use crate::http::error::{Problem, kinds};
-use crate::http::extract::too_large;
+use crate::http::extract::{too_large, too_slow};
+use crate::http::listener::is_too_slow;
 use crate::http::{HttpLimits, PackageClaims, fields};
 use crate::model::{Component, FirmwareVersion, PackageKind};
 
@@ -40,13 +39,13 @@ struct RawForm {
     source_versions: Vec<String>,
 }
 
-/// Reads a form within the limits of its archive's size and of its pauses.
+/// Reads a form within the limit of its archive's size.
 pub(super) async fn read_form(
     mut multipart: Multipart,
     limits: &HttpLimits,
 ) -> Result<PackageForm, Problem> {
     let mut form = RawForm::default();
-    while let Some(field) = in_time(limits.upload_pause_max, multipart.next_field()).await? {
+    while let Some(field) = multipart.next_field().await.map_err(malformed)? {
         let name = field.name().unwrap_or_default().to_owned();
         form.read_field(&name, field, limits).await?;
     }
@@ -60,13 +59,12 @@ impl RawForm {
         field: Field<'_>,
         limits: &HttpLimits,
     ) -> Result<(), Problem> {
-        let pause_max = limits.upload_pause_max;
         if name == "file" {
-            let archive = read_bytes(field, limits.package_bytes_max, pause_max).await?;
+            let archive = read_bytes(field, limits.package_bytes_max).await?;
             return set_once(&mut self.archive, name, archive);
         }
         if matches!(name, "source_versions" | "source_versions[]") {
-            let text = read_text(name, field, pause_max).await?;
+            let text = read_text(name, field).await?;
             let versions = text.split(',').map(str::trim).filter(|one| !one.is_empty());
             self.source_versions.extend(versions.map(str::to_owned));
             return if self.source_versions.len() > SOURCE_VERSIONS_MAX {
@@ -83,7 +81,7 @@ impl RawForm {
             );
             return Err(Problem::invalid_field(name, fault));
         };
-        let text = read_text(name, field, pause_max).await?;
+        let text = read_text(name, field).await?;
         set_once(&mut self.texts[index], name, text)
     }
 
@@ -153,20 +151,16 @@ fn set_once<T>(place: &mut Option<T>, name: &str, value: T) -> Result<(), Proble
     }
 }
 
-async fn read_text(name: &str, field: Field<'_>, pause_max: Duration) -> Result<String, Problem> {
-    let bytes = read_bytes(field, TEXT_BYTES_MAX, pause_max)
+async fn read_text(name: &str, field: Field<'_>) -> Result<String, Problem> {
+    let bytes = read_bytes(field, TEXT_BYTES_MAX)
         .await
         .map_err(|problem| problem.with_field(name))?;
     String::from_utf8(bytes.into()).map_err(|_| Problem::invalid_field(name, "must be UTF-8"))
 }
 
-async fn read_bytes(
-    mut field: Field<'_>,
-    bytes_max: usize,
-    pause_max: Duration,
-) -> Result<Bytes, Problem> {
+async fn read_bytes(mut field: Field<'_>, bytes_max: usize) -> Result<Bytes, Problem> {
     let mut bytes = BytesMut::new();
-    while let Some(chunk) = in_time(pause_max, field.chunk()).await? {
+    while let Some(chunk) = field.chunk().await.map_err(malformed)? {
         if chunk.len() > bytes_max - bytes.len() {
             return Err(too_large(bytes_max));
         }
@@ -175,21 +169,10 @@ async fn read_bytes(
     Ok(bytes.freeze())
 }
 
-/// Waits for more of the form: one that pauses for ever would keep its place for ever.
-async fn in_time<T>(
-    pause_max: Duration,
-    more: impl Future<Output = Result<T, MultipartError>>,
-) -> Result<T, Problem> {
-    match tokio::time::timeout(pause_max, more).await {
-        Ok(more) => more.map_err(malformed),
-        Err(_) => {
-            let detail = format!("nothing came for {} s", pause_max.as_secs_f32());
-            Err(Problem::new(kinds::UPLOAD_PAUSED, detail))
-        }
-    }
-}
-
 fn malformed(error: MultipartError) -> Problem {
+    if is_too_slow(&error) {
+        return too_slow();
+    }
     let kind = if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         kinds::TOO_LARGE
     } else {

@@ -1,0 +1,130 @@
+//! The loop that takes connections, and what it does where it cannot.
+
+use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use metrics::counter;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::ConnectionLimits;
+use super::connection::serve_connection;
+use super::places::{Full, Places};
+use super::refusal::NO_PLACE;
+use crate::clock::SystemClock;
+
+/// How long nothing is accepted where the machine has nothing left to accept with.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves connections until `stop` is true or its sender is gone, then takes no more and waits until
+/// those that are in the middle of a request have their answers. Dropping the future cuts them off.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    clock: SystemClock,
+    mut stop: watch::Receiver<bool>,
+) {
+    let places = Places::new(&limits);
+    let mut connections = JoinSet::new();
+    let connection_stop = stop.clone();
+    let mut failing = false;
+    let mut pause = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            // One that panicked has said so. Its descriptor is free again.
+            Some(_) = connections.join_next() => {
+                pause = false;
+                continue;
+            }
+            accepted = accept(&listener, pause) => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                (failing, pause) = (false, false);
+                match places.take(peer.ip()) {
+                    Ok(place) => {
+                        let router = router.clone();
+                        let stop = connection_stop.clone();
+                        connections.spawn(async move {
+                            let _place = place;
+                            // Answers are written whole: there is nothing to gather for.
+                            let _ = stream.set_nodelay(true);
+                            serve_connection(stream, router, limits, clock, stop).await;
+                        });
+                    }
+                    Err(full) => refuse(stream, full),
+                }
+            }
+            Err(error) if is_peers(&error) => {}
+            Err(error) => {
+                counter!("narrowcast_http_accept_errors_total").increment(1);
+                if !failing {
+                    tracing::error!(%error, "no HTTP connection can be accepted just now");
+                }
+                (failing, pause) = (true, true);
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// The next connection; after an error of the machine's not at once, or the loop would spin on it.
+async fn accept(listener: &TcpListener, pause: bool) -> io::Result<(TcpStream, SocketAddr)> {
+    if pause {
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+    listener.accept().await
+}
+
+/// Whether only the one connection is lost: the peer went before it was accepted.
+fn is_peers(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::Interrupted
+    )
+}
+
+/// Says that there is no place, as far as that can be said without waiting, and closes.
+fn refuse(stream: TcpStream, full: Full) {
+    counter!("narrowcast_http_connections_refused_total", "reason" => full.word()).increment(1);
+    if let Ok(mut stream) = stream.into_std() {
+        // Who does not take it sees the connection close.
+        let _ = stream.write(&NO_PLACE);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_went_is_no_reason_to_pause_and_a_lack_of_descriptors_is() {
+        assert!(is_peers(&ErrorKind::ConnectionAborted.into()));
+        const EMFILE: i32 = 24;
+        const ENFILE: i32 = 23;
+        for errno in [EMFILE, ENFILE] {
+            assert!(!is_peers(&io::Error::from_raw_os_error(errno)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_an_error_it_pauses_and_then_accepts() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let clock = SystemClock::new();
+        let _client = TcpStream::connect(address).await.unwrap();
+        accept(&listener, true).await.unwrap();
+        assert!(clock.now().instant.since_origin() >= ACCEPT_PAUSE);
+    }
+}
