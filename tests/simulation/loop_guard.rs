@@ -1,6 +1,8 @@
 //! A device that is given packages again and again is barred, whatever dies in between, until an
 //! operator lifts the bar.
 
+use std::time::Duration;
+
 use narrowcast::campaign::LoopGuardConfig;
 use narrowcast::engine::{Command, CommandError, EngineConfig};
 use narrowcast::model::{DeliveryHistory, FailureReason, RetryPolicy, TaskState, TimelineStep};
@@ -90,6 +92,27 @@ fn deliveries_before_and_after_restarts_add_up() {
         assert_eq!(history.barred_since.is_some(), delivered == 6);
     }
     assert_barred(&mut world);
+}
+
+#[test]
+fn deliveries_that_no_longer_count_leave_the_store_with_the_next_one() {
+    let devices = vec![fleet::device(0), fleet::device(1)];
+    for restarted in [false, true] {
+        let mut world = World::new(705, fleet::engine_config(), devices.clone());
+        for device in [0, 1] {
+            let id = world.draft(&[device], RetryPolicy::default());
+            world.activate(id).unwrap();
+            world.run_to_the_end();
+            assert_eq!(world.task(id, device).state, TaskState::Succeeded);
+            assert!(stored(&world, 0).is_some() || device == 1);
+            world.run_for(Duration::from_secs(24 * 60 * 60));
+            if restarted {
+                world.restart();
+            }
+        }
+        assert_eq!(stored(&world, 0), None);
+        assert!(stored(&world, 1).is_some());
+    }
 }
 
 #[test]
