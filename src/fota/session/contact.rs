@@ -121,9 +121,22 @@ impl Session {
             return;
         };
         let result = UpdateResult::from_number(number);
-        if result != UpdateResult::Initial && self.outstanding.is_none() {
-            self.reported.result = Reading::Value(result);
-            self.reported.state = Reading::Unread;
+        if result == UpdateResult::Initial {
+            return;
+        }
+        match &self.outstanding {
+            None => {
+                self.reported.result = Reading::Value(result);
+                self.reported.state = Reading::Unread;
+            }
+            // Of the URI that is being written, or older: both are read when that is answered.
+            Some(Operation::WriteText { .. }) => self.reported.state = Reading::Unread,
+            Some(
+                Operation::Read(_)
+                | Operation::Observe(_)
+                | Operation::CancelObservation(_)
+                | Operation::Execute(_),
+            ) => {}
         }
     }
 

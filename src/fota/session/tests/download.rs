@@ -49,6 +49,19 @@ fn an_observed_result_tells_of_a_bad_uri_at_once() {
 }
 
 #[test]
+fn a_bad_uri_may_be_told_before_the_write_is_answered() {
+    let mut terms = Terms::default();
+    terms.settings.observe_result = true;
+    let mut bench = Bench::with(Device::default(), super::bench::wanted(), terms, new_task());
+    bench.run_to("write /5/0/1");
+    bench.device.result = Some(7);
+    bench.notify_other(path::FIRMWARE_UPDATE_RESULT, 7);
+    bench.run();
+    assert_eq!(bench.failure(), FailureReason::InvalidUri);
+    assert_eq!(bench.count("read /5/0/5"), 1);
+}
+
+#[test]
 fn a_device_that_begins_late_is_not_failed_and_its_result_is_read_once() {
     let mut bench = Bench::new(Device::default());
     bench.run();
