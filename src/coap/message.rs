@@ -182,6 +182,8 @@ impl ContentFormat {
     pub const LINK_FORMAT: Self = Self(40);
     /// application/octet-stream.
     pub const OPAQUE: Self = Self(42);
+    /// application/cbor.
+    pub const CBOR: Self = Self(60);
     /// application/senml+json.
     pub const SENML_JSON: Self = Self(110);
     /// application/senml+cbor.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::campaign::LoopGuardConfig;
 use crate::coap::EndpointConfig;
-use crate::lwm2m::{RegistrationLimits, RegistryConfig};
+use crate::lwm2m::{PackLimits, RegistrationLimits, RegistryConfig};
 use crate::model::{CellId, ProductSettings, TierBorders, TierLimits};
 
 /// Whether a device that nobody entered may register.
@@ -27,6 +27,8 @@ pub struct EngineConfig {
     pub registry: RegistryConfig,
     /// What is taken of a registration request.
     pub registration: RegistrationLimits,
+    /// What is taken of a pack of records, in an answer or in a Send.
+    pub pack: PackLimits,
     /// How devices are treated; per product in a later version.
     pub product: ProductSettings,
     /// Borders between the coverage tiers.
@@ -61,6 +63,7 @@ impl Default for EngineConfig {
             coap: EndpointConfig::default(),
             registry: RegistryConfig::default(),
             registration: RegistrationLimits::default(),
+            pack: PackLimits::default(),
             product: ProductSettings::default(),
             tier_borders: TierBorders::default(),
             tier_limits: TierLimits::default(),

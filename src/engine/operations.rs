@@ -163,7 +163,7 @@ impl Engine {
         let Some(outstanding) = self.operations.remove(id) else {
             return;
         };
-        let answer = decode_answer(&outstanding.operation, response);
+        let answer = decode_answer(&outstanding.operation, response, &self.config.pack);
         let established = response.options.first(OptionNumber::OBSERVE).is_some();
         if let (Some(token), false) = (outstanding.token, established) {
             self.drop_token(token);
@@ -207,7 +207,8 @@ impl Engine {
             self.move_peer(now, registration.slot, peer);
         }
         self.show_heard(now, &registration);
-        let value = decode_value(observed, response.content_format(), &response.payload);
+        let format = response.content_format();
+        let value = decode_value(observed, format, &response.payload, &self.config.pack);
         match (self.running_task(&endpoint), value) {
             (Some(task), Ok(value)) if observed != path::UPLINK_DATA => {
                 self.awake(now, &endpoint);

@@ -13,6 +13,7 @@ mod link;
 mod links_pool;
 mod location;
 mod operation;
+mod pack;
 pub mod path;
 mod presence;
 mod registration;
@@ -23,6 +24,7 @@ pub use endpoint_name::EndpointNameForm;
 pub use link::{LinkError, Links};
 pub use location::Location;
 pub use operation::{Answer, Operation, decode_answer};
+pub use pack::{decode_pack, encode_pack};
 pub use path::Path;
 pub use presence::{AwakeTime, Presence};
 pub use registration::{
@@ -31,4 +33,6 @@ pub use registration::{
 pub use registry::{
     RegisterError, Registered, Registry, RegistryConfig, RestoreError, UnknownLocation, Updated,
 };
-pub use value::{TlvError, Value, ValueError, decode_value, encode_value};
+pub use value::{
+    PackError, PackLimits, SenmlRecord, TlvError, Value, ValueError, decode_value, encode_value,
+};

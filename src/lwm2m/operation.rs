@@ -1,7 +1,7 @@
 //! What is asked of a device, as CoAP requests, and what its answers mean.
 
 use super::value::{DataType, decode_value};
-use super::{Path, Value};
+use super::{PackLimits, Path, Value};
 use crate::coap::{Code, ContentFormat, OptionNumber, Request, Response};
 
 /// An operation of the device management or information reporting interface (LwM2M 1.0 §5.4, §5.5).
@@ -89,7 +89,7 @@ pub enum Answer {
 }
 
 /// What a device's response to an operation means.
-pub fn decode_answer(operation: &Operation, response: &Response) -> Answer {
+pub fn decode_answer(operation: &Operation, response: &Response, limits: &PackLimits) -> Answer {
     if !response.code.is_success() {
         return Answer::Refused(response.code);
     }
@@ -99,7 +99,7 @@ pub fn decode_answer(operation: &Operation, response: &Response) -> Answer {
             if response.code != Code::CONTENT {
                 return Answer::Done;
             }
-            decode_value(*path, response.content_format(), &response.payload)
+            decode_value(*path, response.content_format(), &response.payload, limits)
                 .map_or(Answer::Unreadable, Answer::Value)
         }
     }
@@ -111,6 +111,8 @@ mod tests {
 
     use super::*;
     use crate::lwm2m::path::*;
+
+    const LIMITS: PackLimits = PackLimits::DEFAULT;
 
     fn written_options(request: &Request) -> Vec<(u16, Vec<u8>)> {
         let options = request.options.iter();
@@ -181,24 +183,24 @@ mod tests {
             .clone()
             .with_payload(ContentFormat::TLV, Bytes::from_static(b"\xc1\x03\x02"));
         assert_eq!(
-            decode_answer(&read, &state),
+            decode_answer(&read, &state, &LIMITS),
             Answer::Value(Value::Integer(2))
         );
         let broken = content
             .clone()
             .with_payload(ContentFormat::TLV, Bytes::from_static(b"\xc1\x03"));
-        assert_eq!(decode_answer(&read, &broken), Answer::Unreadable);
-        assert_eq!(decode_answer(&read, &content), Answer::Unreadable);
+        assert_eq!(decode_answer(&read, &broken, &LIMITS), Answer::Unreadable);
+        assert_eq!(decode_answer(&read, &content, &LIMITS), Answer::Unreadable);
         let missing = Response::new(Code::NOT_FOUND);
         assert_eq!(
-            decode_answer(&read, &missing),
+            decode_answer(&read, &missing, &LIMITS),
             Answer::Refused(Code::NOT_FOUND)
         );
         let execute = Operation::Execute(FIRMWARE_UPDATE);
         let changed = Response::new(Code::CHANGED);
-        assert_eq!(decode_answer(&execute, &changed), Answer::Done);
+        assert_eq!(decode_answer(&execute, &changed, &LIMITS), Answer::Done);
         assert_eq!(
-            decode_answer(&execute, &Response::new(Code::METHOD_NOT_ALLOWED)),
+            decode_answer(&execute, &Response::new(Code::METHOD_NOT_ALLOWED), &LIMITS),
             Answer::Refused(Code::METHOD_NOT_ALLOWED)
         );
     }

@@ -93,7 +93,7 @@ impl fmt::Display for Path {
     }
 }
 
-fn parse_id(text: &str) -> Option<u16> {
+pub(super) fn parse_id(text: &str) -> Option<u16> {
     // One spelling for one id: `str::parse` alone would take `+5` and `05`.
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit())
         && (text.len() == 1 || !text.starts_with('0'));

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 
 use super::Path;
-use super::codec::{text, tlv};
+use super::codec::{cbor, text, tlv};
+use super::pack;
 use crate::coap::ContentFormat;
 
+pub use super::codec::senml::{PackError, PackLimits, SenmlRecord};
 pub use super::codec::tlv::TlvError;
 
 /// The value of one resource.
@@ -21,6 +23,13 @@ pub enum Value {
     Boolean(bool),
     /// Bytes.
     Opaque(Bytes),
+    /// An object instance (LwM2M 1.1 appendix C, Objlnk); 65535 stands for none.
+    ObjectLink {
+        /// Object id.
+        object: u16,
+        /// Object instance id.
+        instance: u16,
+    },
 }
 
 impl Value {
@@ -35,7 +44,7 @@ impl Value {
             {
                 Some(*float as i64)
             }
-            Self::Float(_) | Self::Boolean(_) | Self::Opaque(_) => None,
+            Self::Float(_) | Self::Boolean(_) | Self::Opaque(_) | Self::ObjectLink { .. } => None,
         }
     }
 
@@ -63,6 +72,9 @@ pub enum ValueError {
     /// Not TLV.
     #[error(transparent)]
     Tlv(#[from] TlvError),
+    /// No pack of records, nor a CBOR value.
+    #[error(transparent)]
+    Pack(#[from] PackError),
     /// Sound, but without the resource that was asked for.
     #[error("the resource is not in the payload")]
     Missing,
@@ -108,7 +120,9 @@ const DRAFT_TEXT: ContentFormat = ContentFormat(11_541);
 ///   starts a character that its second cannot go on with. Opaque resources are taken as they are.
 /// - TLV may hold the resource alone, among others of its instance, or within its object instance.
 /// - 1543 is JSON in the drafts and opaque data for some modules: opaque resources are taken as they
-///   are, others as text.
+///   are, others as JSON where they begin with `{`, and else as text.
+/// - Packs (SenML, JSON) may hold the resource alone or among others. Of several records of it the
+///   newest counts, and of those of one time the last in the pack.
 ///
 /// # Errors
 /// Where no value of that resource can be read.
@@ -116,6 +130,7 @@ pub fn decode_value(
     path: Path,
     format: Option<ContentFormat>,
     payload: &[u8],
+    limits: &PackLimits,
 ) -> Result<Value, ValueError> {
     if path.resource.is_none() {
         return Err(ValueError::NotAResource);
@@ -134,11 +149,14 @@ pub fn decode_value(
         Some(ContentFormat::OPAQUE) if data_type == DataType::Unknown => {
             Ok(Value::Opaque(Bytes::copy_from_slice(payload)))
         }
-        // `{` begins JSON, which is not spoken.
         Some(format @ ContentFormat::OLD_JSON) if payload.starts_with(b"{") => {
-            Err(ValueError::UnsupportedFormat(format))
+            pack::decode_resource(path, format, payload, limits)
         }
         Some(ContentFormat::OPAQUE | ContentFormat::OLD_JSON) => text::decode(data_type, payload),
+        Some(ContentFormat::CBOR) => Ok(cbor::decode(payload, limits)?),
+        Some(
+            format @ (ContentFormat::SENML_JSON | ContentFormat::SENML_CBOR | ContentFormat::JSON),
+        ) => pack::decode_resource(path, format, payload, limits),
         None if std::str::from_utf8(payload).is_ok() => text::decode(data_type, payload),
         None => decode_tlv(path, payload),
         Some(format) => Err(ValueError::UnsupportedFormat(format)),
@@ -165,7 +183,8 @@ pub fn encode_value(path: Path, format: ContentFormat, value: &Value) -> Result<
             };
             Ok(tlv::encode(entry).ok_or(ValueError::TooLong)?.into())
         }
-        format => Err(ValueError::UnsupportedFormat(format)),
+        ContentFormat::CBOR => Ok(cbor::encode(value)?.into()),
+        format => pack::encode_pack(format, &[SenmlRecord::new(path, value.clone())]),
     }
 }
 
@@ -228,6 +247,9 @@ fn tlv_value(value: &Value) -> Vec<u8> {
         Value::Float(float) => float.to_be_bytes().to_vec(),
         Value::Boolean(boolean) => vec![u8::from(*boolean)],
         Value::Opaque(bytes) => bytes.to_vec(),
+        Value::ObjectLink { object, instance } => {
+            [object.to_be_bytes(), instance.to_be_bytes()].concat()
+        }
     }
 }
 
@@ -242,9 +264,10 @@ mod tests {
     use crate::lwm2m::path::*;
 
     const TLV: Option<ContentFormat> = Some(ContentFormat::TLV);
+    const LIMITS: PackLimits = PackLimits::DEFAULT;
 
     fn decode_hex(path: Path, payload: &str) -> Result<Value, ValueError> {
-        decode_value(path, TLV, &hex::decode(payload).unwrap())
+        decode_value(path, TLV, &hex::decode(payload).unwrap(), &LIMITS)
     }
 
     #[test]
@@ -323,18 +346,18 @@ mod tests {
 
     #[test]
     fn without_a_content_format_text_and_tlv_are_told_apart() {
-        let state = decode_value(FIRMWARE_STATE, None, b"2").unwrap();
+        let state = decode_value(FIRMWARE_STATE, None, b"2", &LIMITS).unwrap();
         assert_eq!(state, Value::Integer(2));
-        let version = decode_value(DEVICE_FIRMWARE_VERSION, None, b"1.0").unwrap();
+        let version = decode_value(DEVICE_FIRMWARE_VERSION, None, b"1.0", &LIMITS).unwrap();
         assert_eq!(version, Value::Text("1.0".into()));
         for payload in SPECIFICATION {
             let payload = hex::decode(payload).unwrap();
             if payload[0] >> 6 == 0b11 {
-                let version = decode_value(DEVICE_FIRMWARE_VERSION, None, &payload);
+                let version = decode_value(DEVICE_FIRMWARE_VERSION, None, &payload, &LIMITS);
                 assert_eq!(version, Ok(Value::Text("1.0".into())));
             }
         }
-        let reading = decode_value(UPLINK_DATA, None, b"\xc1\x00\x07").unwrap();
+        let reading = decode_value(UPLINK_DATA, None, b"\xc1\x00\x07", &LIMITS).unwrap();
         assert_eq!(reading, Value::Opaque(Bytes::from_static(b"\xc1\x00\x07")));
     }
 
@@ -342,25 +365,24 @@ mod tests {
     fn the_drafts_numbers_are_understood() {
         let old = |number| Some(ContentFormat(number));
         let two = Ok(Value::Integer(2));
-        assert_eq!(decode_value(FIRMWARE_STATE, old(1541), b"2"), two);
-        assert_eq!(decode_value(FIRMWARE_STATE, old(11541), b"2"), two);
+        assert_eq!(decode_value(FIRMWARE_STATE, old(1541), b"2", &LIMITS), two);
+        assert_eq!(decode_value(FIRMWARE_STATE, old(11541), b"2", &LIMITS), two);
         assert_eq!(
-            decode_value(FIRMWARE_STATE, old(1542), b"\xc1\x03\x02"),
+            decode_value(FIRMWARE_STATE, old(1542), b"\xc1\x03\x02", &LIMITS),
             two
         );
-        assert_eq!(decode_value(FIRMWARE_STATE, old(1543), b"2"), two);
-        let json = decode_value(FIRMWARE_STATE, old(1543), br#"{"e":[]}"#);
-        assert_eq!(
-            json,
-            Err(ValueError::UnsupportedFormat(ContentFormat::OLD_JSON))
-        );
-        let reading = decode_value(UPLINK_DATA, old(1543), b"{\xff").unwrap();
+        assert_eq!(decode_value(FIRMWARE_STATE, old(1543), b"2", &LIMITS), two);
+        let json = br#"{"bn":"/5/0/","e":[{"n":"3","v":2}]}"#;
+        assert_eq!(decode_value(FIRMWARE_STATE, old(1543), json, &LIMITS), two);
+        let reading = decode_value(UPLINK_DATA, old(1543), b"{\xff", &LIMITS).unwrap();
         assert_eq!(reading, Value::Opaque(Bytes::from_static(b"{\xff")));
-        let cbor = decode_value(FIRMWARE_STATE, old(112), b"\x81");
-        assert_eq!(
-            cbor,
-            Err(ValueError::UnsupportedFormat(ContentFormat::SENML_CBOR))
-        );
+        for unknown in [40, 50, 320, 322, 11_544] {
+            let result = decode_value(FIRMWARE_STATE, old(unknown), b"2", &LIMITS);
+            assert_eq!(
+                result,
+                Err(ValueError::UnsupportedFormat(ContentFormat(unknown)))
+            );
+        }
     }
 
     #[test]
@@ -375,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_path_without_a_resource_has_no_value() {
-        let result = decode_value(Path::of_instance(5, 0), TLV, b"\xc1\x03\x02");
+        let result = decode_value(Path::of_instance(5, 0), TLV, b"\xc1\x03\x02", &LIMITS);
         assert_eq!(result, Err(ValueError::NotAResource));
     }
 
@@ -386,9 +408,9 @@ mod tests {
             format in proptest::option::of(any::<u16>().prop_map(ContentFormat)),
         ) {
             for path in [FIRMWARE_STATE, DEVICE_MODEL, UPLINK_DATA, Path::of_resource(9, 9, 9)] {
-                let _ = decode_value(path, format, &payload);
-                let _ = decode_value(path, TLV, &payload);
-                let _ = decode_value(path, None, &payload);
+                let _ = decode_value(path, format, &payload, &LIMITS);
+                let _ = decode_value(path, TLV, &payload, &LIMITS);
+                let _ = decode_value(path, None, &payload, &LIMITS);
             }
         }
 
@@ -404,13 +426,13 @@ mod tests {
                     (DEVICE_MODEL, Value::Text(text.clone())),
                 ] {
                     let payload = encode_value(path, format, &value).unwrap();
-                    prop_assert_eq!(decode_value(path, Some(format), &payload), Ok(value));
+                    prop_assert_eq!(decode_value(path, Some(format), &payload, &LIMITS), Ok(value));
                 }
             }
             let value = Value::Opaque(bytes.into());
             for format in [ContentFormat::OPAQUE, ContentFormat::TLV] {
                 let payload = encode_value(UPLINK_DATA, format, &value).unwrap();
-                prop_assert_eq!(&decode_value(UPLINK_DATA, Some(format), &payload), &Ok(value.clone()));
+                prop_assert_eq!(&decode_value(UPLINK_DATA, Some(format), &payload, &LIMITS), &Ok(value.clone()));
             }
         }
 

@@ -6,9 +6,11 @@ use crate::tree::Tree;
 /// A crate and the beginnings of the paths that may name it.
 const BORDERS: &[(&str, &[&str])] = &[
     ("axum", &["src/http/", "src/server/"]),
+    ("base64", &["src/lwm2m/codec/"]),
     ("clap", &["src/cli/"]),
     ("coap_lite", &["src/coap/codec.rs"]),
     ("dashmap", &["src/http/live.rs"]),
+    ("minicbor", &["src/lwm2m/codec/"]),
     ("pkcs8", &["src/signing/"]),
     ("hyper", &["src/http/listener/"]),
     ("hyper_util", &["src/http/listener/"]),

@@ -27,10 +27,12 @@ const MARK: &str = "Sans-IO";
 /// whoever listens, and answers nothing that a core could depend on.
 const CRATES: &[&str] = &[
     "std",
+    "base64",
     "bytes",
     "coap_lite",
     "hex",
     "jiff",
+    "minicbor",
     "pkcs8",
     "rand",
     "rsa",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use narrowcast::clock::Utc;
+use narrowcast::coap::ContentFormat;
 use narrowcast::engine::EngineConfig;
 use narrowcast::lwm2m::EndpointNameForm;
 use narrowcast::model::{
@@ -100,7 +101,7 @@ pub(crate) fn quirks(index: usize) -> Quirks {
         5 => quirks.remembers_observation = true,
         6 => quirks.result_reads_once = true,
         7 => quirks.ignores_uri_unless_idle = true,
-        8 => quirks.answers_tlv = true,
+        8 => quirks.answers_in = Some(ContentFormat::TLV),
         9 => quirks.new_port_after_reboot = true,
         10 => quirks.resumes = true,
         _ => {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use narrowcast::coap::ContentFormat;
 use narrowcast::model::{CellId, CoverageTier, SlotClaim, TierLimits, TransmissionPreset};
 use narrowcast::sim::log::{DeviceEvent, LogLine};
 use narrowcast::sim::{DeviceConfig, NotifyReliability, Quirks, Radio};
@@ -99,7 +100,7 @@ fn habits(index: usize) -> Quirks {
         },
         3 => Quirks {
             first_request_without_block2: true,
-            answers_tlv: true,
+            answers_in: Some(ContentFormat::TLV),
             ..none
         },
         4 => Quirks {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::coap::ContentFormat;
 use crate::model::{CoverageTier, SlotClaim, TierBorders, TierLimits, TransmissionPreset};
 use crate::sim::{DeviceConfig, Quirks, Radio};
 
@@ -126,7 +127,7 @@ fn habits(index: u32) -> Quirks {
         },
         3 => Quirks {
             first_request_without_block2: true,
-            answers_tlv: true,
+            answers_in: Some(ContentFormat::TLV),
             ..none
         },
         _ => Quirks {

@@ -22,6 +22,7 @@ pub(in crate::lwm2m) fn encode(value: &Value) -> Vec<u8> {
         Value::Float(float) => float.to_string().into_bytes(),
         Value::Boolean(boolean) => u8::from(*boolean).to_string().into_bytes(),
         Value::Opaque(bytes) => bytes.to_vec(),
+        Value::ObjectLink { object, instance } => format!("{object}:{instance}").into_bytes(),
     }
 }
 

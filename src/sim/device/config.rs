@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::coap::ContentFormat;
 use crate::model::{
     CellId, CoverageTier, RadioUnit, Rsrp, SignalReading, Sinr, SlotClaim, TierBorders,
     TransmissionPreset,
@@ -61,8 +62,8 @@ pub struct Quirks {
     pub result_reads_once: bool,
     /// Ignores a URI unless it is idle, but says 2.04 (CT).
     pub ignores_uri_unless_idle: bool,
-    /// Answers in TLV.
-    pub answers_tlv: bool,
+    /// Answers in this format, whatever it was asked for.
+    pub answers_in: Option<ContentFormat>,
     /// Comes back from another port after a reboot.
     pub new_port_after_reboot: bool,
     /// Goes on where it stopped when it gets the same URI again.

@@ -119,13 +119,17 @@ impl SimDevice {
         let response = Response::new(Code::CONTENT);
         match value {
             Value::Opaque(bytes) => response.with_payload(ContentFormat::OPAQUE, bytes.clone()),
-            value if self.config.quirks.answers_tlv => {
-                match encode_value(path, ContentFormat::TLV, value) {
-                    Ok(tlv) => response.with_payload(ContentFormat::TLV, tlv),
+            value if let Some(format) = self.config.quirks.answers_in => {
+                match encode_value(path, format, value) {
+                    Ok(payload) => response.with_payload(format, payload),
                     Err(_) => Response::new(Code::INTERNAL_SERVER_ERROR),
                 }
             }
-            Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => {
+            Value::Text(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::ObjectLink { .. } => {
                 let text = value.as_text().unwrap_or_default();
                 response.with_payload(ContentFormat::TEXT, text)
             }
