@@ -138,6 +138,16 @@ impl Server {
         assert!(sent.success());
     }
 
+    /// Lets the process have so many descriptors from now on.
+    pub(crate) fn limit_descriptors(&self, descriptors_max: u32) {
+        let limited = Command::new("prlimit")
+            .arg(format!("--pid={}", self.child.id()))
+            .arg(format!("--nofile={descriptors_max}"))
+            .status()
+            .unwrap();
+        assert!(limited.success());
+    }
+
     /// Sends a signal, and answers how the process ended, which it must within seconds.
     pub(crate) fn end_by(mut self, signal: &str) -> ExitStatus {
         self.signal(signal);

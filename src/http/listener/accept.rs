@@ -19,6 +19,9 @@ use crate::clock::SystemClock;
 /// How long nothing is accepted where the machine has nothing left to accept with.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often that is said: it may come and go with every connection that ends.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+
 /// Serves connections until `stop` is true or its sender is gone, then takes no more and waits until
 /// those that are in the middle of a request have their answers. Dropping the future cuts them off.
 pub async fn serve(
@@ -31,7 +34,7 @@ pub async fn serve(
     let places = Places::new(&limits);
     let mut connections = JoinSet::new();
     let connection_stop = stop.clone();
-    let mut failing = false;
+    let mut said_at = None;
     let mut pause = false;
     loop {
         let accepted = tokio::select! {
@@ -46,7 +49,8 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                (failing, pause) = (false, false);
+                pause = false;
+                tracing::trace!(%peer, "HTTP connection");
                 match places.take(peer.ip()) {
                     Ok(place) => {
                         let router = router.clone();
@@ -64,10 +68,12 @@ pub async fn serve(
             Err(error) if is_peers(&error) => {}
             Err(error) => {
                 counter!("narrowcast_http_accept_errors_total").increment(1);
-                if !failing {
+                let now = clock.now().instant;
+                if said_at.is_none_or(|at| now.saturating_since(at) >= SAY_EVERY) {
                     tracing::error!(%error, "no HTTP connection can be accepted just now");
+                    said_at = Some(now);
                 }
-                (failing, pause) = (true, true);
+                pause = true;
             }
         }
     }
