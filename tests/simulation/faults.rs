@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use narrowcast::model::{CampaignId, FailureReason, RetryPolicy, TaskState};
+use narrowcast::engine::EngineConfig;
+use narrowcast::model::{CampaignId, FailureReason, RetryPolicy, SlotHeld, TaskState};
 use narrowcast::sim::DeviceConfig;
 use narrowcast::sim::log::DeviceEvent;
 use narrowcast::store::Store;
@@ -75,6 +76,7 @@ impl Harm {
 /// Runs a campaign for each seed. Most devices must get there: what loss and power cuts break, the
 /// retries mend.
 fn many_runs(
+    config: &EngineConfig,
     seeds: Vec<u64>,
     devices: impl Fn(u64) -> Vec<DeviceConfig>,
     spoil: impl Fn(&mut World, u64),
@@ -82,7 +84,7 @@ fn many_runs(
     let mut harm = Harm::default();
     let (mut succeeded, mut failed) = (0, BTreeMap::<FailureReason, usize>::new());
     for seed in seeds {
-        let mut world = World::new(seed, fleet::engine_config(), devices(seed));
+        let mut world = World::new(seed, config.clone(), devices(seed));
         spoil(&mut world, seed);
         let id = world.campaign_for_all(PERSISTENT);
         world.run_to_the_end();
@@ -106,6 +108,7 @@ fn many_runs(
 #[test]
 fn on_bad_links_each_task_ends_and_nothing_forbidden_happens() {
     let harm = many_runs(
+        &fleet::engine_config(),
         seeds(1000, 40),
         |_| fleet::mixed(12),
         |world, seed| {
@@ -118,6 +121,7 @@ fn on_bad_links_each_task_ends_and_nothing_forbidden_happens() {
 #[test]
 fn devices_that_lose_power_at_any_step_are_neither_flashed_twice_nor_forgotten() {
     let harm = many_runs(
+        &fleet::engine_config(),
         seeds(2000, 40),
         |_| fleet::mixed(12),
         |world, seed| {
@@ -133,6 +137,7 @@ fn devices_that_lose_power_at_any_step_are_neither_flashed_twice_nor_forgotten()
 #[test]
 fn a_server_that_dies_at_any_input_goes_on_where_it_was() {
     let harm = many_runs(
+        &fleet::engine_config(),
         seeds(3000, 40),
         |_| fleet::mixed(12),
         |world, seed| {
@@ -148,6 +153,7 @@ fn a_server_that_dies_at_any_input_goes_on_where_it_was() {
 #[test]
 fn devices_in_queue_mode_are_updated_in_their_awake_times() {
     let harm = many_runs(
+        &fleet::engine_config(),
         seeds(4000, 40),
         |seed| queue_mode(fleet::mixed(10), seed),
         |world, seed| {
@@ -162,8 +168,32 @@ fn devices_in_queue_mode_are_updated_in_their_awake_times() {
 #[test]
 fn everything_at_once_breaks_nothing() {
     let harm = many_runs(
+        &fleet::engine_config(),
         seeds(5000, 40),
         |seed| queue_mode(fleet::mixed(12), seed),
+        |world, seed| {
+            world.link = bad_link(seed);
+            world.cut_percent = 10;
+            world.crash_permille = 10;
+        },
+    );
+    assert!(
+        harm.retransmissions > 0 && harm.power_cuts > 0 && harm.rebuilds > 0,
+        "{harm:?}"
+    );
+}
+
+#[test]
+fn where_slots_are_of_downloads_everything_at_once_breaks_nothing_either() {
+    let mut config = fleet::engine_config();
+    config.product.slot_held = SlotHeld::UntilDownloaded;
+    let harm = many_runs(
+        &config,
+        seeds(6000, 60),
+        |seed| match seed % 3 {
+            0 => queue_mode(fleet::mixed(12), seed),
+            _ => fleet::mixed(12),
+        },
         |world, seed| {
             world.link = bad_link(seed);
             world.cut_percent = 10;

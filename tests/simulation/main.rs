@@ -12,5 +12,7 @@ mod link;
 mod loop_guard;
 mod outcomes;
 mod server;
+mod settings;
+mod slots;
 mod wire;
 mod world;

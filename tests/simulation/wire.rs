@@ -9,6 +9,8 @@ pub(crate) struct SentRequest {
     pub(crate) id: MessageId,
     pub(crate) code: Code,
     pub(crate) path: Path,
+    /// 0 to observe, 1 to end that.
+    observe: Option<u32>,
 }
 
 impl SentRequest {
@@ -27,6 +29,7 @@ impl SentRequest {
             id: message.id,
             code: message.code,
             path: Path::parse(&format!("/{}", segments.join("/")))?,
+            observe: message.options.uint(OptionNumber::OBSERVE),
         })
     }
 
@@ -36,5 +39,13 @@ impl SentRequest {
 
     pub(crate) fn is_uri_write(&self) -> bool {
         self.code == Code::PUT && self.path == path::FIRMWARE_PACKAGE_URI
+    }
+
+    pub(crate) fn is_observe_of(&self, observed: Path) -> bool {
+        self.path == observed && self.observe == Some(0)
+    }
+
+    pub(crate) fn is_cancellation_of(&self, observed: Path) -> bool {
+        self.path == observed && self.observe == Some(1)
     }
 }

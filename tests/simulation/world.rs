@@ -8,8 +8,8 @@ use bytes::Bytes;
 use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::engine::{Command, CommandError, EngineConfig};
 use narrowcast::model::{
-    CampaignId, CampaignTargets, Failure, PackageId, Peer, RetryPolicy, TaskState, TimelineEntry,
-    TimelineStep, Transmit, UpdateTask,
+    CampaignId, CampaignTargets, Failure, PackageId, Peer, RetryPolicy, SlotHeld, TaskState,
+    TimelineEntry, TimelineStep, Transmit, UpdateTask,
 };
 use narrowcast::sim::log::{DeviceEvent, LogLine};
 use narrowcast::sim::{AtRest, DeviceConfig, DeviceOutput, Judge, SimDevice, SocketKind, Verdict};
@@ -334,7 +334,10 @@ impl World {
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
-        self.verdict_with(AtRest::Resting)
+        self.verdict_with(match self.server.config.product.slot_held {
+            SlotHeld::UntilResult => AtRest::Resting,
+            SlotHeld::UntilDownloaded => AtRest::Done,
+        })
     }
 
     pub(crate) fn verdict_with(&self, at_rest: AtRest) -> Verdict {
@@ -430,16 +433,18 @@ impl World {
         }
     }
 
-    /// What leaves was intended in what is committed: the URI with its slot, Execute with its attempt.
+    /// What leaves was intended in what is committed: the URI with its slot, Execute with its attempt,
+    /// and with a slot where it is held that long.
     fn check_intent(&self, device: usize, request: SentRequest) {
         let endpoint = fleet::endpoint(&self.devices[device].config);
+        let held_for_execute = self.server.config.product.slot_held == SlotHeld::UntilResult;
         let mut tasks = self.server.tasks.values();
         let intended = tasks.any(|task| {
             let execute = task.execute_intended_attempt == Some(task.attempt);
+            let held = task.slot.is_some();
             task.endpoint == endpoint
-                && task.slot.is_some()
-                && ((request.is_uri_write() && task.uri_intended)
-                    || (request.is_execute() && execute))
+                && ((request.is_uri_write() && task.uri_intended && held)
+                    || (request.is_execute() && execute && held == held_for_execute))
         });
         let needs_intent = request.is_uri_write() || request.is_execute();
         assert!(intended || !needs_intent, "{request:?} to device {device}");

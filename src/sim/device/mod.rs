@@ -187,6 +187,12 @@ impl SimDevice {
         self.lose_power(now + off);
     }
 
+    /// The power goes as [`Self::cut_power`] says, and what was fetched is lost.
+    pub fn lose_package(&mut self, now: Instant, off: Duration) {
+        self.update = Update::default();
+        self.cut_power(now, off);
+    }
+
     /// The version that it runs.
     pub fn version(&self) -> &str {
         &self.version

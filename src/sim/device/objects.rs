@@ -101,6 +101,9 @@ impl SimDevice {
         match path {
             path::DEVICE_MANUFACTURER => text(&self.config.manufacturer),
             path::DEVICE_MODEL => text(&self.config.model),
+            path::DEVICE_FIRMWARE_VERSION if self.config.quirks.constant_version => {
+                text(&self.config.version)
+            }
             path::DEVICE_FIRMWARE_VERSION => text(&self.version),
             path::RADIO_SIGNAL_STRENGTH => radio.rsrp.map(Value::Integer),
             path::CELL_ID => radio.cell_id.map(|cell| Value::Integer(cell.into())),

@@ -88,10 +88,11 @@ impl SimDevice {
         }
         let resumed = self.config.quirks.resumes && self.update.uri == uri;
         uri.clone_into(&mut self.update.uri);
-        let Some(path) = path_of(uri) else {
-            // A bad URI changes only the Result: State stays 0, and nothing is notified.
+        let path = path_of(uri).filter(|_| !self.config.quirks.finds_uris_bad);
+        let Some(path) = path else {
+            // A bad URI changes only the Result: State stays 0.
             self.update.state = IDLE;
-            self.update.result = RESULT_INVALID_URI;
+            self.change_result(now, RESULT_INVALID_URI);
             return Code::CHANGED;
         };
         if !resumed || self.update.transfer.is_none() {
@@ -102,7 +103,7 @@ impl SimDevice {
                 ..Transfer::default()
             });
         }
-        self.update.result = RESULT_INITIAL;
+        self.change_result(now, RESULT_INITIAL);
         self.update.state = DOWNLOADING;
         self.update.awaited = None;
         self.log(DeviceEvent::UriAccepted);
@@ -220,7 +221,7 @@ impl SimDevice {
         match self.config.outcome {
             Outcome::InstallFails(result) => {
                 self.update.state = DOWNLOADED;
-                self.update.result = result;
+                self.change_result(now, result);
                 self.log(DeviceEvent::UpdateEnded { result });
                 self.notify(now, path::FIRMWARE_STATE);
             }
@@ -323,13 +324,20 @@ impl SimDevice {
 
     fn end_download(&mut self, now: Instant, result: u8) {
         self.update.state = IDLE;
-        self.update.result = result;
+        self.change_result(now, result);
         self.update.awaited = None;
         if let Some(transfer) = &mut self.update.transfer {
             transfer.request = None;
         }
         self.log(DeviceEvent::DownloadFailed { result });
         self.notify(now, path::FIRMWARE_STATE);
+    }
+
+    /// Tells the server, where it observes the Result.
+    fn change_result(&mut self, now: Instant, result: u8) {
+        if std::mem::replace(&mut self.update.result, result) != result {
+            self.notify(now, path::FIRMWARE_UPDATE_RESULT);
+        }
     }
 }
 
