@@ -64,6 +64,10 @@ pub struct Quirks {
     pub ignores_uri_unless_idle: bool,
     /// Answers in this format, whatever it was asked for.
     pub answers_in: Option<ContentFormat>,
+    /// Finds every URI bad: it says 2.04, its Result becomes 7, and State stays 0.
+    pub finds_uris_bad: bool,
+    /// `/3/0/3` stays what it was at the start, whatever is installed.
+    pub constant_version: bool,
     /// Comes back from another port after a reboot.
     pub new_port_after_reboot: bool,
     /// Goes on where it stopped when it gets the same URI again.
