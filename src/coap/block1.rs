@@ -143,6 +143,16 @@ impl Block1Bodies {
         self.deadlines.earliest().map(|(at, _)| at)
     }
 
+    /// How many bodies are unfinished.
+    pub(super) fn len(&self) -> usize {
+        self.bodies.len()
+    }
+
+    /// How many deadlines are kept, those of ended bodies among them.
+    pub(super) fn deadlines(&self) -> usize {
+        self.deadlines.len()
+    }
+
     /// How many bodies were dropped unfinished.
     pub(super) const fn dropped(&self) -> u64 {
         self.dropped
@@ -212,8 +222,9 @@ impl Block1Bodies {
 
     fn prune(&mut self) {
         let bodies = &self.bodies;
-        self.deadlines
-            .prune(|at, key| bodies.get(&key).is_some_and(|body| body.looked_at == at));
+        self.deadlines.prune(bodies.len(), |at, key| {
+            bodies.get(&key).is_some_and(|body| body.looked_at == at)
+        });
     }
 
     fn key(&self, peer: &Peer, request: &Request) -> u64 {

@@ -80,10 +80,34 @@ pub struct Counters {
     pub timeouts: u64,
     /// Exchanges that the peer ended with a Reset.
     pub resets: u64,
+    /// Empty acknowledgements of messages of ours.
+    pub acknowledgements: u64,
+    /// Responses that were matched with their request.
+    pub responses: u64,
+    /// Fresh notifications.
+    pub notifications: u64,
     /// Responses and notifications with a token that nobody waits for.
     pub unmatched: u64,
     /// Notifications that were not fresh (RFC 7641 §3.4).
     pub stale_notifications: u64,
     /// Block1 bodies dropped unfinished: idle, or pushed out.
     pub bodies_dropped: u64,
+}
+
+/// How much an endpoint holds now. Each figure has its bound in [`EndpointConfig`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Answers kept for duplicates: `dedup_entries_max`.
+    pub dedup_entries: usize,
+    /// Exchanges that we began: `requests_max`.
+    pub requests: usize,
+    /// Peers whose last message id is remembered: `message_ids_max`.
+    pub message_ids: usize,
+    /// Unfinished Block1 bodies: `block1_bodies_max`.
+    pub block1_bodies: usize,
+    /// Observations that we made: `observations_max`.
+    pub observations: usize,
+    /// Deadlines of exchanges and of bodies, those that no longer count among them: a small multiple
+    /// of what they are for.
+    pub deadlines: usize,
 }

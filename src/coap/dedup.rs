@@ -121,6 +121,11 @@ impl Dedup {
         evicted
     }
 
+    /// How many answers are kept, those that were replaced since among them.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
     /// Forgets what is past, oldest first.
     pub(super) fn expire(&mut self, now: Instant) {
         while let Some((_, expires)) = self.order.front()

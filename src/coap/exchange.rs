@@ -277,6 +277,16 @@ impl Exchanges {
         None
     }
 
+    /// How many exchanges have not ended.
+    pub(super) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// How many deadlines are kept, those of ended exchanges among them.
+    pub(super) fn deadlines(&self) -> usize {
+        self.deadlines.len()
+    }
+
     /// When something is to be sent again or given up.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadlines.earliest().map(|(at, _)| at)
@@ -345,7 +355,8 @@ impl Exchanges {
 
     fn prune(&mut self) {
         let live = &self.live;
-        self.deadlines
-            .prune(|at, id| live.get(&id).is_some_and(|live| live.deadline == at));
+        self.deadlines.prune(live.len(), |at, id| {
+            live.get(&id).is_some_and(|live| live.deadline == at)
+        });
     }
 }

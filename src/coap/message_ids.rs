@@ -66,6 +66,11 @@ impl MessageIds {
         MessageId(last)
     }
 
+    /// How many peers are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
     /// Forgets sequences whose ids are all free again. A sequence in use goes to the back; it stays
     /// at least as long as it must.
     pub(super) fn expire(&mut self, now: Instant) {

@@ -39,7 +39,7 @@ mod timer;
 
 pub use block::{BlockError, BlockValue, block2_slice};
 pub use codec::DecodeError;
-pub use config::{Counters, EndpointConfig};
+pub use config::{Counters, EndpointConfig, Held};
 pub use endpoint::Endpoint;
 pub use event::{Event, Full, Reliability, ReplyTo, RequestId};
 pub use message::{Code, ContentFormat, Message, MessageId, MessageType, Request, Response, Token};

@@ -33,6 +33,11 @@ impl Observations {
         }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.newest.len()
+    }
+
     /// Takes notifications with this token from now on; the next one is fresh whatever its number.
     pub(super) fn add(&mut self, token: Token) -> Result<(), Full> {
         if self.newest.len() >= self.observations_max && !self.newest.contains_key(&token) {

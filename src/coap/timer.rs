@@ -5,6 +5,9 @@ use std::collections::BinaryHeap;
 
 use crate::clock::Instant;
 
+/// Entries that no longer hold and may stay, beside as many as do.
+const STALE_MAX: usize = 64;
+
 /// A heap of deadlines; the owner of the keys knows which entries still hold.
 #[derive(Debug)]
 pub(super) struct Deadlines<K> {
@@ -17,6 +20,11 @@ impl<K: Ord + Copy> Deadlines<K> {
         Self {
             heap: BinaryHeap::new(),
         }
+    }
+
+    /// How many entries there are, those that no longer hold among them.
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
     }
 
     /// Adds a deadline.
@@ -40,8 +48,12 @@ impl<K: Ord + Copy> Deadlines<K> {
         if at > now { None } else { self.pop() }
     }
 
-    /// Takes entries off the top while they no longer hold, so that the earliest one does.
-    pub(super) fn prune(&mut self, holds: impl Fn(Instant, K) -> bool) {
+    /// Takes entries off the top while they no longer hold, so that the earliest one does. Once most of
+    /// all entries do not, as only `live` can, they go too: at a constant cost for each that was added.
+    pub(super) fn prune(&mut self, live: usize, holds: impl Fn(Instant, K) -> bool) {
+        if self.heap.len() > 2 * live + STALE_MAX {
+            self.heap.retain(|Reverse((at, key))| holds(*at, *key));
+        }
         while let Some((at, key)) = self.earliest() {
             if holds(at, key) {
                 return;

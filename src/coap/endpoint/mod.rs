@@ -16,7 +16,7 @@ use super::message_ids::MessageIds;
 use super::observe::Observations;
 use super::outbox::Outbox;
 use super::{
-    Counters, EndpointConfig, Event, MessageId, Reliability, RequestId, Token,
+    Counters, EndpointConfig, Event, Held, MessageId, Reliability, RequestId, Token,
     TransmissionParameters,
 };
 use crate::clock::Instant;
@@ -106,6 +106,18 @@ impl Endpoint {
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.outbox.counters
+    }
+
+    /// What it holds now.
+    pub fn held(&self) -> Held {
+        Held {
+            dedup_entries: self.dedup.len(),
+            requests: self.exchanges.len(),
+            message_ids: self.message_ids.len(),
+            block1_bodies: self.bodies.len(),
+            observations: self.observations.len(),
+            deadlines: self.exchanges.deadlines() + self.bodies.deadlines(),
+        }
     }
 
     fn next_message_id(

@@ -239,6 +239,7 @@ impl Endpoint {
             self.outbox.counters.stale_notifications += 1;
             return;
         }
+        self.outbox.counters.notifications += 1;
         self.events.push_back(Event::Notification {
             peer: peer.clone(),
             token,
@@ -254,6 +255,7 @@ impl Endpoint {
             return;
         }
         if message.code == Code::EMPTY {
+            self.outbox.counters.acknowledgements += 1;
             if let Some(exchange) = self.exchanges.acknowledge(self.now, id, &mut self.outbox)
                 && exchange.purpose == Purpose::Notification
             {
@@ -321,6 +323,7 @@ impl Endpoint {
                 Some(_) | None => self.observations.remove(exchange.token),
             }
         }
+        self.outbox.counters.responses += 1;
         self.events.push_back(Event::Response {
             id,
             peer: exchange.peer,
