@@ -17,6 +17,7 @@ mod command;
 mod config;
 mod deliveries;
 mod download;
+mod held;
 mod introductions;
 mod operations;
 mod output;
@@ -33,6 +34,7 @@ use rand::{RngCore, SeedableRng};
 
 pub use command::{CellStatus, Command, CommandError, TaskProgress, TierStatus};
 pub use config::{EngineConfig, Onboarding};
+pub use held::Held;
 pub use output::Output;
 
 use crate::campaign::LoopGuard;

@@ -40,6 +40,16 @@ pub(super) struct Operations {
 }
 
 impl Operations {
+    /// How many requests wait for their answer.
+    pub(super) fn outstanding(&self) -> usize {
+        self.outstanding.len()
+    }
+
+    /// How many tokens devices may notify on.
+    pub(super) fn observations(&self) -> usize {
+        self.observed.len()
+    }
+
     fn remove(&mut self, id: RequestId) -> Option<Outstanding> {
         let outstanding = self.outstanding.remove(&id)?;
         if let Purpose::Task(task) = outstanding.purpose {
@@ -176,10 +186,13 @@ impl Engine {
         let Some(outstanding) = self.operations.remove(id) else {
             return;
         };
-        // An Observe that went unanswered may have arrived all the same: its token stays good.
+        // An Observe that went unanswered may have arrived all the same: its token stays good, unless
+        // another took its place meanwhile.
         match outstanding.token {
-            Some(token) if reset => self.drop_token(token),
-            Some(token) => self.coap.restore_observation(token),
+            Some(token) if !reset && self.operations.observed.contains_key(&token) => {
+                self.coap.restore_observation(token);
+            }
+            Some(token) => self.drop_token(token),
             None => {}
         }
         let answer = if reset {

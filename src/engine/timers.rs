@@ -56,6 +56,11 @@ impl Timers {
         Some(key)
     }
 
+    /// How many deadlines there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_time.len()
+    }
+
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.by_time.first().map(|(at, _)| *at)

@@ -1,0 +1,45 @@
+//! How much the engine holds.
+
+use crate::coap;
+
+use super::Engine;
+
+/// How much an engine holds now. Each figure is bounded by the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The message layer's.
+    pub coap: coap::Held,
+    /// Registrations: `registry.registrations_max`.
+    pub registrations: usize,
+    /// Devices that may register: `devices_max`.
+    pub devices: usize,
+    /// What devices said of themselves: as many as devices.
+    pub reports: usize,
+    /// Unfinished tasks: `tasks_max`.
+    pub tasks: usize,
+    /// Capabilities under which an image is served: as many as tasks.
+    pub downloads: usize,
+    /// Operations that wait for their answer: `coap.requests_max`.
+    pub operations: usize,
+    /// Tokens that devices may notify on: as many as `coap.observations_max`.
+    pub observations: usize,
+    /// Deadlines: a few for each task.
+    pub timers: usize,
+}
+
+impl Engine {
+    /// What it holds now.
+    pub fn held(&self) -> Held {
+        Held {
+            coap: self.coap.held(),
+            registrations: self.registry.len(),
+            devices: self.known.len(),
+            reports: self.reports.len(),
+            tasks: self.tasks.len(),
+            downloads: self.downloads.len(),
+            operations: self.operations.outstanding(),
+            observations: self.operations.observations(),
+            timers: self.timers.len(),
+        }
+    }
+}
