@@ -1,0 +1,602 @@
+//! The engine, its devices and the adversary on one virtual clock, and what must hold all along.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use narrowcast::campaign::Progress;
+use narrowcast::clock::{Instant, Now, Utc};
+use narrowcast::coap::{self, Code, Message, MessageId, MessageType};
+use narrowcast::engine::{Command, Engine, EngineConfig, EngineCounters, Output};
+use narrowcast::lwm2m::{Path, path};
+use narrowcast::model::{
+    Campaign, CampaignId, CampaignState, CampaignTargets, PackageId, Peer, Record, RetryPolicy,
+    TaskId, TierBorders, Transmit, UpdateTask,
+};
+use narrowcast::sim::log::{DeviceEvent, LogLine};
+use narrowcast::sim::{
+    AtRest, DeviceConfig, DeviceOutput, Judge, Limits, SimDevice, SocketKind, Verdict,
+};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::adversary::{self, Hostile, Origin};
+use super::census::Census;
+use super::fleet;
+use super::known::Known;
+
+const EPOCH_UNIX_MS: i64 = 1_795_000_000_000;
+/// How long the honest campaign may take once the datagrams are over.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Datagrams that leave by one that comes.
+const TRANSMITS_MAX: usize = 12;
+/// RFC 9175 §2.4: what may be answered to one that has proved nothing, where three times as much as it
+/// sent is less.
+const UNPROVED_BYTES_MAX: usize = 136;
+
+pub(crate) struct Bench {
+    seed: u64,
+    pub(crate) now: Now,
+    pub(crate) known: Known,
+    pub(crate) census: Census,
+    config: EngineConfig,
+    engine: Engine,
+    deadline: Option<Instant>,
+    devices: Vec<Simulated>,
+    tasks: BTreeMap<TaskId, UpdateTask>,
+    campaigns: u64,
+    image: Bytes,
+    log: Vec<LogLine>,
+    rng: StdRng,
+    to_come: BTreeMap<(Instant, u64), Arrival>,
+    arrivals: u64,
+    /// Addresses of the adversary's under which somebody has registered.
+    proved: BTreeSet<SocketAddr>,
+    /// Bytes that strangers sent, and that went to them.
+    strangers: (u64, u64),
+    executes: BTreeSet<(SocketAddr, MessageId)>,
+    /// The most that was held of each thing.
+    peaks: BTreeMap<&'static str, usize>,
+    last: Option<(u64, Hostile)>,
+}
+
+struct Simulated {
+    core: SimDevice,
+    config: DeviceConfig,
+    is_captured: bool,
+    main: SocketAddr,
+    download: SocketAddr,
+    deadline: Option<Instant>,
+    boots: u32,
+    registers: u32,
+}
+
+#[derive(Debug)]
+enum Arrival {
+    AtServer(SocketAddr, Vec<u8>),
+    AtDevice(usize, SocketKind, Vec<u8>),
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("to repeat this run: NARROWCAST_SEED={}", self.seed);
+            if let Some((number, last)) = &self.last {
+                let bytes = hex::encode(&last.bytes);
+                println!(
+                    "after datagram {number}, {:?} from {}: {bytes}",
+                    last.origin, last.from
+                );
+            }
+        }
+    }
+}
+
+impl Bench {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let now = Now {
+            instant: Instant::ORIGIN,
+            utc: Utc::from_unix_ms(EPOCH_UNIX_MS),
+        };
+        let config = fleet::engine_config();
+        let mut bench = Self {
+            seed,
+            now,
+            known: Known {
+                names: adversary::names(),
+                ..Known::default()
+            },
+            census: Census::default(),
+            engine: Engine::new(config.clone(), rng.r#gen()),
+            config,
+            deadline: None,
+            devices: Vec::new(),
+            tasks: BTreeMap::new(),
+            campaigns: 0,
+            image: fleet::image(seed),
+            log: Vec::new(),
+            rng,
+            to_come: BTreeMap::new(),
+            arrivals: 0,
+            proved: BTreeSet::new(),
+            strangers: (0, 0),
+            executes: BTreeSet::new(),
+            peaks: BTreeMap::new(),
+            last: None,
+        };
+        let honest = (0..fleet::HONEST).map(fleet::honest);
+        let captured = (0..fleet::CAPTURED).map(fleet::captured);
+        let all: Vec<_> = honest.chain(captured).collect();
+        let names = all.iter().map(|device| device.endpoint.clone());
+        let entered = names.chain((0..fleet::SPARE).map(fleet::spare));
+        let entered = entered.map(|name| fleet::entered(&name, now.utc)).collect();
+        bench.command(Command::AddDevices(entered));
+        for (index, config) in all.into_iter().enumerate() {
+            bench.add_device(config, index >= fleet::HONEST);
+        }
+        bench
+    }
+
+    fn add_device(&mut self, config: DeviceConfig, is_captured: bool) {
+        let index = u8::try_from(self.devices.len()).unwrap();
+        let ip = Ipv4Addr::new(10, 0, 0, index + 1);
+        self.devices.push(Simulated {
+            core: SimDevice::new(config.clone(), self.now.instant, self.rng.r#gen()),
+            config,
+            is_captured,
+            main: SocketAddr::from((ip, 40_000)),
+            download: SocketAddr::from((ip, 40_001)),
+            deadline: Some(self.now.instant),
+            boots: 0,
+            registers: 0,
+        });
+        self.tell_addresses();
+    }
+
+    /// Addresses are no secrets.
+    fn tell_addresses(&mut self) {
+        let of = |captured: bool| {
+            let devices = self.devices.iter();
+            devices
+                .filter(|device| device.is_captured == captured)
+                .flat_map(|device| [device.main, device.download])
+                .collect()
+        };
+        (self.known.honest, self.known.captured) = (of(false), of(true));
+    }
+
+    pub(crate) fn campaign_for_honest(&mut self) -> CampaignId {
+        self.campaign(0..fleet::HONEST, "2.0.0")
+    }
+
+    /// A campaign that never ends well: each version is one that no device boots into.
+    pub(crate) fn campaign_for_captured(&mut self) {
+        let version = format!("9.0.{}", self.campaigns);
+        self.campaign(fleet::HONEST..self.devices.len(), &version);
+    }
+
+    fn campaign(&mut self, devices: std::ops::Range<usize>, version: &str) -> CampaignId {
+        self.campaigns += 1;
+        let id = CampaignId(self.campaigns);
+        let utc = self.now.utc;
+        let tasks = devices.map(|index| {
+            let endpoint = fleet::endpoint(&self.devices[index].config.endpoint);
+            UpdateTask::new(
+                TaskId(self.campaigns * 1000 + index as u64),
+                id,
+                endpoint,
+                utc,
+            )
+        });
+        let tasks: Vec<_> = tasks.collect();
+        for task in &tasks {
+            self.tasks.insert(task.id, task.clone());
+        }
+        let campaign = Campaign {
+            id,
+            name: version.to_owned(),
+            package: PackageId(self.campaigns),
+            targets: CampaignTargets::default(),
+            retry: RetryPolicy {
+                retries_max: 5,
+                delay: Duration::from_secs(60),
+            },
+            state: CampaignState::Draft,
+            created_at: utc,
+            activated_at: None,
+            ended_at: None,
+        };
+        self.command(Command::RunCampaign {
+            campaign,
+            package: fleet::package(&self.image, version, utc),
+            image: self.image.clone(),
+            tasks,
+            ended: Progress::default(),
+        });
+        id
+    }
+
+    pub(crate) fn tasks_of(&self, id: CampaignId) -> impl Iterator<Item = &UpdateTask> {
+        self.tasks.values().filter(move |task| task.campaign == id)
+    }
+
+    fn command(&mut self, command: Command) {
+        self.engine.handle_command(self.now, command).unwrap();
+        let transmits = self.drain();
+        self.deliver(transmits, None);
+    }
+
+    /// One hostile datagram, now.
+    pub(crate) fn attack(&mut self, number: u64, hostile: &Hostile) {
+        self.last = Some((number, hostile.clone()));
+        let limit = self.config.coap.datagram_bytes_max;
+        self.census.sent(hostile, limit);
+        let counters = |engine: &Engine| (*engine.coap_counters(), *engine.counters());
+        let before = counters(&self.engine);
+        let peer = Peer::Address(hostile.from);
+        self.engine.handle_datagram(self.now, &peer, &hostile.bytes);
+        let transmits = self.drain();
+        let after = counters(&self.engine);
+        self.census.counted(before, after);
+        let served = after.1.blocks > before.1.blocks;
+        // It had a name that may register, a location, or a live token.
+        let proofs = |(coap, engine): (coap::Counters, EngineCounters)| {
+            coap.notifications + engine.registers + engine.registration_updates
+        };
+        if proofs(after) > proofs(before) {
+            self.proved.insert(hostile.from);
+        }
+        self.check_answers(hostile, &transmits, served);
+        self.deliver(transmits, Some(hostile));
+    }
+
+    fn check_answers(&mut self, hostile: &Hostile, transmits: &[Transmit], served: bool) {
+        assert!(transmits.len() <= TRANSMITS_MAX, "{}", transmits.len());
+        let request = Message::decode(&hostile.bytes, self.config.coap.options_max).ok();
+        let mut answered_bytes = 0;
+        for transmit in transmits {
+            if transmit.peer != Peer::Address(hostile.from) {
+                continue;
+            }
+            answered_bytes += transmit.datagram.len();
+            let answer = Message::decode(&transmit.datagram.to_vec(), 32).unwrap();
+            let Some(request) = request.as_ref().filter(|it| it.code.is_request()) else {
+                continue;
+            };
+            let is_answer = answer.token == request.token && answer.code.is_response();
+            if is_answer {
+                self.census.answered(request, answer.code);
+            }
+        }
+        if hostile.origin != Origin::Stranger || served || self.proved.contains(&hostile.from) {
+            return;
+        }
+        let limit = UNPROVED_BYTES_MAX.max(3 * hostile.bytes.len());
+        assert!(
+            answered_bytes <= limit,
+            "{answered_bytes} bytes were answered to {}",
+            hostile.bytes.len()
+        );
+        self.strangers.0 += hostile.bytes.len() as u64;
+        self.strangers.1 += answered_bytes as u64;
+    }
+
+    /// Takes what the engine wants done by one input.
+    fn drain(&mut self) -> Vec<Transmit> {
+        let (mut transmits, mut tasks) = (Vec::new(), BTreeMap::new());
+        loop {
+            match self.engine.poll_output() {
+                // All records of one input are one commit: the last of a task is what stays.
+                Output::Record(Record::Task(task)) => {
+                    tasks.insert(task.id, task);
+                }
+                Output::Transmit(transmit) => transmits.push(transmit),
+                Output::Record(_) | Output::Heard { .. } | Output::Progress(_) => {}
+                Output::Timeout(deadline) => {
+                    let now = self.now.instant;
+                    assert!(
+                        deadline.is_none_or(|at| at >= now),
+                        "{deadline:?} at {now:?}"
+                    );
+                    self.deadline = deadline;
+                    tasks.into_values().for_each(|task| self.note(task));
+                    return transmits;
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, task: UpdateTask) {
+        let before = &self.tasks[&task.id];
+        let may_follow = !before.state.is_final() || before.state == task.state;
+        assert!(
+            may_follow && before.attempt <= task.attempt,
+            "{before:?} {task:?}"
+        );
+        self.tasks.insert(task.id, task);
+    }
+
+    /// Sends what the engine sent on its way; `cause` is the hostile datagram that it came of.
+    fn deliver(&mut self, transmits: Vec<Transmit>, cause: Option<&Hostile>) {
+        for transmit in transmits {
+            let Peer::Address(to) = transmit.peer else {
+                panic!("nobody has a secured session");
+            };
+            let bytes = transmit.datagram.to_vec();
+            let message = Message::decode(&bytes, 32).unwrap();
+            if is_execute(&message) {
+                self.executes.insert((to, message.id));
+            }
+            let device = self.device_at(to);
+            if device.is_none_or(|(index, _)| self.devices[index].is_captured) {
+                self.known.read(to, message);
+            }
+            // The answers to what others sent in an honest device's name are lost on their way: it is
+            // not the devices that are under test.
+            let is_false = cause.is_some_and(|it| it.origin == Origin::Honest && it.from == to);
+            if let Some((index, socket)) = device.filter(|_| !is_false) {
+                self.fly(Arrival::AtDevice(index, socket, bytes));
+            } else if device.is_none() && cause.is_none() {
+                let is_proved = self.proved.contains(&to) || self.known.captured.contains(&to);
+                assert!(is_proved || is_of_device(to), "{to} was spoken to unasked");
+            }
+        }
+    }
+
+    fn fly(&mut self, arrival: Arrival) {
+        let delay = Duration::from_millis(self.rng.gen_range(50..300));
+        self.arrivals += 1;
+        let at = self.now.instant + delay;
+        self.to_come.insert((at, self.arrivals), arrival);
+    }
+
+    fn device_at(&self, address: SocketAddr) -> Option<(usize, SocketKind)> {
+        let IpAddr::V4(ip) = address.ip() else {
+            return None;
+        };
+        let [10, 0, 0, host] = ip.octets() else {
+            return None;
+        };
+        let index = usize::from(host).checked_sub(1)?;
+        let device = self.devices.get(index)?;
+        if device.main == address {
+            Some((index, SocketKind::Main))
+        } else {
+            (device.download == address).then_some((index, SocketKind::Download))
+        }
+    }
+
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(next) = self.next().filter(|next| *next <= end.instant) {
+            self.step(next);
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn run_until_final(&mut self, id: CampaignId) {
+        let begun = self.now.instant;
+        while !self.tasks_of(id).all(|task| task.state.is_final()) {
+            let next = self.next().unwrap();
+            self.step(next);
+            assert!(self.now.instant.saturating_since(begun) < LONGEST);
+        }
+    }
+
+    fn next(&self) -> Option<Instant> {
+        let arrival = self.to_come.first_key_value().map(|((at, _), _)| *at);
+        let devices = self.devices.iter().filter_map(|device| device.deadline);
+        devices.chain(arrival).chain(self.deadline).min()
+    }
+
+    fn step(&mut self, next: Instant) {
+        let passed = next.saturating_since(self.now.instant);
+        self.now = self.now + passed;
+        let arrival = self.to_come.first_entry();
+        if let Some(arrival) = arrival.filter(|entry| entry.key().0 == next) {
+            match arrival.remove() {
+                Arrival::AtServer(from, bytes) => {
+                    let peer = Peer::Address(from);
+                    self.engine.handle_datagram(self.now, &peer, &bytes);
+                    let transmits = self.drain();
+                    self.deliver(transmits, None);
+                }
+                Arrival::AtDevice(index, socket, bytes) => {
+                    self.device(index, |core, now| core.handle_datagram(now, socket, &bytes));
+                }
+            }
+        } else if self.deadline == Some(next) {
+            self.engine.handle_timeout(self.now);
+            let transmits = self.drain();
+            assert!(self.deadline.is_none_or(|at| at > next), "the engine spins");
+            self.deliver(transmits, None);
+        } else {
+            for index in 0..self.devices.len() {
+                if self.devices[index].deadline == Some(next) {
+                    self.device(index, |core, now| core.handle_timeout(now));
+                }
+            }
+        }
+    }
+
+    fn device(&mut self, index: usize, act: impl FnOnce(&mut SimDevice, Instant)) {
+        let now = self.now.instant;
+        act(&mut self.devices[index].core, now);
+        loop {
+            let device = &mut self.devices[index];
+            match device.core.poll_output() {
+                DeviceOutput::Transmit { socket, datagram } => {
+                    let from = match socket {
+                        SocketKind::Main => device.main,
+                        SocketKind::Download => device.download,
+                    };
+                    let bytes = datagram.to_vec();
+                    if device.is_captured {
+                        self.known.sent.push(bytes.clone());
+                    }
+                    self.fly(Arrival::AtServer(from, bytes));
+                }
+                DeviceOutput::Rebind => {
+                    device.main.set_port(device.main.port() + 2);
+                    device.download.set_port(device.download.port() + 2);
+                    self.tell_addresses();
+                }
+                DeviceOutput::Log(event) => {
+                    device.boots += u32::from(matches!(event, DeviceEvent::Booted { .. }));
+                    device.registers += u32::from(event == DeviceEvent::Registered);
+                    let at = now;
+                    let device = index;
+                    self.log.push(LogLine { at, device, event });
+                }
+                DeviceOutput::Timeout(deadline) => {
+                    device.deadline = deadline;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What must hold at any time.
+    pub(crate) fn check(&mut self) {
+        for device in self.devices.iter().filter(|device| !device.is_captured) {
+            let name = &device.config.endpoint;
+            // An Update that was refused would have made it register again.
+            assert!(
+                device.registers <= device.boots,
+                "{name} had to register again"
+            );
+            if device.core.is_registered() {
+                assert!(
+                    self.engine.is_registered(&fleet::endpoint(name)),
+                    "{name} is gone"
+                );
+            }
+        }
+        let attempts: u64 = self
+            .tasks
+            .values()
+            .map(|task| u64::from(task.attempt))
+            .sum();
+        let executes = self.executes.len() as u64;
+        assert!(
+            executes <= attempts,
+            "{executes} Executes in {attempts} attempts"
+        );
+        self.check_bounds();
+    }
+
+    fn check_bounds(&mut self) {
+        let held = self.engine.held();
+        let (coap, limits) = (held.coap, &self.config.coap);
+        let deadlines_max = 2 * (coap.requests + coap.block1_bodies) + 256;
+        let devices_max = self.config.devices_max;
+        for (what, held, limit) in [
+            (
+                "duplicates' answers",
+                coap.dedup_entries,
+                limits.dedup_entries_max,
+            ),
+            ("exchanges", coap.requests, limits.requests_max),
+            (
+                "message id sequences",
+                coap.message_ids,
+                limits.message_ids_max,
+            ),
+            (
+                "Block1 bodies",
+                coap.block1_bodies,
+                limits.block1_bodies_max,
+            ),
+            ("observations", coap.observations, held.observations),
+            ("tokens", held.observations, 3 * devices_max),
+            ("deadlines of messages", coap.deadlines, deadlines_max),
+            ("operations", held.operations, coap.requests),
+            ("registrations", held.registrations, devices_max),
+            ("devices", held.devices, devices_max),
+            ("reports", held.reports, held.devices),
+            ("tasks", held.tasks, self.config.tasks_max),
+            ("downloads", held.downloads, held.tasks),
+            (
+                "timers",
+                held.timers,
+                3 * held.tasks + self.engine.campaigns() + 1,
+            ),
+            ("datagrams under way", self.to_come.len(), 1_000),
+        ] {
+            assert!(held <= limit, "{held} {what}, {limit} allowed");
+            let peak = self.peaks.entry(what).or_default();
+            *peak = held.max(*peak);
+        }
+        let (sent, answered) = self.strangers;
+        assert!(
+            answered <= 3 * sent,
+            "{answered} bytes to strangers, who sent {sent}"
+        );
+    }
+
+    /// How far every bound was used, and what strangers got.
+    pub(crate) fn print(&self) {
+        self.census.print();
+        println!("\n{:<44} {:>9}", "held", "at most");
+        for (what, peak) in &self.peaks {
+            println!("{what:<44} {peak:>9}");
+        }
+        let (sent, answered) = self.strangers;
+        println!("\nstrangers sent {sent} bytes, and were answered {answered}");
+    }
+
+    /// Fills the list of devices to its limit.
+    pub(crate) fn enter_late(&mut self) {
+        let names = (0..fleet::LATE).map(|index| format!("late-{index}"));
+        let entered = names.map(|name| fleet::entered(&name, self.now.utc));
+        let command = Command::AddDevices(entered.collect());
+        self.command(command);
+    }
+
+    /// Each says something, and is answered as one that is registered.
+    pub(crate) fn all_honest_speak(&mut self) {
+        self.run_for(Duration::from_secs(60));
+        let updates = self.engine.counters().registration_updates;
+        for index in 0..fleet::HONEST {
+            assert!(self.devices[index].core.is_registered(), "device {index}");
+            self.device(index, SimDevice::speak);
+        }
+        self.run_for(Duration::from_secs(5));
+        let updated = self.engine.counters().registration_updates - updates;
+        assert!(updated >= fleet::HONEST as u64, "{updated}");
+        self.check();
+    }
+
+    /// The honest devices' own log, judged.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let honest = &self.devices[..fleet::HONEST];
+        let borders = TierBorders::default();
+        let mut judge = Judge::new(Limits {
+            tiers: fleet::LIMITS,
+            image: fleet::package(&self.image, "2.0.0", self.now.utc).image_sha256,
+            at_rest: AtRest::Resting,
+            classes: honest.iter().map(|it| it.config.class(&borders)).collect(),
+        });
+        for line in self.log.iter().filter(|line| line.device < honest.len()) {
+            judge.read(line);
+        }
+        judge.verdict()
+    }
+}
+
+fn is_of_device(address: SocketAddr) -> bool {
+    matches!(address.ip(), IpAddr::V4(ip) if ip.octets()[..3] == [10, 0, 0])
+}
+
+fn is_execute(message: &Message) -> bool {
+    let segments: Vec<_> = message
+        .options
+        .all(coap::OptionNumber::URI_PATH)
+        .map(|segment| String::from_utf8_lossy(segment).into_owned())
+        .collect();
+    message.kind == MessageType::Confirmable
+        && message.code == Code::POST
+        && Path::parse(&format!("/{}", segments.join("/"))) == Some(path::FIRMWARE_UPDATE)
+}
