@@ -59,6 +59,9 @@ fn a_wrong_value_is_named_with_its_key_and_file() {
     check("[coap]\nonboarding = \"perhaps\"\n")
         .exits(1)
         .says(&["coap.onboarding", "perhaps"]);
+    check("[update]\nslot_held = \"until_download\"\n")
+        .exits(1)
+        .says(&["update.slot_held", "`until_result`, `until_downloaded`"]);
     check("[cells]\nsinr_borders_db = [1, 2, 3]\n")
         .exits(1)
         .says(&["cells.sinr_borders_db"]);
@@ -110,6 +113,18 @@ fn a_variable_that_sets_nothing_is_named() {
         .output()
         .unwrap();
     Run::from(serve).exits(1).says(&["listens", "NARROWCAST__"]);
+}
+
+#[test]
+fn a_word_that_is_a_number_needs_no_quotes_in_a_variable() {
+    let folder = with_file("");
+    for (unit, code) in [("36133", 0), ("csq", 0), ("36134", 1)] {
+        let check = command(folder.path(), &["config", "check", "narrowcast.toml"])
+            .env("NARROWCAST__UPDATE__RADIO_UNIT", unit)
+            .output()
+            .unwrap();
+        Run::from(check).exits(code);
+    }
 }
 
 /// The address on which a server listens for operators, by who sets it. Each has a loopback address of

@@ -1,4 +1,4 @@
-//! Settings of `[update]` as an operator writes them, and what each does to a device.
+//! Settings as an operator writes them, and what each does to a device.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::server::ready;
 use crate::slots::{installing_at_once, slow_installers};
 use crate::world::World;
 
-/// What the server makes of a file with this line in `[update]`.
-fn engine(update: &str) -> EngineConfig {
+/// What the server makes of a file with this section.
+fn engine(section: &str) -> EngineConfig {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), format!("[update]\n{update}\n")).unwrap();
+    std::fs::write(file.path(), section).unwrap();
     EngineConfig {
         tier_limits: fleet::LIMITS,
         download_base: fleet::engine_config().download_base,
@@ -25,9 +25,13 @@ fn engine(update: &str) -> EngineConfig {
     }
 }
 
-/// A campaign under this setting, run to its end.
-fn run(update: &str, devices: Vec<DeviceConfig>) -> World {
-    let mut world = World::new(70, engine(update), devices);
+/// A campaign under this line of `[update]`, run to its end.
+fn run(line: &str, devices: Vec<DeviceConfig>) -> World {
+    run_with(&format!("[update]\n{line}\n"), devices)
+}
+
+fn run_with(section: &str, devices: Vec<DeviceConfig>) -> World {
+    let mut world = World::new(70, engine(section), devices);
     world.campaign_for_all(RetryPolicy::default());
     world.run_to_the_end();
     world
@@ -38,6 +42,13 @@ fn outcome(world: &World) -> (TaskState, Option<FailureReason>) {
     let task = world.server.tasks.values().next().unwrap();
     let reason = task.failure.as_ref().map(|failure| failure.reason);
     (task.state, reason)
+}
+
+/// In which tier the only device was found.
+fn reported_tier(world: &World) -> Option<CoverageTier> {
+    let task = world.server.tasks.values().next().unwrap();
+    let report = ready(world.server.store.report(&task.endpoint)).unwrap();
+    report.tier
 }
 
 #[test]
@@ -98,10 +109,20 @@ fn radio_unit_says_what_a_modules_number_means() {
         };
         let world = run(&format!("radio_unit = {unit}"), vec![device]);
         assert_eq!(outcome(&world), (TaskState::Succeeded, None));
-        let task = world.server.tasks.values().next().unwrap();
-        let report = ready(world.server.store.report(&task.endpoint)).unwrap();
-        assert_eq!(report.tier, Some(tier), "{unit}");
+        assert_eq!(reported_tier(&world), Some(tier), "{unit}");
     }
+}
+
+#[test]
+fn the_borders_of_the_tiers_are_the_operators() {
+    let devices = vec![fleet::device(0)];
+    let world = run_with("", devices.clone());
+    assert_eq!(reported_tier(&world), Some(CoverageTier::Tier0));
+    let borders = "[cells]\nrsrp_borders_dbm = [-80, -89, -100]\nsinr_borders_db = [15, 10, 5]\n";
+    let world = run_with(borders, devices.clone());
+    assert_eq!(reported_tier(&world), Some(CoverageTier::Tier2));
+    let world = run_with("[cells]\nsinr_borders_db = [16, 15, 5]\n", devices);
+    assert_eq!(reported_tier(&world), Some(CoverageTier::Tier1));
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Slots that are held until the device has the package: the limits are of downloads alone.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use narrowcast::engine::EngineConfig;
-use narrowcast::model::{CoverageTier, RetryPolicy, SlotHeld, TaskState, TimelineStep};
+use narrowcast::model::{
+    CampaignId, CoverageTier, Peer, RetryPolicy, SlotHeld, TaskState, TimelineStep,
+};
 use narrowcast::sim::log::DeviceEvent;
 use narrowcast::sim::{AtRest, DeviceConfig};
 
@@ -54,6 +57,25 @@ fn downloaded(world: &World) -> Vec<usize> {
         .filter(|line| matches!(line.event, DeviceEvent::Downloaded { .. }))
         .map(|line| line.device)
         .collect()
+}
+
+/// Whether a block is served to whoever has the device's capability.
+fn is_served(world: &mut World, id: CampaignId, device: usize) -> bool {
+    const GET_FW: [u8; 9] = [0x40, 1, 0, 1, 0xb2, b'f', b'w', 0x0d, 32 - 13];
+    const CONTENT: u8 = 0x45;
+    const NOT_FOUND: u8 = 0x84;
+    let capability = world.task(id, device).capability.unwrap().to_hex();
+    let request = [&GET_FW[..], capability.as_bytes()].concat();
+    let anyone = Peer::Address(SocketAddr::from(([192, 0, 2, 9], 50_000)));
+    let now = world.now;
+    let (_, answers) = world.server.handle(now, None, |engine| {
+        engine.handle_datagram(now, &anyone, &request);
+    });
+    match answers[0].datagram.to_vec()[1] {
+        CONTENT => true,
+        NOT_FOUND => false,
+        other => panic!("{other:#x}"),
+    }
 }
 
 #[test]
@@ -133,12 +155,18 @@ fn a_device_that_loses_the_package_waits_for_a_slot_again() {
         });
         let first = downloaded(&world)[0];
         assert!(world.executes(first).is_empty());
+        assert!(!is_served(&mut world, id, first));
         world.device(first, |core, now| {
             core.lose_package(now, Duration::from_secs(1));
         });
         if restarted {
             world.restart();
+            assert!(!is_served(&mut world, id, first));
         }
+        world.run_until("it has a slot again", |world| {
+            world.task(id, first).slot.is_some()
+        });
+        assert!(is_served(&mut world, id, first));
         world.run_to_the_end();
         assert_eq!(world.count(id, TaskState::Succeeded), 2);
         let verdict = world.verdict();
