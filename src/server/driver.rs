@@ -19,6 +19,7 @@ use crate::model::{Peer, Record, Transmit};
 use crate::net::DATAGRAM_BYTES_MAX;
 use crate::store::{Store, StoreError};
 
+use super::failpoint::{Failpoint, Point};
 use super::link::Link;
 use super::rebuild::Rebuild;
 use super::telemetry::Telemetry;
@@ -102,6 +103,7 @@ pub(super) struct DriverParts {
     pub(super) shutdown: watch::Receiver<bool>,
     pub(super) clock: SystemClock,
     pub(super) telemetry: Telemetry,
+    pub(super) failpoint: Failpoint,
 }
 
 #[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
@@ -136,6 +138,9 @@ impl Driver {
                 Input::Readable(readable) => {
                     readable?;
                     self.receive();
+                    // Under a flood this task never waits by itself: others, and the runtime's own
+                    // timers and sockets, have their turn.
+                    tokio::task::yield_now().await;
                 }
                 Input::Request(Some(request)) => self.handle_request(request),
                 Input::Committed(result) => {
@@ -179,12 +184,18 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
+        // The runtime may look at its timers late: what is due by our clock is due.
+        let timeout = async {
+            if deadline > now {
+                tokio::time::sleep_until(clock.deadline(deadline)).await;
+            }
+        };
         // Datagrams last: a flood is always ready, and must starve neither timers nor operators.
         tokio::select! {
             biased;
             result = committed => Input::Committed(result),
             _ = self.parts.shutdown.wait_for(|stop| *stop) => Input::Shutdown,
-            () = tokio::time::sleep_until(clock.deadline(deadline)) => Input::Timeout,
+            () = timeout => Input::Timeout,
             request = self.parts.requests.recv(), if room => Input::Request(request),
             readable = self.parts.link.readable(), if room => Input::Readable(readable),
         }
@@ -235,6 +246,9 @@ impl Driver {
                         && self.in_flight.is_none();
                     if transmit.stateless || rests_on_nothing {
                         self.parts.link.send(&transmit);
+                        if transmit.stateless {
+                            self.parts.failpoint.reach_block();
+                        }
                     } else {
                         self.gathered.transmits.push(transmit);
                     }
@@ -283,6 +297,7 @@ impl Driver {
             self.set_free(&records, transmits, replies);
             return;
         }
+        self.parts.failpoint.reach(Point::BeforeCommit, &records);
         let (store, clock) = (Arc::clone(&self.parts.store), self.parts.clock);
         let to_commit = records.clone();
         let commit = tokio::spawn(async move {
@@ -320,6 +335,7 @@ impl Driver {
 
     /// What rested on these records may be seen now.
     fn set_free(&mut self, records: &[Record], transmits: Vec<Transmit>, replies: Vec<Reply>) {
+        self.parts.failpoint.reach(Point::AfterCommit, records);
         for record in records {
             match record {
                 // It may have registered again since: the record speaks of its moment only.
@@ -345,6 +361,7 @@ impl Driver {
         for transmit in &transmits {
             self.parts.link.send(transmit);
         }
+        self.parts.failpoint.reach(Point::AfterSend, records);
         for (answer, result) in replies {
             // Nobody waits any more: that is theirs to decide.
             drop(answer.send(result.map_err(EngineError::from)));
@@ -413,3 +430,6 @@ impl Driver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,11 @@
 //! The server's shell: it gives the engine its inputs, commits its records, then sends.
 
 mod driver;
+mod failpoint;
 mod link;
 mod rebuild;
-mod run;
 mod rest;
+mod run;
 mod telemetry;
 mod verifier;
 

@@ -19,10 +19,11 @@ use crate::net::{UdpEndpoint, is_wildcard};
 use crate::store::{BlobStore, OpenError, SqliteStore, Store, StoreError};
 
 use super::driver::{Driver, DriverError, DriverParts};
+use super::failpoint::Failpoint;
 use super::link::Link;
 use super::rebuild::Rebuild;
-use super::telemetry::Telemetry;
 use super::rest::{connection_limits, request_limits};
+use super::telemetry::Telemetry;
 use super::verifier::SigningVerifier;
 
 /// The database within the data directory.
@@ -160,6 +161,7 @@ impl Server {
                 shutdown: driver_shutdown,
                 clock,
                 telemetry: Telemetry::default(),
+                failpoint: Failpoint::from_environment(),
             },
         );
         let router = http::router(HttpState::new(HttpParts {
@@ -175,9 +177,9 @@ impl Server {
             metrics_public: config.metrics.public,
             limits: request_limits(&config.http),
         }));
+        let limits = connection_limits(&config.http);
         Ok(Self {
             listening,
-        let limits = connection_limits(&config.http);
             stop_http,
             stop_driver,
             driver: tokio::spawn(driver.run()),

@@ -1,7 +1,7 @@
-//! kill -9: twenty times in one campaign of a hundred meters. Nothing that was acknowledged is lost,
-//! and nothing is done twice.
+//! Deaths of the server in one campaign of a hundred meters: around every kind of commit, and kill -9
+//! between. Nothing that was acknowledged is lost, and nothing is done twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, VecDeque};
 use std::env;
 use std::time::Duration;
 
@@ -11,14 +11,18 @@ use narrowcast::sim::{AtRest, Fleet, Judge, Limits, Verdict};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use crate::crash_points::{Death, Deaths, POINTS};
 use crate::firmware::Firmware;
-use crate::meters::{LIMITS, METERS, MILESTONES, Milestones, classes, endpoint, meters};
+use crate::meters::{LIMITS, METERS, Milestones, classes, endpoint, meters};
 use crate::rest::{Rest, text};
 use crate::server::{SHORT_TIMES, Server};
 
-const KILLS: usize = 20;
 const IMAGE_BYTES: usize = 24_001;
-const PATIENCE: Duration = Duration::from_secs(85);
+const PATIENCE: Duration = Duration::from_secs(120);
+/// So long a server may live that is to die at a failpoint.
+const LIFE_MAX: Duration = Duration::from_secs(6);
+/// A failpoint strikes at one of so many occasions.
+const OCCASIONS: u32 = 2;
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Repeats a run's kills, as far as chance decides them.
@@ -33,43 +37,8 @@ const CAUSES: [&str; 3] = [
     "update_failed: /5/0/3 = 0, /5/0/5 = 8",
 ];
 
-/// When the server is killed, and for how long it is down.
-#[derive(Debug)]
-struct Schedule {
-    rng: StdRng,
-    /// Milestones that must have been reached, the earliest last.
-    due: Vec<usize>,
-}
-
-impl Schedule {
-    fn new(seed: u64) -> Self {
-        let mut rng = StdRng::seed_from_u64(seed);
-        // Room is left for those that fall together and strike one after the other.
-        let last = MILESTONES * 9 / 10;
-        let mut due: Vec<_> = (0..KILLS).map(|_| rng.gen_range(0..last)).collect();
-        due.sort_unstable_by(|one, other| other.cmp(one));
-        Self { rng, due }
-    }
-
-    fn is_due(&mut self, reached: usize) -> bool {
-        let due = self.due.last().is_some_and(|&due| due <= reached);
-        if due {
-            self.due.pop();
-        }
-        due
-    }
-
-    /// How long it still runs. Milestones are logged just before something is sent: a kill right behind
-    /// them would always strike at the same place.
-    fn uptime(&mut self) -> Duration {
-        Duration::from_millis(self.rng.gen_range(150..450))
-    }
-
-    /// How long it is down, beside the time to start.
-    fn downtime(&mut self) -> Duration {
-        Duration::from_millis(self.rng.gen_range(0..100))
-    }
-}
+/// Each kind of step sees it die at each point.
+const ROUNDS: usize = POINTS;
 
 /// A run: the server, its meters, and what their log says so far.
 struct Run {
@@ -90,15 +59,21 @@ impl Run {
         }
     }
 
-    /// Kills the server, starts it again, and looks for every registration that it had acknowledged.
-    async fn kill(&mut self, schedule: &mut Schedule) {
-        tokio::time::sleep(schedule.uptime()).await;
+    /// Starts the server again, armed or not, and looks for every registration that it had
+    /// acknowledged; one that dies meanwhile has nothing to show.
+    async fn restart(&mut self, failpoint: Option<&str>, rng: &mut StdRng) {
         self.read_log();
-        self.server.kill();
-        tokio::time::sleep(schedule.downtime()).await;
-        self.server.restart();
+        tokio::time::sleep(Duration::from_millis(rng.gen_range(0..100))).await;
+        self.server.restart_armed(failpoint);
         let acknowledged = self.milestones.registered();
-        let shown = self.registered().await;
+        let shown = loop {
+            match self.registered().await {
+                Some(shown) => break shown,
+                None if self.server.is_dead() => return,
+                // It is dying: the kernel takes its sockets first.
+                None => tokio::time::sleep(LOOK).await,
+            }
+        };
         let lost: Vec<_> = acknowledged
             .iter()
             .filter(|endpoint| !shown.contains(*endpoint))
@@ -109,19 +84,37 @@ impl Run {
             acknowledged.len(),
             self.server.log()
         );
-        // An Update to a location that was given out before the kill must be taken.
+        // An Update to a location that was given out before the death must be taken.
         for _ in 0..5 {
-            self.fleet.speak(schedule.rng.gen_range(0..METERS));
+            self.fleet.speak(rng.gen_range(0..METERS));
         }
     }
 
-    async fn registered(&self) -> BTreeSet<String> {
-        let devices = self.rest.get("/devices?limit=1000").await;
-        let registered = devices.as_array().unwrap().iter();
-        registered
+    async fn registered(&self) -> Option<BTreeSet<String>> {
+        let devices = self.rest.try_get("/devices?limit=1000").await?;
+        let registered = devices.as_array()?.iter();
+        let registered = registered
             .filter(|device| device["registered"] == true)
-            .map(|device| text(&device["endpoint"]).to_owned())
-            .collect()
+            .map(|device| text(&device["endpoint"]).to_owned());
+        Some(registered.collect())
+    }
+
+    /// Lets it run until it dies. Answers whether it did so where it should.
+    async fn live_until(&mut self, death: &Death, rng: &mut StdRng, clock: SystemClock) -> bool {
+        let begun = clock.now().instant;
+        let long = match death {
+            Death::ByChance => Duration::from_millis(rng.gen_range(50..450)),
+            Death::At { .. } => LIFE_MAX,
+        };
+        while clock.now().instant - begun < long {
+            self.read_log();
+            if self.server.is_dead() {
+                return true;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        self.server.kill();
+        *death == Death::ByChance
     }
 }
 
@@ -160,36 +153,47 @@ async fn begin(seed: u64, clock: SystemClock) -> (Run, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_campaign_survives_twenty_kills_without_a_loss_or_a_repetition() {
+async fn a_campaign_survives_a_death_at_every_kind_of_step() {
     let clock = SystemClock::new();
     let seed = env::var(SEED_VARIABLE).map_or_else(
         |_| clock.now().utc.unix_ms().unsigned_abs(),
         |seed| seed.parse().unwrap(),
     );
     println!("{SEED_VARIABLE}={seed}");
-    let mut schedule = Schedule::new(seed);
+    let mut rng = StdRng::seed_from_u64(seed);
     let (mut run, campaign) = begin(seed, clock).await;
     let begun = clock.now().instant;
 
-    let mut kills_at_percent = BTreeMap::<usize, usize>::new();
-    while !(schedule.due.is_empty() && is_over(&run.rest, campaign).await) {
-        run.read_log();
-        let reached = run.milestones.count();
-        if schedule.is_due(reached) {
-            let seconds = (clock.now().instant - begun).as_secs_f64();
-            let by_kind = run.milestones.by_kind();
-            println!(
-                "{seconds:5.1} s: kill; registered, told, downloaded, executed, ended {by_kind:?}"
-            );
-            *kills_at_percent
-                .entry(reached * 10 / MILESTONES * 10)
-                .or_default() += 1;
-            run.kill(&mut schedule).await;
+    run.live_until(&Death::ByChance, &mut rng, clock).await;
+    let planned = Death::plan(ROUNDS);
+    let mut deaths = Deaths::default();
+    let mut to_come: VecDeque<_> = planned.iter().cloned().collect();
+    while let Some(death) = to_come.pop_front() {
+        let failpoint = death.failpoint(&mut rng, OCCASIONS);
+        run.restart(failpoint.as_deref(), &mut rng).await;
+        if run.live_until(&death, &mut rng, clock).await {
+            deaths.count(&death);
+        } else {
+            to_come.push_back(death);
         }
+        let seconds = (clock.now().instant - begun).as_secs_f64();
+        let by_kind = run.milestones.by_kind();
+        println!(
+            "{seconds:5.1} s: {}; registered, told, downloaded, executed, ended {by_kind:?}",
+            failpoint.as_deref().unwrap_or("killed")
+        );
+        assert!(
+            clock.now().instant - begun < PATIENCE,
+            "seed {seed}: these were not reached: {to_come:?}"
+        );
+    }
+    run.restart(None, &mut rng).await;
+    while !is_over(&run.rest, campaign).await {
+        run.read_log();
         if clock.now().instant - begun > PATIENCE {
             let report = run.server.report(campaign).await;
             panic!(
-                "seed {seed}: not over after {PATIENCE:?}: {:?}\n{report}",
+                "seed {seed}: not over: {:?}\n{report}",
                 run.milestones.by_kind()
             );
         }
@@ -197,8 +201,8 @@ async fn a_campaign_survives_twenty_kills_without_a_loss_or_a_repetition() {
     }
 
     let seconds = (clock.now().instant - begun).as_secs_f64();
-    println!("{seconds:.1} s, kills by percent of the way: {kills_at_percent:?}");
-    assert_eq!(kills_at_percent.values().sum::<usize>(), KILLS);
+    println!("{seconds:.1} s, deaths:");
+    deaths.check(&planned);
     check(run, campaign).await;
 }
 

@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod crash_points;
 mod downloads;
 mod firmware;
 mod kills;

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use narrowcast::coap::ContentFormat;
 use narrowcast::model::{CellId, CoverageTier, SlotClaim, TierLimits, TransmissionPreset};
 use narrowcast::sim::log::{DeviceEvent, LogLine};
-use narrowcast::sim::{DeviceConfig, NotifyReliability, Quirks, Radio};
+use narrowcast::sim::{DeviceConfig, Habits, Radio};
 
 use crate::rest::{MANUFACTURER, MODEL, TARGET_VERSION};
 
@@ -41,6 +40,8 @@ pub(crate) fn endpoint(index: usize) -> String {
 
 fn meter(index: usize, server: SocketAddr) -> DeviceConfig {
     let class = class(index);
+    // Seven kinds, so that each is in every tier.
+    let habits = Habits::in_turn(index);
     let (rsrp, sinr) = match class.tier {
         CoverageTier::Tier0 => (Some(-95), Some(12)),
         CoverageTier::Tier1 => (Some(-110), Some(2)),
@@ -57,13 +58,13 @@ fn meter(index: usize, server: SocketAddr) -> DeviceConfig {
             sinr,
         },
         queue_mode: index.is_multiple_of(11),
-        quirks: habits(index),
-        notify: notify(index),
+        quirks: habits.quirks,
+        notify: habits.notify,
         transmission: TransmissionPreset::Loopback,
         szx: u8::try_from(2 + index % 5).unwrap(),
         update_interval: Duration::from_secs(2),
         retry: Duration::from_millis(500),
-        start_spread: Duration::from_secs(5),
+        start_spread: Duration::from_secs(10),
         install: Duration::from_millis(800 + 400 * (index as u64 % 5)),
         reboot: Duration::from_millis(200),
         ..DeviceConfig::new(endpoint(index), server)
@@ -80,51 +81,6 @@ fn class(index: usize) -> SlotClaim {
     SlotClaim {
         cell: CellId(CELLS[index % CELLS.len()]),
         tier,
-    }
-}
-
-/// Seven kinds, so that each is in every tier.
-fn habits(index: usize) -> Quirks {
-    let none = Quirks::default();
-    match index % 7 {
-        0 => none,
-        1 => Quirks {
-            waits_for_notification_ack: true,
-            remembers_observation: true,
-            ..none
-        },
-        2 => Quirks {
-            own_download_socket: true,
-            reboots_before_execute_answer: true,
-            ..none
-        },
-        3 => Quirks {
-            first_request_without_block2: true,
-            answers_in: Some(ContentFormat::TLV),
-            ..none
-        },
-        4 => Quirks {
-            new_port_after_reboot: true,
-            result_reads_once: true,
-            ..none
-        },
-        5 => Quirks {
-            ignores_uri_unless_idle: true,
-            ..none
-        },
-        _ => Quirks {
-            resumes: true,
-            own_download_socket: true,
-            ..none
-        },
-    }
-}
-
-/// Not where the ACK of a notification is waited for: one that asks for none gets none.
-fn notify(index: usize) -> NotifyReliability {
-    match index % 7 {
-        3 | 6 => NotifyReliability::NonConfirmable,
-        _ => NotifyReliability::Confirmable,
     }
 }
 
@@ -161,6 +117,7 @@ impl Milestones {
             DeviceEvent::UpdateEnded { .. } => 4,
             DeviceEvent::DownloadFailed { .. }
             | DeviceEvent::Flashed { .. }
+            | DeviceEvent::ObservationsForgotten
             | DeviceEvent::PowerCut => return,
         };
         self.reached[milestone].insert(line.device);

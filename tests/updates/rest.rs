@@ -41,6 +41,12 @@ impl Rest {
         self.send(self.client.get(self.url(path))).await
     }
 
+    /// The same of a server that may be dead or dying.
+    pub(crate) async fn try_get(&self, path: &str) -> Option<Value> {
+        let request = self.client.get(self.url(path)).bearer_auth(&self.token);
+        request.send().await.ok()?.json().await.ok()
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
         self.send(self.client.post(self.url(path)).json(body)).await
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -55,7 +56,8 @@ impl Server {
         fs::write(folder.path().join("narrowcast.toml"), settings).unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let any = SocketAddr::V4(SocketAddrV4::new(own_address(), 0));
-        let (child, ready) = spawn(&folder, flags, (any, any), &log);
+        let (child, ready) = spawn(&folder, flags, (any, any), &log, None);
+        let ready = ready.unwrap();
         let [coap, http] = ["coap", "http"].map(|listener| address(&ready, listener));
         let token = create_token(&folder);
         Self {
@@ -83,12 +85,26 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Whether it has ended without being asked to.
+    pub(crate) fn is_dead(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Starts it again where it was, on what it had committed.
     pub(crate) fn restart(&mut self) {
-        let (child, ready) = spawn(&self.folder, &self.flags, (self.coap, self.http), &self.log);
+        self.restart_armed(None);
+    }
+
+    /// The same, to die where the failpoint says; that may be before it has said that it is ready.
+    pub(crate) fn restart_armed(&mut self, failpoint: Option<&str>) {
+        let addresses = (self.coap, self.http);
+        let spawned = spawn(&self.folder, &self.flags, addresses, &self.log, failpoint);
+        let (child, ready) = spawned;
         self.child = child;
-        assert_eq!(address(&ready, "coap"), self.coap, "{ready}");
-        assert_eq!(address(&ready, "http"), self.http, "{ready}");
+        if let Some(ready) = ready {
+            assert_eq!(address(&ready, "coap"), self.coap, "{ready}");
+            assert_eq!(address(&ready, "http"), self.http, "{ready}");
+        }
     }
 
     /// What it has written to stderr, over all its starts.
@@ -112,14 +128,16 @@ fn own_address() -> Ipv4Addr {
     Ipv4Addr::new(127, 64 | high, middle, low)
 }
 
-/// Starts the binary and waits for its `ready` line.
+/// Starts the binary and waits for its `ready` line; an armed one may die without it.
 fn spawn(
     folder: &TempDir,
     flags: &[&str],
     (coap, http): (SocketAddr, SocketAddr),
     log: &Arc<Mutex<Vec<String>>>,
-) -> (Child, String) {
+    failpoint: Option<&str>,
+) -> (Child, Option<String>) {
     let mut child = Command::new(PROGRAM)
+        .envs(failpoint.map(|failpoint| ("NARROWCAST_FAILPOINT", failpoint)))
         .current_dir(peers::root())
         .env_remove("RUST_LOG")
         .env("NO_COLOR", "1")
@@ -143,7 +161,8 @@ fn spawn(
     // Nobody listens behind the first line: it is the only one.
     thread::spawn(move || each_line(stdout, |line| drop(sender.send(line))));
     match lines.recv_timeout(START_MAX) {
-        Ok(line) if line.starts_with("ready ") => (child, line),
+        Ok(line) if line.starts_with("ready ") => (child, Some(line)),
+        Err(RecvTimeoutError::Disconnected) if failpoint.is_some() => (child, None),
         other => {
             let _ = child.kill();
             let _ = child.wait();
