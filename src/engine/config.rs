@@ -37,10 +37,10 @@ pub struct EngineConfig {
     pub tier_limits: TierLimits,
     /// Cells with limits of their own.
     pub cell_limits: BTreeMap<CellId, TierLimits>,
-    /// Unknown devices.
-    pub onboarding: Onboarding,
     /// When a device that is given packages again and again is barred.
     pub loop_guard: LoopGuardConfig,
+    /// Unknown devices.
+    pub onboarding: Onboarding,
     /// What devices fetch from, `coap://203.0.113.5:5683/fw/`; `None`: activation refuses.
     pub download_base: Option<String>,
     /// Block size exponent where a device names none: 5 is 512 bytes.
@@ -68,10 +68,10 @@ impl Default for EngineConfig {
             tier_borders: TierBorders::default(),
             tier_limits: TierLimits::default(),
             cell_limits: BTreeMap::new(),
+            loop_guard: LoopGuardConfig::default(),
             onboarding: Onboarding::Deny,
             download_base: None,
             default_szx: 5,
-            loop_guard: LoopGuardConfig::default(),
             image_bytes_max: 512 * 1024 * 1024,
             tasks_max: 2_000_000,
             devices_max: 2_000_000,

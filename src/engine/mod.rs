@@ -171,9 +171,9 @@ impl Engine {
                 self.run_campaign(now, running, tasks)
             }
             Command::StopCampaign(id) => self.stop_campaign(now, id),
+            Command::LiftBar(endpoint) => self.lift_bar(endpoint),
         };
         self.pump(now);
-            Command::LiftBar(endpoint) => self.lift_bar(endpoint),
         result
     }
 

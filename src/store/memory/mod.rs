@@ -38,6 +38,17 @@ impl MemoryStore {
         self.lock().fail_after = (n > 0).then_some(n);
     }
 
+    /// Lets every commit from now on fail with [`StoreError::Failed`] and write nothing, until it is
+    /// told otherwise.
+    pub fn fail(&self, failing: bool) {
+        self.lock().failing = failing;
+    }
+
+    /// How many commits were asked for, those that failed with the others.
+    pub fn commits(&self) -> u64 {
+        self.lock().commits
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -178,6 +189,12 @@ impl Store for MemoryStore {
         report.ok_or(StoreError::NotFound)
     }
 
+    async fn deliveries(&self, endpoint: &EndpointName) -> Result<DeliveryHistory, StoreError> {
+        let state = self.lock();
+        let found = state.deliveries.get(endpoint).cloned();
+        found.ok_or(StoreError::NotFound)
+    }
+
     async fn timeline(
         &self,
         endpoint: &EndpointName,
@@ -187,12 +204,6 @@ impl Store for MemoryStore {
         let state = self.lock();
         let entries = state.timeline.get(endpoint).into_iter().flatten();
         Ok(entries.rev().take(limit).cloned().collect())
-    }
-
-    async fn deliveries(&self, endpoint: &EndpointName) -> Result<DeliveryHistory, StoreError> {
-        let state = self.lock();
-        let found = state.deliveries.get(endpoint).cloned();
-        found.ok_or(StoreError::NotFound)
     }
 
     async fn add_group(&self, name: &str, created_at: Utc) -> Result<GroupId, StoreError> {

@@ -18,15 +18,17 @@ use crate::store::{
 pub(super) struct State {
     /// How many commits are left until one fails.
     pub(super) fail_after: Option<u64>,
+    pub(super) failing: bool,
+    pub(super) commits: u64,
     pub(super) keys: BTreeMap<String, StoredKey>,
     pub(super) tokens: BTreeMap<String, StoredToken>,
     pub(super) packages: BTreeMap<PackageId, Package>,
     pub(super) devices: BTreeMap<EndpointName, Device>,
     pub(super) groups: BTreeMap<GroupId, Group>,
     pub(super) reports: BTreeMap<EndpointName, DeviceReport>,
+    pub(super) deliveries: BTreeMap<EndpointName, DeliveryHistory>,
     pub(super) timeline: BTreeMap<EndpointName, VecDeque<TimelineEntry>>,
     pub(super) registrations: BTreeMap<RegistrationSlot, Registration>,
-    pub(super) deliveries: BTreeMap<EndpointName, DeliveryHistory>,
     pub(super) observations: BTreeMap<[u8; 8], StoredObservation>,
     pub(super) campaigns: BTreeMap<CampaignId, Campaign>,
     pub(super) tasks: BTreeMap<TaskId, UpdateTask>,
@@ -47,11 +49,13 @@ pub(super) struct Group {
 impl State {
     /// Counts a commit; an error where this one shall fail.
     pub(super) fn fault(&mut self) -> Result<(), StoreError> {
-        let Some(left) = self.fail_after else {
-            return Ok(());
-        };
-        self.fail_after = (left > 1).then(|| left - 1);
-        if self.fail_after.is_none() {
+        self.commits += 1;
+        let due = self.fail_after == Some(1);
+        self.fail_after = self
+            .fail_after
+            .map(|left| left - 1)
+            .filter(|left| *left > 0);
+        if due || self.failing {
             return Err(StoreError::Failed("the commit was made to fail".to_owned()));
         }
         Ok(())
@@ -93,11 +97,11 @@ impl State {
             }
         }
         self.reports.extend(batch.reports);
+        put_or_remove(&mut self.deliveries, batch.deliveries);
     }
 
     /// Whether a campaign is active, or was stopped while a device was still at work.
     fn is_unfinished(&self, campaign: &Campaign) -> bool {
-        put_or_remove(&mut self.deliveries, batch.deliveries);
         let is_left = |task: &UpdateTask| task.campaign == campaign.id && !task.state.is_final();
         campaign.state.is_active()
             || (campaign.state == CampaignState::Stopped && self.tasks.values().any(is_left))
@@ -132,14 +136,14 @@ impl State {
                 .iter()
                 .map(|(endpoint, report)| (endpoint.clone(), report.clone()))
                 .collect(),
-            campaigns,
-        }
-    }
-                .collect(),
             deliveries: self
                 .deliveries
                 .iter()
                 .map(|(endpoint, history)| (endpoint.clone(), history.clone()))
+                .collect(),
+            campaigns,
+        }
+    }
 
     /// How many tasks of a campaign are in each state.
     pub(super) fn counts(&self, campaign: CampaignId) -> TaskCounts {
