@@ -26,8 +26,9 @@
 //!    nothing awaits.
 //! 2. [`engine::Engine::handle_datagram`] hands it to [`coap::Endpoint`]: decoded, told from a
 //!    duplicate, matched with what was asked, put together from blocks. Out comes a [`coap::Event`].
-//! 3. `engine::routes` looks at a request's path: `/rd` goes to [`lwm2m::Registry`], `/fw` to
-//!    `engine::download`. An answer or a notification goes to `engine::operations`.
+//! 3. `engine::routes` looks at a request's path: `/rd` goes to [`lwm2m::Registry`], `/dp` to
+//!    `engine::send`, `/fw` to `engine::download`. An answer or a notification goes to
+//!    `engine::operations`.
 //! 4. The [`fota::Session`] of that device takes it and says its next step; the
 //!    [`scheduler::CellScheduler`] grants or queues where the step wants a slot.
 //! 5. The step goes down the same way in the same call. What has changed becomes
@@ -55,7 +56,8 @@
 //!    device fetches blocks. Downloaded: State and version are read again, the intent to execute is
 //!    committed, `/5/0/2` is executed, once.
 //! 6. The device reboots and registers; result and version are read, the observation is cancelled,
-//!    the slot goes to the next task of its class. A failure is tried again as [`campaign`] allows.
+//!    the slot goes to the next task of its class (after the download already, where
+//!    [`model::SlotHeld`] says so). A failure is tried again as [`campaign`] allows.
 //!
 //! A session that (re)starts reads what the device reports and lets [`fota::step`] choose: after a
 //! crash, a reboot or a lost answer the path is the same. That is why steps need no journal.

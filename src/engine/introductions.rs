@@ -3,7 +3,7 @@
 
 use crate::clock::Now;
 use crate::lwm2m::{Answer, Links, Operation, Path, path};
-use crate::model::{DeviceModel, EndpointName, Manufacturer, Record};
+use crate::model::{DeviceModel, EndpointName, Manufacturer};
 
 use super::Engine;
 use super::config::Onboarding;
@@ -35,11 +35,7 @@ impl Engine {
             path::DEVICE_MODEL => report.model = DeviceModel::parse(&text).ok(),
             Path { .. } => return,
         }
-        self.reports.insert(endpoint.clone(), report.clone());
-        self.record(Record::Report {
-            endpoint: endpoint.clone(),
-            report,
-        });
+        self.set_report(endpoint, report);
     }
 
     /// Carrier modules send their data on `/19/0/0`, and only once it is observed (carrier flows §3.7).

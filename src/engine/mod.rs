@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   handle_datagram ─► coap::Endpoint ─► routes ─┬─► registrations   /rd
+//!                                                ├─► send            /dp
 //!                                                ├─► download        /fw
 //!                                                └─► operations      answers, notifications
 //!   handle_command ──► campaigns ─► tasks ◄──────────────┘
@@ -24,6 +25,7 @@ mod output;
 mod registrations;
 mod restore;
 mod routes;
+mod send;
 mod tasks;
 mod timers;
 
@@ -92,6 +94,14 @@ pub struct EngineCounters {
     pub registrations_refused: u64,
     /// Registrations whose lifetime ran out.
     pub registrations_expired: u64,
+    /// Sends that were understood.
+    pub sends: u64,
+    /// Sends from where nobody is registered.
+    pub sends_unknown: u64,
+    /// Sends from where several devices are registered.
+    pub sends_ambiguous: u64,
+    /// Sends of registered devices that were not understood.
+    pub sends_malformed: u64,
     /// Blocks of images served.
     pub blocks: u64,
     /// Bytes of images served.

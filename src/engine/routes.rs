@@ -28,12 +28,16 @@ impl Engine {
                 let response = self.handle_registration_request(now, peer, request);
                 self.respond(now, reply_to, response);
             }
+            (["dp"], Code::POST) => {
+                let response = self.handle_send(now, peer, request);
+                self.respond(now, reply_to, response);
+            }
             ([".well-known", "core"], Code::GET) => {
                 let response = Response::new(Code::CONTENT)
                     .with_payload(ContentFormat::LINK_FORMAT, WELL_KNOWN_CORE);
                 self.respond(now, reply_to, response);
             }
-            (["fw", _] | ["rd"] | ["rd", _] | [".well-known", "core"], _) => {
+            (["fw", _] | ["rd"] | ["rd", _] | ["dp"] | [".well-known", "core"], _) => {
                 self.respond(now, reply_to, Response::new(Code::METHOD_NOT_ALLOWED));
             }
             _ => self.respond(now, reply_to, Response::new(Code::NOT_FOUND)),

@@ -15,6 +15,7 @@ mod location;
 mod operation;
 mod pack;
 pub mod path;
+mod peer_index;
 mod presence;
 mod registration;
 mod registry;
@@ -26,6 +27,7 @@ pub use location::Location;
 pub use operation::{Answer, Operation, decode_answer};
 pub use pack::{decode_pack, encode_pack};
 pub use path::Path;
+pub use peer_index::UnknownPeer;
 pub use presence::{AwakeTime, Presence};
 pub use registration::{
     Register, RegistrationError, RegistrationLimits, RegistrationRequest, RegistrationUpdate,

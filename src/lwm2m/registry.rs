@@ -17,6 +17,7 @@ pub use outcome::{RegisterError, Registered, RestoreError, UnknownLocation, Upda
 
 use super::expiry::ExpiryQueue;
 use super::links_pool::LinksPool;
+use super::peer_index::{PeerIndex, UnknownPeer};
 use super::{Location, Register, RegistrationUpdate};
 use crate::clock::{Instant, Now};
 use crate::model::{EndpointName, Lwm2mVersion, Peer, Registration, RegistrationSlot};
@@ -29,6 +30,7 @@ pub struct Registry {
     /// Slots below `entries.len()` that hold nothing.
     free: BTreeSet<RegistrationSlot>,
     by_endpoint: HashMap<EndpointName, RegistrationSlot>,
+    by_peer: PeerIndex,
     links: LinksPool,
     expiries: ExpiryQueue,
 }
@@ -74,6 +76,7 @@ impl Registry {
             entries: Vec::new(),
             free: BTreeSet::new(),
             by_endpoint: HashMap::new(),
+            by_peer: PeerIndex::default(),
             links: LinksPool::new(config.links_pool_max),
             expiries: ExpiryQueue::default(),
         }
@@ -122,6 +125,7 @@ impl Registry {
         let links = self.links.intern(links_text);
         if let Some(held) = &held {
             self.links.release(&held.registration.links);
+            self.by_peer.remove(&held.registration.peer, slot);
         }
         let registration = Registration {
             slot,
@@ -163,6 +167,8 @@ impl Registry {
         let moved = registration.peer != *peer;
         let mut changed = moved;
         if moved {
+            self.by_peer.remove(&registration.peer, slot);
+            self.by_peer.insert(peer.clone(), slot);
             registration.peer = peer.clone();
         }
         if let Some(lifetime) = update.lifetime {
@@ -213,6 +219,7 @@ impl Registry {
         let registration = self.entry_mut(slot)?.take()?.registration;
         self.free.insert(slot);
         self.by_endpoint.remove(&registration.endpoint);
+        self.by_peer.remove(&registration.peer, slot);
         self.links.release(&registration.links);
         Some(registration)
     }
@@ -221,11 +228,17 @@ impl Registry {
     /// from `peer` now. Returns whether that is new, and so must be persisted. A device never moves
     /// into a secured session or out of one.
     pub fn move_to(&mut self, slot: RegistrationSlot, peer: &Peer) -> bool {
-        let Some(Some(entry)) = self.entry_mut(slot) else {
+        let Some(Some(entry)) = self.entries.get_mut(slot.0 as usize) else {
             return false;
         };
         let held = &mut entry.registration.peer;
-        may_use(held, peer) && *held != *peer && assign(held, peer.clone())
+        if !may_use(held, peer) || *held == *peer {
+            return false;
+        }
+        self.by_peer.remove(held, slot);
+        self.by_peer.insert(peer.clone(), slot);
+        *held = peer.clone();
+        true
     }
 
     /// Takes back a stored registration after a restart. It gets a grace period, as the stored expiry
@@ -299,6 +312,16 @@ impl Registry {
         self.get(*self.by_endpoint.get(endpoint)?)
     }
 
+    /// The only registration that was last heard from a peer: for what names no location. An address
+    /// proves nothing, so it serves for what may be forged without harm, and for nothing else.
+    ///
+    /// # Errors
+    /// Where there is none, or more than one.
+    pub fn by_peer(&self, peer: &Peer) -> Result<&Registration, UnknownPeer> {
+        let slot = self.by_peer.only(peer)?;
+        self.get(slot).ok_or(UnknownPeer::Unregistered)
+    }
+
     /// All registrations in the order of their slots.
     pub fn iter(&self) -> impl Iterator<Item = &Registration> {
         let entries = self.entries.iter().flatten();
@@ -334,6 +357,7 @@ impl Registry {
     /// Fills the slot. `queued` is the instant of the entry that the queue still has for it.
     fn put(&mut self, registration: Registration, expires: Instant, queued: Option<Instant>) {
         let slot = registration.slot;
+        self.by_peer.insert(registration.peer.clone(), slot);
         let still_queued = queued.filter(|queued| *queued <= expires);
         let entry = Entry {
             registration,

@@ -11,6 +11,12 @@ pub struct CellId(pub u32);
 impl CellId {
     /// The largest E-UTRAN cell identity: 28 bits.
     pub const MAX: u32 = 0x0fff_ffff;
+
+    /// The cell that a number names, if it is one.
+    pub fn from_number(number: i64) -> Option<Self> {
+        let cell = u32::try_from(number).ok()?;
+        (cell <= Self::MAX).then_some(Self(cell))
+    }
 }
 
 impl fmt::Display for CellId {

@@ -62,6 +62,14 @@ fn report(engine: &Engine) {
         counter!("narrowcast_registration_requests_total", "operation" => operation)
             .absolute(value);
     }
+    for (result, value) in [
+        ("accepted", engine_counters.sends),
+        ("unknown", engine_counters.sends_unknown),
+        ("ambiguous", engine_counters.sends_ambiguous),
+        ("malformed", engine_counters.sends_malformed),
+    ] {
+        counter!("narrowcast_sends_total", "result" => result).absolute(value);
+    }
     counter!("narrowcast_blocks_served_total").absolute(engine_counters.blocks);
     counter!("narrowcast_block_bytes_served_total").absolute(engine_counters.block_bytes);
     counter!("narrowcast_attempts_total", "result" => "succeeded")

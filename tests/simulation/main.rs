@@ -7,6 +7,7 @@ mod addresses;
 mod campaign;
 mod faults;
 mod fleet;
+mod formats;
 mod lifecycle;
 mod link;
 mod loop_guard;

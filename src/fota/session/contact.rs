@@ -2,7 +2,7 @@
 
 use crate::clock::Now;
 use crate::lwm2m::{Operation, Path, Value, path};
-use crate::model::Phase;
+use crate::model::{DeviceReport, Phase};
 
 use super::super::action::Contact;
 use super::super::object5::{State, UpdateResult};
@@ -73,6 +73,12 @@ impl Session {
         self.presence_changed(now, Presence::Asleep);
         self.proceed(now);
         self.flush();
+    }
+
+    /// The device said something of itself that is not an answer: what this session reports goes on
+    /// from there.
+    pub fn handle_report(&mut self, report: DeviceReport) {
+        self.report = report;
     }
 
     /// A notification: a hint that the device gave of itself.

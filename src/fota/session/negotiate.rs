@@ -233,6 +233,5 @@ fn version(value: &Value) -> Option<FirmwareVersion> {
 }
 
 fn cell_id(value: &Value) -> Option<CellId> {
-    let cell = u32::try_from(value.as_integer()?).ok()?;
-    (cell <= CellId::MAX).then_some(CellId(cell))
+    CellId::from_number(value.as_integer()?)
 }

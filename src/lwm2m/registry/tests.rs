@@ -214,6 +214,8 @@ fn a_notification_from_a_new_address_moves_a_device() {
     assert!(!registry.move_to(slot, &address(1)));
     assert!(registry.move_to(slot, &address(2)));
     assert_eq!(registry.get(slot).unwrap().peer, address(2));
+    assert_eq!(registry.by_peer(&address(2)).unwrap().slot, slot);
+    assert!(registry.by_peer(&address(1)).is_err());
     assert!(!registry.move_to(RegistrationSlot(9), &address(2)));
 }
 
@@ -270,6 +272,8 @@ fn a_restored_registration_keeps_its_location_and_gets_a_grace_period() {
         after.by_endpoint(&name("c")).unwrap().expires_at,
         lives(week - 86_400)
     );
+    let shared = after.by_peer(&address(1)).map(|held| held.slot);
+    assert_eq!(shared, Err(UnknownPeer::Shared));
     let later = now + Duration::from_secs(299);
     assert!(
         after

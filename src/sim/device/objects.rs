@@ -5,7 +5,7 @@ use crate::coap::{
     Code, ContentFormat, OptionNumber, Reliability, Request, Response, Token,
     TransmissionParameters,
 };
-use crate::lwm2m::{Path, Value, encode_value, path};
+use crate::lwm2m::{Path, SenmlRecord, Value, encode_pack, encode_value, path};
 
 use super::config::NotifyReliability;
 use super::{Observer, Sent, SimDevice, SocketKind};
@@ -66,6 +66,16 @@ impl SimDevice {
         self.pump(now);
     }
 
+    /// Sends values on its own account (LwM2M 1.1 §6.4.6); ones that the format cannot hold are not
+    /// sent.
+    pub fn send_values(&mut self, now: Instant, format: ContentFormat, values: &[SenmlRecord]) {
+        if let Ok(payload) = encode_pack(format, values) {
+            let request = Request::new(Code::POST, "/dp").with_payload(format, payload);
+            self.send(now, SocketKind::Main, request);
+            self.pump(now);
+        }
+    }
+
     fn read(&mut self, path: Path, request: &Request, token: Token) -> Response {
         let mut response = self.content(path);
         match request.options.uint(OptionNumber::OBSERVE) {
@@ -121,13 +131,13 @@ impl SimDevice {
     fn encode(&self, path: Path, value: &Value) -> Response {
         let response = Response::new(Code::CONTENT);
         match value {
-            Value::Opaque(bytes) => response.with_payload(ContentFormat::OPAQUE, bytes.clone()),
             value if let Some(format) = self.config.quirks.answers_in => {
                 match encode_value(path, format, value) {
                     Ok(payload) => response.with_payload(format, payload),
                     Err(_) => Response::new(Code::INTERNAL_SERVER_ERROR),
                 }
             }
+            Value::Opaque(bytes) => response.with_payload(ContentFormat::OPAQUE, bytes.clone()),
             Value::Text(_)
             | Value::Integer(_)
             | Value::Float(_)

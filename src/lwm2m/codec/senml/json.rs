@@ -262,55 +262,40 @@ fn read_field<'de, A: MapAccess<'de>>(
     map: &mut A,
 ) -> Result<(), A::Error> {
     reader.check(fields.claim(label))?;
-    let value = match label {
-        Label::BaseVersion => {
-            fields.version = Some(map.next_value()?);
-            return Ok(());
-        }
-        Label::BaseName => {
-            fields.base_name = reader.name(map)?;
-            return Ok(());
-        }
-        Label::BaseTime => {
-            fields.base_time = reader.seconds(map)?;
-            return Ok(());
-        }
-        Label::BaseValue => {
-            fields.base_value = Some(reader.number(map)?);
-            return Ok(());
-        }
-        Label::BaseSum => {
-            fields.has_base_sum = reader.seconds(map)?.is_some();
-            return Ok(());
-        }
-        Label::Name => {
-            fields.name = reader.name(map)?;
-            return Ok(());
-        }
-        Label::Time => {
-            fields.time = reader.seconds(map)?;
-            return Ok(());
-        }
-        Label::Sum => {
-            fields.has_sum = reader.seconds(map)?.is_some();
-            return Ok(());
-        }
+    match label {
+        Label::BaseVersion => fields.version = Some(map.next_value()?),
+        Label::BaseName => fields.base_name = reader.name(map)?,
+        Label::BaseTime => fields.base_time = reader.seconds(map)?,
+        Label::BaseValue => fields.base_value = Some(reader.number(map)?),
+        Label::BaseSum => fields.has_base_sum = reader.seconds(map)?.is_some(),
+        Label::Name => fields.name = reader.name(map)?,
+        Label::Time => fields.time = reader.seconds(map)?,
+        Label::Sum => fields.has_sum = reader.seconds(map)?.is_some(),
         Label::BaseUnit | Label::Unit | Label::UpdateTime => {
             map.next_value::<IgnoredAny>()?;
-            return Ok(());
         }
-        Label::Value => reader.number(map)?.into(),
-        Label::StringValue => Value::Text(reader.text(map)?),
-        Label::BooleanValue => Value::Boolean(map.next_value()?),
-        Label::DataValue => {
+        Label::Value => {
+            let number = reader.number(map)?;
+            reader.check(fields.set_value(number.into()))?;
+        }
+        Label::StringValue => {
             let text = reader.text(map)?;
-            let bytes = URL_SAFE_NO_PAD.decode(text);
-            Value::Opaque(reader.check(bytes.map_err(|_| PackError::Base64))?.into())
+            reader.check(fields.set_value(Value::Text(text)))?;
+        }
+        Label::BooleanValue => {
+            let boolean = map.next_value()?;
+            reader.check(fields.set_value(Value::Boolean(boolean)))?;
+        }
+        Label::DataValue => {
+            let bytes = URL_SAFE_NO_PAD.decode(reader.text(map)?);
+            let bytes = reader.check(bytes.map_err(|_| PackError::Base64))?;
+            reader.check(fields.set_value(Value::Opaque(bytes.into())))?;
         }
         Label::ObjectLink => {
             let text = reader.text(map)?;
-            reader.check(super::parse_object_link(&text))?
+            let link = super::parse_object_link(&text).and_then(|link| fields.set_value(link));
+            reader.check(link)?;
         }
-    };
-    reader.check(fields.set_value(value))
+    }
+    Ok(())
 }

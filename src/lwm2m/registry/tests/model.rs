@@ -147,6 +147,18 @@ impl Model {
         }
         slots.sort_unstable();
         assert!(registry.iter().map(|held| held.slot).eq(slots));
+        for port in 0..3 {
+            let of_port = registry.iter().filter(|held| held.peer == address(port));
+            let slots: Vec<_> = of_port.map(|held| held.slot).collect();
+            let expected = match slots.as_slice() {
+                [] => Err(UnknownPeer::Unregistered),
+                [slot] => Ok(*slot),
+                [_, _, ..] => Err(UnknownPeer::Shared),
+            };
+            let found = registry.by_peer(&address(port)).map(|held| held.slot);
+            assert_eq!(found, expected);
+        }
+        assert_eq!(registry.by_peer.len(), self.live.len());
         let first_end = self.live.values().map(|(_, _, end)| *end).min();
         if let Some(end) = first_end {
             assert!(registry.poll_timeout().unwrap() <= at(end).instant);
