@@ -161,19 +161,19 @@ impl Server {
             packages,
             tasks,
             reports,
+            deliveries,
         } = ready(self.store.restore()).unwrap();
         engine
             .handle_command(now, Command::AddDevices(devices))
-            deliveries,
             .unwrap();
         for (endpoint, report) in reports {
             engine.restore_report(endpoint, report);
         }
-        for registration in registrations {
-            engine.restore_registration(now, registration);
-        }
         for (endpoint, history) in deliveries {
             engine.restore_deliveries(endpoint, history);
+        }
+        for registration in registrations {
+            engine.restore_registration(now, registration);
         }
         engine.restore_observations(observations);
         for campaign in campaigns {
