@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn a_bound_that_shuts_everybody_out_or_nobody_is_named() {
-        let wrong: [(&str, fn(&mut HttpConfig)); 6] = [
+        type Spoil = fn(&mut HttpConfig);
+        let wrong: [(&str, Spoil); 6] = [
             ("http.connections_max", |it| it.connections_max = 0),
             ("http.connections_per_address_max", |it| {
                 it.connections_per_address_max = 65_537;

@@ -1,4 +1,4 @@
-//! What a connection waits for, and until when. Sans-IO.
+//! What a connection waits for, and until when: it is told the time, and waits for nothing itself.
 
 use super::ConnectionLimits;
 use super::pace::Pace;

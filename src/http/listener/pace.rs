@@ -1,4 +1,4 @@
-//! A least rate, with grace. Sans-IO.
+//! A least rate, with grace: it is told the time, and waits for nothing itself.
 
 use std::time::Duration;
 
