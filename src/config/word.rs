@@ -35,7 +35,6 @@ macro_rules! word {
 
 word!(ObservationCancel, RadioUnit, SlotHeld);
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 pub(super) fn serialize<T: Word, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(value.word())
 }
