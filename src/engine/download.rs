@@ -50,9 +50,10 @@ impl Engine {
         let download =
             DownloadCapability::from_hex(capability).and_then(|key| self.downloads.get(&key));
         let Some(download) = download else {
+            // That it was withdrawn may not be committed yet: if it never is, no device was told.
             return self
                 .coap
-                .respond_stateless(reply_to, Response::new(Code::NOT_FOUND));
+                .respond_unkept(reply_to, Response::new(Code::NOT_FOUND));
         };
         let task = download.task;
         let served = block_response(download, request, self.config.default_szx);

@@ -34,11 +34,14 @@ impl Endpoint {
     /// Answers a request whose duplicate would get the same answer anyway: nothing is kept, and the
     /// datagram may leave before any record is committed. The payload is not copied.
     pub fn respond_stateless(&mut self, reply_to: &ReplyTo, response: Response) {
-        let message = match reply_to.reliability {
-            Reliability::Confirmable => piggybacked(reply_to, response),
-            Reliability::NonConfirmable => self.non_confirmable(reply_to, response),
-        };
+        let message = self.unkept(reply_to, response);
         self.outbox.send_stateless(&reply_to.peer, message.encode());
+    }
+
+    /// As [`Self::respond_stateless`], for what follows from a change that may not be committed yet.
+    pub fn respond_unkept(&mut self, reply_to: &ReplyTo, response: Response) {
+        let message = self.unkept(reply_to, response);
+        self.outbox.send(&reply_to.peer, message.encode());
     }
 
     /// Acknowledges a confirmable request whose response will take time (RFC 7252 §5.2.2): its
@@ -51,6 +54,13 @@ impl Endpoint {
                 self.keep_for(reply_to, Kept::Acknowledged);
                 self.outbox.acknowledge(&reply_to.peer, reply_to.message_id);
             }
+        }
+    }
+
+    fn unkept(&mut self, reply_to: &ReplyTo, response: Response) -> Message {
+        match reply_to.reliability {
+            Reliability::Confirmable => piggybacked(reply_to, response),
+            Reliability::NonConfirmable => self.non_confirmable(reply_to, response),
         }
     }
 

@@ -1,0 +1,4 @@
+mod bench;
+mod failures;
+mod flood;
+mod view;

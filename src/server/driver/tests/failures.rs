@@ -1,0 +1,92 @@
+//! A store that fails again and again, and works again.
+
+use super::super::*;
+use super::bench::{BLOCK, Bench, OTHER, endpoint, register};
+use crate::coap::{Code, MessageType, Request};
+
+/// Longer than any back-off.
+const MINUTE: Duration = Duration::from_secs(60);
+const STEP: Duration = Duration::from_millis(100);
+
+/// In a minute of back-off, 500 ms and doubled up to 8 s.
+const TRIES_PER_MINUTE: std::ops::RangeInclusive<u64> = 8..=12;
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_is_left_in_peace_while_blocks_go_on_and_recovers_by_itself() {
+    let (driver, bench) = Bench::new().await;
+    tokio::spawn(driver.run());
+    let (mut updating, mut other) = (bench.peer(), bench.peer());
+    updating.send(Request::new(Code::GET, BLOCK));
+    assert_eq!(updating.next().await.code, Code::CONTENT);
+
+    bench.store.fail(true);
+    let before = bench.store.commits();
+    for _ in 0..MINUTE.as_millis() / STEP.as_millis() {
+        other.send(register(OTHER, 600, "</3/0>"));
+        updating.send(Request::new(Code::GET, BLOCK));
+        let block = updating.next().await;
+        assert_eq!(block.code, Code::CONTENT);
+        assert_eq!(block.payload.len(), 512);
+        assert_eq!(other.received().map(|answer| answer.code), None);
+        tokio::time::advance(STEP).await;
+    }
+    let tries = bench.store.commits() - before;
+    assert!(TRIES_PER_MINUTE.contains(&tries), "{tries} commits");
+
+    bench.store.fail(false);
+    tokio::time::advance(REBUILD_DELAY_MAX).await;
+    other.send(register(OTHER, 600, "</3/0>"));
+    let answer = other.next().await;
+    assert_eq!(answer.kind, MessageType::Acknowledgement);
+    assert_eq!(answer.code, Code::CREATED);
+    let restored = bench.store.restore().await.unwrap();
+    let mut registered = restored.registrations.iter();
+    assert!(registered.any(|it| it.endpoint == endpoint(OTHER)));
+    assert!(bench.live.device(&endpoint(OTHER)).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_stop_that_could_not_be_committed_no_device_hears_and_no_trace_is_left() {
+    let (driver, bench) = Bench::new().await;
+    tokio::spawn(driver.run());
+    let mut updating = bench.peer();
+    updating.send(Request::new(Code::GET, BLOCK));
+    assert_eq!(updating.next().await.code, Code::CONTENT);
+
+    bench.store.fail(true);
+    let stop = || Command::StopCampaign(bench.campaign);
+    // Both are there before the driver's turn comes: the stop withdraws what is asked for.
+    updating.send(Request::new(Code::GET, BLOCK));
+    let refused = bench.engine.command(stop()).await;
+    assert!(
+        matches!(refused, Err(EngineError::NotCommitted(_))),
+        "{refused:?}"
+    );
+    updating.send(Request::new(Code::GET, BLOCK));
+    assert_eq!(updating.next().await.code, Code::CONTENT);
+
+    bench.store.fail(false);
+    tokio::time::advance(REBUILD_DELAY_MAX).await;
+    assert_eq!(bench.engine.command(stop()).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_failure_after_a_success_waits_no_longer_than_the_first() {
+    let (driver, bench) = Bench::new().await;
+    tokio::spawn(driver.run());
+    let mut device = bench.peer();
+    for _ in 0..4 {
+        bench.store.fail_after(1);
+        device.send(register(OTHER, 600, "</3/0>"));
+        let tried = bench.store.commits() + 1;
+        while bench.store.commits() < tried {
+            tokio::task::yield_now().await;
+        }
+        // The rebuilt engine answers.
+        device.send(Request::new(Code::GET, BLOCK));
+        assert_eq!(device.next().await.code, Code::CONTENT);
+        tokio::time::advance(REBUILD_DELAY + STEP).await;
+        device.send(register(OTHER, 600, "</3/0>"));
+        assert_eq!(device.next().await.code, Code::CREATED);
+    }
+}
