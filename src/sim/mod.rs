@@ -6,6 +6,7 @@
 
 mod device;
 mod fleet;
+mod habits;
 mod judge;
 pub mod log;
 
@@ -13,4 +14,5 @@ pub use device::{
     DeviceConfig, DeviceOutput, NotifyReliability, Outcome, Quirks, Radio, SimDevice, SocketKind,
 };
 pub use fleet::{Fleet, FleetError};
+pub use habits::Habits;
 pub use judge::{AtRest, ClassPeak, Judge, Limits, Verdict};

@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::coap::ContentFormat;
 use crate::model::{CoverageTier, SlotClaim, TierBorders, TierLimits, TransmissionPreset};
-use crate::sim::{DeviceConfig, Quirks, Radio};
+use crate::sim::{DeviceConfig, Habits, Radio};
 
 pub(super) const MANUFACTURER: &str = "Acme";
 pub(super) const MODEL: &str = "NB-1";
@@ -81,6 +80,7 @@ impl Plan {
 
 fn device(index: u32, server: SocketAddr) -> DeviceConfig {
     let (cell, tier) = place(index);
+    let habits = Habits::in_turn(index as usize);
     let (rsrp, sinr) = match tier {
         CoverageTier::Tier0 => (Some(-95), Some(12)),
         CoverageTier::Tier1 => (Some(-110), Some(2)),
@@ -96,7 +96,8 @@ fn device(index: u32, server: SocketAddr) -> DeviceConfig {
             rsrp,
             sinr,
         },
-        quirks: habits(index),
+        quirks: habits.quirks,
+        notify: habits.notify,
         transmission: TransmissionPreset::Loopback,
         update_interval: Duration::from_secs(20),
         retry: Duration::from_millis(500),
@@ -107,34 +108,6 @@ fn device(index: u32, server: SocketAddr) -> DeviceConfig {
             format!("urn:imei:{:015}", 860_000_000_000_000 + u64::from(index)),
             server,
         )
-    }
-}
-
-/// The habits of real modules, in turn.
-fn habits(index: u32) -> Quirks {
-    let none = Quirks::default();
-    match index % 5 {
-        0 => none,
-        1 => Quirks {
-            waits_for_notification_ack: true,
-            remembers_observation: true,
-            ..none
-        },
-        2 => Quirks {
-            own_download_socket: true,
-            reboots_before_execute_answer: true,
-            ..none
-        },
-        3 => Quirks {
-            first_request_without_block2: true,
-            answers_in: Some(ContentFormat::TLV),
-            ..none
-        },
-        _ => Quirks {
-            new_port_after_reboot: true,
-            result_reads_once: true,
-            ..none
-        },
     }
 }
 
