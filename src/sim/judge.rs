@@ -118,7 +118,9 @@ impl Judge {
             return;
         };
         match &line.event {
-            DeviceEvent::Booted { .. } | DeviceEvent::Registered => {}
+            DeviceEvent::Booted { .. }
+            | DeviceEvent::Registered
+            | DeviceEvent::ObservationsForgotten => {}
             DeviceEvent::UriAccepted => self.begin(line),
             DeviceEvent::Downloaded { sha256 } => {
                 device.executes_of_image = 0;

@@ -39,6 +39,8 @@ pub enum DeviceEvent {
         /// `/5/0/5`.
         result: u8,
     },
+    /// It switched off, and what the server observed is gone with it.
+    ObservationsForgotten,
     /// Its power went without warning. What was active and not persisted has ended.
     PowerCut,
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use narrowcast::campaign::Progress;
-use narrowcast::clock::{Instant, Now};
+use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::engine::{Command, CommandError, Engine, EngineConfig, Output};
 use narrowcast::model::{
     Campaign, CampaignId, CoverageTier, EndpointName, Record, Sha256Digest, TaskId, Transmit,
@@ -42,6 +42,8 @@ pub(crate) struct Server {
     pub(crate) deadline: Option<Instant>,
     pub(crate) rebuilds: u32,
     pub(crate) commits: u64,
+    /// When each device was last heard.
+    pub(crate) heard: BTreeMap<EndpointName, Utc>,
     /// Every task as it was last committed.
     pub(crate) tasks: BTreeMap<TaskId, UpdateTask>,
     rng: StdRng,
@@ -70,6 +72,7 @@ impl Server {
             deadline: None,
             rebuilds: 0,
             commits: 0,
+            heard: BTreeMap::new(),
             tasks: BTreeMap::new(),
             rng: StdRng::from_seed(rng.r#gen()),
         }
@@ -204,7 +207,10 @@ impl Server {
             match self.engine.poll_output() {
                 Output::Record(record) => records.push(record),
                 Output::Transmit(transmit) => transmits.push(transmit),
-                Output::Heard { .. } | Output::Progress(_) => {}
+                Output::Heard { endpoint, at, .. } => {
+                    self.heard.insert(endpoint, at);
+                }
+                Output::Progress(_) => {}
                 Output::Timeout(deadline) => {
                     assert!(
                         deadline.is_none_or(|at| at >= now.instant),

@@ -4,10 +4,12 @@ use narrowcast::coap::{Code, Message, MessageId, OptionNumber};
 use narrowcast::lwm2m::{Path, path};
 
 /// A request of the server, as a device would see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SentRequest {
     pub(crate) id: MessageId,
     pub(crate) code: Code,
+    /// What stands before the path: empty, or a device's alternate path.
+    pub(crate) below: String,
     pub(crate) path: Path,
     /// 0 to observe, 1 to end that.
     observe: Option<u32>,
@@ -25,10 +27,13 @@ impl SentRequest {
             .all(OptionNumber::URI_PATH)
             .map(|segment| String::from_utf8(segment.to_vec()).unwrap())
             .collect();
+        let is_number = |segment: &String| segment.parse::<u16>().is_ok();
+        let (below, path) = segments.split_at(segments.iter().position(is_number)?);
         Some(Self {
             id: message.id,
             code: message.code,
-            path: Path::parse(&format!("/{}", segments.join("/")))?,
+            below: below.iter().map(|segment| format!("/{segment}")).collect(),
+            path: Path::parse(&format!("/{}", path.join("/")))?,
             observe: message.options.uint(OptionNumber::OBSERVE),
         })
     }

@@ -1,26 +1,29 @@
 //! One server, its devices, the datagrams between them, and the only clock.
 
+mod account;
+mod air;
+mod campaigns;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 use narrowcast::clock::{Instant, Now, Utc};
-use narrowcast::engine::{Command, CommandError, EngineConfig};
-use narrowcast::model::{
-    CampaignId, CampaignTargets, Failure, PackageId, Peer, RetryPolicy, SlotHeld, TaskState,
-    TimelineEntry, TimelineStep, Transmit, UpdateTask,
-};
+use narrowcast::engine::{Command, EngineConfig};
+use narrowcast::model::PackageId;
 use narrowcast::sim::log::{DeviceEvent, LogLine};
-use narrowcast::sim::{AtRest, DeviceConfig, DeviceOutput, Judge, SimDevice, SocketKind, Verdict};
-use narrowcast::store::{NewCampaign, Store};
+use narrowcast::sim::{DeviceConfig, DeviceOutput, SimDevice, SocketKind};
+use narrowcast::store::Store;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::fleet;
 use crate::link::{Link, percent};
-use crate::server::{ALL, Crash, Outcome, Server, ready};
+use crate::server::{Crash, Outcome, Server, ready};
 use crate::wire::SentRequest;
+
+use air::Happening;
 
 /// 2026-11-21, so that times in evidence look like times.
 const EPOCH_UNIX_MS: i64 = 1_795_000_000_000;
@@ -57,13 +60,6 @@ pub(crate) struct Simulated {
     pub(crate) download: SocketAddr,
     deadline: Option<Instant>,
     cuts_left: u32,
-}
-
-#[derive(Debug)]
-enum Happening {
-    ToServer(SocketAddr, Vec<u8>),
-    ToDevice(SocketAddr, Vec<u8>),
-    PowerCut(usize, Duration),
 }
 
 impl Drop for World {
@@ -137,68 +133,6 @@ impl World {
         });
     }
 
-    /// Makes a campaign for some devices; it is a draft.
-    pub(crate) fn draft(&mut self, devices: &[usize], retry: RetryPolicy) -> CampaignId {
-        let package = *self.package.get_or_insert_with(|| {
-            let package = fleet::package(&self.image, self.now.utc);
-            let sha256 = package.image_sha256;
-            self.server.images.insert(sha256, self.image.clone());
-            ready(self.server.store.add_package(package)).unwrap()
-        });
-        let endpoints: Vec<_> = devices
-            .iter()
-            .map(|index| fleet::endpoint(&self.devices[*index].config))
-            .collect();
-        let campaign = NewCampaign {
-            name: "a campaign".to_owned(),
-            package,
-            targets: CampaignTargets {
-                groups: Vec::new(),
-                devices: endpoints.clone(),
-            },
-            retry,
-            created_at: self.now.utc,
-        };
-        let id = ready(self.server.store.create_campaign(campaign, endpoints)).unwrap();
-        for task in ready(self.server.store.tasks(id, None, ALL)).unwrap() {
-            self.server.tasks.insert(task.id, task);
-        }
-        id
-    }
-
-    /// Activates a draft, again and again while the server does not say whether it is.
-    pub(crate) fn activate(&mut self, id: CampaignId) -> Result<(), CommandError> {
-        loop {
-            let command = self.server.run_command(id);
-            if let Outcome::Done(result) = self.command(command) {
-                return result;
-            }
-            let (campaign, _) = ready(self.server.store.campaign(id)).unwrap();
-            if campaign.activated_at.is_some() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// A campaign for all devices, activated.
-    pub(crate) fn campaign_for_all(&mut self, retry: RetryPolicy) -> CampaignId {
-        let all: Vec<usize> = (0..self.devices.len()).collect();
-        let id = self.draft(&all, retry);
-        self.activate(id).unwrap();
-        id
-    }
-
-    pub(crate) fn stop(&mut self, id: CampaignId) -> Outcome {
-        self.command(Command::StopCampaign(id))
-    }
-
-    pub(crate) fn command(&mut self, command: Command) -> Outcome {
-        let crash = self.crash();
-        let (outcome, transmits) = self.server.command(self.now, crash, command);
-        self.send_all(transmits);
-        outcome
-    }
-
     /// Goes on to the next thing that happens, and lets it happen.
     pub(crate) fn step(&mut self) {
         let next = self.next();
@@ -225,19 +159,6 @@ impl World {
         let crash = Some(Crash::AfterCommit);
         let (_, transmits) = self.server.handle(self.now, crash, |_| ());
         self.send_all(transmits);
-    }
-
-    fn print_timelines(&self) {
-        let epoch = Utc::from_unix_ms(EPOCH_UNIX_MS);
-        for device in &self.devices {
-            let endpoint = fleet::endpoint(&device.config);
-            let timeline = ready(self.server.store.timeline(&endpoint, 500)).unwrap();
-            for entry in timeline.iter().rev() {
-                let at = entry.at.saturating_since(epoch);
-                let (attempt, step) = (entry.attempt, entry.step);
-                println!("{at:?} {endpoint} {attempt} {step} {}", entry.detail);
-            }
-        }
     }
 
     fn next(&self) -> Instant {
@@ -314,95 +235,6 @@ impl World {
         device.download.set_port(device.download.port() + 2);
     }
 
-    pub(crate) fn task(&self, id: CampaignId, device: usize) -> &UpdateTask {
-        let endpoint = fleet::endpoint(&self.devices[device].config);
-        self.server.task_of(id, &endpoint)
-    }
-
-    pub(crate) fn failure(&self, id: CampaignId, device: usize) -> &Failure {
-        let task = self.task(id, device);
-        assert_eq!(task.state, TaskState::Failed, "{task:?}");
-        task.failure.as_ref().unwrap()
-    }
-
-    /// How many tasks of a campaign are in this state.
-    pub(crate) fn count(&self, id: CampaignId, state: TaskState) -> usize {
-        let tasks = self.server.tasks.values();
-        tasks
-            .filter(|task| task.campaign == id && task.state == state)
-            .count()
-    }
-
-    pub(crate) fn verdict(&self) -> Verdict {
-        self.verdict_with(match self.server.config.product.slot_held {
-            SlotHeld::UntilResult => AtRest::Resting,
-            SlotHeld::UntilDownloaded => AtRest::Done,
-        })
-    }
-
-    pub(crate) fn verdict_with(&self, at_rest: AtRest) -> Verdict {
-        let devices: Vec<_> = self.devices.iter().map(|it| it.config.clone()).collect();
-        let mut judge = Judge::new(fleet::limits(&devices, &self.image, at_rest));
-        for line in &self.log {
-            judge.read(line);
-        }
-        judge.verdict()
-    }
-
-    /// The lines of a device's timeline for one step, oldest first.
-    pub(crate) fn steps(&self, device: usize, step: TimelineStep) -> Vec<TimelineEntry> {
-        let endpoint = fleet::endpoint(&self.devices[device].config);
-        let mut timeline = ready(self.server.store.timeline(&endpoint, 500)).unwrap();
-        timeline.retain(|entry| entry.step == step);
-        timeline.reverse();
-        timeline
-    }
-
-    /// Which Executes left for a device, each once however often it was repeated.
-    pub(crate) fn executes(&self, device: usize) -> Vec<Instant> {
-        let mut seen = Vec::new();
-        let mut executes = Vec::new();
-        for (at, to, request) in &self.requests {
-            if *to == device && request.is_execute() && !seen.contains(&request.id) {
-                seen.push(request.id);
-                executes.push(*at);
-            }
-        }
-        executes
-    }
-
-    fn happen(&mut self, happening: Happening) {
-        match happening {
-            Happening::ToServer(from, datagram) => {
-                let (now, crash) = (self.now, self.crash());
-                let (_, transmits) = self.server.handle(now, crash, |engine| {
-                    engine.handle_datagram(now, &Peer::Address(from), &datagram);
-                });
-                self.send_all(transmits);
-            }
-            Happening::ToDevice(to, datagram) => {
-                let mut devices = self.devices.iter().enumerate();
-                let receiver = devices.find_map(|(index, device)| {
-                    if device.main == to {
-                        Some((index, SocketKind::Main))
-                    } else {
-                        (device.download == to).then_some((index, SocketKind::Download))
-                    }
-                });
-                if let Some((index, socket)) = receiver
-                    && self.cut_off != Some(index)
-                {
-                    self.device(index, |core, now| {
-                        core.handle_datagram(now, socket, &datagram);
-                    });
-                }
-            }
-            Happening::PowerCut(index, off) => {
-                self.device(index, |core, now| core.cut_power(now, off));
-            }
-        }
-    }
-
     fn server_timeout(&mut self) {
         let (now, crash) = (self.now, self.crash());
         let rebuilds = self.server.rebuilds;
@@ -415,51 +247,6 @@ impl World {
             "the server spins"
         );
         self.send_all(transmits);
-    }
-
-    fn send_all(&mut self, transmits: Vec<Transmit>) {
-        for transmit in transmits {
-            let Peer::Address(to) = transmit.peer else {
-                panic!("nothing is secured here");
-            };
-            let datagram = transmit.datagram.to_vec();
-            if let Some(request) = SentRequest::decode(&datagram)
-                && let Some(index) = self.devices.iter().position(|it| it.main == to)
-            {
-                self.check_intent(index, request);
-                self.requests.push((self.now.instant, index, request));
-            }
-            self.fly(|| Happening::ToDevice(to, datagram.clone()));
-        }
-    }
-
-    /// What leaves was intended in what is committed: the URI with its slot, Execute with its attempt,
-    /// and with a slot where it is held that long.
-    fn check_intent(&self, device: usize, request: SentRequest) {
-        let endpoint = fleet::endpoint(&self.devices[device].config);
-        let held_for_execute = self.server.config.product.slot_held == SlotHeld::UntilResult;
-        let mut tasks = self.server.tasks.values();
-        let intended = tasks.any(|task| {
-            let execute = task.execute_intended_attempt == Some(task.attempt);
-            let held = task.slot.is_some();
-            task.endpoint == endpoint
-                && ((request.is_uri_write() && task.uri_intended && held)
-                    || (request.is_execute() && execute && held == held_for_execute))
-        });
-        let needs_intent = request.is_uri_write() || request.is_execute();
-        assert!(intended || !needs_intent, "{request:?} to device {device}");
-    }
-
-    fn fly(&mut self, arrival: impl Fn() -> Happening) {
-        for delay in self.link.copies(&mut self.rng) {
-            self.after(delay, arrival());
-        }
-    }
-
-    fn after(&mut self, delay: Duration, happening: Happening) {
-        self.happenings += 1;
-        let at = self.now.instant + delay;
-        self.to_come.insert((at, self.happenings), happening);
     }
 
     fn note(&mut self, device: usize, event: DeviceEvent) {

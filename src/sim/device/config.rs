@@ -56,7 +56,8 @@ pub struct Quirks {
     pub first_request_without_block2: bool,
     /// Reboots before the answer to Execute leaves (CT).
     pub reboots_before_execute_answer: bool,
-    /// After a reboot it notifies on the token that it had before (XY, LiteOS).
+    /// After a reboot it notifies on the token that it had before (XY, LiteOS), and counts its
+    /// notifications from the start. Without this it forgets what is observed.
     pub remembers_observation: bool,
     /// Reading `/5/0/5` after a failure returns the result once, then 8 (XY).
     pub result_reads_once: bool,

@@ -24,7 +24,7 @@ use crate::coap::{
     Code, ContentFormat, Endpoint, EndpointConfig, Event, OptionNumber, Reliability, Request,
     RequestId, Response, Token, TransmissionParameters,
 };
-use crate::lwm2m::Path;
+use crate::lwm2m::{Links, Path};
 use crate::model::{Datagram, Peer};
 
 use super::log::DeviceEvent;
@@ -83,6 +83,8 @@ enum Presence {
 #[derive(Debug)]
 pub struct SimDevice {
     config: DeviceConfig,
+    /// What stands before its paths, by its own links.
+    alternate_path: String,
     server: Peer,
     rng: StdRng,
     main: Endpoint,
@@ -106,6 +108,9 @@ struct Observer {
 /// The longest wait between two tries to register.
 const REGISTER_RETRY_MAX: Duration = Duration::from_secs(60);
 
+/// The most links that it reads of its own.
+const LINKS_MAX: usize = 100;
+
 impl SimDevice {
     /// A device that is switched on at `now`, and registers after up to `config.start_spread`.
     pub fn new(config: DeviceConfig, now: Instant, seed: u64) -> Self {
@@ -113,6 +118,7 @@ impl SimDevice {
         let until = now + spread(&mut rng, config.start_spread);
         let server = Peer::Address(config.server);
         Self {
+            alternate_path: alternate_path(&config.links),
             main: endpoint(&config, &mut rng),
             download: endpoint(&config, &mut rng),
             version: config.version.clone(),
@@ -413,6 +419,12 @@ impl SimDevice {
     fn jittered(&mut self, duration: Duration) -> Duration {
         duration.mul_f64(self.rng.gen_range(0.9..1.1))
     }
+}
+
+fn alternate_path(links: &str) -> String {
+    Links::parse(links, LINKS_MAX)
+        .map(|links| links.alternate_path().to_owned())
+        .unwrap_or_default()
 }
 
 fn spread(rng: &mut StdRng, over: Duration) -> Duration {

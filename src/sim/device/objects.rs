@@ -13,9 +13,10 @@ use super::{Observer, Sent, SimDevice, SocketKind};
 impl SimDevice {
     /// The response to a request of the server.
     pub(super) fn answer(&mut self, now: Instant, request: &Request, token: Token) -> Response {
-        let path = request
-            .path()
-            .and_then(|segments| Path::parse(&format!("/{}", segments.join("/"))));
+        let path = request.path().and_then(|segments| {
+            let path = format!("/{}", segments.join("/"));
+            Path::parse(path.strip_prefix(&self.alternate_path)?)
+        });
         let Some(path) = path else {
             return Response::new(Code::NOT_FOUND);
         };

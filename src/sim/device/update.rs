@@ -244,8 +244,14 @@ impl SimDevice {
 
     /// What is not in flash is gone.
     pub(super) fn forget_volatile(&mut self) {
-        if !self.config.quirks.remembers_observation {
+        if self.config.quirks.remembers_observation {
+            // The tokens are in flash, the numbers of the notifications are not.
+            for observer in self.observers.values_mut() {
+                observer.sequence = 0;
+            }
+        } else if !self.observers.is_empty() {
             self.observers.clear();
+            self.log(DeviceEvent::ObservationsForgotten);
         }
         self.update.awaited = None;
         self.update.installed_at = None;

@@ -1,0 +1,84 @@
+//! What came of it, by the store, the wire and the devices' own log.
+
+use narrowcast::clock::{Instant, Utc};
+use narrowcast::model::{
+    CampaignId, Failure, SlotHeld, TaskState, TimelineEntry, TimelineStep, UpdateTask,
+};
+use narrowcast::sim::{AtRest, Judge, Verdict};
+use narrowcast::store::Store;
+
+use super::{EPOCH_UNIX_MS, World};
+use crate::fleet;
+use crate::server::ready;
+
+impl World {
+    pub(crate) fn task(&self, id: CampaignId, device: usize) -> &UpdateTask {
+        let endpoint = fleet::endpoint(&self.devices[device].config);
+        self.server.task_of(id, &endpoint)
+    }
+
+    pub(crate) fn failure(&self, id: CampaignId, device: usize) -> &Failure {
+        let task = self.task(id, device);
+        assert_eq!(task.state, TaskState::Failed, "{task:?}");
+        task.failure.as_ref().unwrap()
+    }
+
+    /// How many tasks of a campaign are in this state.
+    pub(crate) fn count(&self, id: CampaignId, state: TaskState) -> usize {
+        let tasks = self.server.tasks.values();
+        tasks
+            .filter(|task| task.campaign == id && task.state == state)
+            .count()
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.verdict_with(match self.server.config.product.slot_held {
+            SlotHeld::UntilResult => AtRest::Resting,
+            SlotHeld::UntilDownloaded => AtRest::Done,
+        })
+    }
+
+    pub(crate) fn verdict_with(&self, at_rest: AtRest) -> Verdict {
+        let devices: Vec<_> = self.devices.iter().map(|it| it.config.clone()).collect();
+        let mut judge = Judge::new(fleet::limits(&devices, &self.image, at_rest));
+        for line in &self.log {
+            judge.read(line);
+        }
+        judge.verdict()
+    }
+
+    /// The lines of a device's timeline for one step, oldest first.
+    pub(crate) fn steps(&self, device: usize, step: TimelineStep) -> Vec<TimelineEntry> {
+        let endpoint = fleet::endpoint(&self.devices[device].config);
+        let mut timeline = ready(self.server.store.timeline(&endpoint, 500)).unwrap();
+        timeline.retain(|entry| entry.step == step);
+        timeline.reverse();
+        timeline
+    }
+
+    /// Which Executes left for a device, each once however often it was repeated.
+    pub(crate) fn executes(&self, device: usize) -> Vec<Instant> {
+        let mut seen = Vec::new();
+        let mut executes = Vec::new();
+        for (at, to, request) in &self.requests {
+            if *to == device && request.is_execute() && !seen.contains(&request.id) {
+                seen.push(request.id);
+                executes.push(*at);
+            }
+        }
+        executes
+    }
+
+    pub(super) fn print_timelines(&self) {
+        let epoch = Utc::from_unix_ms(EPOCH_UNIX_MS);
+        for device in &self.devices {
+            let endpoint = fleet::endpoint(&device.config);
+            let timeline = ready(self.server.store.timeline(&endpoint, 500)).unwrap();
+            for entry in timeline.iter().rev() {
+                let at = entry.at.saturating_since(epoch);
+                let (attempt, step) = (entry.attempt, entry.step);
+                println!("{at:?} {endpoint} {attempt} {step} {}", entry.detail);
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What an operator does.
+
+use narrowcast::engine::{Command, CommandError};
+use narrowcast::model::{CampaignId, CampaignTargets, RetryPolicy};
+use narrowcast::store::{NewCampaign, Store};
+
+use super::World;
+use crate::fleet;
+use crate::server::{ALL, Outcome, ready};
+
+impl World {
+    /// Makes a campaign for some devices; it is a draft.
+    pub(crate) fn draft(&mut self, devices: &[usize], retry: RetryPolicy) -> CampaignId {
+        let package = *self.package.get_or_insert_with(|| {
+            let package = fleet::package(&self.image, self.now.utc);
+            let sha256 = package.image_sha256;
+            self.server.images.insert(sha256, self.image.clone());
+            ready(self.server.store.add_package(package)).unwrap()
+        });
+        let endpoints: Vec<_> = devices
+            .iter()
+            .map(|index| fleet::endpoint(&self.devices[*index].config))
+            .collect();
+        let campaign = NewCampaign {
+            name: "a campaign".to_owned(),
+            package,
+            targets: CampaignTargets {
+                groups: Vec::new(),
+                devices: endpoints.clone(),
+            },
+            retry,
+            created_at: self.now.utc,
+        };
+        let id = ready(self.server.store.create_campaign(campaign, endpoints)).unwrap();
+        for task in ready(self.server.store.tasks(id, None, ALL)).unwrap() {
+            self.server.tasks.insert(task.id, task);
+        }
+        id
+    }
+
+    /// Activates a draft, again and again while the server does not say whether it is.
+    pub(crate) fn activate(&mut self, id: CampaignId) -> Result<(), CommandError> {
+        loop {
+            let command = self.server.run_command(id);
+            if let Outcome::Done(result) = self.command(command) {
+                return result;
+            }
+            let (campaign, _) = ready(self.server.store.campaign(id)).unwrap();
+            if campaign.activated_at.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A campaign for all devices, activated.
+    pub(crate) fn campaign_for_all(&mut self, retry: RetryPolicy) -> CampaignId {
+        let all: Vec<usize> = (0..self.devices.len()).collect();
+        let id = self.draft(&all, retry);
+        self.activate(id).unwrap();
+        id
+    }
+
+    pub(crate) fn stop(&mut self, id: CampaignId) -> Outcome {
+        self.command(Command::StopCampaign(id))
+    }
+
+    pub(crate) fn command(&mut self, command: Command) -> Outcome {
+        let crash = self.crash();
+        let (outcome, transmits) = self.server.command(self.now, crash, command);
+        self.send_all(transmits);
+        outcome
+    }
+}
