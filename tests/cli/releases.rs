@@ -83,3 +83,31 @@ async fn an_active_campaign_goes_on_after_a_restart() {
     let stopped = api.post(&format!("{draft}/stop"), &json!({})).await;
     assert_eq!(stopped.is(200)["state"], "stopped");
 }
+
+#[tokio::test]
+async fn a_draft_that_is_activated_twice_at_the_same_time_is_activated_once() {
+    let site = Site::new();
+    let (_server, api, first) = with_draft(&site, &["--coap", "127.0.0.1:0"]).await;
+    let package = api.get(&first).await.is(200)["package_id"].clone();
+    let mut draft = first;
+    for round in 0..3 {
+        let path = format!("{draft}/activate");
+        let nothing = json!({});
+        let (one, other) = tokio::join!(api.post(&path, &nothing), api.post(&path, &nothing));
+        let (activated, refused) = if one.status == 200 {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        assert_eq!(activated.is(200)["state"], "running", "round {round}");
+        refused.is_problem(409, "invalid_transition");
+        let shown = api.get(&draft).await.is(200);
+        assert_eq!(shown["counts"]["pending"], 1, "{shown}");
+        let tasks = api.get(&format!("{draft}/tasks")).await.is(200);
+        assert_eq!(tasks.as_array().map(Vec::len), Some(1), "{tasks}");
+        // Each device is in one active campaign at a time.
+        api.post(&format!("{draft}/stop"), &nothing).await.is(200);
+        let next = api.post("/api/v1/campaigns", &campaign(&package)).await;
+        draft = format!("/api/v1/campaigns/{}", next.is(201)["id"]);
+    }
+}

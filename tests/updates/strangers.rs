@@ -2,11 +2,19 @@
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use narrowcast::clock::SystemClock;
+use narrowcast::model::TransmissionPreset;
+use narrowcast::sim::{DeviceConfig, Fleet};
+use serde_json::json;
 
 use crate::bench::{Bench, check_succeeded};
+use crate::firmware::Firmware;
 use crate::peers;
+use crate::rest::{DEVICE_TYPE, MANUFACTURER, MODEL, TARGET_VERSION};
 use crate::server::{SHORT_TIMES, Server};
-use crate::wakaama::Wakaama;
+use crate::wakaama::{Wakaama, until};
 
 /// Registers by libcoap; answers what it says of the response.
 fn register(server: &Server, endpoint: &str) -> String {
@@ -58,6 +66,55 @@ async fn where_onboarding_is_allowed_a_device_that_nobody_entered_is_entered() {
     }
 }
 
+/// A simulated device that can say what it is.
+fn simulated(server: &Server, endpoint: &str) -> DeviceConfig {
+    DeviceConfig {
+        manufacturer: MANUFACTURER.to_owned(),
+        model: MODEL.to_owned(),
+        next_version: TARGET_VERSION.to_owned(),
+        transmission: TransmissionPreset::Loopback,
+        retry: Duration::from_millis(500),
+        install: Duration::from_millis(500),
+        reboot: Duration::from_millis(200),
+        ..DeviceConfig::new(endpoint.to_owned(), server.coap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_nobody_described_says_what_it_is_and_needs_a_type_to_be_eligible() {
+    let server = Server::start_with(SHORT_TIMES, &["--onboarding", "allow"]);
+    let rest = server.rest();
+    let package = rest.upload(&Firmware::new(5_000)).await;
+    let typed = json!({ "endpoint": "typed", "device_type": DEVICE_TYPE });
+    rest.post("/devices", &typed).await;
+    let devices = ["stranger", "typed"].map(|endpoint| simulated(&server, endpoint));
+    let _fleet = Fleet::start(devices.to_vec(), SystemClock::new(), 1).unwrap();
+    for endpoint in ["stranger", "typed"] {
+        until(endpoint, &rest, |shown| {
+            shown["manufacturer"] == MANUFACTURER && shown["model"] == MODEL
+        })
+        .await;
+    }
+    let shown = rest.get("/devices/stranger").await;
+    assert_eq!(shown["device_type"], json!(null), "{shown:#}");
+    let targets = json!({ "devices": ["stranger", "typed"] });
+    let campaign = json!({ "name": "both", "package_id": package, "targets": targets });
+    let dry = rest.post("/campaigns?dry_run=true", &campaign).await;
+    assert_eq!(dry["included"], json!(["typed"]), "{dry:#}");
+    assert_eq!(dry["excluded"][0]["endpoint"], "stranger", "{dry:#}");
+    assert_eq!(dry["excluded"][0]["reason"], "device_type_unknown");
+
+    let id = rest.post("/campaigns", &campaign).await["id"].clone();
+    let activate = format!("/campaigns/{id}/activate");
+    rest.post(&activate, &json!({})).await;
+    let within = Duration::from_secs(45);
+    let task = server.end_of_one(id.as_u64().unwrap(), within).await;
+    check_succeeded(&task, None);
+    assert_eq!(task["endpoint"], "typed");
+    let shown = rest.get("/devices/stranger").await;
+    assert_eq!(shown["firmware_version"], json!(null), "{shown:#}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_datagrams_are_counted_and_a_clean_device_is_served() {
     // Each breaks one rule of RFC 7252 §3 or §4.1, in the order of its bytes.
@@ -96,7 +153,7 @@ async fn malformed_datagrams_are_counted_and_a_clean_device_is_served() {
                 tokio::time::sleep(crate::rest::POLL).await;
             }
         };
-        let within = std::time::Duration::from_secs(5);
+        let within = Duration::from_secs(5);
         if tokio::time::timeout(within, counted).await.is_err() {
             let counted = bench.rest.metric(metric).await;
             panic!("round {round}: {counted} of {wanted} counted");
