@@ -32,7 +32,7 @@ fn seeds() -> Vec<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(cases(5_000))]
+    #![proptest_config(cases(20_000))]
 
     #[test]
     fn a_mutant_is_a_strong_key_in_one_spelling_or_refused(bytes in mutants(seeds(), TOKENS)) {

@@ -71,7 +71,7 @@ fn what_clients_register_is_understood() {
 }
 
 proptest! {
-    #![proptest_config(cases(10_000))]
+    #![proptest_config(cases(50_000))]
 
     #[test]
     fn mutants_are_understood_in_one_way_or_refused(bytes in mutants(seeds::links(), TOKENS)) {

@@ -17,5 +17,6 @@ mod links;
 mod message;
 mod mutate;
 mod packages;
+mod packs;
 mod seeds;
 mod values;

@@ -53,7 +53,7 @@ fn twenty_thousand_options_cost_no_more_than_the_first_few() {
 }
 
 proptest! {
-    #![proptest_config(cases(20_000))]
+    #![proptest_config(cases(50_000))]
 
     #[test]
     fn mutants_are_written_again_to_the_byte_or_refused(

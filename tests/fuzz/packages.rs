@@ -146,7 +146,7 @@ fn the_seeds_themselves_are_accepted() {
 }
 
 proptest! {
-    #![proptest_config(cases(6_000))]
+    #![proptest_config(cases(20_000))]
 
     #[test]
     fn an_inner_zip_is_read_in_one_way_or_refused(

@@ -10,6 +10,16 @@ pub(crate) fn tlv() -> Vec<Vec<u8>> {
     bytes(include_str!("seeds/tlv.txt"))
 }
 
+/// SenML in JSON.
+pub(crate) fn senml_json() -> Vec<Vec<u8>> {
+    texts(include_str!("seeds/senml_json.txt"))
+}
+
+/// SenML in CBOR.
+pub(crate) fn senml_cbor() -> Vec<Vec<u8>> {
+    bytes(include_str!("seeds/senml_cbor.txt"))
+}
+
 /// Payloads of Registers.
 pub(crate) fn links() -> Vec<Vec<u8>> {
     texts(include_str!("seeds/links.txt"))

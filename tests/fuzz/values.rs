@@ -29,7 +29,7 @@ fn paths() -> impl Strategy<Value = Path> {
 }
 
 /// The same value, or the same number: 1e3 in text is written as 1000.
-fn is_same(one: &Value, other: &Value) -> bool {
+pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
     one == other
         || match (one, other) {
             (Value::Float(float), Value::Integer(integer)) => *float == *integer as f64,
@@ -57,7 +57,7 @@ fn check(path: Path, format: ContentFormat, payload: &[u8]) -> Result<(), ValueE
 }
 
 proptest! {
-    #![proptest_config(cases(10_000))]
+    #![proptest_config(cases(50_000))]
 
     #[test]
     fn tlv_is_read_as_one_value_or_refused(

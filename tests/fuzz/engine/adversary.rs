@@ -60,6 +60,8 @@ pub(crate) struct Adversary {
     rng: StdRng,
     seeds: Vec<Vec<u8>>,
     links: Vec<Vec<u8>>,
+    packs_json: Vec<Vec<u8>>,
+    packs_cbor: Vec<Vec<u8>>,
     uploads: Vec<Upload>,
     last: Option<Hostile>,
 }
@@ -70,6 +72,8 @@ impl Adversary {
             rng: StdRng::seed_from_u64(seed ^ 0xad5e),
             seeds: seeds::datagrams(),
             links: seeds::links(),
+            packs_json: seeds::senml_json(),
+            packs_cbor: seeds::senml_cbor(),
             uploads: Vec::new(),
             last: None,
         }
@@ -176,8 +180,9 @@ impl Adversary {
             14..24 => self.registration_update(known, origin),
             24..27 => self.deregister(known, origin),
             27..40 => self.block_request(known, origin),
-            40..44 => self.other_request(),
-            44..54 => {
+            40..42 => self.other_request(),
+            42..46 if origin != Origin::Honest => self.send(),
+            42..54 => {
                 let (piece, by, at) = self.piece(known, origin, from);
                 (origin, from) = (by, at);
                 piece
@@ -380,6 +385,29 @@ impl Adversary {
             Code::GET
         };
         self.request(code, path)
+    }
+
+    /// A Send. None comes in an honest device's name: its address alone says whose it is.
+    fn send(&mut self) -> Message {
+        let mut message = self.request(Code::POST, &["dp"]);
+        let (format, packs) = if self.one_in(2) {
+            (ContentFormat::SENML_JSON, &self.packs_json)
+        } else {
+            (ContentFormat::SENML_CBOR, &self.packs_cbor)
+        };
+        let mut pack = pick(&mut self.rng, packs);
+        if self.one_in(2) {
+            self.change(&mut pack);
+        }
+        let format = if self.one_in(10) {
+            ContentFormat::TLV
+        } else {
+            format
+        };
+        let options = &mut message.options;
+        options.push_uint(OptionNumber::CONTENT_FORMAT, format.0.into());
+        message.payload = Bytes::from(pack);
+        message
     }
 
     /// The next piece of a Register in blocks, most often the right one.

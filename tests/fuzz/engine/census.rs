@@ -7,7 +7,46 @@ use narrowcast::engine::EngineCounters;
 
 use super::adversary::{Half, Hostile, Origin};
 
-/// What every run must reach, with its name in the table.
+/// A row of the table, and the counter that it shows.
+type Row<C> = (&'static str, fn(&C) -> u64);
+
+const COAP: &[Row<coap::Counters>] = &[
+    ("coap: malformed", |it| it.malformed),
+    ("coap: ping", |it| it.pings),
+    ("coap: duplicate", |it| it.duplicates),
+    ("coap: duplicate's answer pushed out", |it| {
+        it.duplicates_evicted
+    }),
+    ("coap: request", |it| it.requests),
+    ("coap: critical option", |it| it.bad_options),
+    ("coap: request refused", |it| it.refused),
+    ("coap: acknowledgement matched", |it| it.acknowledgements),
+    ("coap: reset matched", |it| it.resets),
+    ("coap: response matched", |it| it.responses),
+    ("coap: response or notification unmatched", |it| {
+        it.unmatched
+    }),
+    ("coap: notification matched", |it| it.notifications),
+    ("coap: notification stale", |it| it.stale_notifications),
+    ("coap: Block1 body dropped", |it| it.bodies_dropped),
+];
+
+const ENGINE: &[Row<EngineCounters>] = &[
+    ("engine: Register", |it| it.registers),
+    ("engine: Update", |it| it.registration_updates),
+    ("engine: Deregister", |it| it.deregisters),
+    ("engine: registration request refused", |it| {
+        it.registrations_refused
+    }),
+    ("engine: block served", |it| it.blocks),
+    ("engine: attempt failed", |it| it.attempts_failed),
+    ("engine: Send", |it| it.sends),
+    ("engine: Send of nobody", |it| it.sends_unknown),
+    ("engine: Send of several", |it| it.sends_ambiguous),
+    ("engine: Send malformed", |it| it.sends_malformed),
+];
+
+/// What every run must reach beside, with its name in the table.
 const HANDLERS: &[&str] = &[
     "sent: random or changed bytes",
     "sent: made for a handler",
@@ -26,26 +65,6 @@ const HANDLERS: &[&str] = &[
     "decode: TooManyOptions",
     "decode: NoPayload",
     "decode: longer than any datagram",
-    "coap: malformed",
-    "coap: ping",
-    "coap: duplicate",
-    "coap: duplicate's answer pushed out",
-    "coap: request",
-    "coap: critical option",
-    "coap: request refused",
-    "coap: acknowledgement matched",
-    "coap: reset matched",
-    "coap: response matched",
-    "coap: response or notification unmatched",
-    "coap: notification matched",
-    "coap: notification stale",
-    "coap: Block1 body dropped",
-    "engine: Register",
-    "engine: Update",
-    "engine: Deregister",
-    "engine: registration request refused",
-    "engine: block served",
-    "engine: attempt failed",
     "register: 2.01",
     "register: 2.31",
     "register: 4.00",
@@ -65,6 +84,10 @@ const HANDLERS: &[&str] = &[
     "fw: 4.00",
     "fw: 4.04",
     "fw: 4.05",
+    "send: 2.04",
+    "send: 4.00",
+    "send: 4.04",
+    "send: 4.15",
     "well-known: 2.05",
     "well-known: 4.05",
     "elsewhere: 4.04",
@@ -109,91 +132,24 @@ impl Census {
             [b"rd"] => "register",
             [b"rd", _] => "location",
             [b"fw", _] => "fw",
+            [b"dp"] => "send",
             [b".well-known", b"core"] => "well-known",
             _ => "elsewhere",
         };
-        *self.counts.entry(format!("{handler}: {code}")).or_default() += 1;
+        self.add(&format!("{handler}: {code}"));
     }
 
     /// What the engine counted by one hostile datagram.
     pub(crate) fn counted(
         &mut self,
-        before: (coap::Counters, EngineCounters),
-        after: (coap::Counters, EngineCounters),
+        (coap, engine): (coap::Counters, EngineCounters),
+        (coap_now, engine_now): (coap::Counters, EngineCounters),
     ) {
-        let rows: [(&str, u64, u64); 20] = {
-            let ((coap, engine), (coap_now, engine_now)) = (before, after);
-            [
-                ("coap: malformed", coap.malformed, coap_now.malformed),
-                ("coap: ping", coap.pings, coap_now.pings),
-                ("coap: duplicate", coap.duplicates, coap_now.duplicates),
-                (
-                    "coap: duplicate's answer pushed out",
-                    coap.duplicates_evicted,
-                    coap_now.duplicates_evicted,
-                ),
-                ("coap: request", coap.requests, coap_now.requests),
-                (
-                    "coap: critical option",
-                    coap.bad_options,
-                    coap_now.bad_options,
-                ),
-                ("coap: request refused", coap.refused, coap_now.refused),
-                (
-                    "coap: acknowledgement matched",
-                    coap.acknowledgements,
-                    coap_now.acknowledgements,
-                ),
-                ("coap: reset matched", coap.resets, coap_now.resets),
-                ("coap: response matched", coap.responses, coap_now.responses),
-                (
-                    "coap: response or notification unmatched",
-                    coap.unmatched,
-                    coap_now.unmatched,
-                ),
-                (
-                    "coap: notification matched",
-                    coap.notifications,
-                    coap_now.notifications,
-                ),
-                (
-                    "coap: notification stale",
-                    coap.stale_notifications,
-                    coap_now.stale_notifications,
-                ),
-                (
-                    "coap: Block1 body dropped",
-                    coap.bodies_dropped,
-                    coap_now.bodies_dropped,
-                ),
-                ("engine: Register", engine.registers, engine_now.registers),
-                (
-                    "engine: Update",
-                    engine.registration_updates,
-                    engine_now.registration_updates,
-                ),
-                (
-                    "engine: Deregister",
-                    engine.deregisters,
-                    engine_now.deregisters,
-                ),
-                (
-                    "engine: registration request refused",
-                    engine.registrations_refused,
-                    engine_now.registrations_refused,
-                ),
-                ("engine: block served", engine.blocks, engine_now.blocks),
-                (
-                    "engine: attempt failed",
-                    engine.attempts_failed,
-                    engine_now.attempts_failed,
-                ),
-            ]
-        };
-        for (row, before, after) in rows {
-            if after > before {
-                *self.counts.entry(row.to_owned()).or_default() += after - before;
-            }
+        for (row, of) in COAP {
+            self.add_times(row, of(&coap_now) - of(&coap));
+        }
+        for (row, of) in ENGINE {
+            self.add_times(row, of(&engine_now) - of(&engine));
         }
     }
 
@@ -210,15 +166,20 @@ impl Census {
         for half in halves {
             assert_eq!(self.count(half), datagrams / 2, "{half}");
         }
-        let missed: Vec<_> = HANDLERS.iter().filter(|row| self.count(row) == 0).collect();
+        let coap = COAP.iter().map(|(row, _)| row);
+        let engine = ENGINE.iter().map(|(row, _)| row);
+        let all = HANDLERS.iter().chain(coap).chain(engine);
+        let missed: Vec<_> = all.filter(|row| self.count(row) == 0).collect();
         assert!(missed.is_empty(), "not reached: {missed:?}");
     }
 
     fn add(&mut self, row: &str) {
-        if let Some(count) = self.counts.get_mut(row) {
-            *count += 1;
-        } else {
-            self.counts.insert(row.to_owned(), 1);
+        self.add_times(row, 1);
+    }
+
+    fn add_times(&mut self, row: &str, times: u64) {
+        if times > 0 {
+            *self.counts.entry(row.to_owned()).or_default() += times;
         }
     }
 

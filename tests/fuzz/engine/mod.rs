@@ -4,7 +4,7 @@
 //! else comes, each must be flashed once, and never have to register again. The captured ones belong
 //! to the adversary, who knows their names, locations, tokens and capabilities, and speaks for them
 //! from any address. In an honest device's name it sends too, but without its secrets: over plain
-//! CoAP a name, a token and a location are all that a device proves itself by.
+//! CoAP a name, a token, a location, and for a Send the address are all that a device proves itself by.
 
 mod adversary;
 mod bench;
