@@ -110,7 +110,8 @@ impl CheckedZip {
         }
         let mut bounded = file.take(entry.size_bytes + 1);
         if entry.deflated {
-            let mut content = Vec::with_capacity(usize::try_from(entry.size_bytes).ok()?);
+            // Grows with what is there: the header may claim two hundred times as much.
+            let mut content = Vec::new();
             bounded.read_to_end(&mut content).ok()?;
             return (content.len() as u64 == entry.size_bytes).then(|| Bytes::from(content));
         }
