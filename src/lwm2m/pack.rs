@@ -1,5 +1,7 @@
 //! Packs of records in each format that has them, and one resource out of a pack.
 
+use std::cmp::Ordering;
+
 use bytes::Bytes;
 
 use super::Path;
@@ -57,15 +59,15 @@ pub(super) fn decode_resource(
         return Err(ValueError::NotSingle);
     }
     // Of those that are equally new, `max_by` takes the last.
-    let newest = records
-        .into_iter()
-        .max_by(|one, two| recency(one).total_cmp(&recency(two)));
+    let newest = records.into_iter().max_by(compare_times);
     newest.map(|it| it.value).ok_or(ValueError::Missing)
 }
 
-/// Times in one pack are of one kind: all absolute, or all relative to now.
-fn recency(record: &SenmlRecord) -> f64 {
-    record.time_seconds.unwrap_or(0.0)
+/// What is relative to now is newer than what has a date.
+fn compare_times(one: &SenmlRecord, two: &SenmlRecord) -> Ordering {
+    let seconds = |record: &SenmlRecord| record.time_seconds.unwrap_or(0.0);
+    let by_kind = one.is_relative().cmp(&two.is_relative());
+    by_kind.then(seconds(one).total_cmp(&seconds(two)))
 }
 
 #[cfg(test)]
@@ -115,6 +117,13 @@ mod tests {
         assert_eq!(state_of(&by_time), state);
         let now = [record(3, 2, None), record(3, 1, Some(-5.0))];
         assert_eq!(state_of(&now), state);
+        let dated = [
+            record(3, 1, Some(1_276_020_076.0)),
+            record(3, 2, Some(1_276_020_077.0)),
+        ];
+        assert_eq!(state_of(&dated), state);
+        let dated_and_now = [record(3, 2, None), record(3, 1, Some(1_276_020_076.0))];
+        assert_eq!(state_of(&dated_and_now), state);
         let twice = [record(3, 1, None), record(3, 2, None)];
         assert_eq!(state_of(&twice), state);
     }

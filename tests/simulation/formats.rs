@@ -24,6 +24,7 @@ fn a_device_is_understood_in_whatever_format_it_answers() {
     for format in [
         ContentFormat::TEXT,
         ContentFormat::OLD_TEXT,
+        ContentFormat::OPAQUE,
         ContentFormat::CBOR,
         ContentFormat::SENML_JSON,
         ContentFormat::SENML_CBOR,

@@ -53,7 +53,7 @@ impl SenmlRecord {
     /// When the value was so, for a pack that was received at `now` (RFC 8428 §4.5.3).
     pub fn at(&self, now: Utc) -> Utc {
         let seconds = self.time_seconds.unwrap_or(0.0);
-        let since = if seconds < ABSOLUTE_TIME_SECONDS_MIN {
+        let since = if self.is_relative() {
             now
         } else {
             Utc::from_unix_ms(0)
@@ -65,6 +65,12 @@ impl SenmlRecord {
         } else {
             since + offset
         }
+    }
+
+    /// Whether its time counts from the moment of receipt.
+    pub(in crate::lwm2m) fn is_relative(&self) -> bool {
+        self.time_seconds
+            .is_none_or(|seconds| seconds < ABSOLUTE_TIME_SECONDS_MIN)
     }
 
     /// Its name within its object instance: `3`, or `8/0`.

@@ -34,12 +34,7 @@ fn what_is_no_pack() {
         assert_eq!(result, Err(PackError::Cbor), "{len} bytes");
     }
     // Something behind it, an end where none is open, text that is not UTF-8, a reserved length.
-    for text in [
-        "80 00",
-        "81 a1 09 81 ff",
-        "81 a1 00 61 ff",
-        "81 a1 09 1c",
-    ] {
+    for text in ["80 00", "81 a1 09 81 ff", "81 a1 00 61 ff", "81 a1 09 1c"] {
         assert_eq!(read_cbor(text), Err(PackError::Cbor), "{text}");
     }
     for text in [
