@@ -172,6 +172,26 @@ fn device(name: &str, now: Utc) -> Device {
     }
 }
 
+/// Gives the engine one datagram, as the driver does with one that is there.
+pub(super) fn hear(driver: &mut Driver, from: &mut CoapPeer, request: Request) {
+    let (peer, datagram) = (from.address(), from.datagram(request));
+    let now = driver.parts.clock.now();
+    driver.engine.handle_datagram(now, &peer, &datagram);
+    driver.drain(None);
+}
+
+/// Waits for the commit that is under way.
+pub(super) async fn end_commit(driver: &mut Driver) {
+    while !driver.in_flight.as_ref().unwrap().commit.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    let Input::Committed(result) = driver.select().await else {
+        panic!("a commit is done");
+    };
+    let (result, took) = result.unwrap();
+    driver.handle_committed(result, took).await.unwrap();
+}
+
 /// The Register of a device with these links.
 pub(super) fn register(name: &str, lifetime_seconds: u32, links: &'static str) -> Request {
     Request::new(Code::POST, "/rd")

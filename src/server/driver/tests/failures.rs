@@ -1,7 +1,7 @@
 //! A store that fails again and again, and works again.
 
 use super::super::*;
-use super::bench::{BLOCK, Bench, OTHER, endpoint, register};
+use super::bench::{BLOCK, Bench, OTHER, end_commit, endpoint, hear, register};
 use crate::coap::{Code, MessageType, Request};
 
 /// Longer than any back-off.
@@ -47,27 +47,39 @@ async fn a_store_that_fails_is_left_in_peace_while_blocks_go_on_and_recovers_by_
 
 #[tokio::test(start_paused = true)]
 async fn of_a_stop_that_could_not_be_committed_no_device_hears_and_no_trace_is_left() {
-    let (driver, bench) = Bench::new().await;
-    tokio::spawn(driver.run());
+    let (mut driver, bench) = Bench::new().await;
+    driver.drain(None);
     let mut updating = bench.peer();
-    updating.send(Request::new(Code::GET, BLOCK));
+    let block = || Request::new(Code::GET, BLOCK);
+    hear(&mut driver, &mut updating, block());
     assert_eq!(updating.next().await.code, Code::CONTENT);
 
     bench.store.fail(true);
     let stop = || Command::StopCampaign(bench.campaign);
-    // Both are there before the driver's turn comes: the stop withdraws what is asked for.
-    updating.send(Request::new(Code::GET, BLOCK));
-    let refused = bench.engine.command(stop()).await;
+    let (answer, mut answered) = oneshot::channel();
+    driver.handle_command(stop(), answer);
+    driver.start_commit();
+    // What it asks for is withdrawn by the stop.
+    hear(&mut driver, &mut updating, block());
+    end_commit(&mut driver).await;
+    let refused = answered.try_recv().unwrap();
     assert!(
         matches!(refused, Err(EngineError::NotCommitted(_))),
         "{refused:?}"
     );
-    updating.send(Request::new(Code::GET, BLOCK));
+    hear(&mut driver, &mut updating, block());
     assert_eq!(updating.next().await.code, Code::CONTENT);
 
     bench.store.fail(false);
-    tokio::time::advance(REBUILD_DELAY_MAX).await;
-    assert_eq!(bench.engine.command(stop()).await, Ok(()));
+    let (answer, mut answered) = oneshot::channel();
+    driver.handle_command(stop(), answer);
+    driver.commit_not_before = None;
+    driver.start_commit();
+    hear(&mut driver, &mut updating, block());
+    end_commit(&mut driver).await;
+    assert_eq!(answered.try_recv().unwrap(), Ok(()));
+    driver.start_commit();
+    assert_eq!(updating.next().await.code, Code::NOT_FOUND);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,16 +1,8 @@
 //! What REST sees of devices whose records are committed together.
 
 use super::super::*;
-use super::bench::{Bench, CoapPeer, OTHER, endpoint, register};
+use super::bench::{Bench, OTHER, end_commit, endpoint, hear, register};
 use crate::coap::{Code, Message, OptionNumber, Request};
-
-/// Gives the engine one datagram, as [`Driver::receive`] does.
-fn hear(driver: &mut Driver, from: &mut CoapPeer, request: Request) {
-    let (peer, datagram) = (from.address(), from.datagram(request));
-    let now = driver.parts.clock.now();
-    driver.engine.handle_datagram(now, &peer, &datagram);
-    driver.drain(None);
-}
 
 /// Commits all that has gathered, at once.
 async fn commit(driver: &mut Driver, bench: &Bench) {
@@ -18,18 +10,6 @@ async fn commit(driver: &mut Driver, bench: &Bench) {
     driver.start_commit();
     end_commit(driver).await;
     assert_eq!(bench.store.commits(), before + 1);
-}
-
-/// Waits for the commit that is under way.
-async fn end_commit(driver: &mut Driver) {
-    while !driver.in_flight.as_ref().unwrap().commit.is_finished() {
-        tokio::task::yield_now().await;
-    }
-    let Input::Committed(result) = driver.select().await else {
-        panic!("a commit is done");
-    };
-    let (result, took) = result.unwrap();
-    driver.handle_committed(result, took).await.unwrap();
 }
 
 /// The end of the registration whose answer waits for its commit.
