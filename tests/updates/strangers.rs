@@ -7,14 +7,14 @@ use std::time::Duration;
 use narrowcast::clock::SystemClock;
 use narrowcast::model::TransmissionPreset;
 use narrowcast::sim::{DeviceConfig, Fleet};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bench::{Bench, check_succeeded};
 use crate::firmware::Firmware;
 use crate::peers;
-use crate::rest::{DEVICE_TYPE, MANUFACTURER, MODEL, TARGET_VERSION};
+use crate::rest::{DEVICE_TYPE, MANUFACTURER, MODEL, POLL, TARGET_VERSION};
 use crate::server::{SHORT_TIMES, Server};
-use crate::wakaama::{Wakaama, until};
+use crate::wakaama::Wakaama;
 
 /// Registers by libcoap; answers what it says of the response.
 fn register(server: &Server, endpoint: &str) -> String {
@@ -89,11 +89,20 @@ async fn a_device_that_nobody_described_says_what_it_is_and_needs_a_type_to_be_e
     rest.post("/devices", &typed).await;
     let devices = ["stranger", "typed"].map(|endpoint| simulated(&server, endpoint));
     let _fleet = Fleet::start(devices.to_vec(), SystemClock::new(), 1).unwrap();
-    for endpoint in ["stranger", "typed"] {
-        until(endpoint, &rest, |shown| {
-            shown["manufacturer"] == MANUFACTURER && shown["model"] == MODEL
-        })
-        .await;
+    let described = async {
+        loop {
+            let shown = rest.get("/devices").await;
+            let mut devices = shown.as_array().unwrap().iter();
+            let is = |it: &Value| it["manufacturer"] == MANUFACTURER && it["model"] == MODEL;
+            if devices.len() == 2 && devices.all(is) {
+                return;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    let within = Duration::from_secs(20);
+    if tokio::time::timeout(within, described).await.is_err() {
+        panic!("{:#}", rest.get("/devices").await);
     }
     let shown = rest.get("/devices/stranger").await;
     assert_eq!(shown["device_type"], json!(null), "{shown:#}");
