@@ -84,6 +84,19 @@ fn report(engine: &Engine) {
         gauge!("narrowcast_slots_in_use", "tier" => tier.word())
             .set(engine.slots_in_use(tier) as f64);
     }
+    let held = engine.held();
+    for (what, value) in [
+        ("duplicates", held.coap.dedup_entries),
+        ("exchanges", held.coap.requests),
+        ("message_ids", held.coap.message_ids),
+        ("block1_bodies", held.coap.block1_bodies),
+        ("observations", held.coap.observations),
+        ("deadlines", held.coap.deadlines),
+        ("tasks", held.tasks),
+        ("downloads", held.downloads),
+    ] {
+        gauge!("narrowcast_held", "what" => what).set(value as f64);
+    }
     let coap = engine.coap_counters();
     for (name, value) in [
         ("received", coap.received),
@@ -92,6 +105,10 @@ fn report(engine: &Engine) {
         ("duplicate", coap.duplicates),
         ("retransmitted", coap.retransmissions),
         ("timed_out", coap.timeouts),
+        ("acknowledged", coap.acknowledgements),
+        ("response", coap.responses),
+        ("notification", coap.notifications),
+        ("unmatched", coap.unmatched),
         ("reset", coap.resets),
     ] {
         counter!("narrowcast_coap_messages_total", "kind" => name).absolute(value);
