@@ -105,7 +105,9 @@ async fn metrics_need_a_token_unless_they_are_public() {
     api.get_without_token("/metrics")
         .await
         .is_problem(401, "unauthenticated");
-    assert_eq!(api.get("/metrics").await.status, 200);
+    let metrics = api.get("/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.text.contains("narrowcast_held{what=\"exchanges\"} 0"));
     drop(server);
 
     let public = [("NARROWCAST__METRICS__PUBLIC", "true")];
