@@ -46,6 +46,9 @@ pub(super) fn run(args: &ServeArgs, output: &Output) -> Result<(), CliError> {
     super::runtime()?.block_on(serve(&config, output))
 }
 
+/// setrlimit(2), RLIMIT_FSIZE; the same number on Linux, macOS and the BSDs.
+const SIGXFSZ: i32 = 25;
+
 async fn serve(config: &Config, output: &Output) -> Result<(), CliError> {
     // Before the ready line: who waits for it may end the server at once.
     let (mut terminate, mut interrupt, mut hangup) = (
@@ -53,6 +56,8 @@ async fn serve(config: &Config, output: &Output) -> Result<(), CliError> {
         signal(SignalKind::interrupt()).map_err(CliError::failed)?,
         signal(SignalKind::hangup()).map_err(CliError::failed)?,
     );
+    // A file at its size limit is an error that the store can tell of, not an end.
+    let _file_size = signal(SignalKind::from_raw(SIGXFSZ)).map_err(CliError::failed)?;
     let metrics = install_metrics().map_err(CliError::failed)?;
     let server = Server::start(config, metrics)
         .await

@@ -38,9 +38,10 @@ pub use command::{CellStatus, Command, CommandError, TaskProgress, TierStatus};
 pub use config::{EngineConfig, Onboarding};
 pub use held::Held;
 pub use output::Output;
+pub use restore::Resumption;
 
 use crate::campaign::LoopGuard;
-use crate::clock::Now;
+use crate::clock::{Instant, Now};
 use crate::coap::{self, Event};
 use crate::lwm2m::Registry;
 use crate::model::{
@@ -78,6 +79,8 @@ pub struct Engine {
     /// Devices whose Register was answered, and who are to be asked for what is not known of them.
     introductions: VecDeque<EndpointName>,
     outputs: VecDeque<Output>,
+    /// Until then nothing can be committed.
+    closed_until: Option<Instant>,
     counters: EngineCounters,
 }
 
@@ -149,6 +152,7 @@ impl Engine {
             openings: VecDeque::new(),
             introductions: VecDeque::new(),
             outputs: VecDeque::new(),
+            closed_until: None,
             counters: EngineCounters::default(),
             config,
         }

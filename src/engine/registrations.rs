@@ -1,6 +1,8 @@
 //! Register, Update and Deregister (LwM2M Core §6.2): the registry's answers as responses and records.
 
-use crate::clock::Now;
+use std::time::Duration;
+
+use crate::clock::{Instant, Now};
 use crate::coap::{Code, OptionNumber, Request, Response};
 use crate::fota::Contact;
 use crate::lwm2m::{Location, Register, RegistrationRequest, RegistrationUpdate};
@@ -96,6 +98,28 @@ impl Engine {
         }
     }
 
+    /// Nothing can be committed before `until`: until then a Register or a Deregister, which could not
+    /// be answered, is asked to come again (5.03, Max-Age). Blocks are served on.
+    pub fn close_until(&mut self, until: Instant) {
+        self.closed_until = Some(until);
+    }
+
+    pub(super) fn is_closed(&self, now: Now) -> bool {
+        self.closed_until.is_some_and(|until| now.instant < until)
+    }
+
+    pub(super) fn refuse_while_closed(&mut self, now: Now) -> Response {
+        let left = self
+            .closed_until
+            .map_or(Duration::ZERO, |until| until - now.instant);
+        // Rounded up, and never at once.
+        let seconds = u32::try_from(left.as_secs())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
+        self.counters.registrations_refused += 1;
+        unavailable(seconds)
+    }
+
     /// Whether a device is registered now.
     pub fn is_registered(&self, endpoint: &EndpointName) -> bool {
         self.registry.by_endpoint(endpoint).is_some()
@@ -188,14 +212,19 @@ impl Engine {
 
     fn refuse(&mut self, code: Code) -> Response {
         self.counters.registrations_refused += 1;
-        let mut response = Response::new(code);
         if code == Code::SERVICE_UNAVAILABLE {
-            response
-                .options
-                .push_uint(OptionNumber::MAX_AGE, FULL_MAX_AGE_SECONDS);
+            return unavailable(FULL_MAX_AGE_SECONDS);
         }
-        response
+        Response::new(code)
     }
+}
+
+/// 5.03, and when to come again (RFC 7252 §5.9.3.4).
+fn unavailable(max_age_seconds: u32) -> Response {
+    let mut response = Response::new(Code::SERVICE_UNAVAILABLE);
+    let max_age = OptionNumber::MAX_AGE;
+    response.options.push_uint(max_age, max_age_seconds);
+    response
 }
 
 #[cfg(test)]

@@ -24,6 +24,10 @@ impl Engine {
             (["fw", capability], Code::GET) => {
                 self.handle_block_request(now, reply_to, request, capability);
             }
+            (["rd"], Code::POST) | (["rd", _], Code::DELETE) if self.is_closed(now) => {
+                let response = self.refuse_while_closed(now);
+                self.coap.respond_stateless(reply_to, response);
+            }
             (["rd"], Code::POST) | (["rd", _], Code::POST | Code::PUT | Code::DELETE) => {
                 let response = self.handle_registration_request(now, peer, request);
                 self.respond(now, reply_to, response);

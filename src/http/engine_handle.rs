@@ -42,6 +42,9 @@ pub enum EngineError {
     /// The command's records could not be committed: the engine is rebuilt as if it had not come.
     #[error("the command could not be committed: {0}")]
     NotCommitted(String),
+    /// The same, because the disk takes no more.
+    #[error("the command could not be committed: no space is left for the store")]
+    NoSpace,
     /// Too many requests wait for it. Nothing changed.
     #[error("too many requests wait for the engine")]
     Busy,

@@ -370,7 +370,7 @@ impl Driver {
 
     /// The engine has gone past what is true: another is made from what is committed. Nothing that
     /// rested on the lost records is sent. Blocks are served again at once; the next commit waits a
-    /// while, longer with each failure in a row.
+    /// while, longer with each failure in a row, and until then devices that register are told so.
     async fn start_over(
         &mut self,
         error: &StoreError,
@@ -379,10 +379,11 @@ impl Driver {
         tracing::error!(%error, "commit failed; rebuilding from the store");
         self.parts.telemetry.commit_failed();
         let delay = self.back_off();
-        self.commit_not_before = Some(self.parts.clock.now().instant + delay);
+        let not_before = self.parts.clock.now().instant + delay;
+        self.commit_not_before = Some(not_before);
         let gathered = std::mem::take(&mut self.gathered);
         for (answer, _) in replies.into_iter().chain(gathered.replies) {
-            drop(answer.send(Err(EngineError::NotCommitted(error.to_string()))));
+            drop(answer.send(Err(not_committed(error))));
         }
         loop {
             match self
@@ -393,6 +394,7 @@ impl Driver {
             {
                 Ok(engine) => {
                     self.engine = engine;
+                    self.engine.close_until(not_before);
                     self.parts.live.clear();
                     self.drain(None);
                     return Ok(());
@@ -428,6 +430,17 @@ impl Driver {
             self.set_free(&in_flight.records, in_flight.transmits, in_flight.replies);
             self.start_commit();
         }
+    }
+}
+
+/// What those are told whose records were in a commit that failed.
+fn not_committed(error: &StoreError) -> EngineError {
+    match error {
+        StoreError::Full => EngineError::NoSpace,
+        StoreError::NotFound
+        | StoreError::Conflict(_)
+        | StoreError::Fatal(_)
+        | StoreError::Failed(_) => EngineError::NotCommitted(error.to_string()),
     }
 }
 

@@ -51,6 +51,13 @@ impl Rest {
         self.send(self.client.post(self.url(path)).json(body)).await
     }
 
+    /// The status and the body, whatever they are.
+    pub(crate) async fn answer_to_post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.client.post(self.url(path)).json(body);
+        let answer = request.bearer_auth(&self.token).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
     /// The metrics' value whose line begins with `name`.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let request = self.client.get(format!("http://{}/metrics", self.server));
@@ -195,7 +202,7 @@ impl Server {
     }
 }
 
-fn number(value: &Value) -> u64 {
+pub(crate) fn number(value: &Value) -> u64 {
     value["id"]
         .as_u64()
         .unwrap_or_else(|| panic!("no number in {value}"))

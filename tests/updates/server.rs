@@ -75,6 +75,10 @@ impl Server {
         self.coap
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn rest(&self) -> Rest {
         Rest::new(self.http, self.token.clone())
     }

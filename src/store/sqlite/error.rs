@@ -11,6 +11,7 @@ mod code {
     pub(super) const FULL: i32 = 13;
     pub(super) const NOT_A_DATABASE: i32 = 26;
     pub(super) const CONSTRAINT_FOREIGN_KEY: i32 = 787;
+    pub(super) const IO_WRITE: i32 = 778;
     pub(super) const IO_FSYNC: i32 = 1034;
     pub(super) const IO_DIRECTORY_FSYNC: i32 = 1290;
     pub(super) const CONSTRAINT_PRIMARY_KEY: i32 = 1555;
@@ -62,8 +63,9 @@ fn of_result_code(result_code: i32, text: String) -> StoreError {
         code::IO_FSYNC | code::IO_DIRECTORY_FSYNC | code::IO_CORRUPT_FILE_SYSTEM => {
             return StoreError::Fatal(text);
         }
-        // The index of the write-ahead log cannot grow: in practice the disk is full.
-        code::IO_SHARED_MEMORY_SIZE => return StoreError::Full,
+        // The index of the write-ahead log cannot grow: in practice the disk is full. SQLITE_FULL is for
+        // ENOSPC alone: a quota or a limit on the file's size (EDQUOT, EFBIG) comes as a failed write.
+        code::IO_SHARED_MEMORY_SIZE | code::IO_WRITE => return StoreError::Full,
         _ => {}
     }
     match result_code & code::PRIMARY_MASK {
@@ -82,6 +84,7 @@ mod tests {
         let of = |result_code| of_result_code(result_code, String::new());
         assert!(matches!(of(13), StoreError::Full), "SQLITE_FULL");
         assert!(matches!(of(4874), StoreError::Full), "SQLITE_IOERR_SHMSIZE");
+        assert!(matches!(of(778), StoreError::Full), "SQLITE_IOERR_WRITE");
         assert!(
             matches!(of(1034), StoreError::Fatal(_)),
             "SQLITE_IOERR_FSYNC"
@@ -97,8 +100,8 @@ mod tests {
         );
         assert!(matches!(of(26), StoreError::Fatal(_)), "SQLITE_NOTADB");
         assert!(
-            matches!(of(778), StoreError::Failed(_)),
-            "SQLITE_IOERR_WRITE"
+            matches!(of(266), StoreError::Failed(_)),
+            "SQLITE_IOERR_READ"
         );
         assert!(matches!(of(5), StoreError::Failed(_)), "SQLITE_BUSY");
         assert!(
