@@ -1,16 +1,11 @@
 //! The loop guard's place in the engine: each delivery is recorded with the intent to write its URI.
 
 use crate::clock::Now;
-use crate::model::{DeliveryHistory, EndpointName, Record, TimelineStep, UpdateTask};
+use crate::model::{EndpointName, Record, TimelineStep, UpdateTask};
 
 use super::{CommandError, Engine};
 
 impl Engine {
-    /// Takes up what a device was given lately, and its bar.
-    pub fn restore_deliveries(&mut self, endpoint: EndpointName, history: DeliveryHistory) {
-        self.loop_guard.restore(endpoint, history);
-    }
-
     /// An operator lets a barred device be updated again.
     pub(super) fn lift_bar(&mut self, endpoint: EndpointName) -> Result<(), CommandError> {
         if !self.loop_guard.lift(&endpoint) {

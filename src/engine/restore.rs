@@ -1,17 +1,98 @@
 //! An engine is rebuilt from what was committed: after a restart, and after a commit that failed.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::campaign::Progress;
 use crate::clock::{Now, Utc};
-use crate::model::{
-    DeviceReport, EndpointName, Registration, StoredObservation, TaskState, UpdateTask,
-};
+use crate::model::{Campaign, CampaignId, Package, Registration, Restored, TaskState, UpdateTask};
 
 use super::tasks::TaskEntry;
 use super::timers::Timer;
-use super::{Engine, Output};
+use super::{Command, Engine, Output};
+
+/// What has to be looked up for a campaign that is to go on.
+#[derive(Clone, Debug, Default)]
+pub struct Resumption {
+    /// Its package's image, whose SHA-256 was checked when it was loaded; `None` where it is gone or
+    /// changed.
+    pub image: Option<Bytes>,
+    /// How many of its tasks are final already, by state.
+    pub ended: Progress,
+}
 
 impl Engine {
+    /// Goes on from what is committed; nothing else may have been asked of this engine. A campaign
+    /// whose image is not to be had is stopped: devices at work hold their slots until they are done,
+    /// and nothing is served.
+    pub fn restore(
+        &mut self,
+        now: Now,
+        restored: Restored,
+        mut resumptions: BTreeMap<CampaignId, Resumption>,
+    ) {
+        self.resume(now, Command::AddDevices(restored.devices));
+        self.reports.extend(restored.reports);
+        for (endpoint, history) in restored.deliveries {
+            self.loop_guard.restore(endpoint, history);
+        }
+        // Registrations before tasks: who listens is asked in its turn.
+        for registration in restored.registrations {
+            self.restore_registration(now, registration);
+        }
+        for observation in restored.observations {
+            self.restore_observation(observation);
+        }
+        let mut tasks: BTreeMap<CampaignId, Vec<UpdateTask>> = BTreeMap::new();
+        for task in restored.tasks {
+            tasks.entry(task.campaign).or_default().push(task);
+        }
+        for campaign in restored.campaigns {
+            let id = campaign.id;
+            let mut packages = restored.packages.iter();
+            let Some(package) = packages.find(|package| package.id == campaign.package) else {
+                tracing::error!(campaign = id.0, "its package is not in the store");
+                continue;
+            };
+            let tasks = tasks.remove(&id).unwrap_or_default();
+            let resumption = resumptions.remove(&id).unwrap_or_default();
+            self.resume_campaign(now, campaign, package.clone(), tasks, resumption);
+        }
+    }
+
+    fn resume_campaign(
+        &mut self,
+        now: Now,
+        campaign: Campaign,
+        package: Package,
+        tasks: Vec<UpdateTask>,
+        resumption: Resumption,
+    ) {
+        let id = campaign.id;
+        let Resumption { image, ended } = resumption;
+        let is_damaged = image.is_none();
+        let command = Command::RunCampaign {
+            campaign,
+            package,
+            image: image.unwrap_or_default(),
+            tasks,
+            ended,
+        };
+        self.resume(now, command);
+        if is_damaged {
+            self.resume(now, Command::StopCampaign(id));
+        }
+    }
+
+    fn resume(&mut self, now: Now, command: Command) {
+        if let Err(error) = self.handle_command(now, command) {
+            tracing::error!(%error, "a campaign cannot go on");
+        }
+    }
+
     /// Takes up a registration. It has a grace period: Updates that only prolong are not persisted.
-    pub fn restore_registration(&mut self, now: Now, registration: Registration) {
+    fn restore_registration(&mut self, now: Now, registration: Registration) {
         let lifetime = registration.lifetime;
         let last_known = Utc::from_unix_ms(
             registration.expires_at.unix_ms() - i64::try_from(lifetime.as_millis()).unwrap_or(0),
@@ -25,18 +106,6 @@ impl Engine {
         if let Err(error) = self.registry.restore(now, registration) {
             self.counters.registrations_refused += 1;
             tracing::error!(%error, "a stored registration cannot be taken up");
-        }
-    }
-
-    /// Takes up what a device last reported.
-    pub fn restore_report(&mut self, endpoint: EndpointName, report: DeviceReport) {
-        self.reports.insert(endpoint, report);
-    }
-
-    /// Takes up observations whose tokens devices remember.
-    pub fn restore_observations(&mut self, stored: Vec<StoredObservation>) {
-        for observation in stored {
-            self.restore_observation(observation);
         }
     }
 

@@ -12,6 +12,7 @@ mod product;
 mod radio;
 mod record;
 mod registration;
+mod restored;
 mod task;
 mod words;
 
@@ -33,6 +34,7 @@ pub use record::{Record, TimelineEntry, TimelineStep};
 pub use registration::{
     BindingMode, Lwm2mVersion, Registration, RegistrationSlot, StoredObservation,
 };
+pub use restored::Restored;
 pub use task::{
     DownloadCapability, Failure, FailureReason, Phase, SlotClaim, SuccessNote, TaskId, TaskState,
     UpdateTask, WaitingFor,

@@ -1,5 +1,6 @@
 //! An engine from what is committed: at the start, and whenever a commit failed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand::RngCore;
@@ -7,10 +8,10 @@ use rand::rngs::OsRng;
 
 use crate::campaign::Progress;
 use crate::clock::Now;
-use crate::engine::{Command, Engine, EngineConfig};
+use crate::engine::{Engine, EngineConfig, Resumption};
 use crate::http::PackageBytes;
-use crate::model::{CampaignId, Package, TaskState, UpdateTask};
-use crate::store::{Restored, Store, StoreError};
+use crate::model::Package;
+use crate::store::{Store, StoreError};
 
 /// What an engine is made from beside the store.
 #[derive(Debug)]
@@ -25,65 +26,30 @@ impl Rebuild {
         let mut seed = [0; 32];
         OsRng.fill_bytes(&mut seed);
         let mut engine = Engine::new(self.config.clone(), seed);
-        let Restored {
-            devices,
-            registrations,
-            observations,
-            campaigns,
-            packages,
-            tasks,
-            reports,
-            deliveries,
-        } = store.restore().await?;
-        let (registered, unfinished) = (registrations.len(), tasks.len());
-        self.command(&mut engine, now, Command::AddDevices(devices));
-        for (endpoint, report) in reports {
-            engine.restore_report(endpoint, report);
-        }
-        for (endpoint, history) in deliveries {
-            engine.restore_deliveries(endpoint, history);
-        }
-        for registration in registrations {
-            engine.restore_registration(now, registration);
-        }
-        engine.restore_observations(observations);
-        let mut tasks = tasks;
-        for campaign in campaigns {
-            let id = campaign.id;
-            let Some(package) = packages
-                .iter()
-                .find(|package| package.id == campaign.package)
-            else {
-                tracing::error!(campaign = id.0, "its package is not in the store");
-                continue;
+        let restored = store.restore().await?;
+        let (registered, unfinished) = (restored.registrations.len(), restored.tasks.len());
+        let mut resumptions = BTreeMap::new();
+        for campaign in &restored.campaigns {
+            let counts = store.campaign(campaign.id).await?.1;
+            let mut packages = restored.packages.iter();
+            let image = match packages.find(|package| package.id == campaign.package) {
+                Some(package) => self.image(package).await,
+                None => None,
             };
-            let of_campaign = take_tasks(&mut tasks, id);
-            let counts = store.campaign(id).await?.1;
-            let image = self.image(package).await;
-            let damaged = image.is_none();
-            let command = Command::RunCampaign {
-                campaign,
-                package: package.clone(),
-                image: image.unwrap_or_default(),
-                tasks: of_campaign,
-                ended: Progress {
-                    succeeded: counts.succeeded,
-                    failed: counts.failed,
-                    stopped: counts.stopped,
-                    ..Progress::default()
-                },
+            let ended = Progress {
+                succeeded: counts.succeeded,
+                failed: counts.failed,
+                stopped: counts.stopped,
+                ..Progress::default()
             };
-            self.command(&mut engine, now, command);
-            if damaged {
-                // Devices at work hold their slots until they are done; nothing is served.
-                self.command(&mut engine, now, Command::StopCampaign(id));
-            }
+            resumptions.insert(campaign.id, Resumption { image, ended });
         }
+        engine.restore(now, restored, resumptions);
         tracing::info!(registered, unfinished, "the engine goes on from the store");
         Ok(engine)
     }
 
-    /// A package whose bytes are gone or changed is never served: its campaign is stopped.
+    /// A package whose bytes are gone or changed is never served.
     async fn image(&self, package: &Package) -> Option<bytes::Bytes> {
         match self.package_bytes.load(package.image_sha256).await {
             Ok(image) => Some(image),
@@ -93,19 +59,4 @@ impl Rebuild {
             }
         }
     }
-
-    fn command(&self, engine: &mut Engine, now: Now, command: Command) {
-        if let Err(error) = engine.handle_command(now, command) {
-            tracing::error!(%error, "a campaign cannot go on");
-        }
-    }
-}
-
-fn take_tasks(tasks: &mut Vec<UpdateTask>, id: CampaignId) -> Vec<UpdateTask> {
-    let (taken, rest) = std::mem::take(tasks)
-        .into_iter()
-        .filter(|task| !matches!(task.state, TaskState::Succeeded | TaskState::Stopped))
-        .partition(|task| task.campaign == id);
-    *tasks = rest;
-    taken
 }

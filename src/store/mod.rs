@@ -20,8 +20,8 @@ use async_trait::async_trait;
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, CampaignTargets, DeliveryHistory, Device, DeviceReport,
-    EndpointName, GroupId, Manufacturer, Package, PackageId, Record, Registration, RetryPolicy,
-    StoredObservation, TaskState, TimelineEntry, UpdateTask,
+    EndpointName, GroupId, Manufacturer, Package, PackageId, Record, Restored, RetryPolicy,
+    TaskState, TimelineEntry, UpdateTask,
 };
 
 /// How many lines of a device's history are kept; the oldest give way.
@@ -139,27 +139,6 @@ pub struct TaskCounts {
     pub failed: u64,
     /// Ended by an operator.
     pub stopped: u64,
-}
-
-/// All that an engine is rebuilt from.
-#[derive(Clone, Debug, Default)]
-pub struct Restored {
-    /// Devices that may register.
-    pub devices: Vec<Device>,
-    /// Live registrations.
-    pub registrations: Vec<Registration>,
-    /// Observations whose tokens devices remember.
-    pub observations: Vec<StoredObservation>,
-    /// Campaigns in an active state, and stopped ones with a device still at work.
-    pub campaigns: Vec<Campaign>,
-    /// The packages of those campaigns.
-    pub packages: Vec<Package>,
-    /// Unfinished tasks of those campaigns.
-    pub tasks: Vec<UpdateTask>,
-    /// What devices last reported.
-    pub reports: Vec<(EndpointName, DeviceReport)>,
-    /// What devices were given lately, and who is barred.
-    pub deliveries: Vec<(EndpointName, DeliveryHistory)>,
 }
 
 /// Whether a campaign in this state has come to its end.

@@ -8,12 +8,12 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use narrowcast::campaign::Progress;
 use narrowcast::clock::{Instant, Now, Utc};
-use narrowcast::engine::{Command, CommandError, Engine, EngineConfig, Output};
+use narrowcast::engine::{Command, CommandError, Engine, EngineConfig, Output, Resumption};
 use narrowcast::model::{
     Campaign, CampaignId, CoverageTier, EndpointName, Record, Sha256Digest, TaskId, Transmit,
     UpdateTask,
 };
-use narrowcast::store::{MemoryStore, Page, Restored, Store, TaskCounts};
+use narrowcast::store::{MemoryStore, Page, Store, TaskCounts};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -156,48 +156,24 @@ impl Server {
 
     fn restored(&mut self, now: Now) -> Engine {
         let mut engine = Engine::new(self.config.clone(), self.rng.r#gen());
-        let Restored {
-            devices,
-            registrations,
-            observations,
-            campaigns,
-            packages,
-            tasks,
-            reports,
-            deliveries,
-        } = ready(self.store.restore()).unwrap();
-        engine
-            .handle_command(now, Command::AddDevices(devices))
-            .unwrap();
-        for (endpoint, report) in reports {
-            engine.restore_report(endpoint, report);
-        }
-        for (endpoint, history) in deliveries {
-            engine.restore_deliveries(endpoint, history);
-        }
-        for registration in registrations {
-            engine.restore_registration(now, registration);
-        }
-        engine.restore_observations(observations);
-        for campaign in campaigns {
-            let package = packages.iter().find(|it| it.id == campaign.package);
-            let package = package.unwrap().clone();
+        let restored = ready(self.store.restore()).unwrap();
+        let mut resumptions = BTreeMap::new();
+        for campaign in &restored.campaigns {
+            let mut packages = restored.packages.iter();
+            let package = packages.find(|it| it.id == campaign.package).unwrap();
             let counts = ready(self.store.campaign(campaign.id)).unwrap().1;
-            let of_campaign = tasks.iter().filter(|task| task.campaign == campaign.id);
-            let command = Command::RunCampaign {
-                image: self.images[&package.image_sha256].clone(),
-                package,
-                tasks: of_campaign.cloned().collect(),
+            let resumption = Resumption {
+                image: Some(self.images[&package.image_sha256].clone()),
                 ended: Progress {
                     succeeded: counts.succeeded,
                     failed: counts.failed,
                     stopped: counts.stopped,
                     ..Progress::default()
                 },
-                campaign,
             };
-            engine.handle_command(now, command).unwrap();
+            resumptions.insert(campaign.id, resumption);
         }
+        engine.restore(now, restored, resumptions);
         engine
     }
 

@@ -1,7 +1,8 @@
 //! What outlives the process.
 
+use narrowcast::model::Restored;
 use narrowcast::model::{CampaignState, Record};
-use narrowcast::store::{MemoryStore, OpenError, Restored, SqliteStore, Store, StoreError};
+use narrowcast::store::{MemoryStore, OpenError, SqliteStore, Store, StoreError};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 

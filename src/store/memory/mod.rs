@@ -11,12 +11,12 @@ mod state;
 use self::state::{Group, State};
 use super::batch::Batch;
 use super::{
-    DeviceGroup, NewCampaign, Page, Restored, Store, StoreError, StoredKey, StoredToken, TaskCounts,
+    DeviceGroup, NewCampaign, Page, Store, StoreError, StoredKey, StoredToken, TaskCounts,
 };
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName,
-    GroupId, Manufacturer, Package, PackageId, Record, TaskId, TaskState, TimelineEntry,
+    GroupId, Manufacturer, Package, PackageId, Record, Restored, TaskId, TaskState, TimelineEntry,
     UpdateTask,
 };
 

@@ -5,13 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName,
-    GroupId, Package, PackageId, Registration, RegistrationSlot, StoredObservation, TaskId,
-    TaskState, TimelineEntry, UpdateTask,
+    GroupId, Package, PackageId, Registration, RegistrationSlot, Restored, StoredObservation,
+    TaskId, TaskState, TimelineEntry, UpdateTask,
 };
 use crate::store::batch::Batch;
-use crate::store::{
-    Restored, StoreError, StoredKey, StoredToken, TIMELINE_ENTRIES_MAX, TaskCounts,
-};
+use crate::store::{StoreError, StoredKey, StoredToken, TIMELINE_ENTRIES_MAX, TaskCounts};
 
 /// Every table.
 #[derive(Debug, Default)]

@@ -31,12 +31,13 @@ use self::commit::RecordStatements;
 use self::writer::Writer;
 use super::batch::Batch;
 use super::{
-    DeviceGroup, NewCampaign, Page, Restored, Store, StoreError, StoredKey, StoredToken, TaskCounts,
+    DeviceGroup, NewCampaign, Page, Store, StoreError, StoredKey, StoredToken, TaskCounts,
 };
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName,
-    GroupId, Manufacturer, Package, PackageId, Record, TaskState, TimelineEntry, UpdateTask,
+    GroupId, Manufacturer, Package, PackageId, Record, Restored, TaskState, TimelineEntry,
+    UpdateTask,
 };
 
 /// The durable state of one server, in one SQLite file.

@@ -9,7 +9,8 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use super::error::store_error;
 use super::rows::select;
 use super::{campaigns, rows};
-use crate::store::{Restored, StoreError};
+use crate::model::Restored;
+use crate::store::StoreError;
 
 /// A read that touches the file.
 pub(super) async fn check(readers: &SqlitePool) -> Result<(), StoreError> {

@@ -1,0 +1,27 @@
+//! What was committed, as an engine is rebuilt from it.
+
+use super::{
+    Campaign, DeliveryHistory, Device, DeviceReport, EndpointName, Package, Registration,
+    StoredObservation, UpdateTask,
+};
+
+/// All that an engine is rebuilt from.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// Devices that may register.
+    pub devices: Vec<Device>,
+    /// Live registrations.
+    pub registrations: Vec<Registration>,
+    /// Observations whose tokens devices remember.
+    pub observations: Vec<StoredObservation>,
+    /// Campaigns in an active state, and stopped ones with a device still at work.
+    pub campaigns: Vec<Campaign>,
+    /// The packages of those campaigns.
+    pub packages: Vec<Package>,
+    /// Unfinished tasks of those campaigns.
+    pub tasks: Vec<UpdateTask>,
+    /// What devices last reported.
+    pub reports: Vec<(EndpointName, DeviceReport)>,
+    /// What devices were given lately, and who is barred.
+    pub deliveries: Vec<(EndpointName, DeliveryHistory)>,
+}
