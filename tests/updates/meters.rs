@@ -20,9 +20,6 @@ pub(crate) const LIMITS: TierLimits = TierLimits {
     unknown: 1,
 };
 
-/// What a meter passes through once: registered, URI taken, downloaded, executed, ended.
-pub(crate) const MILESTONES: usize = 5 * METERS;
-
 const CELLS: [u32; 3] = [21_103, 21_104, 21_105];
 
 pub(crate) fn meters(server: SocketAddr) -> Vec<DeviceConfig> {
@@ -121,11 +118,6 @@ impl Milestones {
             | DeviceEvent::PowerCut => return,
         };
         self.reached[milestone].insert(line.device);
-    }
-
-    /// Of [`MILESTONES`].
-    pub(crate) fn count(&self) -> usize {
-        self.reached.iter().map(BTreeSet::len).sum()
     }
 
     /// How many have registered, taken the URI, downloaded, executed, ended.
