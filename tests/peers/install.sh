@@ -6,6 +6,7 @@
 #   PEERS/bin/wakatiwai, lwm2mclient, lwm2mclient-dtls, lwm2mserver   Eclipse Wakaama 1.0 (npm)
 #   PEERS/bin/aiocoap-client, aiocoap-fileserver                      aiocoap (PyPI)
 #   PEERS/aiocoap/bin/python3                                         a Python that has it
+#   PEERS/npm/node_modules                                            coap-node, lwm2m-node-lib, coap (npm)
 #   coap-client-notls, coap-client-openssl, openssl, …                on the PATH (Debian)
 #
 # Takes from the registries only what is missing; a second run takes a moment.
@@ -23,6 +24,7 @@ need() { command -v "$1" >/dev/null || missing+=("$2"); }
 need coap-client-notls libcoap3-bin
 need gcc gcc
 need npm npm
+need node nodejs
 need openssl openssl
 need unzip unzip
 need python3 python3
@@ -51,7 +53,18 @@ if [ ! -e "$venv/complete" ] || ! "$venv/bin/aiocoap-client" --help >/dev/null 2
     touch "$venv/complete"
 fi
 
+# All versions and hashes are in the lock file.
+modules=$peers/npm-$(cat "$here"/npm/package{,-lock}.json | sha256sum | cut -c1-12)
+if [ ! -e "$modules/complete" ]; then
+    echo "installing coap-node and lwm2m-node-lib"
+    mkdir -p "$modules"
+    cp "$here"/npm/package{,-lock}.json "$modules"
+    npm ci --prefix "$modules" --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null
+    touch "$modules/complete"
+fi
+
 ln -sfnr "$venv" "$peers/aiocoap"
+ln -sfnr "$modules" "$peers/npm"
 for program in "$wakaama"/* "$venv"/bin/{aiocoap-client,aiocoap-fileserver}; do
     ln -sfnr "$program" "$peers/bin/${program##*/}"
 done

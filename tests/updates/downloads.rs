@@ -4,22 +4,23 @@ use std::fs;
 use std::process::{Command, Output, Stdio};
 
 use crate::bench::Bench;
+use crate::device::Device;
 use crate::peers;
 use crate::server::SHORT_TIMES;
-use crate::wakaama::Wakaama;
 
 /// 16 to 1024 bytes (RFC 7959 §2.2).
 const EXPONENTS: std::ops::RangeInclusive<u32> = 0..=6;
 
 /// A task whose device has its URI and thinks about it for longer than the test takes.
-struct Held {
-    bench: Bench,
-    _device: Wakaama,
-    uri: String,
+pub(crate) struct Held {
+    pub(crate) bench: Bench,
+    _device: Device,
+    pub(crate) campaign: u64,
+    pub(crate) uri: String,
 }
 
 impl Held {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         // The device says State 0 all the while: it is not to be asked.
         let patient = SHORT_TIMES.replace(
             "silence_before_result_read = \"3s\"",
@@ -27,7 +28,7 @@ impl Held {
         );
         let bench = Bench::new(&patient).await;
         let mut device = bench.device(&["--think-seconds", "100"]).await;
-        bench.activate().await;
+        let campaign = bench.activate().await;
         device.wait_for("write").await;
         let uri = device.written("/5/0/1").remove(0);
         assert!(
@@ -37,11 +38,12 @@ impl Held {
         Self {
             bench,
             _device: device,
+            campaign,
             uri,
         }
     }
 
-    fn check(&self, fetched: &[u8], how: &str) {
+    pub(crate) fn check(&self, fetched: &[u8], how: &str) {
         let image = &self.bench.firmware.image;
         assert_eq!(fetched.len(), image.len(), "{how}");
         assert!(fetched == image, "other bytes: {how}");
@@ -49,7 +51,7 @@ impl Held {
 }
 
 /// What `coap-client-notls` writes, and what it says.
-fn libcoap(arguments: &[&str], uri: &str) -> (Vec<u8>, Output) {
+pub(crate) fn libcoap(arguments: &[&str], uri: &str) -> (Vec<u8>, Output) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("image");
     let output = Command::new(peers::on_path("coap-client-notls"))

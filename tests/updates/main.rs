@@ -11,14 +11,16 @@
 
 mod bench;
 mod crash_points;
+mod device;
+mod disk;
 mod downloads;
 mod firmware;
 mod kills;
 mod meters;
+mod node_clients;
 mod outcomes;
 mod peers;
 mod reboots;
 mod rest;
 mod server;
 mod strangers;
-mod wakaama;

@@ -1,20 +1,9 @@
 //! How an update of a Wakaama device ends, and what the device itself says of it.
 
-use serde_json::Value;
-
-use crate::bench::{Bench, check_succeeded};
+use crate::bench::{Bench, check_failed, check_succeeded};
+use crate::device::until;
 use crate::rest::{TARGET_VERSION, text};
 use crate::server::SHORT_TIMES;
-use crate::wakaama::until;
-
-/// Failed after one attempt, with this code, and with this in the evidence.
-fn check_failed(task: &Value, code: &str, seen: &str) {
-    assert_eq!(task["state"], "failed", "{task:#}");
-    assert_eq!(task["failure"]["code"], code, "{task:#}");
-    let evidence = text(&task["failure"]["evidence"]);
-    assert!(evidence.contains(seen), "{evidence}");
-    assert_eq!(task["attempt"], 1, "{task:#}");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_is_updated_with_the_packages_bytes_and_one_execute() {

@@ -1,11 +1,11 @@
 //! Reboots: the device's, on its port or another, and the server's in the middle of an update.
 
 use crate::bench::{Bench, check_succeeded};
+use crate::device::Device;
 use crate::rest::TARGET_VERSION;
 use crate::server::SHORT_TIMES;
-use crate::wakaama::Wakaama;
 
-fn ports(device: &mut Wakaama) -> Vec<u64> {
+fn ports(device: &mut Device) -> Vec<u64> {
     let started = device.all("started").into_iter();
     started.map(|line| line["port"].as_u64().unwrap()).collect()
 }

@@ -10,14 +10,14 @@ use narrowcast::sim::{DeviceConfig, Fleet};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, check_succeeded};
+use crate::device::Device;
 use crate::firmware::Firmware;
 use crate::peers;
 use crate::rest::{DEVICE_TYPE, MANUFACTURER, MODEL, POLL, TARGET_VERSION};
 use crate::server::{SHORT_TIMES, Server};
-use crate::wakaama::Wakaama;
 
 /// Registers by libcoap; answers what it says of the response.
-fn register(server: &Server, endpoint: &str) -> String {
+pub(crate) fn register(server: &Server, endpoint: &str) -> String {
     let output = Command::new(peers::on_path("coap-client-notls"))
         .args([
             "-m",
@@ -55,7 +55,7 @@ async fn where_onboarding_is_allowed_a_device_that_nobody_entered_is_entered() {
     let server = Server::start_with(SHORT_TIMES, &["--onboarding", "allow"]);
     let said = register(&server, "stranger-1");
     assert!(said.contains("2.01"), "{said}");
-    let mut device = Wakaama::start(&server, "stranger-2", &[]);
+    let mut device = Device::start(&server, "stranger-2", &[]);
     device.wait_for_state("STATE_READY").await;
     let devices = server.rest().get("/devices").await;
     let devices = devices.as_array().unwrap();
@@ -159,7 +159,7 @@ async fn malformed_datagrams_are_counted_and_a_clean_device_is_served() {
         let metric = "narrowcast_coap_messages_total{kind=\"malformed\"}";
         let counted = async {
             while bench.rest.metric(metric).await < wanted {
-                tokio::time::sleep(crate::rest::POLL).await;
+                tokio::time::sleep(POLL).await;
             }
         };
         let within = Duration::from_secs(5);

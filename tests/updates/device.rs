@@ -1,6 +1,7 @@
-//! A device by Eclipse Wakaama, scripted by `tests/peers/device.py`, and its log.
+//! A device whose stack nobody here wrote, scripted by a driver in `tests/peers`, and its log.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -19,26 +20,71 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// second Register is byte for byte a duplicate of the first (RFC 7252 §4.5).
 const REBOOT_SECONDS: &str = "1.1";
 
+/// Whose LwM2M it speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stack {
+    /// Eclipse Wakaama 1.0, by `device.py`.
+    Wakaama,
+    /// coap-node, by `coap_node.js`.
+    CoapNode,
+    /// lwm2m-node-lib, by `lwm2m_node_lib.js`.
+    Lwm2mNodeLib,
+}
+
+impl Stack {
+    fn driver(self) -> Command {
+        match self {
+            Self::Wakaama => {
+                // The device downloads with it.
+                peers::on_path("coap-client-notls");
+                let mut driver = Command::new(peers::on_path("python3"));
+                driver
+                    .arg("tests/peers/device.py")
+                    .arg("--stack")
+                    .arg(peers::installed("bin/wakatiwai"))
+                    .args(["--reboot-seconds", REBOOT_SECONDS]);
+                driver
+            }
+            Self::CoapNode => node("coap_node.js"),
+            Self::Lwm2mNodeLib => node("lwm2m_node_lib.js"),
+        }
+    }
+}
+
+fn node(driver: &str) -> Command {
+    let mut node = Command::new(peers::on_path("node"));
+    node.env("NODE_PATH", peers::installed("npm/node_modules"))
+        // They are older than today's buffers.
+        .arg("--no-deprecation")
+        .arg(format!("tests/peers/{driver}"));
+    node
+}
+
 #[derive(Debug)]
-pub(crate) struct Wakaama {
+pub(crate) struct Device {
     child: Child,
     lines: UnboundedReceiver<Value>,
     seen: Vec<Value>,
 }
 
-impl Wakaama {
-    /// Starts a device that registers at the server by itself.
+impl Device {
+    /// Starts a device by Wakaama that registers at the server by itself.
     pub(crate) fn start(server: &Server, endpoint: &str, options: &[&str]) -> Self {
-        // The device downloads with it.
-        peers::on_path("coap-client-notls");
-        let mut child = Command::new(peers::on_path("python3"))
+        Self::start_by(Stack::Wakaama, server.coap(), endpoint, options)
+    }
+
+    /// Starts a device that registers at `server` by itself.
+    pub(crate) fn start_by(
+        stack: Stack,
+        server: SocketAddr,
+        endpoint: &str,
+        options: &[&str],
+    ) -> Self {
+        let mut child = stack
+            .driver()
             .current_dir(peers::root())
-            .arg("tests/peers/device.py")
-            .arg("--stack")
-            .arg(peers::installed("bin/wakatiwai"))
-            .args(["--server", &format!("coap://{}", server.coap())])
+            .args(["--server", &format!("coap://{server}")])
             .args(["--endpoint", endpoint, "--max-seconds", "120"])
-            .args(["--reboot-seconds", REBOOT_SECONDS])
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -57,16 +103,6 @@ impl Wakaama {
             lines,
             seen: Vec::new(),
         }
-    }
-
-    /// Starts a device and waits until the server shows it as registered.
-    pub(crate) async fn registered(server: &Server, endpoint: &str, options: &[&str]) -> Self {
-        let device = Self::start(server, endpoint, options);
-        until(endpoint, &server.rest(), |shown| {
-            shown["registered"] == true
-        })
-        .await;
-        device
     }
 
     /// Waits for the first event of this name in the whole log.
@@ -108,7 +144,7 @@ impl Wakaama {
     }
 }
 
-impl Drop for Wakaama {
+impl Drop for Device {
     fn drop(&mut self) {
         // Its stack dies with it.
         let _ = self.child.kill();
