@@ -5,6 +5,7 @@ mod cell;
 mod datagram;
 mod delivery;
 mod device;
+mod device_request;
 mod language;
 mod package;
 mod peer;
@@ -14,6 +15,7 @@ mod record;
 mod registration;
 mod restored;
 mod task;
+mod uplink;
 mod words;
 
 pub use campaign::{
@@ -25,6 +27,10 @@ pub use delivery::DeliveryHistory;
 pub use device::{
     Device, DeviceModel, DeviceReport, DeviceType, EndpointName, FirmwareVersion, InvalidName,
     Manufacturer,
+};
+pub use device_request::{
+    DeviceAnswer, DeviceOperation, DeviceRequest, DeviceRequestId, DeviceRequestState,
+    NewDeviceRequest,
 };
 pub use language::Language;
 pub use package::{Component, Package, PackageId, PackageKind, Sha256Digest};
@@ -39,3 +45,4 @@ pub use task::{
     DownloadCapability, Failure, FailureReason, Phase, SlotClaim, SuccessNote, TaskId, TaskState,
     UpdateTask, WaitingFor,
 };
+pub use uplink::Uplink;

@@ -2,8 +2,9 @@
 
 use super::words::words;
 use super::{
-    CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName, Registration,
-    RegistrationSlot, StoredObservation, TaskId, UpdateTask,
+    CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
+    DeviceRequestId, EndpointName, Registration, RegistrationSlot, StoredObservation, TaskId,
+    UpdateTask, Uplink,
 };
 use crate::clock::Utc;
 
@@ -121,5 +122,21 @@ pub enum Record {
     DeliveriesForgotten {
         /// Whose.
         endpoint: EndpointName,
+    },
+    /// An operator's request is new or has changed; replaces the stored one.
+    DeviceRequest(DeviceRequest),
+    /// An ended request makes room for others.
+    DeviceRequestForgotten {
+        /// Whose device's.
+        endpoint: EndpointName,
+        /// Which.
+        id: DeviceRequestId,
+    },
+    /// A device sent data of its own.
+    Uplink {
+        /// What it sent.
+        uplink: Uplink,
+        /// How many of that device's are kept, this one among them; the oldest give way.
+        kept: u32,
     },
 }

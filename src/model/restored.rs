@@ -1,8 +1,8 @@
 //! What was committed, as an engine is rebuilt from it.
 
 use super::{
-    Campaign, DeliveryHistory, Device, DeviceReport, EndpointName, Package, Registration,
-    StoredObservation, UpdateTask,
+    Campaign, DeliveryHistory, Device, DeviceReport, DeviceRequest, EndpointName, Package,
+    Registration, StoredObservation, UpdateTask,
 };
 
 /// All that an engine is rebuilt from.
@@ -24,4 +24,6 @@ pub struct Restored {
     pub reports: Vec<(EndpointName, DeviceReport)>,
     /// What devices were given lately, and who is barred.
     pub deliveries: Vec<(EndpointName, DeliveryHistory)>,
+    /// Operators' requests to devices, those that have ended among them.
+    pub device_requests: Vec<DeviceRequest>,
 }

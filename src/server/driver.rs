@@ -355,6 +355,9 @@ impl Driver {
                 | Record::Timeline(_)
                 | Record::Report { .. }
                 | Record::Delivered { .. }
+                | Record::DeviceRequest(_)
+                | Record::DeviceRequestForgotten { .. }
+                | Record::Uplink { .. }
                 | Record::DeliveriesForgotten { .. } => {}
             }
         }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::clock::Utc;
 use crate::model::{
-    CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName, Record,
-    Registration, RegistrationSlot, StoredObservation, TaskId, TimelineEntry, UpdateTask,
+    CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
+    DeviceRequestId, EndpointName, Record, Registration, RegistrationSlot, StoredObservation,
+    TaskId, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// What a list of records comes to: the last word on each key, in the order of the keys. `None` is
@@ -28,6 +29,10 @@ pub(super) struct Batch {
     pub(super) reports: BTreeMap<EndpointName, DeviceReport>,
     /// Deliveries by device.
     pub(super) deliveries: BTreeMap<EndpointName, Option<DeliveryHistory>>,
+    /// Operators' requests by device and number.
+    pub(super) device_requests: BTreeMap<(EndpointName, DeviceRequestId), Option<DeviceRequest>>,
+    /// Devices' own data, all and in order, each with how many are kept.
+    pub(super) uplinks: Vec<(Uplink, u32)>,
 }
 
 impl Batch {
@@ -75,6 +80,14 @@ impl Batch {
             Record::DeliveriesForgotten { endpoint } => {
                 self.deliveries.insert(endpoint, None);
             }
+            Record::DeviceRequest(request) => {
+                let key = (request.asked.endpoint.clone(), request.id);
+                self.device_requests.insert(key, Some(request));
+            }
+            Record::DeviceRequestForgotten { endpoint, id } => {
+                self.device_requests.insert((endpoint, id), None);
+            }
+            Record::Uplink { uplink, kept } => self.uplinks.push((uplink, kept)),
         }
     }
 }

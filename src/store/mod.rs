@@ -20,8 +20,8 @@ use async_trait::async_trait;
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, CampaignTargets, DeliveryHistory, Device, DeviceReport,
-    EndpointName, GroupId, Manufacturer, Package, PackageId, Record, Restored, RetryPolicy,
-    TaskState, TimelineEntry, UpdateTask,
+    DeviceRequest, DeviceRequestId, EndpointName, GroupId, Manufacturer, Package, PackageId,
+    Record, Restored, RetryPolicy, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// How many lines of a device's history are kept; the oldest give way.
@@ -186,6 +186,21 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn report(&self, endpoint: &EndpointName) -> Result<DeviceReport, StoreError>;
     /// What a device was given lately, and whether it is barred; `NotFound` where nothing counts.
     async fn deliveries(&self, endpoint: &EndpointName) -> Result<DeliveryHistory, StoreError>;
+    /// One request of an operator's to a device.
+    async fn device_request(
+        &self,
+        endpoint: &EndpointName,
+        id: DeviceRequestId,
+    ) -> Result<DeviceRequest, StoreError>;
+    /// A device's requests, by number.
+    async fn device_requests(
+        &self,
+        endpoint: &EndpointName,
+        page: Page,
+    ) -> Result<Vec<DeviceRequest>, StoreError>;
+    /// What a device sent of its own data, newest first.
+    async fn uplinks(&self, endpoint: &EndpointName, limit: u32)
+    -> Result<Vec<Uplink>, StoreError>;
     /// A device's history, newest first.
     async fn timeline(
         &self,

@@ -1,11 +1,13 @@
 //! Both makings of the store come to the same state, whatever is committed.
 
 use narrowcast::model::{
-    CampaignId, CampaignState, Record, RegistrationSlot, TaskId, TaskState, UpdateTask,
+    CampaignId, CampaignState, DeviceRequestId, DeviceRequestState, Record, RegistrationSlot,
+    TaskId, TaskState, UpdateTask,
 };
 use narrowcast::store::{MemoryStore, SqliteStore, Store};
 use proptest::prelude::*;
 
+use crate::device_requests::{request, uplink};
 use crate::restart::text;
 use crate::samples::{
     deliveries, device, draft, endpoint, observation, page, registration, report, timeline, utc,
@@ -20,6 +22,7 @@ fn record() -> impl Strategy<Value = Record> {
     let campaign = 1..=CAMPAIGNS + 1;
     let campaign_state = proptest::sample::select(CampaignState::ALL);
     let task_state = proptest::sample::select(TaskState::ALL);
+    let request_state = proptest::sample::select(DeviceRequestState::ALL);
     let task = (
         1..=CAMPAIGNS * u64::from(TASKS_PER_CAMPAIGN) + 2,
         task_state,
@@ -63,9 +66,17 @@ fn record() -> impl Strategy<Value = Record> {
                 history: deliveries(count, barred),
             }
         }),
-        1 => number.prop_map(|it| Record::DeliveriesForgotten {
+        1 => number.clone().prop_map(|it| Record::DeliveriesForgotten {
             endpoint: endpoint(it),
         }),
+        2 => (number.clone(), 1..9_u64, request_state).prop_map(|(it, id, state)| {
+            Record::DeviceRequest(request(it, id, state))
+        }),
+        1 => (number.clone(), 1..9_u64).prop_map(|(it, id)| Record::DeviceRequestForgotten {
+            endpoint: endpoint(it),
+            id: DeviceRequestId(id),
+        }),
+        2 => (number, 0..1000_i64, 1..5_u32).prop_map(|(it, at, kept)| uplink(it, at, kept)),
     ]
 }
 
@@ -93,12 +104,14 @@ async fn read_all(store: &dyn Store) -> String {
     }
     let mut histories = Vec::new();
     let mut delivered = Vec::new();
+    let mut uplinks = Vec::new();
     for number in 0..12 {
         histories.push(store.timeline(&endpoint(number), u32::MAX).await.unwrap());
         delivered.push(store.deliveries(&endpoint(number)).await.ok());
+        uplinks.push(store.uplinks(&endpoint(number), u32::MAX).await.unwrap());
     }
     let restored = text(&store.restore().await.unwrap());
-    format!("{campaigns:#?}\n{tasks:#?}\n{histories:#?}\n{delivered:#?}\n{restored}")
+    format!("{campaigns:#?}\n{tasks:#?}\n{histories:#?}\n{delivered:#?}\n{uplinks:?}\n{restored}")
 }
 
 async fn commit_all(store: &dyn Store, commits: &[Vec<Record>]) -> String {

@@ -25,6 +25,7 @@ macro_rules! for_each_store {
 
 mod campaigns;
 mod conformance;
+mod device_requests;
 mod equality;
 mod restart;
 mod samples;

@@ -103,6 +103,8 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
     let mut plain = plain_connection(&path).await;
     for sql in [
         "DROP TABLE deliveries",
+        "DROP TABLE device_requests",
+        "DROP TABLE uplinks",
         "DELETE FROM _sqlx_migrations WHERE version > 1",
     ] {
         sqlx::query(sql).execute(&mut plain).await.unwrap();

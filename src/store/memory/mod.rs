@@ -15,9 +15,9 @@ use super::{
 };
 use crate::clock::Utc;
 use crate::model::{
-    Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName,
-    GroupId, Manufacturer, Package, PackageId, Record, Restored, TaskId, TaskState, TimelineEntry,
-    UpdateTask,
+    Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
+    DeviceRequestId, EndpointName, GroupId, Manufacturer, Package, PackageId, Record, Restored,
+    TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// A store in memory, with a switch that lets a commit fail.
@@ -193,6 +193,44 @@ impl Store for MemoryStore {
         let state = self.lock();
         let found = state.deliveries.get(endpoint).cloned();
         found.ok_or(StoreError::NotFound)
+    }
+
+    async fn device_request(
+        &self,
+        endpoint: &EndpointName,
+        id: DeviceRequestId,
+    ) -> Result<DeviceRequest, StoreError> {
+        let state = self.lock();
+        let found = state.device_requests.get(&(endpoint.clone(), id)).cloned();
+        found.ok_or(StoreError::NotFound)
+    }
+
+    async fn device_requests(
+        &self,
+        endpoint: &EndpointName,
+        page: Page,
+    ) -> Result<Vec<DeviceRequest>, StoreError> {
+        let after = (endpoint.clone(), DeviceRequestId(page.after_number()?));
+        let state = self.lock();
+        let rows = state
+            .device_requests
+            .range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(rows
+            .take_while(|((of, _), _)| of == endpoint)
+            .take(limit(&page))
+            .map(|(_, request)| request.clone())
+            .collect())
+    }
+
+    async fn uplinks(
+        &self,
+        endpoint: &EndpointName,
+        limit: u32,
+    ) -> Result<Vec<Uplink>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let state = self.lock();
+        let uplinks = state.uplinks.get(endpoint).into_iter().flatten();
+        Ok(uplinks.rev().take(limit).cloned().collect())
     }
 
     async fn timeline(

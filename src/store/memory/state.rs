@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::clock::Utc;
 use crate::model::{
-    Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName,
-    GroupId, Package, PackageId, Registration, RegistrationSlot, Restored, StoredObservation,
-    TaskId, TaskState, TimelineEntry, UpdateTask,
+    Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
+    DeviceRequestId, EndpointName, GroupId, Package, PackageId, Registration, RegistrationSlot,
+    Restored, StoredObservation, TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 use crate::store::batch::Batch;
 use crate::store::{StoreError, StoredKey, StoredToken, TIMELINE_ENTRIES_MAX, TaskCounts};
@@ -25,6 +25,8 @@ pub(super) struct State {
     pub(super) groups: BTreeMap<GroupId, Group>,
     pub(super) reports: BTreeMap<EndpointName, DeviceReport>,
     pub(super) deliveries: BTreeMap<EndpointName, DeliveryHistory>,
+    pub(super) device_requests: BTreeMap<(EndpointName, DeviceRequestId), DeviceRequest>,
+    pub(super) uplinks: BTreeMap<EndpointName, VecDeque<Uplink>>,
     pub(super) timeline: BTreeMap<EndpointName, VecDeque<TimelineEntry>>,
     pub(super) registrations: BTreeMap<RegistrationSlot, Registration>,
     pub(super) observations: BTreeMap<[u8; 8], StoredObservation>,
@@ -96,6 +98,14 @@ impl State {
         }
         self.reports.extend(batch.reports);
         put_or_remove(&mut self.deliveries, batch.deliveries);
+        put_or_remove(&mut self.device_requests, batch.device_requests);
+        for (uplink, kept) in batch.uplinks {
+            let uplinks = self.uplinks.entry(uplink.endpoint.clone()).or_default();
+            uplinks.push_back(uplink);
+            while uplinks.len() > usize::try_from(kept).unwrap_or(usize::MAX) {
+                uplinks.pop_front();
+            }
+        }
     }
 
     /// Whether a campaign is active, or was stopped while a device was still at work.
@@ -139,6 +149,7 @@ impl State {
                 .iter()
                 .map(|(endpoint, history)| (endpoint.clone(), history.clone()))
                 .collect(),
+            device_requests: self.device_requests.values().cloned().collect(),
             campaigns,
         }
     }

@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::bulk::{BulkStatement, Query};
 use super::error::store_error;
 use super::rows::{integer, json_list, json_times, milliseconds, peer_text};
+use super::{device_requests, uplinks};
 use crate::clock::Utc;
 use crate::model::{
     CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName, Registration,
@@ -29,6 +30,8 @@ pub(super) struct RecordStatements {
     report: BulkStatement,
     deliver: BulkStatement,
     forget_deliveries: BulkStatement,
+    device_requests: device_requests::Statements,
+    uplinks: BulkStatement,
 }
 
 impl RecordStatements {
@@ -105,6 +108,8 @@ impl RecordStatements {
                 1,
                 ")",
             ),
+            device_requests: device_requests::Statements::new(),
+            uplinks: uplinks::statement(),
         }
     }
 
@@ -123,6 +128,8 @@ impl RecordStatements {
             mut timeline,
             reports,
             deliveries,
+            device_requests,
+            uplinks,
         } = batch;
         let devices: Vec<Device> = devices.into_values().collect();
         self.admit_device
@@ -163,7 +170,11 @@ impl RecordStatements {
         self.report
             .execute(connection, &reports, bind_report)
             .await?;
-        self.write_deliveries(connection, deliveries).await
+        self.write_deliveries(connection, deliveries).await?;
+        self.device_requests
+            .write(connection, device_requests)
+            .await?;
+        uplinks::write(&self.uplinks, connection, uplinks).await
     }
 
     async fn write_deliveries(

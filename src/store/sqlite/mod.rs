@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 mod bulk;
 mod campaigns;
 mod commit;
+mod device_requests;
 mod devices;
 mod error;
 mod groups;
@@ -23,6 +24,7 @@ mod packages;
 mod restore;
 mod rows;
 mod tokens;
+mod uplinks;
 mod writer;
 
 pub use open::OpenError;
@@ -35,9 +37,9 @@ use super::{
 };
 use crate::clock::Utc;
 use crate::model::{
-    Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName,
-    GroupId, Manufacturer, Package, PackageId, Record, Restored, TaskState, TimelineEntry,
-    UpdateTask,
+    Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
+    DeviceRequestId, EndpointName, GroupId, Manufacturer, Package, PackageId, Record, Restored,
+    TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// The durable state of one server, in one SQLite file.
@@ -147,6 +149,30 @@ impl Store for SqliteStore {
 
     async fn deliveries(&self, endpoint: &EndpointName) -> Result<DeliveryHistory, StoreError> {
         devices::deliveries(&self.readers, endpoint).await
+    }
+
+    async fn device_request(
+        &self,
+        endpoint: &EndpointName,
+        id: DeviceRequestId,
+    ) -> Result<DeviceRequest, StoreError> {
+        device_requests::one(&self.readers, endpoint, id).await
+    }
+
+    async fn device_requests(
+        &self,
+        endpoint: &EndpointName,
+        page: Page,
+    ) -> Result<Vec<DeviceRequest>, StoreError> {
+        device_requests::of_device(&self.readers, endpoint, page).await
+    }
+
+    async fn uplinks(
+        &self,
+        endpoint: &EndpointName,
+        limit: u32,
+    ) -> Result<Vec<Uplink>, StoreError> {
+        uplinks::of_device(&self.readers, endpoint, limit).await
     }
 
     async fn timeline(

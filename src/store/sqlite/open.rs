@@ -152,6 +152,11 @@ fn migrator() -> Migrator {
             "deliveries",
             include_str!("../migrations/sqlite/0002_deliveries.sql"),
         ),
+        (
+            3,
+            "device_requests",
+            include_str!("../migrations/sqlite/0003_device_requests.sql"),
+        ),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let sql = sql.into_sql_str();

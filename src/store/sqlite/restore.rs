@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
 use super::error::store_error;
 use super::rows::select;
-use super::{campaigns, rows};
+use super::{campaigns, device_requests, rows};
 use crate::model::Restored;
 use crate::store::StoreError;
 
@@ -80,5 +80,6 @@ async fn restore_all(connection: &mut SqliteConnection) -> Result<Restored, sqlx
         .try_map(|row: SqliteRow| rows::deliveries(&row))
         .fetch_all(&mut *connection)
         .await?,
+        device_requests: device_requests::all(&mut *connection).await?,
     })
 }
