@@ -4,7 +4,6 @@ use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
-use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use crate::model::Datagram;
@@ -81,13 +80,14 @@ impl UdpEndpoint {
     /// # Errors
     /// What the kernel said.
     pub fn try_send(&self, datagram: &Datagram, to: SocketAddr) -> io::Result<usize> {
+        // Not by way of the runtime: that takes a new socket for full until it has first looked at it.
+        let socket = SockRef::from(&self.socket);
+        let to = SockAddr::from(to);
         if datagram.body.is_empty() {
-            return self.socket.try_send_to(&datagram.head, to);
+            return socket.send_to(&datagram.head, &to);
         }
         let parts = [IoSlice::new(&datagram.head), IoSlice::new(&datagram.body)];
-        self.socket.try_io(Interest::WRITABLE, || {
-            SockRef::from(&self.socket).send_to_vectored(&parts, &SockAddr::from(to))
-        })
+        socket.send_to_vectored(&parts, &to)
     }
 }
 
@@ -96,5 +96,25 @@ pub fn is_wildcard(address: SocketAddr) -> bool {
     match address {
         SocketAddr::V4(v4) => *v4.ip() == Ipv4Addr::UNSPECIFIED,
         SocketAddr::V6(v6) => *v6.ip() == Ipv6Addr::UNSPECIFIED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_new_socket_sends_its_first_datagram() {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let peer = std::net::UdpSocket::bind(any).unwrap();
+        let endpoint = UdpEndpoint::bind(any).unwrap();
+        let datagram = Datagram {
+            head: b"first".to_vec(),
+            ..Datagram::default()
+        };
+        let sent = endpoint.try_send(&datagram, peer.local_addr().unwrap());
+        assert_eq!(sent.unwrap(), 5);
+        let mut buffer = [0; 16];
+        assert_eq!(peer.recv(&mut buffer).unwrap(), 5);
     }
 }
