@@ -24,6 +24,17 @@ pub struct EndpointConfig {
     pub block1_body_bytes_max: usize,
     /// How long an unfinished Block1 body may be idle.
     pub block1_lifetime: Duration,
+    /// The size of blocks in which bodies of requests go out, as an exponent: 2^(szx + 4) bytes, 0 to 6.
+    /// A peer that answers with a smaller one gets that.
+    pub block1_szx: u8,
+    /// Responses in blocks that are being fetched, over all peers. Beyond:
+    /// [`super::TransferError::TooMany`]; with 0 a first block is handed over as it came.
+    pub block2_bodies_max: usize,
+    /// Length of a response that is fetched in blocks, in bytes. Beyond:
+    /// [`super::TransferError::TooLarge`].
+    pub block2_body_bytes_max: usize,
+    /// How often one body is begun again in blocks (RFC 7959 §2.4, §2.9.2, §2.9.3).
+    pub block_restarts_max: u8,
     /// Observations that we made. When full: [`super::Full`].
     pub observations_max: usize,
     /// Length of a datagram that is looked at, in bytes. Beyond: dropped.
@@ -45,6 +56,10 @@ impl Default for EndpointConfig {
             block1_bodies_per_peer_max: 4,
             block1_body_bytes_max: 64 * 1024,
             block1_lifetime: Duration::from_secs(5 * 60),
+            block1_szx: 5,
+            block2_bodies_max: 1024,
+            block2_body_bytes_max: 64 * 1024,
+            block_restarts_max: 3,
             observations_max: 1_000_000,
             datagram_bytes_max: 2048,
             options_max: 32,
@@ -92,6 +107,8 @@ pub struct Counters {
     pub stale_notifications: u64,
     /// Block1 bodies dropped unfinished: idle, or pushed out.
     pub bodies_dropped: u64,
+    /// Requests whose body, or whose response, could not be brought across in blocks.
+    pub transfers_broken: u64,
 }
 
 /// How much an endpoint holds now. Each figure has its bound in [`EndpointConfig`].
@@ -105,6 +122,9 @@ pub struct Held {
     pub message_ids: usize,
     /// Unfinished Block1 bodies: `block1_bodies_max`.
     pub block1_bodies: usize,
+    /// Requests and responses that are under way in blocks: `requests_max`, and of responses
+    /// `block2_bodies_max`.
+    pub transfers: usize,
     /// Observations that we made: `observations_max`.
     pub observations: usize,
     /// Deadlines of exchanges and of bodies, those that no longer count among them: a small multiple

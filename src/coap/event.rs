@@ -82,6 +82,24 @@ pub enum Event {
         /// By whom.
         peer: Peer,
     },
+    /// A block of a request's body was taken (RFC 7959 §2.5); the response to the whole follows.
+    BlockTaken {
+        /// Which request.
+        id: RequestId,
+        /// By whom.
+        peer: Peer,
+        /// How much of the body was taken by now.
+        taken_bytes: u64,
+    },
+    /// What came in blocks, or went out in them, cannot be brought to an end.
+    Broken {
+        /// Which request.
+        id: RequestId,
+        /// With whom.
+        peer: Peer,
+        /// Why.
+        error: TransferError,
+    },
     /// No answer came in time.
     TimedOut {
         /// Which request or notification.
@@ -96,6 +114,23 @@ pub enum Event {
         /// By whom.
         peer: Peer,
     },
+}
+
+/// Why a body does not get across in blocks (RFC 7959 §2.4, §2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    /// It is longer than the limit, or has more blocks than can be counted.
+    #[error("the body is too long")]
+    TooLarge,
+    /// As many responses as may be are being fetched.
+    #[error("too many bodies are being fetched")]
+    TooMany,
+    /// The resource changed each time that it was fetched.
+    #[error("the resource changes while it is fetched")]
+    Changed,
+    /// An answer does not fit the block that it is for.
+    #[error("an answer does not fit its block")]
+    OutOfStep,
 }
 
 /// A bound was hit; nothing was sent or kept.

@@ -13,6 +13,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::rngs::StdRng;
 
 use super::outbox::Outbox;
@@ -206,7 +207,8 @@ impl Exchanges {
             return None;
         };
         live.state = State::AwaitResponse { has_slot: false };
-        live.exchange.datagram = Datagram::default();
+        // It is sent no more; its options tell what is asked should the response come in blocks.
+        live.exchange.datagram.body = Bytes::new();
         live.deadline = now + live.exchange.parameters.exchange_lifetime();
         self.deadlines.push(live.deadline, id);
         let peer = live.exchange.peer.clone();
@@ -222,25 +224,46 @@ impl Exchanges {
         id: RequestId,
         outbox: &mut Outbox,
     ) -> Option<Exchange> {
-        let Live {
-            exchange, state, ..
-        } = self.live.remove(&id)?;
-        if state == State::Queued {
-            if let Some(slots) = self.slots.get_mut(&exchange.peer) {
-                slots.waiting.retain(|waiting| *waiting != id);
-            }
-            return Some(exchange);
-        }
-        let message = (exchange.peer.clone(), exchange.message_id);
-        self.by_message.remove(&message);
-        if exchange.purpose.awaits_response() {
-            self.by_token.remove(&(message.0, exchange.token));
-        }
+        let (exchange, state) = self.take_off(id)?;
         if state.has_slot() {
             self.free_slot(now, &exchange.peer, outbox);
         }
         self.prune();
         Some(exchange)
+    }
+
+    /// Puts `next` in the place of an exchange that was answered. Others that wait for the peer go
+    /// first; that it is of the same request is why it is not refused where as many wait as may.
+    pub(super) fn go_on(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        next: Exchange,
+        outbox: &mut Outbox,
+    ) {
+        let Some((_, state)) = self.take_off(id) else {
+            return;
+        };
+        let peer = next.peer.clone();
+        let live = Live {
+            exchange: next,
+            state: State::Queued,
+            deadline: now,
+        };
+        self.live.insert(id, live);
+        let slots = self.slots.entry(peer.clone()).or_default();
+        slots.waiting.push_back(id);
+        if state.has_slot() {
+            self.free_slot(now, &peer, outbox);
+        } else {
+            self.start_waiting(now, &peer, outbox);
+        }
+        self.prune();
+    }
+
+    /// An exchange that has not ended.
+    pub(super) fn get(&self, id: RequestId) -> Option<&Exchange> {
+        self.live.get(&id).map(|live| &live.exchange)
     }
 
     /// Sends again what is due, up to the first exchange that is to be given up, and ends that one.
@@ -328,12 +351,35 @@ impl Exchanges {
         outbox.send(&exchange.peer, exchange.datagram.clone());
     }
 
+    /// Takes an exchange out of everything but the count of slots.
+    fn take_off(&mut self, id: RequestId) -> Option<(Exchange, State)> {
+        let Live {
+            exchange, state, ..
+        } = self.live.remove(&id)?;
+        if state == State::Queued {
+            if let Some(slots) = self.slots.get_mut(&exchange.peer) {
+                slots.waiting.retain(|waiting| *waiting != id);
+            }
+            return Some((exchange, state));
+        }
+        let message = (exchange.peer.clone(), exchange.message_id);
+        self.by_message.remove(&message);
+        if exchange.purpose.awaits_response() {
+            self.by_token.remove(&(message.0, exchange.token));
+        }
+        Some((exchange, state))
+    }
+
     /// Gives a slot back and starts what waited for it. A peer with nothing under way is forgotten.
     fn free_slot(&mut self, now: Instant, peer: &Peer, outbox: &mut Outbox) {
-        let Some(slots) = self.slots.get_mut(peer) else {
-            return;
-        };
-        slots.taken = slots.taken.saturating_sub(1);
+        if let Some(slots) = self.slots.get_mut(peer) {
+            slots.taken = slots.taken.saturating_sub(1);
+            self.start_waiting(now, peer, outbox);
+        }
+    }
+
+    /// Starts what waits while there are slots. A peer with nothing under way is forgotten.
+    fn start_waiting(&mut self, now: Instant, peer: &Peer, outbox: &mut Outbox) {
         while let Some(slots) = self.slots.get_mut(peer) {
             let Some(&next) = slots.waiting.front() else {
                 if slots.taken == 0 {

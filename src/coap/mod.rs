@@ -5,6 +5,7 @@
 //!       ▲                 │                              │
 //! ┌─────┴─────────────────┴── endpoint ──────────────────┴───────────────┐
 //! │  block1    bodies that come in pieces, put together                  │
+//! │  transfer  bodies that we send in blocks, and answers that come so   │
 //! │  observe   observations we made; which notification is fresh         │
 //! │  exchange  what we began: NSTART, retransmission, its response       │
 //! │  dedup     what others began: a duplicate gets the same bytes        │
@@ -15,7 +16,7 @@
 //!   handle_datagram    handle_timeout ◄── poll_timeout   poll_transmit
 //! ```
 //!
-//! Blocks on their way out need no state: [`block2_slice`] cuts any block from a shared body.
+//! Blocks that others ask for need no state: [`block2_slice`] cuts any block from a shared body.
 //!
 //! After each input, events and datagrams are polled until there are none; a request is answered, or
 //! acknowledged, in the same turn.
@@ -36,12 +37,13 @@ mod option_rules;
 mod outbox;
 mod params;
 mod timer;
+mod transfer;
 
 pub use block::{BlockError, BlockValue, block2_slice};
 pub use codec::DecodeError;
 pub use config::{Counters, EndpointConfig, Held};
 pub use endpoint::Endpoint;
-pub use event::{Event, Full, Reliability, ReplyTo, RequestId};
+pub use event::{Event, Full, Reliability, ReplyTo, RequestId, TransferError};
 pub use message::{Code, ContentFormat, Message, MessageId, MessageType, Request, Response, Token};
 pub use option::{OptionNumber, Options};
 pub use params::TransmissionParameters;

@@ -273,8 +273,9 @@ impl Engine {
             }
             Event::TimedOut { id, peer: _ } => self.handle_no_answer(now, id, false),
             Event::Reset { id, peer: _ } => self.handle_no_answer(now, id, true),
+            Event::Broken { id, .. } => self.handle_broken(now, id),
             // Only a device's side sends notifications.
-            Event::Delivered { .. } => {}
+            Event::BlockTaken { .. } | Event::Delivered { .. } => {}
         }
     }
 

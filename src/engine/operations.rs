@@ -182,6 +182,16 @@ impl Engine {
         self.answered(now, &outstanding.endpoint, outstanding.purpose, answer);
     }
 
+    /// An answer came, but not to its end: it cannot be read.
+    pub(super) fn handle_broken(&mut self, now: Now, id: RequestId) {
+        let Some(outstanding) = self.operations.remove(id) else {
+            return;
+        };
+        self.awake(now, &outstanding.endpoint);
+        let (endpoint, purpose) = (outstanding.endpoint, outstanding.purpose);
+        self.answered(now, &endpoint, purpose, Answer::Unreadable);
+    }
+
     pub(super) fn handle_no_answer(&mut self, now: Now, id: RequestId, reset: bool) {
         let Some(outstanding) = self.operations.remove(id) else {
             return;

@@ -117,3 +117,46 @@ fn an_idle_body_is_forgotten() {
     peer.hears(piece(2, 1, false, 0));
     assert_eq!(peer.says().code, Code::REQUEST_ENTITY_INCOMPLETE);
 }
+
+#[test]
+fn the_length_of_a_piece_is_that_of_its_block() {
+    let mut peer = Lockstep::new();
+    let mut short = piece(1, 0, true, 0);
+    short.payload = bytes::Bytes::from_static(b"short");
+    peer.hears(short);
+    assert_eq!(peer.says().code, Code::BAD_REQUEST);
+    peer.no_event();
+}
+
+#[test]
+fn pieces_may_become_smaller_on_the_way() {
+    // §2.5: the offset says where one belongs.
+    let mut peer = Lockstep::new();
+    let first = BlockValue {
+        num: 0,
+        more: true,
+        szx: 1,
+    };
+    peer.hears(
+        con(Code::POST, 1)
+            .path("rd")
+            .with(OptionNumber::BLOCK1, &first.encode())
+            .body(&[7; 32]),
+    );
+    peer.says();
+    peer.hears(piece(2, 2, false, 8));
+    assert_eq!(
+        peer.request().1.payload,
+        [[7; 16], [7; 16], [8; 16]].concat()
+    );
+}
+
+#[test]
+fn what_is_announced_takes_no_room_and_one_beyond_four_bytes_is_ignored() {
+    let mut peer = Lockstep::new();
+    peer.hears(piece(1, 0, true, 0).with(OptionNumber::SIZE1, &[0xff; 8]));
+    assert_eq!(peer.says().code, Code::CONTINUE);
+    peer.hears(piece(2, 0, true, 0).with(OptionNumber::SIZE1, &[0xff; 4]));
+    assert_eq!(peer.says().code, Code::REQUEST_ENTITY_TOO_LARGE);
+    assert_eq!(peer.endpoint.held().block1_bodies, 0);
+}

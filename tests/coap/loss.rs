@@ -95,10 +95,11 @@ fn every_request_ends_exactly_once_and_is_processed_at_most_once() {
             Event::TimedOut { id, .. } => {
                 assert_eq!(ended.insert(id, None), None, "seed {seed}");
             }
-            other
-            @ (Event::Notification { .. } | Event::Delivered { .. } | Event::Reset { .. }) => {
-                panic!("seed {seed}: {other:?}")
-            }
+            other @ (Event::Notification { .. }
+            | Event::BlockTaken { .. }
+            | Event::Broken { .. }
+            | Event::Delivered { .. }
+            | Event::Reset { .. }) => panic!("seed {seed}: {other:?}"),
         });
         assert_eq!(
             ended.keys().copied().collect::<BTreeSet<_>>(),
@@ -165,10 +166,11 @@ fn a_device_downloads_an_image_block_by_block_and_late_changes_of_size_are_right
                 fetch(pair, fetched.len(), szx);
             }
             Event::TimedOut { .. } => fetch(pair, fetched.len(), 4),
-            other
-            @ (Event::Notification { .. } | Event::Delivered { .. } | Event::Reset { .. }) => {
-                panic!("seed {seed}: {other:?}")
-            }
+            other @ (Event::Notification { .. }
+            | Event::BlockTaken { .. }
+            | Event::Broken { .. }
+            | Event::Delivered { .. }
+            | Event::Reset { .. }) => panic!("seed {seed}: {other:?}"),
         });
         assert_eq!(fetched, image, "seed {seed}");
     }
@@ -214,6 +216,8 @@ fn notifications_are_delivered_in_order_of_their_numbers() {
             }
             Event::Response { .. }
             | Event::TimedOut { .. }
+            | Event::BlockTaken { .. }
+            | Event::Broken { .. }
             | Event::Delivered { .. }
             | Event::Reset { .. } => {}
         });
@@ -241,4 +245,100 @@ fn the_same_seed_gives_the_same_run() {
     };
     assert_eq!(history(7), history(7));
     assert_ne!(history(7).0, history(8).0);
+}
+
+#[test]
+fn a_body_arrives_whole_and_once_or_its_request_ends_otherwise() {
+    let image: Bytes = (0..4_000_u32)
+        .flat_map(u32::to_be_bytes)
+        .collect::<Vec<u8>>()
+        .into();
+    let mut whole = 0;
+    for seed in 0..40 {
+        let mut pair = Pair::new(seed, LOSSY);
+        let mut request = Request::new(Code::PUT, "/5/0/0");
+        request.payload = image.clone();
+        ask(&mut pair, Side::Server, request);
+        let (mut arrived, mut ended, mut taken) = (0, Vec::new(), 0);
+        run(&mut pair, |pair, side, event| match event {
+            Event::Request {
+                reply_to, request, ..
+            } => {
+                assert_eq!(
+                    (side, &request.payload),
+                    (Side::Device, &image),
+                    "seed {seed}"
+                );
+                arrived += 1;
+                let response = Response::new(Code::CHANGED);
+                pair.device.respond(pair.now, &reply_to, response);
+            }
+            Event::BlockTaken { taken_bytes, .. } => {
+                assert!(taken_bytes > taken, "seed {seed}: it was not begun again");
+                taken = taken_bytes;
+            }
+            Event::Response { response, .. } => ended.push(Some(response.code)),
+            Event::TimedOut { .. } => ended.push(None),
+            other @ (Event::Notification { .. }
+            | Event::Broken { .. }
+            | Event::Delivered { .. }
+            | Event::Reset { .. }) => panic!("seed {seed}: {other:?}"),
+        });
+        assert!(arrived <= 1, "seed {seed}: it arrived {arrived} times");
+        match *ended.as_slice() {
+            [Some(code)] => {
+                assert_eq!((code, arrived), (Code::CHANGED, 1), "seed {seed}");
+                assert_eq!(taken, image.len() as u64, "seed {seed}");
+                whole += 1;
+            }
+            [None] => {}
+            _ => panic!("seed {seed}: {ended:?}"),
+        }
+        assert_eq!(pair.server.held().transfers, 0, "seed {seed}");
+        assert_eq!(pair.server.held().requests, 0, "seed {seed}");
+    }
+    assert!(whole >= 20, "{whole} of 40 arrived");
+}
+
+#[test]
+fn a_long_answer_is_fetched_whole_over_a_bad_link() {
+    let text: Bytes = (0..1_000_u32)
+        .flat_map(u32::to_be_bytes)
+        .collect::<Vec<u8>>()
+        .into();
+    let mut whole = 0;
+    for seed in 0..40 {
+        let mut pair = Pair::new(seed, LOSSY);
+        ask(&mut pair, Side::Server, Request::new(Code::GET, "/19/0/0"));
+        let mut ended = Vec::new();
+        run(&mut pair, |pair, _, event| match event {
+            Event::Request {
+                reply_to, request, ..
+            } => {
+                let asked = BlockValue::from_options(&request.options, OptionNumber::BLOCK2);
+                let (block, slice) = block2_slice(&text, asked.unwrap(), 4).unwrap();
+                let response = Response::new(Code::CONTENT)
+                    .with_block2(block, slice, 4_000)
+                    .with_etag(Bytes::from_static(b"v1"));
+                // Every other answer is separate.
+                if block.num.is_multiple_of(2) {
+                    pair.device.acknowledge(pair.now, &reply_to);
+                }
+                pair.device.respond(pair.now, &reply_to, response);
+            }
+            Event::Response { response, .. } => ended.push(Some(response.payload)),
+            Event::TimedOut { .. } => ended.push(None),
+            other @ (Event::Notification { .. }
+            | Event::BlockTaken { .. }
+            | Event::Broken { .. }
+            | Event::Delivered { .. }
+            | Event::Reset { .. }) => panic!("seed {seed}: {other:?}"),
+        });
+        assert_eq!(ended.len(), 1, "seed {seed}");
+        if let Some(payload) = ended.remove(0) {
+            assert_eq!(payload, text, "seed {seed}");
+            whole += 1;
+        }
+    }
+    assert!(whole >= 20, "{whole} of 40 were fetched");
 }

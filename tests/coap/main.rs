@@ -10,3 +10,4 @@ mod observations;
 mod options;
 mod pair;
 mod requests;
+mod transfers;

@@ -3,6 +3,7 @@
 mod receive;
 mod reply;
 mod request;
+mod transfers;
 
 use std::collections::VecDeque;
 
@@ -15,6 +16,7 @@ use super::exchange::{Exchange, Exchanges, Purpose};
 use super::message_ids::MessageIds;
 use super::observe::Observations;
 use super::outbox::Outbox;
+use super::transfer::Transfers;
 use super::{
     Counters, EndpointConfig, Event, Held, MessageId, Reliability, RequestId, Token,
     TransmissionParameters,
@@ -35,6 +37,8 @@ pub struct Endpoint {
     events: VecDeque<Event>,
     outbox: Outbox,
     exchanges: Exchanges,
+    /// Of exchanges that have not ended: those that are one block of several.
+    transfers: Transfers,
     observations: Observations,
     dedup: Dedup,
     bodies: Block1Bodies,
@@ -52,6 +56,7 @@ impl Endpoint {
             events: VecDeque::new(),
             outbox: Outbox::default(),
             exchanges: Exchanges::new(config.requests_max, config.queue_per_peer_max, timing_rng),
+            transfers: Transfers::default(),
             observations: Observations::new(config.observations_max),
             dedup: Dedup::new(rng.r#gen(), config.dedup_entries_max),
             bodies: Block1Bodies::new(rng.r#gen(), &config),
@@ -65,6 +70,7 @@ impl Endpoint {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         while let Some((id, exchange)) = self.exchanges.next_given_up(now, &mut self.outbox) {
+            self.transfers.remove(id);
             let is_notification = exchange.purpose == Purpose::Notification;
             if is_notification && exchange.reliability == Reliability::NonConfirmable {
                 continue;
@@ -115,6 +121,7 @@ impl Endpoint {
             requests: self.exchanges.len(),
             message_ids: self.message_ids.len(),
             block1_bodies: self.bodies.len(),
+            transfers: self.transfers.len(),
             observations: self.observations.len(),
             deadlines: self.exchanges.deadlines() + self.bodies.deadlines(),
         }
@@ -157,6 +164,7 @@ impl Endpoint {
     }
 
     fn end_exchange(&mut self, id: RequestId) -> Option<Exchange> {
+        self.transfers.remove(id);
         self.exchanges.end(self.now, id, &mut self.outbox)
     }
 }

@@ -309,25 +309,37 @@ impl Endpoint {
         })
     }
 
-    /// Ends a request with its response.
+    /// Ends a request with its response, unless that is of one block of several.
     fn complete(&mut self, id: RequestId, response: Response) {
+        let Some(response) = self.take_block(id, response) else {
+            return;
+        };
+        self.establish(id, &response);
         let Some(exchange) = self.end_exchange(id) else {
             return;
         };
-        if exchange.purpose == Purpose::Observe {
-            match response.options.uint(OptionNumber::OBSERVE) {
-                Some(sequence) if response.code.is_success() => {
-                    self.observations
-                        .advance(self.now, exchange.token, sequence);
-                }
-                Some(_) | None => self.observations.remove(exchange.token),
-            }
-        }
         self.outbox.counters.responses += 1;
         self.events.push_back(Event::Response {
             id,
             peer: exchange.peer,
             response,
         });
+    }
+
+    /// The answer to an Observe says whether there is an observation (RFC 7641 §3.1).
+    pub(super) fn establish(&mut self, id: RequestId, response: &Response) {
+        let Some(exchange) = self.exchanges.get(id) else {
+            return;
+        };
+        if exchange.purpose != Purpose::Observe {
+            return;
+        }
+        let token = exchange.token;
+        match response.options.uint(OptionNumber::OBSERVE) {
+            Some(sequence) if response.code.is_success() => {
+                self.observations.advance(self.now, token, sequence);
+            }
+            Some(_) | None => self.observations.remove(token),
+        }
     }
 }

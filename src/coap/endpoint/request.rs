@@ -5,8 +5,8 @@ use rand::Rng;
 
 use super::super::exchange::{Exchange, Purpose};
 use super::super::{
-    Code, Full, Message, MessageType, OptionNumber, Options, Reliability, Request, RequestId,
-    Response, Token, TransmissionParameters,
+    BlockValue, Code, Full, Message, MessageType, OptionNumber, Options, Reliability, Request,
+    RequestId, Response, Token, TransmissionParameters,
 };
 use super::Endpoint;
 use crate::clock::Instant;
@@ -21,10 +21,16 @@ const SEQUENCE_MASK: u32 = (1 << 24) - 1;
 impl Endpoint {
     /// Sends a request, or queues it until fewer than NSTART are outstanding to that peer. Ends in
     /// exactly one [`Response`](super::super::Event::Response),
-    /// [`TimedOut`](super::super::Event::TimedOut) or [`Reset`](super::super::Event::Reset).
+    /// [`TimedOut`](super::super::Event::TimedOut), [`Reset`](super::super::Event::Reset) or
+    /// [`Broken`](super::super::Event::Broken).
+    ///
+    /// A body longer than a block of `block1_szx` goes out in blocks (RFC 7959 §2.5), none of which is
+    /// copied; before the end, each that was taken is told by a
+    /// [`BlockTaken`](super::super::Event::BlockTaken). A response in blocks is fetched whole (§2.4).
     ///
     /// # Errors
-    /// [`Full`] where `requests_max` or `queue_per_peer_max` is reached.
+    /// [`Full`] where `requests_max` or `queue_per_peer_max` is reached, or the body has more blocks than
+    /// can be counted.
     pub fn request(
         &mut self,
         now: Instant,
@@ -33,6 +39,14 @@ impl Endpoint {
         reliability: Reliability,
         parameters: &TransmissionParameters,
     ) -> Result<RequestId, Full> {
+        let block = BlockValue {
+            num: 0,
+            more: false,
+            szx: self.config.block1_szx,
+        };
+        if request.payload.len() > block.size_bytes() {
+            return self.request_in_blocks(now, peer, request, reliability, parameters);
+        }
         let token = Token::from(self.rng.r#gen::<[u8; 8]>());
         let content = Content::of_request(Purpose::Request, token, request);
         self.open(now, peer, content, reliability, parameters)
@@ -186,7 +200,7 @@ pub(super) struct Content {
 }
 
 impl Content {
-    fn of_request(purpose: Purpose, token: Token, request: Request) -> Self {
+    pub(super) fn of_request(purpose: Purpose, token: Token, request: Request) -> Self {
         Self {
             purpose,
             token,

@@ -263,11 +263,11 @@ impl SimDevice {
             Event::Delivered { id, peer: _ } => {
                 self.notification_delivered(now, Sent { socket, id });
             }
-            Event::TimedOut { id, peer: _ } | Event::Reset { id, peer: _ } => {
+            Event::TimedOut { id, .. } | Event::Reset { id, .. } | Event::Broken { id, .. } => {
                 self.handle_lost(now, Sent { socket, id });
             }
-            // It observes nothing.
-            Event::Notification { .. } => {}
+            // It observes nothing, and what it sends fits in one block.
+            Event::Notification { .. } | Event::BlockTaken { .. } => {}
         }
     }
 
@@ -434,6 +434,8 @@ fn spread(rng: &mut StdRng, over: Duration) -> Duration {
 fn endpoint(config: &DeviceConfig, rng: &mut StdRng) -> Endpoint {
     let limits = EndpointConfig {
         parameters: config.transmission.into(),
+        // It fetches its image by itself, block by block.
+        block2_bodies_max: 0,
         ..EndpointConfig::default()
     };
     Endpoint::new(limits, StdRng::seed_from_u64(rng.r#gen()))
