@@ -12,6 +12,7 @@ mod expiry;
 mod link;
 mod links_pool;
 mod location;
+mod management;
 mod operation;
 mod pack;
 pub mod path;
@@ -24,6 +25,9 @@ mod value;
 pub use endpoint_name::EndpointNameForm;
 pub use link::{LinkError, Links};
 pub use location::Location;
+pub use management::{
+    decode_kept, decode_read, encode_kept, is_refused_format, management_request,
+};
 pub use operation::{Answer, Operation, decode_answer};
 pub use pack::{decode_pack, encode_pack};
 pub use path::Path;

@@ -55,7 +55,11 @@ impl Operation {
                 if self.path().resource.is_some() {
                     let accept = match DataType::of(self.path()) {
                         DataType::Opaque => ContentFormat::OPAQUE,
-                        DataType::Text | DataType::Integer | DataType::Unknown => {
+                        DataType::Text
+                        | DataType::Integer
+                        | DataType::Float
+                        | DataType::Boolean
+                        | DataType::Unknown => {
                             ContentFormat::TEXT
                         }
                     };

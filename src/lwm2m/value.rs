@@ -91,19 +91,27 @@ pub enum ValueError {
 pub(super) enum DataType {
     Text,
     Integer,
+    Float,
+    Boolean,
     Opaque,
     Unknown,
 }
 
 impl DataType {
-    /// The type of the resources that we read and write.
+    /// The type of the resources that we read and write, and of those that operators most often do: of
+    /// the core objects (LwM2M Core appendix E) and the reusable ones of sensors.
     pub(super) const fn of(path: Path) -> Self {
         let Some(resource) = path.resource else {
             return Self::Unknown;
         };
         match (path.object, resource) {
-            (3, 0..=3) | (5, 1 | 6 | 7) => Self::Text,
-            (4, 0 | 2 | 3 | 8..=13) | (5, 3 | 5 | 8 | 9) => Self::Integer,
+            (1, 7) | (3, 0..=3 | 14..=19) | (4, 4 | 5 | 7) | (5, 1 | 6 | 7) => Self::Text,
+            (1, 0..=3 | 5)
+            | (3, 6..=11 | 13 | 20 | 21)
+            | (4, 0..=3 | 6 | 8..=13)
+            | (5, 3 | 5 | 8 | 9) => Self::Integer,
+            (3200..=3441, 5601..=5604 | 5700) => Self::Float,
+            (1, 6) => Self::Boolean,
             (5, 0) | (19, 0) => Self::Opaque,
             _ => Self::Unknown,
         }
@@ -215,12 +223,26 @@ const fn is_resource(kind: tlv::Kind) -> bool {
     matches!(kind, tlv::Kind::Resource | tlv::Kind::MultipleResource)
 }
 
-fn read_tlv_value(data_type: DataType, bytes: &[u8]) -> Result<Value, ValueError> {
+pub(super) fn read_tlv_value(data_type: DataType, bytes: &[u8]) -> Result<Value, ValueError> {
     match data_type {
         DataType::Text => text::decode(data_type, bytes),
         DataType::Integer => tlv_integer(bytes).map(Value::Integer),
+        DataType::Float => tlv_float(bytes).map(Value::Float),
+        DataType::Boolean => match bytes {
+            [byte @ (0 | 1)] => Ok(Value::Boolean(*byte == 1)),
+            _ => Err(ValueError::NotANumber),
+        },
         DataType::Opaque | DataType::Unknown => Ok(Value::Opaque(Bytes::copy_from_slice(bytes))),
     }
+}
+
+/// IEEE 754 of 4 or 8 bytes (LwM2M 1.0 appendix C).
+fn tlv_float(bytes: &[u8]) -> Result<f64, ValueError> {
+    if let Ok(single) = <[u8; 4]>::try_from(bytes) {
+        return Ok(f32::from_be_bytes(single).into());
+    }
+    let double = <[u8; 8]>::try_from(bytes).map_err(|_| ValueError::NotANumber)?;
+    Ok(f64::from_be_bytes(double))
 }
 
 /// Two's complement of 1, 2, 4 or 8 bytes (LwM2M 1.0 appendix C).
@@ -234,7 +256,7 @@ fn tlv_integer(bytes: &[u8]) -> Result<i64, ValueError> {
     Ok(i64::from_be_bytes(wide))
 }
 
-fn tlv_value(value: &Value) -> Vec<u8> {
+pub(super) fn tlv_value(value: &Value) -> Vec<u8> {
     match value {
         Value::Text(text) => text.clone().into_bytes(),
         Value::Integer(integer) => {
@@ -328,11 +350,13 @@ mod tests {
 
     #[test]
     fn an_unknown_resource_of_tlv_keeps_its_bytes() {
-        let value = decode_hex(Path::of_resource(3303, 0, 5700), "e4164441f80000");
+        let value = decode_hex(Path::of_resource(33_030, 0, 5700), "e4164441f80000");
         assert_eq!(
             value,
             Ok(Value::Opaque(Bytes::from_static(&[0x41, 0xf8, 0, 0])))
         );
+        let known = decode_hex(Path::of_resource(3303, 0, 5700), "e4164441f80000");
+        assert_eq!(known, Ok(Value::Float(31.0)));
     }
 
     #[test]

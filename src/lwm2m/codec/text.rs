@@ -6,7 +6,12 @@ use crate::lwm2m::value::{DataType, Value, ValueError};
 pub(in crate::lwm2m) fn decode(data_type: DataType, payload: &[u8]) -> Result<Value, ValueError> {
     let text = std::str::from_utf8(payload).map_err(|_| ValueError::NotText)?;
     match data_type {
-        DataType::Integer => parse_number(text),
+        DataType::Integer | DataType::Float => parse_number(text),
+        DataType::Boolean => match text {
+            "0" | "false" => Ok(Value::Boolean(false)),
+            "1" | "true" => Ok(Value::Boolean(true)),
+            _ => Err(ValueError::NotANumber),
+        },
         // Some modules send the terminator of their C string along.
         DataType::Text | DataType::Unknown => Ok(Value::Text(text.trim_end_matches('\0').into())),
         // The standard wants base64 here; modules send the bytes themselves (carrier flows §3.7).
