@@ -261,10 +261,10 @@ impl<'r> Queries<'r> {
         ))
     }
 
-    /// Without `lwm2m` it is 1.0; `v1` is how one old client says 1.0.
+    /// Without `lwm2m` it is 1.0; `1.0.0`, or `v1` as configured, is how one old client says 1.0.
     fn version(&self) -> Result<Lwm2mVersion, RegistrationError> {
         match self.version {
-            None | Some("1.0" | "v1") => Ok(Lwm2mVersion::V1_0),
+            None | Some("1.0" | "1.0.0" | "v1") => Ok(Lwm2mVersion::V1_0),
             Some("1.1" | "1.2") => Ok(Lwm2mVersion::V1_1),
             Some(_) => Err(RegistrationError::UnsupportedVersion),
         }
@@ -353,6 +353,10 @@ mod tests {
             (
                 &["ep=coap-node-ep", "lt=60", "lwm2m=v1", "mac=02:fc:00"],
                 (60, V1_0, false),
+            ),
+            (
+                &["ep=coap-node-ep", "lt=86400", "lwm2m=1.0.0", "mac=unknown"],
+                (86_400, V1_0, false),
             ),
             (
                 &["lwm2m=1.2", "ep=urn:imei:490154203237518", "lt=60"],
