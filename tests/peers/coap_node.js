@@ -3,8 +3,9 @@
 
 // A LwM2M 1.0 device by coap-node, with the firmware object that a test can script: options, events and
 // what becomes of an image are in firmware.js; the protocol is coap-node's own. Its habits: Confirmable
-// notifications, `mac` in the query, `</>;ct=11543;hb` among the links, a version as configured (`v1`,
-// and `1.0.0` of itself), and JSON (11543) for those that ask for it.
+// notifications, `mac` in the query, `</>;ct=11543;hb` among the links, `lwm2m=1.0.0` unless configured
+// (`v1`), and TLV, with an object instance around the resources where an instance is read, for whoever
+// does not ask for text or JSON.
 //
 //   NODE_PATH=target/peers/npm/node_modules coap_node.js --server coap://HOST:PORT --endpoint NAME
 
@@ -56,15 +57,15 @@ run((firmware, registered) => {
         if (error || answer.status !== '2.01') {
             throw error ?? new Error(`not registered: ${answer.status}`);
         }
-        if (options.json) {
-            answerInJson(node.servers[node.port]);
+        if (options.answers !== undefined) {
+            answerIn(options.answers, node.servers[node.port]);
         }
         registered(said.query, said.payload);
     });
 });
 
-function answerInJson(server) {
+function answerIn(format, server) {
     server.prependListener('request', ({ headers }) => {
-        headers.Accept = 'application/json';
+        headers.Accept = format;
     });
 }

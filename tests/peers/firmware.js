@@ -30,7 +30,7 @@ const OPTIONS = {
     server: { type: 'string', default: 'coap://127.0.0.1:5683' },
     endpoint: { type: 'string', default: 'device-1' },
     lifetime: { type: 'string', default: '60' },
-    lwm2m: { type: 'string', default: '1.0' },
+    lwm2m: { type: 'string' }, // left out, coap-node says 1.0.0
     manufacturer: { type: 'string', default: 'Acme' },
     model: { type: 'string', default: 'NB-1' },
     version: { type: 'string', default: '1.0.0' },
@@ -43,7 +43,8 @@ const OPTIONS = {
     'think-seconds': { type: 'string', default: '0.1' },
     'reboot-seconds': { type: 'string', default: '0.5' },
     'max-seconds': { type: 'string', default: '60' },
-    json: { type: 'boolean', default: false }, // coap-node: answer in JSON, whatever is asked for
+    answers: { type: 'string' }, // coap-node: text/plain, application/tlv or application/json, not
+    // what it is asked for
 };
 
 const started = Number(process.env.DEVICE_STARTED_MS ?? Date.now());

@@ -19,7 +19,7 @@ run((firmware, registered) => {
     client.init({
         client: {
             lifetime: options.lifetime,
-            version: options.lwm2m,
+            version: options.lwm2m ?? '1.0',
             ipProtocol: 'udp4',
             serverProtocol: 'udp4',
             // It logs to stdout otherwise.

@@ -54,8 +54,8 @@ impl Stack {
 fn node(driver: &str) -> Command {
     let mut node = Command::new(peers::on_path("node"));
     node.env("NODE_PATH", peers::installed("npm/node_modules"))
-        // They are older than today's buffers.
-        .arg("--no-deprecation")
+        // They are older than what node advises.
+        .arg("--no-warnings")
         .arg(format!("tests/peers/{driver}"));
     node
 }

@@ -1,4 +1,4 @@
-//! Whole updates of devices by coap-node and lwm2m-node-lib, each with the habits of its own.
+//! Whole updates of devices by coap-node and lwm2m-node-lib.
 
 use crate::bench::{Bench, check_failed, check_succeeded};
 use crate::device::Stack;
@@ -6,10 +6,10 @@ use crate::rest::TARGET_VERSION;
 use crate::server::SHORT_TIMES;
 
 /// A device that checks what it has fetched against this hash.
-async fn updated(stack: Stack, options: &[&str]) {
+async fn updated(stack: Stack) {
     let bench = Bench::new(SHORT_TIMES).await;
     let sha256 = bench.firmware.sha256().to_string();
-    let options = [&["--sha256", &sha256, "--snr", "9"], options].concat();
+    let options = ["--sha256", &sha256, "--snr", "9"];
     let mut device = bench.device_by(stack, &options).await;
     check_succeeded(&bench.update().await, None);
     bench.check_installed_once(&mut device);
@@ -43,17 +43,12 @@ async fn hash_differs(stack: Stack) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_by_coap_node_is_updated() {
-    updated(Stack::CoapNode, &[]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_device_by_coap_node_that_answers_in_json_is_updated() {
-    updated(Stack::CoapNode, &["--lwm2m", "v1", "--json"]).await;
+    updated(Stack::CoapNode).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_by_lwm2m_node_lib_is_updated() {
-    updated(Stack::Lwm2mNodeLib, &[]).await;
+    updated(Stack::Lwm2mNodeLib).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
