@@ -11,7 +11,7 @@ use crate::rest::{Rest, text};
 use crate::server::Server;
 
 const PATIENCE: Duration = Duration::from_secs(45);
-const IMAGE_BYTES: usize = 20_011;
+pub(crate) const IMAGE_BYTES: usize = 20_011;
 
 /// A server that knows one device, `meter-1`, and has a package.
 pub(crate) struct Bench {
@@ -25,9 +25,13 @@ impl Bench {
     pub(crate) const ENDPOINT: &str = "meter-1";
 
     pub(crate) async fn new(settings: &str) -> Self {
+        Self::with_image(settings, IMAGE_BYTES).await
+    }
+
+    pub(crate) async fn with_image(settings: &str, image_bytes: usize) -> Self {
         let server = Server::start(settings);
         let rest = server.rest();
-        let firmware = Firmware::new(IMAGE_BYTES);
+        let firmware = Firmware::new(image_bytes);
         let package = rest.upload(&firmware).await;
         rest.enter(Self::ENDPOINT).await;
         Self {

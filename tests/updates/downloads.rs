@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, IMAGE_BYTES};
 use crate::device::Device;
 use crate::peers;
 use crate::server::SHORT_TIMES;
@@ -21,12 +21,21 @@ pub(crate) struct Held {
 
 impl Held {
     pub(crate) async fn new() -> Self {
-        // The device says State 0 all the while: it is not to be asked.
-        let patient = SHORT_TIMES.replace(
-            "silence_before_result_read = \"3s\"",
-            "silence_before_result_read = \"5m\"",
-        );
-        let bench = Bench::new(&patient).await;
+        Self::of(IMAGE_BYTES).await
+    }
+
+    pub(crate) async fn of(image_bytes: usize) -> Self {
+        // The device says State 0 all the while: it is not to be asked. Those that fetch take their time.
+        let patient = SHORT_TIMES
+            .replace(
+                "silence_before_result_read = \"3s\"",
+                "silence_before_result_read = \"5m\"",
+            )
+            .replace(
+                "download_stall_timeout = \"20s\"",
+                "download_stall_timeout = \"5m\"",
+            );
+        let bench = Bench::with_image(&patient, image_bytes).await;
         let mut device = bench.device(&["--think-seconds", "100"]).await;
         let campaign = bench.activate().await;
         device.wait_for("write").await;
@@ -55,9 +64,9 @@ pub(crate) fn libcoap(arguments: &[&str], uri: &str) -> (Vec<u8>, Output) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("image");
     let output = Command::new(peers::on_path("coap-client-notls"))
-        .args(arguments)
         .args(["-B", "30", "-o"])
         .arg(&file)
+        .args(arguments)
         .arg(uri)
         .stdin(Stdio::null())
         .output()

@@ -17,6 +17,7 @@ mod downloads;
 mod firmware;
 mod habits;
 mod kills;
+mod lossy;
 mod meters;
 mod node_clients;
 mod outcomes;
