@@ -18,42 +18,68 @@ pub(crate) enum Timer {
     Contact(CampaignId),
     /// The next turn of the opening queue.
     Openings,
+    /// The end of the time of an operator's request.
+    DeviceRequests,
 }
 
-/// Deadlines by key: set, moved and taken in O(log n).
+/// Deadlines by key. One that moves to a later time keeps its place in the order until that comes: a
+/// download moves its own with each block, and costs no search then.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     by_time: BTreeSet<(Instant, Timer)>,
-    by_key: HashMap<Timer, Instant>,
+    by_key: HashMap<Timer, Deadline>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    at: Instant,
+    /// Its place in the order, at or before `at`.
+    queued_at: Instant,
 }
 
 impl Timers {
     /// Sets, moves or takes away the deadline of a key.
     pub(crate) fn set(&mut self, key: Timer, deadline: Option<Instant>) {
-        let before = match deadline {
-            Some(at) => self.by_key.insert(key, at),
-            None => self.by_key.remove(&key),
-        };
-        if before == deadline {
+        let Some(at) = deadline else {
+            if let Some(before) = self.by_key.remove(&key) {
+                self.by_time.remove(&(before.queued_at, key));
+            }
             return;
-        }
-        if let Some(at) = before {
-            self.by_time.remove(&(at, key));
-        }
-        if let Some(at) = deadline {
-            self.by_time.insert((at, key));
+        };
+        match self.by_key.get_mut(&key) {
+            Some(before) if before.queued_at <= at => before.at = at,
+            Some(before) => {
+                self.by_time.remove(&(before.queued_at, key));
+                *before = Deadline { at, queued_at: at };
+                self.by_time.insert((at, key));
+            }
+            None => {
+                self.by_key.insert(key, Deadline { at, queued_at: at });
+                self.by_time.insert((at, key));
+            }
         }
     }
 
     /// Takes a key whose deadline has come.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
-        let &(at, key) = self.by_time.first()?;
-        if at > now {
-            return None;
+        loop {
+            let &(queued_at, key) = self.by_time.first()?;
+            if queued_at > now {
+                return None;
+            }
+            self.by_time.pop_first();
+            match self.by_key.get_mut(&key) {
+                Some(deadline) if deadline.at > now => {
+                    deadline.queued_at = deadline.at;
+                    self.by_time.insert((deadline.at, key));
+                }
+                Some(_) => {
+                    self.by_key.remove(&key);
+                    return Some(key);
+                }
+                None => {}
+            }
         }
-        self.by_time.pop_first();
-        self.by_key.remove(&key);
-        Some(key)
     }
 
     /// How many deadlines there are.
@@ -61,7 +87,7 @@ impl Timers {
         self.by_time.len()
     }
 
-    /// The earliest deadline.
+    /// When to look next: the earliest deadline, or before it.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.by_time.first().map(|(at, _)| *at)
     }
@@ -83,11 +109,26 @@ mod tests {
         let key = Timer::Session(TaskId(1));
         timers.set(key, Some(at(5)));
         timers.set(key, Some(at(9)));
-        assert_eq!(timers.next(), Some(at(9)));
         assert_eq!(timers.pop_due(at(8)), None);
+        assert_eq!(timers.next(), Some(at(9)));
         assert_eq!(timers.pop_due(at(9)), Some(key));
         assert_eq!(timers.pop_due(at(9)), None);
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn a_deadline_that_moves_to_and_fro_is_due_at_its_last_time() {
+        let mut timers = Timers::default();
+        let (key, other) = (Timer::Session(TaskId(1)), Timer::Session(TaskId(2)));
+        timers.set(other, Some(at(6)));
+        for seconds in [5, 9, 7, 3, 8] {
+            timers.set(key, Some(at(seconds)));
+            assert_eq!(timers.len(), 2);
+        }
+        assert_eq!(timers.pop_due(at(7)), Some(other));
+        assert_eq!(timers.pop_due(at(7)), None);
+        assert_eq!(timers.pop_due(at(8)), Some(key));
+        assert_eq!(timers.len(), 0);
     }
 
     #[test]
