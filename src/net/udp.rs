@@ -8,6 +8,8 @@ use tokio::net::UdpSocket;
 
 use crate::model::Datagram;
 
+use super::ReceiveDrops;
+
 /// The largest datagram that is read whole; CoAP over UDP stays below it (RFC 7252 §4.6).
 pub const DATAGRAM_BYTES_MAX: usize = 2048;
 
@@ -57,6 +59,14 @@ impl UdpEndpoint {
     /// What the kernel granted, in bytes.
     pub fn receive_buffer_bytes(&self) -> usize {
         self.receive_buffer_bytes
+    }
+
+    /// The kernel's count of what did not fit into the receive buffer.
+    ///
+    /// # Errors
+    /// Where the system does not show it.
+    pub fn receive_drops(&self) -> io::Result<ReceiveDrops> {
+        ReceiveDrops::of(&self.socket, self.local_address.is_ipv6())
     }
 
     /// Waits until a datagram may be there.

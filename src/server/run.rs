@@ -23,7 +23,7 @@ use super::failpoint::Failpoint;
 use super::link::Link;
 use super::rebuild::Rebuild;
 use super::rest::{connection_limits, request_limits};
-use super::telemetry::Telemetry;
+use super::telemetry::{self, Telemetry};
 use super::verifier::SigningVerifier;
 
 /// The database within the data directory.
@@ -146,6 +146,10 @@ impl Server {
         let engine = rebuild.engine(&*store, clock.now()).await?;
         check_download_base(&rebuild, &engine, listening)?;
 
+        if let Some(udp) = &udp {
+            telemetry::watch_receive_drops(udp);
+        }
+
         let (stop_http, http_shutdown) = watch::channel(false);
         let (stop_driver, driver_shutdown) = watch::channel(false);
         let (handle, requests) = http::engine_channel(ENGINE_REQUESTS_MAX, ENGINE_TIMEOUT);
@@ -173,9 +177,11 @@ impl Server {
             clock,
             parse_endpoint: |text| EndpointNameForm::default().normalise(text),
             contact_timeout: config.update.contact_timeout,
+            tier_borders: config.cells.borders(),
+            tier_limits: config.cells.limits.limits(),
             metrics,
             metrics_public: config.metrics.public,
-            limits: request_limits(&config.http),
+            limits: request_limits(&config.http, &config.device_requests),
         }));
         let limits = connection_limits(&config.http);
         Ok(Self {

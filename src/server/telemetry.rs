@@ -7,9 +7,13 @@ use metrics::{counter, gauge, histogram};
 use crate::clock::Instant;
 use crate::engine::Engine;
 use crate::model::CoverageTier;
+use crate::net::UdpEndpoint;
 
 /// How old what a scrape sees may be while inputs come.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// How old the kernel's count may be.
+const DROPS_EVERY: Duration = Duration::from_secs(5);
 
 /// Hands counters over.
 #[derive(Debug, Default)]
@@ -49,6 +53,32 @@ impl Telemetry {
     }
 }
 
+/// Hands over what the kernel dropped of a listener, until the runtime ends or the listener is gone.
+pub(super) fn watch_receive_drops(udp: &UdpEndpoint) {
+    let drops = match udp.receive_drops() {
+        Ok(drops) => drops,
+        Err(error) => {
+            tracing::info!(%error, "what a full receive buffer drops is not shown here");
+            return;
+        }
+    };
+    tokio::spawn(async move {
+        let mut reported = 0;
+        loop {
+            let drops = drops.clone();
+            let Ok(Ok(total)) = tokio::task::spawn_blocking(move || drops.read()).await else {
+                return;
+            };
+            if total > reported {
+                tracing::warn!(total, "the receive buffer was full: datagrams were dropped");
+                reported = total;
+            }
+            counter!("narrowcast_udp_receive_drops_total").absolute(total);
+            tokio::time::sleep(DROPS_EVERY).await;
+        }
+    });
+}
+
 fn report(engine: &Engine) {
     let engine_counters = engine.counters();
     gauge!("narrowcast_registrations").set(engine.registrations() as f64);
@@ -70,6 +100,12 @@ fn report(engine: &Engine) {
     ] {
         counter!("narrowcast_sends_total", "result" => result).absolute(value);
     }
+    for (result, value) in [
+        ("kept", engine_counters.uplinks),
+        ("too_long", engine_counters.uplinks_too_long),
+    ] {
+        counter!("narrowcast_uplinks_total", "result" => result).absolute(value);
+    }
     counter!("narrowcast_blocks_served_total").absolute(engine_counters.blocks);
     counter!("narrowcast_block_bytes_served_total").absolute(engine_counters.block_bytes);
     counter!("narrowcast_attempts_total", "result" => "succeeded")
@@ -90,9 +126,11 @@ fn report(engine: &Engine) {
         ("exchanges", held.coap.requests),
         ("message_ids", held.coap.message_ids),
         ("block1_bodies", held.coap.block1_bodies),
+        ("transfers", held.coap.transfers),
         ("observations", held.coap.observations),
         ("deadlines", held.coap.deadlines),
         ("tasks", held.tasks),
+        ("device_requests", held.device_requests),
         ("downloads", held.downloads),
     ] {
         gauge!("narrowcast_held", "what" => what).set(value as f64);
@@ -110,6 +148,7 @@ fn report(engine: &Engine) {
         ("notification", coap.notifications),
         ("unmatched", coap.unmatched),
         ("reset", coap.resets),
+        ("transfer_broken", coap.transfers_broken),
     ] {
         counter!("narrowcast_coap_messages_total", "kind" => name).absolute(value);
     }
