@@ -189,6 +189,41 @@ fn a_secured_registration_is_only_for_its_identity() {
 }
 
 #[test]
+fn whoever_guesses_at_a_location_neither_moves_nor_ends_a_registration() {
+    let mut registry = registry(10);
+    let location = registry
+        .register(at(0), &address(1), register("a", 60))
+        .unwrap()
+        .location;
+    let before = registry.get(location.slot).cloned();
+    for guess in [
+        Location {
+            secret: location.secret ^ 1,
+            ..location
+        },
+        Location {
+            secret: 0,
+            ..location
+        },
+        Location {
+            slot: RegistrationSlot(location.slot.0 + 1),
+            ..location
+        },
+    ] {
+        // Not even from the device's own address: its neighbours behind a NAT have that too.
+        for peer in [address(1), address(2)] {
+            let result = registry.update(at(1), &peer, &guess, update(Some(1)));
+            assert_eq!(result, Err(UnknownLocation));
+            let result = registry.deregister(&peer, &guess);
+            assert_eq!(result, Err(UnknownLocation));
+        }
+    }
+    assert_eq!(registry.get(location.slot).cloned(), before);
+    // The location itself is what proves the device, from wherever it is by then (decisions, 14).
+    assert!(registry.deregister(&address(2), &location).is_ok());
+}
+
+#[test]
 fn a_device_may_become_secured_by_registering_anew_but_not_by_an_update() {
     let mut registry = registry(10);
     let location = registry
