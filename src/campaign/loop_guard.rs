@@ -98,6 +98,10 @@ impl LoopGuard {
         }
         let mut history = self.forget(endpoint);
         history.delivered_at.retain(|at| self.counts(*at, now));
+        // The clock was set back: what it calls the future has passed, and counts for a day from now.
+        for at in &mut history.delivered_at {
+            *at = (*at).min(now);
+        }
         history.delivered_at.push(now);
         history.delivered_at.sort_unstable();
         if history.delivered_at.len() >= self.config.deliveries_max {
@@ -133,6 +137,11 @@ impl LoopGuard {
             self.forget(endpoint);
         }
         barred
+    }
+
+    /// The device was taken away: nothing is remembered of it.
+    pub fn forget_device(&mut self, endpoint: &EndpointName) {
+        self.forget(endpoint);
     }
 
     /// How many devices are remembered.
@@ -229,6 +238,18 @@ mod tests {
             assert_eq!(deliver(&mut guard, 1, hour(at * 5)), Ok(()));
         }
         assert!(!guard.is_barred(&device(1)));
+    }
+
+    #[test]
+    fn deliveries_under_a_clock_that_ran_ahead_count_for_a_day_and_no_longer() {
+        let mut guard = guard(10);
+        for at in 8760..8763 {
+            assert_eq!(deliver(&mut guard, 1, hour(at)), Ok(()));
+        }
+        assert_eq!(deliver(&mut guard, 1, hour(0)), Ok(()));
+        assert_eq!(deliver(&mut guard, 1, hour(23)), Ok(()));
+        assert_eq!(deliver(&mut guard, 1, hour(24)), Ok(()));
+        assert_eq!(guard.history(&device(1)), Some(&history(&[23, 24], None)));
     }
 
     #[test]

@@ -63,7 +63,8 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
-    pub(super) const fn limits(self) -> TierLimits {
+    /// The limits as the scheduler takes them.
+    pub const fn limits(self) -> TierLimits {
         let Self {
             tier0,
             tier1,
@@ -92,7 +93,8 @@ impl Default for CellsConfig {
 }
 
 impl CellsConfig {
-    pub(super) const fn borders(&self) -> TierBorders {
+    /// The borders as the scheduler takes them.
+    pub const fn borders(&self) -> TierBorders {
         TierBorders {
             rsrp_dbm: self.rsrp_borders_dbm,
             sinr_db: self.sinr_borders_db,

@@ -5,6 +5,7 @@
 
 mod cells;
 mod coap;
+mod device_requests;
 mod http;
 mod loop_guard;
 mod template;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cells::{CellLimits, CellsConfig, LimitsConfig};
 pub use coap::{CoapConfig, OnboardingConfig, PresetConfig};
+pub use device_requests::{DeviceRequestsConfig, UplinksConfig};
 pub use http::{HttpConfig, MetricsConfig};
 pub use loop_guard::LoopGuardSettings;
 pub use template::default_file;
@@ -47,6 +49,10 @@ pub struct Config {
     pub update: UpdateConfig,
     /// When a device that is given packages again and again is barred.
     pub loop_guard: LoopGuardSettings,
+    /// What operators ask of devices.
+    pub device_requests: DeviceRequestsConfig,
+    /// What devices send of their own data.
+    pub uplinks: UplinksConfig,
     /// Coverage tiers and their limits.
     pub cells: CellsConfig,
 }
@@ -60,6 +66,8 @@ impl Default for Config {
             metrics: MetricsConfig::default(),
             update: UpdateConfig::default(),
             loop_guard: LoopGuardSettings::default(),
+            device_requests: DeviceRequestsConfig::default(),
+            uplinks: UplinksConfig::default(),
             cells: CellsConfig::default(),
         }
     }
@@ -92,6 +100,8 @@ impl Config {
         let mut engine = EngineConfig {
             product: self.update.product(self.coap.transmission),
             loop_guard: self.loop_guard.guard(),
+            device_requests: self.device_requests.limits(),
+            uplinks: self.uplinks.limits(),
             tier_borders: self.cells.borders(),
             tier_limits: self.cells.limits.limits(),
             cell_limits: self.cells.overrides(),
@@ -113,6 +123,8 @@ impl Config {
             .and_then(|()| self.http.check())
             .and_then(|()| self.update.check())
             .and_then(|()| self.loop_guard.check())
+            .and_then(|()| self.device_requests.check(self.http.request_timeout))
+            .and_then(|()| self.uplinks.check())
             .and_then(|()| self.cells.check())
             .map_err(ConfigError)
     }
@@ -121,7 +133,9 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ObservationCancel, ProductSettings, RadioUnit, SlotHeld};
+    use crate::model::{
+        Delivery, ObservationCancel, ProductSettings, RadioUnit, SlotHeld, UpdateCancel,
+    };
 
     fn load(text: &str) -> Result<Config, ConfigError> {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -180,6 +194,11 @@ mod tests {
                 "slot_held = \"until_download\"",
                 ["until_download", "`until_result`, `until_downloaded`"],
             ),
+            ("delivery = \"both\"", ["both", "`pull`, `push`, `auto`"]),
+            (
+                "cancel = \"reset\"",
+                ["reset", "`none`, `execute`, `empty_uri`"],
+            ),
             ("observe_result = \"yes\"", ["yes", "a boolean"]),
             ("trust_result_only = 1", ["1", "a boolean"]),
         ];
@@ -198,10 +217,13 @@ mod tests {
     #[test]
     fn what_a_product_wants_reaches_the_engine() {
         let text = "[update]\nobservation_cancel = \"after_download\"\nobserve_result = true\n\
-                    radio_unit = \"csq\"\ntrust_result_only = true\nslot_held = \"until_downloaded\"\n";
+                    radio_unit = \"csq\"\ntrust_result_only = true\nslot_held = \"until_downloaded\"\n\
+                    delivery = \"auto\"\ncancel = \"execute\"\n";
         let expected = ProductSettings {
             observation_cancel: ObservationCancel::AfterDownload,
             slot_held: SlotHeld::UntilDownloaded,
+            delivery: Delivery::Auto,
+            cancel: UpdateCancel::Execute,
             observe_result: true,
             radio_unit: RadioUnit::Csq,
             trust_result_only: true,

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{PresetConfig, word};
-use crate::model::{ObservationCancel, ProductSettings, RadioUnit, SlotHeld};
+use crate::model::{
+    Delivery, ObservationCancel, ProductSettings, RadioUnit, SlotHeld, UpdateCancel,
+};
 
 /// `[update]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -17,6 +19,12 @@ pub struct UpdateConfig {
     /// How long an update holds its slot.
     #[serde(with = "word")]
     pub slot_held: SlotHeld,
+    /// How packages get to devices.
+    #[serde(with = "word")]
+    pub delivery: Delivery,
+    /// How a download is cancelled when its task is stopped.
+    #[serde(with = "word")]
+    pub cancel: UpdateCancel,
     /// Whether `/5/0/5` is observed too.
     pub observe_result: bool,
     /// The unit in which modules report `/4/0/2`.
@@ -56,6 +64,8 @@ impl Default for UpdateConfig {
         Self {
             observation_cancel: product.observation_cancel,
             slot_held: product.slot_held,
+            delivery: product.delivery,
+            cancel: product.cancel,
             observe_result: product.observe_result,
             radio_unit: product.radio_unit,
             trust_result_only: product.trust_result_only,
@@ -78,6 +88,8 @@ impl UpdateConfig {
             transmission: transmission.preset(),
             observation_cancel: self.observation_cancel,
             slot_held: self.slot_held,
+            delivery: self.delivery,
+            cancel: self.cancel,
             observe_result: self.observe_result,
             radio_unit: self.radio_unit,
             trust_result_only: self.trust_result_only,

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserializer, Serializer};
 
-use crate::model::{ObservationCancel, RadioUnit, SlotHeld};
+use crate::model::{Delivery, ObservationCancel, RadioUnit, SlotHeld, UpdateCancel};
 
 /// An enum of [`crate::model`] whose variants have fixed words.
 pub(super) trait Word: Copy + Sized + 'static {
@@ -33,7 +33,13 @@ macro_rules! word {
     )+ };
 }
 
-word!(ObservationCancel, RadioUnit, SlotHeld);
+word!(
+    Delivery,
+    ObservationCancel,
+    RadioUnit,
+    SlotHeld,
+    UpdateCancel
+);
 
 pub(super) fn serialize<T: Word, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(value.word())

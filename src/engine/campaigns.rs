@@ -1,13 +1,15 @@
 //! Active campaigns: their tasks come in, are tried, and end them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::campaign::Progress;
-use crate::clock::Now;
+use crate::clock::{Now, Utc};
 use crate::fota::Wanted;
 use crate::model::{
-    Campaign, CampaignId, CampaignState, Failure, FailureReason, Package, Record, TaskId,
-    TaskState, TimelineStep, UpdateTask, WaitingFor,
+    Campaign, CampaignId, CampaignState, Delivery, Failure, FailureReason, Image, Package, Record,
+    TaskId, TaskState, TimelineStep, UpdateTask, WaitingFor,
 };
 
 use super::tasks::{TaskEntry, told};
@@ -31,6 +33,7 @@ impl RunningCampaign {
             target_version: package.target_version.clone(),
             source_versions: package.source_versions.clone(),
             image_size_bytes: package.image_size_bytes,
+            image: Image::from(image.clone()),
             uri_base: String::new(),
         };
         Self {
@@ -61,7 +64,10 @@ impl Engine {
         }
         match &self.config.download_base {
             Some(base) => running.wanted.uri_base.clone_from(base),
-            None if !resumed => return Err(CommandError::NoPublicHost),
+            // What is pushed is fetched from nowhere.
+            None if !resumed && self.config.product.delivery != Delivery::Push => {
+                return Err(CommandError::NoPublicHost);
+            }
             None => {}
         }
         // What was active before a restart goes on whatever the limits say now: its slots are held.
@@ -85,9 +91,13 @@ impl Engine {
         }
         let activated_at = running.campaign.activated_at.unwrap_or(now.utc);
         let contact_deadline = activated_at + self.config.product.contact_timeout;
-        let until_deadline = contact_deadline.saturating_since(now.utc);
+        let left = if resumed {
+            self.contact_time_left(now, contact_deadline)
+        } else {
+            self.config.product.contact_timeout
+        };
         self.timers
-            .set(Timer::Contact(id), Some(now.instant + until_deadline));
+            .set(Timer::Contact(id), Some(now.instant + left));
         self.campaigns.insert(id, running);
         for task in tasks {
             self.add_task(now, task);
@@ -180,11 +190,10 @@ impl Engine {
         let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
             return;
         };
-        let Some(retry_at) = task.retry_at else {
+        if task.retry_at.is_none() {
             return;
-        };
-        let deadline = retry_at + self.config.product.contact_timeout;
-        if now.utc >= deadline {
+        }
+        if task.waiting_for == Some(WaitingFor::Contact) {
             self.fail_idle(
                 now,
                 id,
@@ -194,15 +203,25 @@ impl Engine {
         } else if self.is_reachable(&task.endpoint) {
             self.open(now, id, false);
         } else {
-            let wait = deadline.saturating_since(now.utc);
+            let wait = self.config.product.contact_timeout;
             self.timers.set(Timer::Retry(id), Some(now.instant + wait));
             let mut waiting = task.clone();
             waiting.waiting_for = Some(WaitingFor::Contact);
             waiting.since = now.utc;
-            waiting.until = Some(deadline);
+            waiting.until = Some(now.utc + wait);
             self.record(Record::Task(waiting.clone()));
             self.tasks.insert(id, TaskEntry::Idle(waiting));
         }
+    }
+
+    /// How long a device has left, after a restart, to be heard before a stored `deadline`. As much as a
+    /// registration has at least: nobody was heard while the server was away, and the clock on the wall may have been
+    /// set.
+    pub(super) fn contact_time_left(&self, now: Now, deadline: Utc) -> Duration {
+        deadline
+            .saturating_since(now.utc)
+            .max(self.config.registry.restart_grace)
+            .min(self.config.product.contact_timeout)
     }
 
     /// Devices that were never heard since the activation have had their time.

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::campaign::Progress;
 use crate::model::{
-    Campaign, CampaignId, CellId, CoverageTier, Device, EndpointName, InvalidTransition, Package,
-    TaskId, UpdateTask,
+    Campaign, CampaignId, CellId, CoverageTier, Device, DeviceRequestId, EndpointName,
+    InvalidTransition, Package, TaskId, UpdateTask,
 };
 
 /// An operator's wish that the engine carries out. Its records are committed before it is answered.
@@ -35,6 +35,15 @@ pub enum Command {
     StopCampaign(CampaignId),
     /// Lets a device be updated again that the loop guard barred.
     LiftBar(EndpointName),
+    /// Takes a device away with all that is known of it, unless a campaign updates it.
+    RemoveDevice(EndpointName),
+    /// Takes back a request to a device that has not left.
+    CancelDeviceRequest {
+        /// Whose device's.
+        endpoint: EndpointName,
+        /// Which.
+        id: DeviceRequestId,
+    },
 }
 
 /// Why the engine refused a command.
@@ -55,6 +64,41 @@ pub enum CommandError {
     /// The loop guard has not barred the device.
     #[error("the device is not barred")]
     NotBarred,
+    /// A campaign that is not over has a task for the device.
+    #[error("task {} of campaign {} is not finished", task.0, campaign.0)]
+    TaskUnfinished {
+        /// Which task.
+        task: TaskId,
+        /// Of which campaign.
+        campaign: CampaignId,
+    },
+    /// What was asked for is no object, instance or resource.
+    #[error("the path names no object, instance or resource")]
+    NotAPath,
+    /// An update task of an active campaign may be at work on the device.
+    #[error(
+        "a campaign updates the device: until its task has ended, Object 5 is not written, executed, \
+         nor its Update Result read"
+    )]
+    UpdateActive,
+    /// Requests to a device are bounded.
+    #[error("{limit} requests wait for the device already")]
+    DeviceQueueFull {
+        /// The configured limit.
+        limit: usize,
+    },
+    /// Requests to all devices are bounded.
+    #[error("{limit} requests to devices wait already")]
+    DeviceRequestsFull {
+        /// The configured limit.
+        limit: usize,
+    },
+    /// The request has left, or has ended.
+    #[error("the request no longer waits")]
+    RequestNotQueued,
+    /// There is no such request.
+    #[error("there is no such request")]
+    UnknownRequest,
     /// Images of active campaigns are served from memory, which is bounded.
     #[error("the images of the active campaigns would exceed {limit_bytes} bytes of memory")]
     ImagesFull {

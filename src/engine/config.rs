@@ -8,6 +8,8 @@ use crate::coap::EndpointConfig;
 use crate::lwm2m::{PackLimits, RegistrationLimits, RegistryConfig};
 use crate::model::{CellId, ProductSettings, TierBorders, TierLimits};
 
+use super::{DeviceRequestLimits, UplinkLimits};
+
 /// Whether a device that nobody entered may register.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Onboarding {
@@ -39,6 +41,10 @@ pub struct EngineConfig {
     pub cell_limits: BTreeMap<CellId, TierLimits>,
     /// When a device that is given packages again and again is barred.
     pub loop_guard: LoopGuardConfig,
+    /// What operators ask of devices.
+    pub device_requests: DeviceRequestLimits,
+    /// What devices send of their own data.
+    pub uplinks: UplinkLimits,
     /// Unknown devices.
     pub onboarding: Onboarding,
     /// What devices fetch from, `coap://203.0.113.5:5683/fw/`; `None`: activation refuses.
@@ -69,6 +75,8 @@ impl Default for EngineConfig {
             tier_limits: TierLimits::default(),
             cell_limits: BTreeMap::new(),
             loop_guard: LoopGuardConfig::default(),
+            device_requests: DeviceRequestLimits::default(),
+            uplinks: UplinkLimits::default(),
             onboarding: Onboarding::Deny,
             download_base: None,
             default_szx: 5,

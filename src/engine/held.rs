@@ -23,6 +23,9 @@ pub struct Held {
     pub operations: usize,
     /// Tokens that devices may notify on: as many as `coap.observations_max`.
     pub observations: usize,
+    /// Operators' requests, ended ones among them: `device_requests.waiting_max` and
+    /// `device_requests.ended_max`.
+    pub device_requests: usize,
     /// Deadlines: a few for each task.
     pub timers: usize,
 }
@@ -39,6 +42,7 @@ impl Engine {
             downloads: self.downloads.len(),
             operations: self.operations.outstanding(),
             observations: self.operations.observations(),
+            device_requests: self.device_requests.len(),
             timers: self.timers.len(),
         }
     }

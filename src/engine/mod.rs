@@ -17,17 +17,20 @@ mod campaigns;
 mod command;
 mod config;
 mod deliveries;
+mod device_requests;
 mod download;
 mod held;
 mod introductions;
 mod operations;
 mod output;
 mod registrations;
+mod removal;
 mod restore;
 mod routes;
 mod send;
 mod tasks;
 mod timers;
+mod uplinks;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -36,9 +39,11 @@ use rand::{RngCore, SeedableRng};
 
 pub use command::{CellStatus, Command, CommandError, TaskProgress, TierStatus};
 pub use config::{EngineConfig, Onboarding};
+pub use device_requests::DeviceRequestLimits;
 pub use held::Held;
 pub use output::Output;
 pub use restore::Resumption;
+pub use uplinks::UplinkLimits;
 
 use crate::campaign::LoopGuard;
 use crate::clock::{Instant, Now};
@@ -50,6 +55,7 @@ use crate::model::{
 use crate::scheduler::{CellScheduler, SchedulerConfig};
 
 use campaigns::RunningCampaign;
+use device_requests::{DeviceRequests, NoAnswer};
 use download::Download;
 use operations::Operations;
 use tasks::TaskEntry;
@@ -71,6 +77,7 @@ pub struct Engine {
     scheduler: CellScheduler,
     loop_guard: LoopGuard,
     operations: Operations,
+    device_requests: DeviceRequests,
     timers: Timers,
     /// Tasks whose session may have actions to carry out.
     ready: VecDeque<TaskId>,
@@ -105,9 +112,13 @@ pub struct EngineCounters {
     pub sends_ambiguous: u64,
     /// Sends of registered devices that were not understood.
     pub sends_malformed: u64,
-    /// Blocks of images served.
+    /// Messages of devices' own data that were kept.
+    pub uplinks: u64,
+    /// Messages of devices' own data that were longer than is kept.
+    pub uplinks_too_long: u64,
+    /// Blocks of images served, and of pushed ones taken.
     pub blocks: u64,
-    /// Bytes of images served.
+    /// Bytes of images served, and of pushed ones taken.
     pub block_bytes: u64,
     /// Attempts that ended well.
     pub attempts_succeeded: u64,
@@ -147,6 +158,7 @@ impl Engine {
             scheduler,
             loop_guard: LoopGuard::new(config.loop_guard),
             operations: Operations::default(),
+            device_requests: DeviceRequests::default(),
             timers: Timers::default(),
             ready: VecDeque::new(),
             openings: VecDeque::new(),
@@ -186,6 +198,10 @@ impl Engine {
             }
             Command::StopCampaign(id) => self.stop_campaign(now, id),
             Command::LiftBar(endpoint) => self.lift_bar(endpoint),
+            Command::RemoveDevice(endpoint) => self.remove_device(now, endpoint),
+            Command::CancelDeviceRequest { endpoint, id } => {
+                self.cancel_device_request(now, &endpoint, id)
+            }
         };
         self.pump(now);
         result
@@ -239,6 +255,8 @@ impl Engine {
                 self.apply_actions(now, task);
             } else if let Some(endpoint) = self.introductions.pop_front() {
                 self.introduce(now, &endpoint);
+            } else if let Some(endpoint) = self.device_requests.next_turn() {
+                self.take_turn(now, &endpoint);
             } else {
                 break;
             }
@@ -262,7 +280,9 @@ impl Engine {
                 peer: _,
                 response,
             } => {
-                self.handle_response(now, id, &response);
+                if !self.device_answered(now, id, &response) {
+                    self.handle_response(now, id, &response);
+                }
             }
             Event::Notification {
                 peer,
@@ -271,11 +291,26 @@ impl Engine {
             } => {
                 self.handle_notification(now, &peer, token, &response);
             }
-            Event::TimedOut { id, peer: _ } => self.handle_no_answer(now, id, false),
-            Event::Reset { id, peer: _ } => self.handle_no_answer(now, id, true),
-            Event::Broken { id, .. } => self.handle_broken(now, id),
+            Event::TimedOut { id, peer: _ } => {
+                if !self.device_not_answered(now, id, NoAnswer::TimedOut) {
+                    self.handle_no_answer(now, id, false);
+                }
+            }
+            Event::Reset { id, peer: _ } => {
+                if !self.device_not_answered(now, id, NoAnswer::Reset) {
+                    self.handle_no_answer(now, id, true);
+                }
+            }
+            Event::Broken { id, .. } => {
+                if !self.device_not_answered(now, id, NoAnswer::Broken) {
+                    self.handle_broken(now, id);
+                }
+            }
+            Event::BlockTaken {
+                id, taken_bytes, ..
+            } => self.handle_block_taken(now, id, taken_bytes),
             // Only a device's side sends notifications.
-            Event::BlockTaken { .. } | Event::Delivered { .. } => {}
+            Event::Delivered { .. } => {}
         }
     }
 

@@ -8,7 +8,7 @@ use crate::fota::Contact;
 use crate::lwm2m::{Answer, Links, Operation, Path, decode_answer, decode_value, path};
 use crate::model::{EndpointName, Peer, Record, StoredObservation, TaskId};
 
-use super::Engine;
+use super::{Engine, Output, TaskProgress};
 
 /// Why an operation was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +28,14 @@ struct Outstanding {
     purpose: Purpose,
     /// The token that an Observe is under.
     token: Option<Token>,
+    /// How much of a body that goes out in blocks was taken.
+    taken_bytes: u64,
 }
 
 /// Requests that wait for their answer, and tokens that devices may notify on.
 #[derive(Debug, Default)]
 pub(super) struct Operations {
-    outstanding: HashMap<RequestId, Outstanding>,
+    outstanding: BTreeMap<RequestId, Outstanding>,
     of_task: HashMap<TaskId, RequestId>,
     observed: HashMap<Token, (EndpointName, Path)>,
     tokens: BTreeMap<(EndpointName, Path), Token>,
@@ -95,7 +97,10 @@ impl Engine {
                     .cancel_observation(instant, &peer, token, request, &parameters)
                     .map(|id| (id, None))
             }
-            Operation::Read(_) | Operation::WriteText { .. } | Operation::Execute(_) => self
+            Operation::Read(_)
+            | Operation::WriteText { .. }
+            | Operation::WritePackage(_)
+            | Operation::Execute(_) => self
                 .coap
                 .request(
                     instant,
@@ -117,6 +122,7 @@ impl Engine {
                     operation,
                     purpose,
                     token,
+                    taken_bytes: 0,
                 };
                 self.operations.outstanding.insert(id, outstanding);
             }
@@ -124,11 +130,44 @@ impl Engine {
         }
     }
 
+    /// Whether a step of an update awaits the device's answer.
+    pub(super) fn awaits_step(&self, endpoint: &EndpointName) -> bool {
+        let task = self.task_of.get(endpoint);
+        task.is_some_and(|task| self.operations.of_task.contains_key(task))
+    }
+
     /// Forgets a task's outstanding operation: nothing more is sent of it, no answer is heard.
-    pub(super) fn abandon_operation(&mut self, task: TaskId) {
+    pub(super) fn abandon_operation(&mut self, now: Now, task: TaskId) {
         if let Some(id) = self.operations.of_task.get(&task).copied() {
             self.operations.remove(id);
-            self.coap.cancel(id);
+            self.coap.cancel(now.instant, id);
+        }
+    }
+
+    /// The device was taken away: no answer of it is heard, and what it notifies is rejected.
+    pub(super) fn forget_operations(&mut self, now: Now, endpoint: &EndpointName) {
+        let ids: Vec<RequestId> = self
+            .operations
+            .outstanding
+            .iter()
+            .filter(|(_, outstanding)| outstanding.endpoint == *endpoint)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.operations.remove(id);
+            self.coap.cancel(now.instant, id);
+        }
+        let observed: Vec<Path> = self
+            .operations
+            .tokens
+            .keys()
+            .filter(|(of, _)| of == endpoint)
+            .map(|(_, path)| *path)
+            .collect();
+        for path in observed {
+            if let Some(token) = self.end_observation(endpoint, path) {
+                self.coap.forget_observation(token);
+            }
         }
     }
 
@@ -145,6 +184,7 @@ impl Engine {
     /// A device has another address now: what it has not answered is asked there again. An Execute is
     /// not: it may have arrived, so its outcome is read at the next contact (decisions, 9).
     pub(super) fn follow(&mut self, now: Now, endpoint: &EndpointName) {
+        self.follow_device_request(now, endpoint);
         let Some(task) = self.task_of.get(endpoint).copied() else {
             return;
         };
@@ -158,12 +198,12 @@ impl Engine {
         match operation {
             Operation::Execute(_) => {}
             // It may have arrived: a URI is not written over what it began (security, 4.2).
-            Operation::WriteText { .. } => {
-                self.abandon_operation(task);
+            Operation::WriteText { .. } | Operation::WritePackage(_) => {
+                self.abandon_operation(now, task);
                 self.session_answer(now, task, Answer::TimedOut);
             }
             Operation::Read(_) | Operation::Observe(_) | Operation::CancelObservation(_) => {
-                self.abandon_operation(task);
+                self.abandon_operation(now, task);
                 self.operate(now, endpoint, operation, Purpose::Task(task));
             }
         }
@@ -178,8 +218,33 @@ impl Engine {
         if let (Some(token), false) = (outstanding.token, established) {
             self.drop_token(token);
         }
-        self.awake(now, &outstanding.endpoint);
+        self.answer_heard(now, &outstanding.endpoint);
         self.answered(now, &outstanding.endpoint, outstanding.purpose, answer);
+    }
+
+    /// A device has taken a block of the package that is pushed to it.
+    pub(super) fn handle_block_taken(&mut self, now: Now, id: RequestId, taken_bytes: u64) {
+        let Some(outstanding) = self.operations.outstanding.get_mut(&id) else {
+            return;
+        };
+        let Operation::WritePackage(image) = &outstanding.operation else {
+            return;
+        };
+        let size_bytes = image.bytes().len() as u64;
+        let before = std::mem::replace(&mut outstanding.taken_bytes, taken_bytes);
+        let (endpoint, purpose) = (outstanding.endpoint.clone(), outstanding.purpose);
+        self.awake(now, &endpoint);
+        let Purpose::Task(task) = purpose else {
+            return;
+        };
+        self.counters.blocks += 1;
+        self.counters.block_bytes += taken_bytes.saturating_sub(before);
+        self.outputs.push_back(Output::Progress(TaskProgress {
+            task,
+            bytes_served: taken_bytes,
+            size_bytes,
+        }));
+        self.block_taken(now, task, taken_bytes);
     }
 
     /// An answer came, but not to its end: it cannot be read.
@@ -232,6 +297,11 @@ impl Engine {
         self.show_heard(now, &registration);
         let format = response.content_format();
         let value = decode_value(observed, format, &response.payload, &self.config.pack);
+        if let (path::UPLINK_DATA, Ok(value), true) = (observed, &value, response.code.is_success())
+        {
+            // It is acknowledged already: what is too long cannot be refused.
+            self.keep_uplink(&endpoint, now.utc, value);
+        }
         match (self.running_task(&endpoint), value) {
             (Some(task), Ok(value)) if observed != path::UPLINK_DATA => {
                 self.awake(now, &endpoint);

@@ -32,9 +32,13 @@ impl Engine {
         }
     }
 
-    fn register(&mut self, now: Now, peer: &Peer, register: Register<'_>) -> Response {
+    fn register(&mut self, now: Now, peer: &Peer, mut register: Register<'_>) -> Response {
         if let Err(code) = self.admit(&register.endpoint) {
             return self.refuse(code);
+        }
+        if let Some(known) = self.known.get(&register.endpoint) {
+            // One copy of the name for all that is held of the device.
+            register.endpoint = known.clone();
         }
         let registered = match self.registry.register(now, peer, register) {
             Ok(registered) => registered,
@@ -56,6 +60,7 @@ impl Engine {
         self.enter(now, &registration.endpoint);
         self.record(Record::Registered(registration.clone()));
         self.renew_observations(&registration.endpoint);
+        self.device_booted(now, &registration.endpoint);
         self.heard(now, &registration, Contact::Register);
         self.introductions.push_back(registration.endpoint);
         registered.location.response()
@@ -153,6 +158,7 @@ impl Engine {
 
     /// For the live view.
     pub(super) fn show_heard(&mut self, now: Now, registration: &Registration) {
+        self.note_awake(now, &registration.endpoint);
         let awake_time = self.config.product.awake_time;
         self.outputs.push_back(Output::Heard {
             endpoint: registration.endpoint.clone(),
@@ -165,9 +171,10 @@ impl Engine {
         });
     }
 
-    fn forget_registration(&mut self, registration: Registration) {
+    pub(super) fn forget_registration(&mut self, registration: Registration) {
         let Registration { slot, endpoint, .. } = registration;
         self.end_uplink_observation(&endpoint);
+        self.device_requests.forget_presence(&endpoint);
         self.record(Record::Deregistered { slot, endpoint });
     }
 

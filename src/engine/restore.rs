@@ -1,12 +1,15 @@
 //! An engine is rebuilt from what was committed: after a restart, and after a commit that failed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::campaign::Progress;
 use crate::clock::{Now, Utc};
-use crate::model::{Campaign, CampaignId, Package, Registration, Restored, TaskState, UpdateTask};
+use crate::model::{
+    Campaign, CampaignId, Package, Registration, Restored, TaskState, UpdateTask, WaitingFor,
+};
 
 use super::tasks::TaskEntry;
 use super::timers::Timer;
@@ -59,6 +62,9 @@ impl Engine {
             let resumption = resumptions.remove(&id).unwrap_or_default();
             self.resume_campaign(now, campaign, package.clone(), tasks, resumption);
         }
+        // Behind the tasks, which have the first word.
+        self.restore_device_requests(now, restored.device_requests);
+        self.pump(now);
     }
 
     fn resume_campaign(
@@ -126,7 +132,7 @@ impl Engine {
             self.serve_download(capability, id, image, &sha256);
         }
         let cut_off = task.state == TaskState::Running;
-        let retry_at = task.retry_at;
+        let retry_wait = self.retry_wait(now, &task);
         self.tasks.insert(id, TaskEntry::Idle(task));
         if cut_off {
             // Its deadlines run whether or not the device is heard again. Those that ought to listen
@@ -138,11 +144,27 @@ impl Engine {
             if reachable {
                 self.openings.push_back(id);
             }
-        } else if let Some(at) = retry_at {
-            let wait = at.saturating_since(now.utc);
+        } else if let Some(wait) = retry_wait {
             self.timers.set(Timer::Retry(id), Some(now.instant + wait));
         } else if reachable {
             self.openings.push_back(id);
         }
+    }
+    /// How long a task waits for its next attempt, or then for its device. Never longer than it was to
+    /// wait in all: the clock on the wall may have been set back.
+    fn retry_wait(&self, now: Now, task: &UpdateTask) -> Option<Duration> {
+        let retry_at = task.retry_at?;
+        if task.waiting_for == Some(WaitingFor::Contact) {
+            return Some(self.contact_time_left(now, task.until.unwrap_or(now.utc)));
+        }
+        let delay_max = self
+            .campaigns
+            .get(&task.campaign)
+            .map(|running| running.campaign.retry.delay);
+        Some(
+            retry_at
+                .saturating_since(now.utc)
+                .min(delay_max.unwrap_or_default()),
+        )
     }
 }

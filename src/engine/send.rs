@@ -38,6 +38,17 @@ impl Engine {
                 return Response::new(code);
             }
         };
+        let uplinks = || {
+            let is_uplink = |it: &&SenmlRecord| it.path == path::UPLINK_DATA;
+            records.iter().filter(is_uplink)
+        };
+        if uplinks().any(|record| self.is_too_long(&record.value)) {
+            self.counters.uplinks_too_long += 1;
+            return Response::new(Code::REQUEST_ENTITY_TOO_LARGE);
+        }
+        for record in uplinks() {
+            self.keep_uplink(&registration.endpoint, record.at(now.utc), &record.value);
+        }
         self.counters.sends += 1;
         self.take_values(now, &registration.endpoint, records);
         self.heard(now, &registration, Contact::Uplink);
@@ -105,8 +116,6 @@ impl Engine {
             path::SIGNAL_SNR => {
                 report.sinr_db = number.and_then(Sinr::normalise).map(|sinr| sinr.db);
             }
-            // A device's own data, as on a notification of it: nobody keeps it yet.
-            path::UPLINK_DATA => return false,
             _ => return false,
         }
         let reading = SignalReading {
@@ -280,8 +289,7 @@ mod tests {
     #[test]
     fn values_that_the_report_does_not_have_are_contact_alone() {
         let mut bench = Bench::with_device();
-        let reading = r#"[{"n":"/3303/0/5700","v":21.5},{"n":"/19/0/0","vd":"AQID"},
-            {"n":"/4/0/8/0","v":1}]"#;
+        let reading = r#"[{"n":"/3303/0/5700","v":21.5},{"n":"/4/0/8/0","v":1}]"#;
         for payload in [reading, "[]"] {
             assert_eq!(bench.send_json(1, payload), Code::CHANGED);
             assert_eq!(bench.heard, ["a"]);
@@ -369,6 +377,30 @@ mod tests {
         assert_eq!(bench.send_json(1, ALL), Code::BAD_REQUEST);
         let read = Request::new(Code::GET, "/dp");
         assert_eq!(bench.request(1, read), Code::METHOD_NOT_ALLOWED);
+    }
+
+    #[test]
+    fn a_devices_own_data_is_kept_with_its_time_or_refused_for_its_length() {
+        let mut bench = Bench::with_device();
+        let json = r#"[{"n":"/19/0/0","vd":"AQID"},{"n":"/19/0/0","t":-60,"vd":"BA"}]"#;
+        assert_eq!(bench.send_json(1, json), Code::CHANGED);
+        let kept: Vec<_> = bench
+            .records
+            .iter()
+            .filter_map(|record| {
+                let Record::Uplink { uplink, kept: 16 } = record else {
+                    return None;
+                };
+                let age = bench.now.utc.saturating_since(uplink.at);
+                Some((uplink.payload.to_vec(), age.as_secs()))
+            })
+            .collect();
+        assert_eq!(kept, [(vec![1, 2, 3], 0), (vec![4], 60)]);
+        bench.engine.config.uplinks.payload_bytes_max = 2;
+        assert_eq!(bench.send_json(1, json), Code::REQUEST_ENTITY_TOO_LARGE);
+        assert!(bench.records.is_empty() && bench.heard.is_empty());
+        let counters = bench.engine.counters();
+        assert_eq!((counters.uplinks, counters.uplinks_too_long), (2, 1));
     }
 
     #[test]

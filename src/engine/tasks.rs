@@ -3,7 +3,7 @@
 use crate::campaign::{Next, decide};
 use crate::clock::Now;
 use crate::fota::{Action, Contact, End, Session, Terms};
-use crate::lwm2m::{Answer, Path, Value};
+use crate::lwm2m::{Answer, Links, Path, Value, path};
 use crate::model::{
     EndpointName, Failure, FailureReason, Phase, Record, TaskId, TaskState, TimelineEntry,
     TimelineStep, UpdateTask, WaitingFor,
@@ -44,7 +44,8 @@ impl Engine {
                 session.handle_contact(now, contact);
                 self.ready.push_back(id);
             }
-            Some(TaskEntry::Idle(task)) if task.retry_at.is_none_or(|at| at <= now.utc) => {
+            // Its delay is over when the timer says so, wherever the clock on the wall is set.
+            Some(TaskEntry::Idle(task)) if task.waiting_for != Some(WaitingFor::RetryDelay) => {
                 self.open(now, id, true);
             }
             Some(TaskEntry::Idle(_)) | None => {}
@@ -81,9 +82,11 @@ impl Engine {
             return self.fail_idle(now, id, FailureReason::Barred, &evidence);
         }
         let wanted = campaign.wanted.clone();
+        self.update_begins(now, &task.endpoint);
         let terms = Terms {
             settings: self.config.product.clone(),
             borders: self.config.tier_borders,
+            names_cancel: self.names(&task.endpoint, path::FIRMWARE_CANCEL),
         };
         let report = self
             .reports
@@ -102,8 +105,18 @@ impl Engine {
         self.ready.push_back(id);
     }
 
-    /// A queue-mode device of a running session listens for a while longer.
+    /// Whether a device has this path in its links.
+    fn names(&self, endpoint: &EndpointName, path: Path) -> bool {
+        let limit = self.config.registration.links_max;
+        self.registry
+            .by_endpoint(endpoint)
+            .and_then(|registration| Links::parse(&registration.links, limit).ok())
+            .is_some_and(|links| links.resources().contains(&path))
+    }
+
+    /// A device was heard: in queue mode it listens for a while longer.
     pub(super) fn awake(&mut self, now: Now, endpoint: &EndpointName) {
+        self.note_awake(now, endpoint);
         let Some(id) = self.task_of.get(endpoint).copied() else {
             return;
         };
@@ -126,6 +139,14 @@ impl Engine {
         let endpoint = session.task().endpoint.clone();
         self.ready.push_back(id);
         self.awake(now, &endpoint);
+    }
+
+    pub(super) fn block_taken(&mut self, now: Now, id: TaskId, taken_bytes: u64) {
+        let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        session.handle_block_taken(now, taken_bytes);
+        self.ready.push_back(id);
     }
 
     pub(super) fn session_answer(&mut self, now: Now, id: TaskId, answer: Answer) {
@@ -162,6 +183,7 @@ impl Engine {
             Timer::Retry(id) => self.retry_due(now, id),
             Timer::Contact(campaign) => self.contact_overdue(now, campaign),
             Timer::Openings => self.open_some(now),
+            Timer::DeviceRequests => self.expire_device_requests(now),
         }
     }
 
@@ -196,7 +218,7 @@ impl Engine {
             Action::Operate(operation) => {
                 self.operate(now, &task.endpoint, operation, Purpose::Task(id));
             }
-            Action::AbandonOperation => self.abandon_operation(id),
+            Action::AbandonOperation => self.abandon_operation(now, id),
             Action::RequestSlot(claim) => match self.scheduler.request(id, claim) {
                 Admission::Granted => self.grant(now, id),
                 Admission::Queued { ahead } => {
@@ -220,6 +242,7 @@ impl Engine {
                     }
                 }
             }
+            Action::CountDelivery => self.count_delivery(now, &task),
             Action::WithdrawDownload(capability) => self.withdraw_download(capability),
             Action::End(end) => self.end_attempt(now, id, end),
         }
@@ -241,7 +264,7 @@ impl Engine {
 
     /// An attempt is over: the task ends, or waits for its next attempt.
     fn end_attempt(&mut self, now: Now, id: TaskId, end: End) {
-        self.abandon_operation(id);
+        self.abandon_operation(now, id);
         let Some(entry) = self.tasks.get(&id) else {
             return;
         };

@@ -40,6 +40,8 @@ pub enum Action {
     ServeDownload(DownloadCapability),
     /// Answer them 4.04 from now on.
     WithdrawDownload(DownloadCapability),
+    /// The package is pushed in this attempt: it counts as a delivery, once.
+    CountDelivery,
     /// The attempt is over; nothing follows.
     End(End),
 }

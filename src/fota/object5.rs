@@ -134,6 +134,29 @@ impl UpdateResult {
     }
 }
 
+/// Firmware Update Delivery Method, `/5/0/9`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeliveryMethod {
+    /// 0: it fetches the package.
+    PullOnly,
+    /// 1: the package is written to it.
+    PushOnly,
+    /// 2.
+    Both,
+}
+
+impl DeliveryMethod {
+    /// The method with this number.
+    pub const fn from_number(number: i64) -> Option<Self> {
+        match number {
+            0 => Some(Self::PullOnly),
+            1 => Some(Self::PushOnly),
+            2 => Some(Self::Both),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

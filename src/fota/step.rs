@@ -5,7 +5,7 @@
 //! Before Execute:
 //!  1. read State, then the version; the target version is a success, whatever else is true
 //!  2. read cell, RSRP, SINR; ask for a slot
-//!  3. observe State, write the URI, wait for the download
+//!  3. observe State, write the URI, wait for the download; or push the package
 //!  4. read State and version again, Execute
 //!
 //! After Execute only what is read decides: nothing is ever executed again.
@@ -15,11 +15,12 @@ mod outcome;
 use crate::coap::Code;
 use crate::lwm2m::{Path, path};
 use crate::model::{
-    CellId, CoverageTier, Failure, FailureReason, FirmwareVersion, ObservationCancel,
-    ProductSettings, Rsrp, SignalReading, Sinr, SlotClaim, SlotHeld, SuccessNote, TierBorders,
+    CellId, CoverageTier, Delivery, Failure, FailureReason, FirmwareVersion, Image,
+    ObservationCancel, ProductSettings, Rsrp, SignalReading, Sinr, SlotClaim, SlotHeld,
+    SuccessNote, TierBorders,
 };
 
-use super::object5::{State, UpdateResult};
+use super::object5::{DeliveryMethod, State, UpdateResult};
 
 /// What a campaign wants of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Wanted {
     pub source_versions: Vec<FirmwareVersion>,
     /// Size of the image in bytes.
     pub image_size_bytes: u64,
+    /// The image itself, shared, for a device that it is pushed to.
+    pub image: Image,
     /// What stands before the capability in the Package URI, e.g. `coap://203.0.113.5:5683/fw/`.
     pub uri_base: String,
 }
@@ -41,6 +44,8 @@ pub struct Terms {
     pub settings: ProductSettings,
     /// The borders of the coverage tiers.
     pub borders: TierBorders,
+    /// Whether the device names Cancel (`/5/0/10`) in its links.
+    pub names_cancel: bool,
 }
 
 /// What is known of one resource.
@@ -66,7 +71,7 @@ impl<T> Reading<T> {
         }
     }
 
-    const fn is_unread(&self) -> bool {
+    pub(super) const fn is_unread(&self) -> bool {
         matches!(self, Self::Unread)
     }
 }
@@ -80,6 +85,8 @@ pub struct Reported {
     pub version: Reading<FirmwareVersion>,
     /// `/5/0/5`.
     pub result: Reading<UpdateResult>,
+    /// `/5/0/9`, where it decides.
+    pub delivery_method: Reading<DeliveryMethod>,
     /// `/4/0/8`.
     pub cell: Reading<CellId>,
     /// `/4/0/2`.
@@ -88,12 +95,12 @@ pub struct Reported {
     pub sinr: Reading<Sinr>,
 }
 
-/// What became of the URI of this attempt.
+/// What became of the URI of this attempt, or of the package that was pushed instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UriWrite {
     /// Not written.
     NotIntended,
-    /// Intended; whether it arrived or still stands is not known.
+    /// Intended; whether it arrived or still stands is not known. Of a push: it was cut short.
     Uncertain,
     /// The device answered 2.04, or began to fetch.
     Accepted,
@@ -176,6 +183,8 @@ pub enum Step {
     CancelObservation(Path),
     /// Write the Package URI.
     WriteUri,
+    /// Write the Package.
+    Push,
     /// Wait for the device to fetch, or to say that it has.
     AwaitDownload,
     /// Wait for the end of a download that is not ours.
@@ -238,6 +247,9 @@ fn before_execute(
         }
         Reading::Value(_) | Reading::Awaited => {}
     }
+    if terms.settings.delivery == Delivery::Auto && reported.delivery_method.is_unread() {
+        return Step::Read(path::FIRMWARE_DELIVERY_METHOD);
+    }
     match &reported.state {
         Reading::Unread => Step::Read(path::FIRMWARE_STATE),
         Reading::Unreadable(code) => Step::fail(
@@ -270,8 +282,29 @@ pub(super) fn is_past_download(settings: &ProductSettings, progress: &Progress) 
         && progress.uri != UriWrite::NotIntended
 }
 
-/// State 1: a URI is never written, it would end the download that runs.
+/// Whether the package is written to the device, rather than its URI.
+pub(super) fn is_pushed(settings: &ProductSettings, reported: &Reported) -> bool {
+    match settings.delivery {
+        Delivery::Pull => false,
+        Delivery::Push => true,
+        Delivery::Auto => reported.delivery_method.value() == Some(&DeliveryMethod::PushOnly),
+    }
+}
+
+/// Whether a push was cut short: the device waits for blocks that do not come, or has given them up.
+fn is_cut_short(terms: &Terms, reported: &Reported, progress: &Progress) -> bool {
+    progress.uri == UriWrite::Uncertain && is_pushed(&terms.settings, reported)
+}
+
+/// State 1: a URI is never written, it would end the download that runs. A push is begun again.
 fn downloading(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
+    if is_cut_short(terms, reported, progress) {
+        return if progress.may_write_uri {
+            deliver(terms, reported, progress)
+        } else {
+            given_up(State::Downloading)
+        };
+    }
     let ours =
         progress.uri_known || matches!(progress.uri, UriWrite::Uncertain | UriWrite::Accepted);
     if ours {
@@ -286,7 +319,10 @@ fn downloading(terms: &Terms, reported: &Reported, progress: &Progress) -> Step 
 /// State 0 before Execute.
 fn idle(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
     if progress.uri == UriWrite::NotIntended {
-        return write_uri(terms, reported, progress);
+        return deliver(terms, reported, progress);
+    }
+    if is_cut_short(terms, reported, progress) && progress.may_write_uri {
+        return deliver(terms, reported, progress);
     }
     // A URI that the device does not like changes only the Result (carrier flows §3.2, clients.md 1).
     if reported.result.is_unread() {
@@ -301,16 +337,13 @@ fn idle(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
         );
     }
     match progress.uri {
-        UriWrite::Refused(code) => uri_refused(code, State::Idle),
+        UriWrite::Refused(code) => refused(terms, reported, code, State::Idle),
         UriWrite::Accepted if !progress.download_begun => Step::AwaitDownload,
         UriWrite::NotIntended | UriWrite::Uncertain | UriWrite::Accepted => {
             if progress.may_write_uri {
-                write_uri(terms, reported, progress)
+                deliver(terms, reported, progress)
             } else {
-                Step::fail(
-                    FailureReason::ConnectionLost,
-                    "/5/0/3 = 0 again: the device gives its download up each time".to_owned(),
-                )
+                given_up(State::Idle)
             }
         }
     }
@@ -319,27 +352,57 @@ fn idle(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
 /// State 2 with a package that is not ours: some modules take a new URI then, others ignore it.
 fn foreign_package(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
     match progress.uri {
-        UriWrite::NotIntended => write_uri(terms, reported, progress),
-        UriWrite::Uncertain if progress.may_write_uri => write_uri(terms, reported, progress),
+        UriWrite::NotIntended => deliver(terms, reported, progress),
+        UriWrite::Uncertain if progress.may_write_uri => deliver(terms, reported, progress),
         UriWrite::Uncertain | UriWrite::Accepted => Step::AwaitDownload,
-        UriWrite::Refused(code) => uri_refused(code, State::Downloaded),
+        UriWrite::Refused(code) => refused(terms, reported, code, State::Downloaded),
     }
 }
 
-fn uri_refused(code: Code, state: State) -> Step {
+fn refused(terms: &Terms, reported: &Reported, code: Code, state: State) -> Step {
+    let (path, reason) = if is_pushed(&terms.settings, reported) {
+        (path::FIRMWARE_PACKAGE, push_refusal(code))
+    } else {
+        (path::FIRMWARE_PACKAGE_URI, FailureReason::InvalidUri)
+    };
+    let number = state.number();
     Step::fail(
-        FailureReason::InvalidUri,
-        format!("/5/0/1 was answered {code}, /5/0/3 = {}", state.number()),
+        reason,
+        format!("{path} was answered {code}, /5/0/3 = {number}"),
     )
 }
 
-fn write_uri(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
+/// What a refusal of the package itself means, where no Result says it.
+fn push_refusal(code: Code) -> FailureReason {
+    match code {
+        Code::REQUEST_ENTITY_TOO_LARGE => FailureReason::NoSpace,
+        Code::REQUEST_ENTITY_INCOMPLETE => FailureReason::ConnectionLost,
+        Code::NOT_FOUND | Code::METHOD_NOT_ALLOWED => FailureReason::UnsupportedProtocol,
+        Code::BAD_REQUEST | Code::UNSUPPORTED_CONTENT_FORMAT => FailureReason::UnsupportedPackage,
+        _ => FailureReason::ConnectionLost,
+    }
+}
+
+fn given_up(state: State) -> Step {
+    let number = state.number();
+    Step::fail(
+        FailureReason::ConnectionLost,
+        format!("/5/0/3 = {number} again: the device gives its download up each time"),
+    )
+}
+
+fn deliver(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
+    let write = if is_pushed(&terms.settings, reported) {
+        Step::Push
+    } else {
+        Step::WriteUri
+    };
     // What was presumed is made sure of before anything new rests on it.
     let presumed = progress.state_observation == Observation::Presumed;
     preparation(terms, reported, progress)
         .or_else(|| presumed.then_some(Step::Observe(path::FIRMWARE_STATE)))
         .or_else(|| observation(terms, progress))
-        .unwrap_or(Step::WriteUri)
+        .unwrap_or(write)
 }
 
 fn execute(terms: &Terms, progress: &Progress) -> Step {

@@ -119,33 +119,45 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
             | "/api/v1/devices"
             | "/api/v1/devices/{endpoint}"
             | "/api/v1/devices/{endpoint}/timeline"
+            | "/api/v1/devices/{endpoint}/requests"
+            | "/api/v1/devices/{endpoint}/requests/{id}"
+            | "/api/v1/devices/{endpoint}/uplinks"
             | "/api/v1/groups"
             | "/api/v1/groups/{id}"
             | "/api/v1/groups/{id}/devices"
             | "/api/v1/campaigns"
             | "/api/v1/campaigns/{id}"
             | "/api/v1/campaigns/{id}/tasks"
-            | "/api/v1/cells",
+            | "/api/v1/cells"
+            | "/api/v1/cells/tiers",
         ) => Access::AtLeast(Viewer),
 
-        (
+        // A read costs the device radio and power.
+        ("GET" | "PUT" | "POST", "/api/v1/devices/{endpoint}/resources/{*path}")
+        | (
             "POST",
             "/api/v1/packages"
             | "/api/v1/devices"
             | "/api/v1/devices/import"
+            | "/api/v1/devices/{endpoint}/downlinks"
             | "/api/v1/groups"
             | "/api/v1/groups/{id}/devices"
             | "/api/v1/campaigns"
             | "/api/v1/campaigns/{id}/stop",
         )
-        | ("PUT", "/api/v1/groups/{id}" | "/api/v1/groups/{id}/devices")
+        | (
+            "PUT",
+            "/api/v1/devices/{endpoint}" | "/api/v1/groups/{id}" | "/api/v1/groups/{id}/devices",
+        )
         | (
             "DELETE",
             "/api/v1/groups/{id}"
             | "/api/v1/groups/{id}/devices"
             | "/api/v1/groups/{id}/devices/{endpoint}"
             | "/api/v1/campaigns/{id}"
-            | "/api/v1/devices/{endpoint}/bar",
+            | "/api/v1/devices/{endpoint}"
+            | "/api/v1/devices/{endpoint}/bar"
+            | "/api/v1/devices/{endpoint}/requests/{id}",
         ) => Access::AtLeast(Operator),
 
         ("POST", "/api/v1/campaigns/{id}/activate") => Access::AtLeast(Approver),
@@ -184,6 +196,7 @@ pub(super) async fn authorize(
             return Err(Problem::new(kinds::FORBIDDEN, detail));
         }
         request.extensions_mut().insert(name);
+        request.extensions_mut().insert(role);
     }
     Ok(next.run(request).await)
 }

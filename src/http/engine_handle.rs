@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 
 use crate::engine::{CellStatus, Command, CommandError};
-use crate::model::CellId;
+use crate::model::{CellId, DeviceRequest, DeviceRequestId, NewDeviceRequest};
 
 /// The receiving end, for the driver.
 pub type EngineRequests = mpsc::Receiver<EngineRequest>;
@@ -29,6 +29,13 @@ pub struct CellsPage {
 pub enum EngineRequest {
     /// To carry out a command; answered when its records are committed.
     Command(Command, oneshot::Sender<Result<(), EngineError>>),
+    /// To take up a request to a device: answered with its number when it is committed, and once more
+    /// when it has ended.
+    Device(
+        NewDeviceRequest,
+        oneshot::Sender<Result<DeviceRequestId, EngineError>>,
+        oneshot::Sender<DeviceRequest>,
+    ),
     /// To list cells.
     Cells(CellsPage, oneshot::Sender<Vec<CellStatus>>),
 }
@@ -77,6 +84,22 @@ impl EngineHandle {
     pub async fn command(&self, command: Command) -> Result<(), EngineError> {
         self.ask(|answer| EngineRequest::Command(command, answer))
             .await?
+    }
+
+    /// Has a request to a device taken up. Behind its number: where its end will be told, if it comes
+    /// while the driver runs as it does now.
+    ///
+    /// # Errors
+    /// Where the engine refuses it, or cannot be asked.
+    pub async fn device(
+        &self,
+        asked: NewDeviceRequest,
+    ) -> Result<(DeviceRequestId, oneshot::Receiver<DeviceRequest>), EngineError> {
+        let (sender, end) = oneshot::channel();
+        let id = self
+            .ask(|answer| EngineRequest::Device(asked, answer, sender))
+            .await??;
+        Ok((id, end))
     }
 
     /// Lists cells.

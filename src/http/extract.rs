@@ -26,6 +26,24 @@ impl<T: DeserializeOwned> FromRequest<HttpState> for JsonBody<T> {
     }
 }
 
+/// A JSON body, or none: then what stands for nothing.
+#[derive(Debug)]
+pub(crate) struct OptionalJsonBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<HttpState> for OptionalJsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
+        let headers = request.headers().clone();
+        let body = read_body(request, state.limits.json_bytes_max).await?;
+        if body.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        require_type(&headers, "application/json")?;
+        parse_json(&body).map(Self)
+    }
+}
+
 /// Query parameters; one that is not known is refused.
 #[derive(Debug)]
 pub(crate) struct QueryParams<T>(pub(crate) T);

@@ -5,7 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::model::{
-    Component, DeviceModel, DeviceType, FirmwareVersion, Manufacturer, PackageKind, Sha256Digest,
+    Component, DeviceModel, DeviceType, FirmwareVersion, Manufacturer, Package, PackageKind,
+    Sha256Digest,
 };
 use crate::store::StoredKey;
 
@@ -36,11 +37,27 @@ pub struct PackageClaims {
     /// 支持设备源版本.
     pub source_versions: Vec<FirmwareVersion>,
     /// 协议, `LWM2M` or `CoAP`.
-    pub protocol: &'static str,
+    pub protocol: String,
     /// Whole or difference.
     pub kind: PackageKind,
     /// Module or MCU.
     pub component: Component,
+}
+
+impl PackageClaims {
+    /// What the form said of a package that was accepted.
+    pub fn of(package: &Package) -> Self {
+        Self {
+            manufacturer: package.manufacturer.clone(),
+            model: package.model.clone(),
+            device_type: package.device_type.clone(),
+            version: package.target_version.clone(),
+            source_versions: package.source_versions.clone(),
+            protocol: package.protocol.clone(),
+            kind: package.kind,
+            component: package.component,
+        }
+    }
 }
 
 /// A field of the form that differs from the signed information inside the archive.

@@ -49,9 +49,25 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(packages::show_package))
         .routes(routes!(devices::list_devices, devices::create_device))
         .routes(routes!(devices::import_devices))
-        .routes(routes!(devices::show_device))
+        .routes(routes!(
+            devices::show_device,
+            devices::replace_device,
+            devices::delete_device
+        ))
         .routes(routes!(devices::show_timeline))
         .routes(routes!(devices::lift_bar))
+        .routes(routes!(
+            devices::read_resource,
+            devices::write_resource,
+            devices::execute_resource
+        ))
+        .routes(routes!(devices::list_device_requests))
+        .routes(routes!(
+            devices::show_device_request,
+            devices::cancel_device_request
+        ))
+        .routes(routes!(devices::list_uplinks))
+        .routes(routes!(devices::send_downlink))
         .routes(routes!(groups::list_groups, groups::create_group))
         .routes(routes!(
             groups::show_group,
@@ -77,6 +93,7 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(campaigns::stop_campaign))
         .routes(routes!(campaigns::list_tasks))
         .routes(routes!(cells::list_cells))
+        .routes(routes!(cells::show_tiers))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::delete_token))
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, RwLock, Semaphore};
 
 use super::error::Problem;
 use super::idempotency::KeptAnswers;
-use super::{EngineHandle, LiveView, PackageBytes, PackageVerifier};
+use super::{EngineHandle, LiveView, PackageBytes, PackageVerifier, Tiers};
 use crate::clock::{SystemClock, Utc};
 use crate::model::{EndpointName, InvalidName};
 use crate::store::Store;
@@ -33,6 +33,12 @@ pub struct HttpLimits {
     pub import_rows_max: usize,
     /// Devices of one campaign.
     pub campaign_devices_max: usize,
+    /// How long the answer of a device that listens is waited for.
+    pub device_wait: Duration,
+    /// How long a request waits for its device, where the operator does not say.
+    pub device_ttl: Duration,
+    /// The longest that an operator may say.
+    pub device_ttl_max: Duration,
     /// Excluded devices that an answer lists one by one; the rest are counted.
     pub excluded_listed_max: usize,
 }
@@ -48,6 +54,9 @@ impl Default for HttpLimits {
             import_bytes_max: 16 * 1024 * 1024,
             import_rows_max: 100_000,
             campaign_devices_max: 200_000,
+            device_wait: Duration::from_secs(10),
+            device_ttl: Duration::from_secs(24 * 3600),
+            device_ttl_max: Duration::from_secs(30 * 24 * 3600),
             excluded_listed_max: 1000,
         }
     }
@@ -70,6 +79,8 @@ pub struct HttpParts {
     pub clock: SystemClock,
     /// How long an activated task waits for its device to be heard, for what is shown of it.
     pub contact_timeout: Duration,
+    /// The coverage tiers, for what is shown of them.
+    pub tiers: Tiers,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
     /// Whether `/metrics` is shown without a token.
@@ -88,6 +99,9 @@ pub struct HttpState {
     pub(super) uploads: Arc<Semaphore>,
     /// Held from reading a draft to its activation's commit: a draft is activated once.
     pub(super) activation: Arc<Mutex<()>>,
+    /// Shared while a draft's devices are chosen by what they are, until the draft is whole; held alone
+    /// by what changes that.
+    pub(super) products: Arc<RwLock<()>>,
     pub(super) kept: Arc<KeptAnswers>,
 }
 
@@ -96,6 +110,7 @@ impl HttpState {
     pub fn new(parts: HttpParts) -> Self {
         Self {
             activation: Arc::default(),
+            products: Arc::default(),
             requests: Arc::new(Semaphore::new(parts.limits.requests_max.max(1))),
             uploads: Arc::new(Semaphore::new(parts.limits.uploads_max.max(1))),
             kept: Arc::default(),

@@ -9,6 +9,8 @@ pub struct Links {
     alternate_path: String,
     /// Sorted, each once.
     paths: Vec<Path>,
+    /// Few devices name any; sorted, each once.
+    resources: Vec<Path>,
 }
 
 /// Why a payload is no usable list of links.
@@ -33,7 +35,7 @@ const ALTERNATE_PATH_TYPE: &str = "oma.lwm2m";
 
 impl Links {
     /// Parses a payload of at most `links_max` links. An empty one has no objects: some modules send
-    /// that (carrier flows §3.7). Links that name neither an object nor an instance are ignored.
+    /// that (carrier flows §3.7). Links that name no path of LwM2M are ignored.
     ///
     /// # Errors
     /// Where the text is not link format, or has too many links.
@@ -57,13 +59,14 @@ impl Links {
         let mut paths: Vec<_> = targets
             .into_iter()
             .filter_map(|target| Path::parse(target.strip_prefix(alternate_path)?))
-            .filter(|path| path.resource.is_none())
             .collect();
         paths.sort_unstable();
         paths.dedup();
+        let (resources, paths) = paths.into_iter().partition(|path| path.resource.is_some());
         Ok(Self {
             alternate_path: alternate_path.to_owned(),
             paths,
+            resources,
         })
     }
 
@@ -75,6 +78,11 @@ impl Links {
     /// The objects and instances, sorted.
     pub fn paths(&self) -> &[Path] {
         &self.paths
+    }
+
+    /// The resources that the device named, sorted: few name any.
+    pub fn resources(&self) -> &[Path] {
+        &self.resources
     }
 
     /// Whether the device named this object, or an instance of it.
@@ -247,6 +255,13 @@ mod tests {
         let links = parse("</.well-known/core>,<coap://h/5/0>,</3/0/1>,</5/0>,</5/0>, </5>,</a>");
         assert_eq!(links.paths(), [Path::of_object(5), Path::of_instance(5, 0)]);
         assert_eq!(parse(""), Links::default());
+    }
+
+    #[test]
+    fn a_resource_is_known_where_a_device_names_it() {
+        let links = parse(r#"</l>;rt="oma.lwm2m",</l/5/0/10>,</l/5/0>,</5/0/9>"#);
+        assert_eq!(links.resources(), [Path::of_resource(5, 0, 10)]);
+        assert_eq!(links.paths(), [Path::of_instance(5, 0)]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What is asked of a device, as CoAP requests, and what its answers mean.
 
 use super::value::{DataType, decode_value};
-use super::{PackLimits, Path, Value};
+use super::{PackLimits, Path, Value, path};
 use crate::coap::{Code, ContentFormat, OptionNumber, Request, Response};
+use crate::model::Image;
 
 /// An operation of the device management or information reporting interface (LwM2M 1.0 §5.4, §5.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Operation {
         /// Its new value.
         text: String,
     },
+    /// Write the Package: what is longer than a block goes out in blocks, none of which is copied.
+    WritePackage(Image),
     /// Execute a resource, without arguments.
     Execute(Path),
     /// Observe a resource. `coap::Endpoint::observe` adds the option and the token.
@@ -33,6 +36,7 @@ impl Operation {
             | Self::Execute(path)
             | Self::Observe(path)
             | Self::CancelObservation(path) => *path,
+            Self::WritePackage(_) => path::FIRMWARE_PACKAGE,
         }
     }
 
@@ -59,9 +63,7 @@ impl Operation {
                         | DataType::Integer
                         | DataType::Float
                         | DataType::Boolean
-                        | DataType::Unknown => {
-                            ContentFormat::TEXT
-                        }
+                        | DataType::Unknown => ContentFormat::TEXT,
                     };
                     let options = &mut request.options;
                     options.push_uint(OptionNumber::ACCEPT, accept.0.into());
@@ -70,6 +72,8 @@ impl Operation {
             }
             Self::WriteText { text, .. } => Request::new(Code::PUT, &path)
                 .with_payload(ContentFormat::TEXT, text.clone().into_bytes()),
+            Self::WritePackage(image) => Request::new(Code::PUT, &path)
+                .with_payload(ContentFormat::OPAQUE, image.bytes().clone()),
             Self::Execute(_) => Request::new(Code::POST, &path),
         }
     }
@@ -98,7 +102,9 @@ pub fn decode_answer(operation: &Operation, response: &Response, limits: &PackLi
         return Answer::Refused(response.code);
     }
     match operation {
-        Operation::WriteText { .. } | Operation::Execute(_) => Answer::Done,
+        Operation::WriteText { .. } | Operation::WritePackage(_) | Operation::Execute(_) => {
+            Answer::Done
+        }
         Operation::Read(path) | Operation::Observe(path) | Operation::CancelObservation(path) => {
             if response.code != Code::CONTENT {
                 return Answer::Done;
@@ -159,6 +165,19 @@ mod tests {
             (Code::PUT, options)
         );
         assert_eq!(request.payload.as_ref(), b"coap://192.0.2.1:5683/fw/00");
+    }
+
+    #[test]
+    fn a_package_is_written_as_bytes_that_are_not_copied() {
+        let bytes = Bytes::from(vec![7; 2000]);
+        let request = Operation::WritePackage(Image::from(bytes.clone())).request();
+        let mut options = path_options();
+        options.extend([(11, b"0".to_vec()), (12, vec![42])]);
+        assert_eq!(
+            (request.code, written_options(&request)),
+            (Code::PUT, options)
+        );
+        assert_eq!(request.payload.as_ptr(), bytes.as_ptr());
     }
 
     #[test]

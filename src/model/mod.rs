@@ -33,9 +33,12 @@ pub use device_request::{
     NewDeviceRequest,
 };
 pub use language::Language;
-pub use package::{Component, Package, PackageId, PackageKind, Sha256Digest};
+pub use package::{Component, Image, Package, PackageId, PackageKind, Sha256Digest};
 pub use peer::{Identity, Peer};
-pub use product::{ObservationCancel, ProductSettings, RadioUnit, SlotHeld, TransmissionPreset};
+pub use product::{
+    Delivery, ObservationCancel, ProductSettings, RadioUnit, SlotHeld, TransmissionPreset,
+    UpdateCancel,
+};
 pub use record::{Record, TimelineEntry, TimelineStep};
 pub use registration::{
     BindingMode, Lwm2mVersion, Registration, RegistrationSlot, StoredObservation,

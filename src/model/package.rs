@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use super::words::words;
 use super::{DeviceModel, DeviceType, FirmwareVersion, Manufacturer};
 use crate::clock::Utc;
@@ -23,6 +25,29 @@ impl fmt::Display for Sha256Digest {
 impl fmt::Debug for Sha256Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sha256Digest({self})")
+    }
+}
+
+/// The bytes of a firmware file, shared: what devices receive.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Image(Bytes);
+
+impl Image {
+    /// All of it.
+    pub const fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+impl From<Bytes> for Image {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Image({} bytes)", self.0.len())
     }
 }
 

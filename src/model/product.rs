@@ -25,6 +25,32 @@ words! {
 }
 
 words! {
+    /// How a package gets to its device. Pull is the rule: the device sets the pace, and goes on where it
+    /// stopped.
+    pub enum Delivery {
+        /// The device fetches it: its URI is written to `/5/0/1`.
+        Pull = "pull",
+        /// The package itself is written to `/5/0/0`.
+        Push = "push",
+        /// As the device says in `/5/0/9`: pushed only where it takes nothing else.
+        Auto = "auto",
+    }
+}
+
+words! {
+    /// How a device is told to give a download up, when its task is stopped. Whatever this says, the
+    /// package is withdrawn.
+    pub enum UpdateCancel {
+        /// Not at all, unless it names `/5/0/10` in its links.
+        None = "none",
+        /// Execute `/5/0/10` (Object 5 v1.1).
+        Execute = "execute",
+        /// An empty text to `/5/0/1`: some modules would fetch from nowhere (carrier flows §3.2, 14).
+        EmptyUri = "empty_uri",
+    }
+}
+
+words! {
     /// The unit in which a module reports `/4/0/2`.
     pub enum RadioUnit {
         /// Told from the value's range.
@@ -61,6 +87,10 @@ pub struct ProductSettings {
     pub observation_cancel: ObservationCancel,
     /// How long a slot is held.
     pub slot_held: SlotHeld,
+    /// How packages get to it.
+    pub delivery: Delivery,
+    /// How a download is cancelled.
+    pub cancel: UpdateCancel,
     /// Whether `/5/0/5` may be observed too; reading or observing it resets some modules.
     pub observe_result: bool,
     /// Unit of `/4/0/2`.
@@ -94,6 +124,8 @@ impl Default for ProductSettings {
             transmission: TransmissionPreset::NbIot,
             observation_cancel: ObservationCancel::AfterResult,
             slot_held: SlotHeld::UntilResult,
+            delivery: Delivery::Pull,
+            cancel: UpdateCancel::None,
             observe_result: false,
             radio_unit: RadioUnit::Auto,
             trust_result_only: false,

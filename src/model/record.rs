@@ -75,6 +75,12 @@ pub struct TimelineEntry {
 pub enum Record {
     /// A device that nobody had entered was let in (onboarding `allow`).
     Device(Device),
+    /// A device was taken away, and with it all that is known of it: a Register under its name is a
+    /// stranger's from now on. What waits for it in drafts is stopped.
+    DeviceForgotten {
+        /// Its name.
+        endpoint: EndpointName,
+    },
     /// A registration is new or has changed; replaces what its slot and its endpoint held.
     Registered(Registration),
     /// A registration ended (deregistered, expired, replaced under another slot).

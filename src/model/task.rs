@@ -135,7 +135,7 @@ words! {
         Answer = "answer",
         /// A slot of its cell and tier.
         Slot = "slot",
-        /// The first or the next block to be fetched.
+        /// The first or the next block to be fetched, or to be taken.
         Block = "block",
         /// The device's word that the package is there, or the update's end.
         Notification = "notification",

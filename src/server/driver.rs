@@ -9,11 +9,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::clock::{Instant, SystemClock};
-use crate::engine::{Command, CommandError, Engine, Output};
+use crate::engine::{Engine, Output};
 use crate::http::{EngineError, EngineRequest, EngineRequests, LiveDevice, LiveView};
 use crate::model::{Peer, Record, Transmit};
 use crate::net::DATAGRAM_BYTES_MAX;
@@ -22,6 +22,7 @@ use crate::store::{Store, StoreError};
 use super::failpoint::{Failpoint, Point};
 use super::link::Link;
 use super::rebuild::Rebuild;
+use super::reply::{Awaited, Reply};
 use super::telemetry::Telemetry;
 
 /// How many datagrams are taken before the outputs are looked at for other inputs.
@@ -41,10 +42,6 @@ const REBUILD_DELAY_MAX: Duration = Duration::from_secs(8);
 /// The longest sleep: a deadline further away is looked at again then.
 const SLEEP_MAX: Duration = Duration::from_secs(3600);
 
-type Reply = (
-    oneshot::Sender<Result<(), EngineError>>,
-    Result<(), CommandError>,
-);
 type CommitResult = Result<(Result<(), StoreError>, Duration), JoinError>;
 
 /// Why the server cannot go on.
@@ -86,6 +83,7 @@ pub(super) struct Driver {
     gathered: Batch,
     in_flight: Option<InFlight>,
     deadline: Option<Instant>,
+    awaited: Awaited,
     /// Commits and rebuilds that failed since the last commit that did not.
     failures_in_row: u32,
     /// After a failure, nothing is committed before this.
@@ -123,6 +121,7 @@ impl Driver {
             gathered: Batch::default(),
             in_flight: None,
             deadline: None,
+            awaited: Awaited::default(),
             failures_in_row: 0,
             commit_not_before: None,
         }
@@ -217,22 +216,24 @@ impl Driver {
 
     fn handle_request(&mut self, request: EngineRequest) {
         match request {
-            EngineRequest::Command(command, answer) => self.handle_command(command, answer),
+            EngineRequest::Command(command, answer) => {
+                let result = self.engine.handle_command(self.parts.clock.now(), command);
+                self.drain(Some(Reply::Command(answer, result)));
+            }
+            EngineRequest::Device(asked, answer, end) => {
+                let now = self.parts.clock.now();
+                let result = self.engine.request_of_device(now, asked);
+                if let Ok(id) = result {
+                    self.awaited.insert(id, end);
+                }
+                self.drain(Some(Reply::DeviceRequest(answer, result)));
+            }
             EngineRequest::Cells(page, answer) => {
                 let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
                 // Nobody waits any more: that is theirs to decide.
                 drop(answer.send(self.engine.cells(page.after, limit)));
             }
         }
-    }
-
-    fn handle_command(
-        &mut self,
-        command: Command,
-        answer: oneshot::Sender<Result<(), EngineError>>,
-    ) {
-        let result = self.engine.handle_command(self.parts.clock.now(), command);
-        self.drain(Some((answer, result)));
     }
 
     /// Takes the outputs of one input apart: what may leave at once, and what waits for a commit.
@@ -347,6 +348,7 @@ impl Driver {
                 }
                 Record::Deregistered { .. }
                 | Record::Device(_)
+                | Record::DeviceForgotten { .. }
                 | Record::Registered(_)
                 | Record::Observed(_)
                 | Record::ObservationEnded { .. }
@@ -365,9 +367,10 @@ impl Driver {
             self.parts.link.send(transmit);
         }
         self.parts.failpoint.reach(Point::AfterSend, records);
-        for (answer, result) in replies {
-            // Nobody waits any more: that is theirs to decide.
-            drop(answer.send(result.map_err(EngineError::from)));
+        // Before who asks learns that it was taken up: its end may be there already.
+        self.awaited.committed(records);
+        for reply in replies {
+            reply.send();
         }
     }
 
@@ -385,9 +388,11 @@ impl Driver {
         let not_before = self.parts.clock.now().instant + delay;
         self.commit_not_before = Some(not_before);
         let gathered = std::mem::take(&mut self.gathered);
-        for (answer, _) in replies.into_iter().chain(gathered.replies) {
-            drop(answer.send(Err(not_committed(error))));
+        for reply in replies.into_iter().chain(gathered.replies) {
+            reply.fail(not_committed(error));
         }
+        // Numbers of the lost engine may be given out again.
+        self.awaited = Awaited::default();
         loop {
             match self
                 .parts

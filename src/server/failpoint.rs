@@ -23,6 +23,8 @@ enum Mark {
     Block,
     /// A registration.
     Registered,
+    /// An operator's request to a device.
+    DeviceRequest,
     /// A line of a device's history.
     Step(TimelineStep),
 }
@@ -99,6 +101,7 @@ impl Armed {
         let mark = match words.next()? {
             "block" => Mark::Block,
             "registered" => Mark::Registered,
+            "device_request" => Mark::DeviceRequest,
             step => Mark::Step(TimelineStep::from_word(step)?),
         };
         let left = words.next()?.parse().ok().filter(|&left| left > 0)?;
@@ -111,6 +114,7 @@ impl Mark {
         match self {
             Self::Block => false,
             Self::Registered => matches!(record, Record::Registered(_)),
+            Self::DeviceRequest => matches!(record, Record::DeviceRequest(_)),
             Self::Step(step) => matches!(record, Record::Timeline(entry) if entry.step == step),
         }
     }

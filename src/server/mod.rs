@@ -4,6 +4,7 @@ mod driver;
 mod failpoint;
 mod link;
 mod rebuild;
+mod reply;
 mod rest;
 mod run;
 mod telemetry;

@@ -1,7 +1,7 @@
 //! The bounds of the REST side, as they are set.
 
-use crate::config::HttpConfig;
-use crate::http::{ConnectionLimits, HttpLimits};
+use crate::config::{CellsConfig, DeviceRequestsConfig, HttpConfig};
+use crate::http::{ConnectionLimits, HttpLimits, Tiers};
 
 /// What clients may do to connections.
 pub(super) fn connection_limits(config: &HttpConfig) -> ConnectionLimits {
@@ -19,11 +19,25 @@ pub(super) fn connection_limits(config: &HttpConfig) -> ConnectionLimits {
 }
 
 /// What requests may ask for.
-pub(super) fn request_limits(config: &HttpConfig) -> HttpLimits {
+pub(super) fn request_limits(
+    config: &HttpConfig,
+    device_requests: &DeviceRequestsConfig,
+) -> HttpLimits {
     HttpLimits {
         requests_max: count(config.requests_max),
         request_timeout: config.request_timeout,
+        device_wait: device_requests.wait,
+        device_ttl: device_requests.ttl,
+        device_ttl_max: device_requests.ttl_max,
         ..HttpLimits::default()
+    }
+}
+
+/// What is shown of the coverage tiers.
+pub(super) const fn tiers(config: &CellsConfig) -> Tiers {
+    Tiers {
+        borders: config.borders(),
+        limits: config.limits.limits(),
     }
 }
 
@@ -39,6 +53,8 @@ mod tests {
     fn the_defaults_of_the_settings_are_those_of_the_limits() {
         let config = HttpConfig::default();
         assert_eq!(connection_limits(&config), ConnectionLimits::default());
-        assert_eq!(request_limits(&config), HttpLimits::default());
+        let device_requests = DeviceRequestsConfig::default();
+        let limits = request_limits(&config, &device_requests);
+        assert_eq!(limits, HttpLimits::default());
     }
 }

@@ -22,7 +22,7 @@ use super::driver::{Driver, DriverError, DriverParts};
 use super::failpoint::Failpoint;
 use super::link::Link;
 use super::rebuild::Rebuild;
-use super::rest::{connection_limits, request_limits};
+use super::rest::{connection_limits, request_limits, tiers};
 use super::telemetry::{self, Telemetry};
 use super::verifier::SigningVerifier;
 
@@ -146,9 +146,7 @@ impl Server {
         let engine = rebuild.engine(&*store, clock.now()).await?;
         check_download_base(&rebuild, &engine, listening)?;
 
-        if let Some(udp) = &udp {
-            telemetry::watch_receive_drops(udp);
-        }
+        udp.iter().for_each(telemetry::watch_receive_drops);
 
         let (stop_http, http_shutdown) = watch::channel(false);
         let (stop_driver, driver_shutdown) = watch::channel(false);
@@ -177,8 +175,7 @@ impl Server {
             clock,
             parse_endpoint: |text| EndpointNameForm::default().normalise(text),
             contact_timeout: config.update.contact_timeout,
-            tier_borders: config.cells.borders(),
-            tier_limits: config.cells.limits.limits(),
+            tiers: tiers(&config.cells),
             metrics,
             metrics_public: config.metrics.public,
             limits: request_limits(&config.http, &config.device_requests),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 
 use crate::clock::Instant;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineCounters};
 use crate::model::CoverageTier;
 use crate::net::UdpEndpoint;
 
@@ -100,12 +100,7 @@ fn report(engine: &Engine) {
     ] {
         counter!("narrowcast_sends_total", "result" => result).absolute(value);
     }
-    for (result, value) in [
-        ("kept", engine_counters.uplinks),
-        ("too_long", engine_counters.uplinks_too_long),
-    ] {
-        counter!("narrowcast_uplinks_total", "result" => result).absolute(value);
-    }
+    report_uplinks(engine_counters);
     counter!("narrowcast_blocks_served_total").absolute(engine_counters.blocks);
     counter!("narrowcast_block_bytes_served_total").absolute(engine_counters.block_bytes);
     counter!("narrowcast_attempts_total", "result" => "succeeded")
@@ -151,5 +146,14 @@ fn report(engine: &Engine) {
         ("transfer_broken", coap.transfers_broken),
     ] {
         counter!("narrowcast_coap_messages_total", "kind" => name).absolute(value);
+    }
+}
+
+fn report_uplinks(counters: &EngineCounters) {
+    for (result, value) in [
+        ("kept", counters.uplinks),
+        ("too_long", counters.uplinks_too_long),
+    ] {
+        counter!("narrowcast_uplinks_total", "result" => result).absolute(value);
     }
 }

@@ -97,7 +97,7 @@ fn mismatches(info: &signing::PackageInfo, claims: &PackageClaims) -> Vec<InfoMi
         manufacturer: claims.manufacturer.as_str(),
         model: claims.model.as_str(),
         device_type: claims.device_type.as_str(),
-        protocol: claims.protocol,
+        protocol: &claims.protocol,
         version: claims.version.as_str(),
         source_versions: &source_versions,
         kind: claims.kind.word(),

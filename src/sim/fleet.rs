@@ -31,6 +31,7 @@ pub struct FleetError {
 enum Order {
     CutPower { off: Duration },
     Speak,
+    SendUplink,
 }
 
 /// Running devices. They end when this is dropped.
@@ -96,6 +97,11 @@ impl Fleet {
     /// Has a device send a Registration Update now.
     pub fn speak(&self, device: usize) {
         self.order(device, Order::Speak);
+    }
+
+    /// Has a device send data of its own now.
+    pub fn send_uplink(&self, device: usize) {
+        self.order(device, Order::SendUplink);
     }
 
     /// How many devices still run; fewer than there were means that sockets broke.
@@ -185,6 +191,7 @@ impl Shell {
         match order {
             Order::CutPower { off } => self.core.cut_power(now, off),
             Order::Speak => self.core.speak(now),
+            Order::SendUplink => self.core.send_uplink(now),
         }
     }
 

@@ -15,7 +15,7 @@ pub enum DeviceEvent {
     },
     /// The server took its registration.
     Registered,
-    /// It took a Package URI: from here it is active in its cell.
+    /// It took a Package URI, or the first block of a pushed package: from here it is active in its cell.
     UriAccepted,
     /// The whole image is there.
     Downloaded {

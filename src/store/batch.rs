@@ -13,6 +13,8 @@ use crate::model::{
 /// "taken away". No kind refers to another, so each can be written by itself.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
+    /// A device that was taken away before all else.
+    pub(super) forgotten: Option<EndpointName>,
     /// Devices that were let in; the first word on a name counts, as the record only ever adds.
     pub(super) devices: BTreeMap<EndpointName, Device>,
     /// Registrations by slot.
@@ -36,13 +38,23 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Applies the records in order.
-    pub(super) fn of(records: Vec<Record>) -> Self {
-        let mut batch = Self::default();
+    /// Applies the records in order. To take a device away touches rows of every kind, so each such
+    /// record begins a batch.
+    pub(super) fn of(records: Vec<Record>) -> Vec<Self> {
+        let (mut batches, mut batch) = (Vec::new(), Self::default());
         for record in records {
-            batch.push(record);
+            if let Record::DeviceForgotten { endpoint } = record {
+                let next = Self {
+                    forgotten: Some(endpoint),
+                    ..Self::default()
+                };
+                batches.push(std::mem::replace(&mut batch, next));
+            } else {
+                batch.push(record);
+            }
         }
-        batch
+        batches.push(batch);
+        batches
     }
 
     fn push(&mut self, record: Record) {
@@ -52,6 +64,7 @@ impl Batch {
                     .entry(device.endpoint.clone())
                     .or_insert(device);
             }
+            Record::DeviceForgotten { endpoint } => self.forgotten = Some(endpoint),
             Record::Registered(registration) => {
                 self.registrations
                     .insert(registration.slot, Some(registration));

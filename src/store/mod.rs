@@ -182,6 +182,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn device(&self, endpoint: &EndpointName) -> Result<Device, StoreError>;
     /// Devices by endpoint name.
     async fn devices(&self, page: Page) -> Result<Vec<Device>, StoreError>;
+    /// Replaces what the operator says of a device: all but its name and when it was entered.
+    async fn replace_device(&self, device: &Device) -> Result<(), StoreError>;
+    /// A device's tasks that are not final, of drafts and of campaigns that are not over, by number.
+    async fn unfinished_tasks(
+        &self,
+        endpoint: &EndpointName,
+    ) -> Result<Vec<UpdateTask>, StoreError>;
     /// What a device last reported.
     async fn report(&self, endpoint: &EndpointName) -> Result<DeviceReport, StoreError>;
     /// What a device was given lately, and whether it is barred; `NotFound` where nothing counts.

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use narrowcast::clock::Utc;
 use narrowcast::engine::{Command, CommandError, TaskProgress};
 use narrowcast::model::{
-    CampaignId, CampaignState, Failure, FailureReason, Phase, Record, TaskId, TaskState, WaitingFor,
+    CampaignId, CampaignState, Failure, FailureReason, FirmwareVersion, Package, PackageId, Phase,
+    Record, TaskId, TaskState, WaitingFor,
 };
 use narrowcast::store::{Page, Store};
 use reqwest::Method;
@@ -229,6 +230,67 @@ async fn a_package_whose_bytes_are_damaged_is_not_run() {
     let answer = post(&service, &format!("{path}/activate")).await;
     answer.problem(500, "package_damaged", None);
     assert_eq!(service.get(&path).await.expect(200)["state"], "draft");
+}
+
+/// A draft for `d1`, of a package whose row is as this changes it.
+async fn with_package(change: impl FnOnce(&mut Package)) -> (Service, String) {
+    let service = Service::start().await;
+    let seeded = service.seed(&["d1"]).await;
+    let mut package = service
+        .store
+        .package(PackageId(seeded))
+        .await
+        .expect("a package");
+    package.target_version = FirmwareVersion::parse("V3").expect("a version");
+    change(&mut package);
+    let id = service
+        .store
+        .add_package(package)
+        .await
+        .expect("a package")
+        .0;
+    let body = body(id, &json!({"devices": ["d1"]}));
+    let answer = service.post("/api/v1/campaigns", &body).await;
+    answer.expect(201);
+    let path = answer.header("location").to_owned();
+    (service, path)
+}
+
+/// Activation is refused with this code, and the draft stays one.
+async fn check_refused(service: &Service, path: &str, status: u16, code: &str) -> String {
+    let answer = post(service, &format!("{path}/activate")).await;
+    let body = answer.expect(status);
+    assert_eq!(body["code"], code, "{body:#}");
+    assert_eq!(service.get(path).await.expect(200)["state"], "draft");
+    let commands = service.engine.commands.lock().expect("not poisoned");
+    let ran = |it: &Command| matches!(it, Command::RunCampaign { .. });
+    assert!(!commands.iter().any(ran), "{commands:?}");
+    body["detail"].as_str().expect("a detail").to_owned()
+}
+
+#[tokio::test]
+async fn a_package_is_verified_again_when_a_campaign_begins() {
+    let (service, path) = with_package(|_| ()).await;
+    let answer = post(&service, &format!("{path}/activate")).await;
+    assert_eq!(answer.expect(200)["state"], "running");
+
+    let (service, path) = with_package(|package| package.key_id = "k2".to_owned()).await;
+    let detail = check_refused(&service, &path, 422, "package_key_gone").await;
+    assert!(detail.contains("k2"), "{detail}");
+    // That key verifies nothing that it did not sign.
+    let key = json!({"manufacturer": "quectel", "public_key_pem": "KEY k2"});
+    service.post("/api/v1/keys", &key).await.expect(201);
+    check_refused(&service, &path, 422, "bad_signature").await;
+
+    let signed_otherwise = |package: &mut Package| {
+        package.image_sha256 = sha256(b"other image");
+    };
+    let (service, path) = with_package(signed_otherwise).await;
+    check_refused(&service, &path, 422, "package_changed").await;
+
+    let archive_gone = |package: &mut Package| package.archive_sha256 = sha256(b"gone");
+    let (service, path) = with_package(archive_gone).await;
+    check_refused(&service, &path, 500, "package_damaged").await;
 }
 
 #[tokio::test]

@@ -24,3 +24,15 @@ async fn cells_are_listed_with_their_tiers_in_pages() {
         .expect(200);
     assert_eq!(rest[0]["cell_id"], 30);
 }
+
+#[tokio::test]
+async fn the_borders_of_the_tiers_are_shown_with_whose_they_are() {
+    let service = Service::start().await;
+    let shown = service.get("/api/v1/cells/tiers").await.expect(200);
+    let ours = json!({
+        "borders": {"rsrp_dbm": [-105, -115, -125], "sinr_db": [7, -3, -8]},
+        "borders_origin": "narrowcast_default",
+        "limits": {"0": 50, "1": 10, "2": 1, "unknown": 10},
+    });
+    assert_eq!(shown, ours);
+}

@@ -6,8 +6,8 @@ use narrowcast::clock::Utc;
 use narrowcast::engine::{Command, CommandError};
 use narrowcast::http::{HttpLimits, LiveDevice};
 use narrowcast::model::{
-    CellId, CoverageTier, DeliveryHistory, DeviceReport, EndpointName, FirmwareVersion, Record,
-    TaskId, TimelineEntry, TimelineStep,
+    CampaignId, CellId, CoverageTier, DeliveryHistory, DeviceReport, EndpointName, FirmwareVersion,
+    Record, TaskId, TaskState, TimelineEntry, TimelineStep,
 };
 use narrowcast::store::Store;
 use reqwest::Method;
@@ -316,4 +316,127 @@ async fn only_a_bar_that_is_there_is_lifted() {
     let answer = service.delete("/api/v1/devices/d2/bar").await;
     let detail = answer.problem(404, "not_found", None);
     assert!(detail.contains("d2"), "{detail}");
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_device_is_replaced_and_makes_it_eligible() {
+    let service = Service::start().await;
+    let package = service.seed(&[]).await;
+    let bare = json!({"endpoint": "d1", "tags": ["roof"]});
+    let entered = service.post("/api/v1/devices", &bare).await.expect(201);
+    let campaign = json!({"name": "n", "package_id": package, "targets": {"devices": ["d1"]}});
+    let answer = service.post("/api/v1/campaigns", &campaign).await;
+    answer.problem(422, "no_device", Some("targets"));
+
+    let mut said = device("d1");
+    said.as_object_mut().expect("fields").remove("endpoint");
+    let request = service.request_as("operator", Method::PUT, "/api/v1/devices/d1");
+    let replaced = send(request.json(&said)).await.expect(200);
+    for name in ["manufacturer", "model", "device_type"] {
+        assert_eq!(replaced[name], said[name], "{name}");
+    }
+    assert_eq!(replaced["tags"], json!([]), "what is left out is not said");
+    assert_eq!(replaced["created_at"], entered["created_at"]);
+    let shown = service.get("/api/v1/devices/d1").await.expect(200);
+    assert_eq!(shown, replaced);
+    service
+        .post("/api/v1/campaigns", &campaign)
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_device_is_checked_as_when_it_is_entered() {
+    let service = Service::start().await;
+    let put = |path: &'static str, body: Value| {
+        let service = &service;
+        async move { service.put(path, &body).await }
+    };
+    let answer = put("/api/v1/devices/d1", json!({})).await;
+    let detail = answer.problem(404, "not_found", None);
+    assert!(detail.contains("d1"), "{detail}");
+    let entered = service.post("/api/v1/devices", &device("d1")).await;
+    entered.expect(201);
+    let long = json!({"device_type": "x".repeat(129)});
+    let tags = json!({"tags": vec!["t"; 17]});
+    let other = json!({"endpoint": "d2"});
+    for (body, field) in [(long, "device_type"), (tags, "tags"), (other, "endpoint")] {
+        let answer = put("/api/v1/devices/d1", body).await;
+        answer.problem(422, "invalid_field", Some(field));
+    }
+    let shown = service.get("/api/v1/devices/d1").await.expect(200);
+    assert_eq!(shown["device_type"], "WaterMeter");
+}
+
+#[tokio::test]
+async fn a_device_stays_what_a_package_of_an_unfinished_task_is_for() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1"]).await;
+    let campaign = json!({"name": "n", "package_id": package, "targets": {"devices": ["d1"]}});
+    let campaign = service
+        .post("/api/v1/campaigns", &campaign)
+        .await
+        .expect(201);
+    let mut said = device("d1");
+    said.as_object_mut().expect("fields").remove("endpoint");
+    said["tags"] = json!(["cellar"]);
+    let answer = service.put("/api/v1/devices/d1", &said).await;
+    assert_eq!(answer.expect(200)["tags"], json!(["cellar"]));
+    said["device_type"] = json!("GasMeter");
+    let answer = service.put("/api/v1/devices/d1", &said).await;
+    let detail = answer.problem(409, "update_active", None);
+    let named = format!("campaign {}", campaign["id"]);
+    assert!(
+        detail.contains(&named) && detail.contains("GasMeter"),
+        "{detail}"
+    );
+    let path = format!("/api/v1/campaigns/{}", campaign["id"]);
+    service.delete(&path).await.expect(204);
+    service.put("/api/v1/devices/d1", &said).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_device_is_taken_away_unless_a_campaign_updates_it() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1", "d2"]).await;
+    let targets = json!({"devices": ["d1", "d2"]});
+    let campaign = json!({"name": "n", "package_id": package, "targets": targets});
+    let campaign = service
+        .post("/api/v1/campaigns", &campaign)
+        .await
+        .expect(201);
+    let refusal = CommandError::TaskUnfinished {
+        task: TaskId(7),
+        campaign: CampaignId(3),
+    };
+    *service.engine.refuse.lock().expect("not poisoned") = Some(refusal);
+    let answer = service.delete("/api/v1/devices/d1").await;
+    let detail = answer.problem(409, "update_active", None);
+    assert!(detail.contains("task 7 of campaign 3"), "{detail}");
+    *service.engine.refuse.lock().expect("not poisoned") = None;
+
+    let request = service.request_as("operator", Method::DELETE, "/api/v1/devices/d1");
+    assert_eq!(send(request).await.expect(204), Value::Null);
+    for answer in [
+        service.get("/api/v1/devices/d1").await,
+        service.delete("/api/v1/devices/d1").await,
+    ] {
+        let detail = answer.problem(404, "not_found", None);
+        assert!(detail.contains("d1"), "{detail}");
+    }
+    // The draft goes on without it.
+    let path = format!("/api/v1/campaigns/{}", campaign["id"]);
+    let activate = service.request(Method::POST, &format!("{path}/activate"));
+    let counts = &send(activate).await.expect(200)["counts"];
+    assert_eq!(
+        (&counts["pending"], &counts["stopped"]),
+        (&json!(1), &json!(1))
+    );
+    let commands = service.engine.commands.lock().expect("not poisoned");
+    let Some(Command::RunCampaign { tasks, ended, .. }) = commands.last() else {
+        panic!("a campaign: {commands:?}");
+    };
+    assert_eq!(tasks.len(), 1);
+    assert_eq!(tasks[0].endpoint, endpoint("d2"));
+    assert_eq!((ended.count(TaskState::Stopped), ended.total()), (1, 1));
 }

@@ -5,14 +5,21 @@ use std::sync::{Arc, Mutex};
 use narrowcast::clock::Utc;
 use narrowcast::engine::{CellStatus, Command, CommandError, TierStatus};
 use narrowcast::http::{CellsPage, EngineError, EngineRequest, EngineRequests};
-use narrowcast::model::{CampaignState, CellId, CoverageTier, Record};
+use narrowcast::model::{
+    CampaignState, CellId, CoverageTier, DeviceAnswer, DeviceRequest, DeviceRequestId,
+    DeviceRequestState, NewDeviceRequest, Record,
+};
 use narrowcast::store::Store;
+use tokio::sync::oneshot;
 
 /// What the engine was asked, and whether it refuses.
 #[derive(Debug, Default)]
 pub(crate) struct TestEngine {
     pub(crate) refuse: Mutex<Option<CommandError>>,
     pub(crate) commands: Mutex<Vec<Command>>,
+    /// What becomes of each request to a device; none: it waits.
+    pub(crate) ends: Mutex<Option<(DeviceRequestState, Option<DeviceAnswer>)>>,
+    asked: Mutex<u64>,
 }
 
 impl TestEngine {
@@ -23,11 +30,48 @@ impl TestEngine {
                     let outcome = self.carry_out(command, store.as_ref()).await;
                     let _ = answer.send(outcome);
                 }
+                EngineRequest::Device(asked, answer, end) => {
+                    let _ = answer.send(self.ask(asked, end, store.as_ref()).await);
+                }
                 EngineRequest::Cells(page, answer) => {
                     let _ = answer.send(cells(page));
                 }
             }
         }
+    }
+
+    async fn ask(
+        &self,
+        asked: NewDeviceRequest,
+        end: oneshot::Sender<DeviceRequest>,
+        store: &dyn Store,
+    ) -> Result<DeviceRequestId, EngineError> {
+        if let Some(refusal) = self.refuse.lock().expect("not poisoned").clone() {
+            return Err(refusal.into());
+        }
+        let ends = self.ends.lock().expect("not poisoned").clone();
+        let id = {
+            let mut asked = self.asked.lock().expect("not poisoned");
+            *asked += 1;
+            DeviceRequestId(*asked)
+        };
+        let is_ended = ends.is_some();
+        let (state, answer) = ends.unwrap_or((DeviceRequestState::Queued, None));
+        let request = DeviceRequest {
+            id,
+            asked,
+            state,
+            answer,
+            detail: String::new(),
+            created_at: Utc::from_unix_ms(1_000),
+            ended_at: is_ended.then(|| Utc::from_unix_ms(2_000)),
+        };
+        let record = Record::DeviceRequest(request.clone());
+        store.commit(vec![record]).await.expect("a commit");
+        if is_ended {
+            let _ = end.send(request);
+        }
+        Ok(id)
     }
 
     async fn carry_out(&self, command: Command, store: &dyn Store) -> Result<(), EngineError> {
@@ -47,6 +91,10 @@ impl TestEngine {
                 state: CampaignState::Stopped,
                 at,
             }),
+            Command::RemoveDevice(endpoint) => Some(Record::DeviceForgotten {
+                endpoint: endpoint.clone(),
+            }),
+            Command::CancelDeviceRequest { .. } => None,
             Command::LiftBar(endpoint) => {
                 let history = store.deliveries(endpoint).await;
                 if !history.is_ok_and(|history| history.barred_since.is_some()) {

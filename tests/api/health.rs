@@ -37,6 +37,7 @@ async fn a_service_whose_engine_has_ended_is_alive_and_not_ready() {
         clock: SystemClock::new(),
         metrics: metrics.handle(),
         contact_timeout: Duration::from_secs(86_400),
+        tiers: Default::default(),
         metrics_public: false,
         parse_endpoint: EndpointName::parse,
         limits: HttpLimits::default(),

@@ -14,6 +14,7 @@ mod openapi;
 mod packages;
 mod pages;
 mod problems;
+mod resources;
 mod roles;
 mod service;
 mod tokens;

@@ -21,8 +21,18 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("POST", "/api/v1/devices", "oaA"),
     ("POST", "/api/v1/devices/import", "oaA"),
     ("GET", "/api/v1/devices/{endpoint}", "voaA"),
+    ("PUT", "/api/v1/devices/{endpoint}", "oaA"),
+    ("DELETE", "/api/v1/devices/{endpoint}", "oaA"),
     ("GET", "/api/v1/devices/{endpoint}/timeline", "voaA"),
     ("DELETE", "/api/v1/devices/{endpoint}/bar", "oaA"),
+    ("GET", "/api/v1/devices/{endpoint}/resources/{path}", "oaA"),
+    ("PUT", "/api/v1/devices/{endpoint}/resources/{path}", "oaA"),
+    ("POST", "/api/v1/devices/{endpoint}/resources/{path}", "oaA"),
+    ("GET", "/api/v1/devices/{endpoint}/requests", "voaA"),
+    ("GET", "/api/v1/devices/{endpoint}/requests/{id}", "voaA"),
+    ("DELETE", "/api/v1/devices/{endpoint}/requests/{id}", "oaA"),
+    ("GET", "/api/v1/devices/{endpoint}/uplinks", "voaA"),
+    ("POST", "/api/v1/devices/{endpoint}/downlinks", "oaA"),
     ("GET", "/api/v1/groups", "voaA"),
     ("POST", "/api/v1/groups", "oaA"),
     ("GET", "/api/v1/groups/{id}", "voaA"),
@@ -41,6 +51,7 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("POST", "/api/v1/campaigns/{id}/stop", "oaA"),
     ("GET", "/api/v1/campaigns/{id}/tasks", "voaA"),
     ("GET", "/api/v1/cells", "voaA"),
+    ("GET", "/api/v1/cells/tiers", "voaA"),
     ("GET", "/api/v1/tokens", "A"),
     ("POST", "/api/v1/tokens", "A"),
     ("DELETE", "/api/v1/tokens/{name}", "A"),
@@ -64,7 +75,8 @@ async fn each_role_may_what_the_matrix_says_and_nothing_else() {
         let path = template
             .replace("{id}", "999")
             .replace("{endpoint}", "nobody")
-            .replace("{name}", "nobody");
+            .replace("{name}", "nobody")
+            .replace("{path}", "3/0/3");
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let anonymous = send(service.anonymous(method.clone(), &path)).await;
         assert_eq!(

@@ -73,6 +73,7 @@ impl Service {
             clock,
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             contact_timeout: Duration::from_secs(86_400),
+            tiers: Default::default(),
             metrics_public,
             parse_endpoint: EndpointName::parse,
             limits,

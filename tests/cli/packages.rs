@@ -1,9 +1,11 @@
 //! Packages made by the real signer, through the real server.
 
-use serde_json::json;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
 
 use crate::program::run;
-use crate::server::{Api, MANUFACTURER, Server, Site};
+use crate::server::{Api, DEVICE_TYPE, MANUFACTURER, MODEL, Server, Site};
 
 pub(crate) const PRIVATE_PEM: &str = include_str!("../../certs/signing-private.pem");
 pub(crate) const PUBLIC_PEM: &str = include_str!("../../certs/signing-public.pem");
@@ -43,13 +45,57 @@ async fn nothing_is_kept(site: &Site, api: &Api) {
 async fn a_signed_package_is_taken_and_shown() {
     let site = Site::new();
     let (_server, api) = with_key(&site, PUBLIC_PEM).await;
-    let package = api.upload(signed_package(&site)).await.is(201);
+    let archive = signed_package(&site);
+    let package = api.upload(archive.clone()).await.is(201);
     let keys = api.get("/api/v1/keys").await.is(200);
     assert_eq!(package["key_id"], keys[0]["id"]);
+    // Kept as it came, so that its signature can be verified again.
+    let path = kept(&site, &package["archive_sha256"]);
+    assert_eq!(std::fs::read(path).unwrap(), archive);
     let shown = api
         .get(&format!("/api/v1/packages/{}", package["id"]))
         .await;
     assert_eq!(shown.is(200), package);
+}
+
+/// Where the bytes with this hash are kept.
+fn kept(site: &Site, sha256: &Value) -> PathBuf {
+    let name = sha256.as_str().unwrap();
+    site.data().join("packages").join(&name[..2]).join(name)
+}
+
+#[tokio::test]
+async fn a_package_whose_archive_was_changed_on_disk_is_not_run() {
+    let site = Site::new();
+    let (_server, api) = with_key(&site, PUBLIC_PEM).await;
+    let package = api.upload(signed_package(&site)).await.is(201);
+    let device = json!({
+        "endpoint": "d1",
+        "manufacturer": MANUFACTURER,
+        "model": MODEL,
+        "device_type": DEVICE_TYPE,
+    });
+    api.post("/api/v1/devices", &device).await.is(201);
+    let targets = json!({ "devices": ["d1"] });
+    let campaign = json!({ "name": "n", "package_id": package["id"], "targets": targets });
+    let campaign = api.post("/api/v1/campaigns", &campaign).await.is(201);
+    let activate = format!("/api/v1/campaigns/{}/activate", campaign["id"]);
+
+    let path = kept(&site, &package["archive_sha256"]);
+    let archive = std::fs::read(&path).unwrap();
+    let mut changed = archive.clone();
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    std::fs::write(&path, changed).unwrap();
+    let refused = api.post(&activate, &json!({})).await;
+    refused.is_problem(500, "package_damaged");
+    std::fs::remove_file(&path).unwrap();
+    let refused = api.post(&activate, &json!({})).await;
+    refused.is_problem(500, "package_damaged");
+    // As it came, it is verified, and only the address that devices fetch from is missing.
+    std::fs::write(&path, archive).unwrap();
+    let refused = api.post(&activate, &json!({})).await;
+    refused.is_problem(409, "no_public_host");
 }
 
 #[tokio::test]

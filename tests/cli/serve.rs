@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::program::run;
 use crate::server::Site;
@@ -30,6 +30,21 @@ async fn nothing_is_heard_that_was_not_asked_for() {
     let api = server.api("");
     assert_eq!(api.get_without_token("/healthz").await.text, "ok\n");
     assert_eq!(api.get_without_token("/readyz").await.text, "ready\n");
+}
+
+#[tokio::test]
+async fn borders_of_tiers_that_were_set_are_shown_as_such() {
+    let site = Site::new();
+    let file = site.path().join("narrowcast.toml");
+    let settings = "[cells]\nsinr_borders_db = [9, 0, -6]\n[cells.limits]\ntier1 = 7\n";
+    std::fs::write(&file, settings).unwrap();
+    let file = file.to_str().unwrap();
+    let (_server, api) = site.serve_admin(&["--config", file]);
+    let shown = api.get("/api/v1/cells/tiers").await.is(200);
+    let borders = json!({ "rsrp_dbm": [-105, -115, -125], "sinr_db": [9, 0, -6] });
+    assert_eq!(shown["borders"], borders);
+    assert_eq!(shown["borders_origin"], "configured");
+    assert_eq!(shown["limits"]["1"], 7);
 }
 
 #[test]
@@ -107,7 +122,11 @@ async fn metrics_need_a_token_unless_they_are_public() {
         .is_problem(401, "unauthenticated");
     let metrics = api.get("/metrics").await;
     assert_eq!(metrics.status, 200);
-    assert!(metrics.text.contains("narrowcast_held{what=\"exchanges\"} 0"));
+    assert!(
+        metrics
+            .text
+            .contains("narrowcast_held{what=\"exchanges\"} 0")
+    );
     drop(server);
 
     let public = [("NARROWCAST__METRICS__PUBLIC", "true")];

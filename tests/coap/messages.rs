@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use narrowcast::coap::{Code, Event, MessageId, MessageType, Reliability, Response, Token};
 
-use crate::lockstep::{Lockstep, ack, address, con, message, non, piggybacked, rst};
+use crate::lockstep::{Lockstep, RFC, ack, address, con, message, non, piggybacked, rst};
 
 #[test]
 fn an_empty_confirmable_message_is_answered_with_a_reset() {
@@ -231,15 +231,28 @@ fn a_cancelled_request_is_not_repeated_and_lets_the_next_one_go() {
     let (first, _) = peer.asks(Reliability::Confirmable);
     let second = peer.asks_quietly(Reliability::Confirmable);
     let third = peer.asks_quietly(Reliability::Confirmable);
-    peer.endpoint.cancel(second);
+    peer.endpoint.cancel(peer.now, second);
     peer.nothing();
-    peer.endpoint.cancel(first);
+    peer.endpoint.cancel(peer.now, first);
     peer.says();
-    peer.endpoint.cancel(third);
+    peer.endpoint.cancel(peer.now, third);
     peer.nothing();
     peer.no_event();
     assert_eq!(peer.endpoint.poll_timeout(), None);
-    peer.endpoint.cancel(third);
+    peer.endpoint.cancel(peer.now, third);
+}
+
+#[test]
+fn what_waited_for_a_cancelled_request_has_its_whole_time() {
+    let mut peer = Lockstep::new();
+    let (first, _) = peer.asks(Reliability::Confirmable);
+    peer.asks_quietly(Reliability::Confirmable);
+    // Nothing is handed to the endpoint meanwhile.
+    peer.now = peer.now + Duration::from_millis(1_900);
+    peer.endpoint.cancel(peer.now, first);
+    peer.says();
+    let waited = peer.waits();
+    assert!(waited >= RFC.ack_timeout, "{waited:?}");
 }
 
 #[test]

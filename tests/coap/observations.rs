@@ -153,7 +153,7 @@ fn a_cancelled_observation_is_ended_by_a_request_and_its_notifications_rejected(
 fn a_request_that_was_to_begin_an_observation_is_cancelled_with_it() {
     let mut peer = Lockstep::new();
     let (id, request) = peer.observes();
-    peer.endpoint.cancel(id);
+    peer.endpoint.cancel(peer.now, id);
     peer.hears(notification(
         MessageType::Confirmable,
         500,

@@ -278,7 +278,7 @@ fn a_block_that_is_never_answered_times_the_request_out() {
 fn a_cancelled_body_is_sent_no_further() {
     let mut peer = Lockstep::with(small());
     let (id, first) = peer.writes(body(40));
-    peer.endpoint.cancel(id);
+    peer.endpoint.cancel(peer.now, id);
     peer.hears(answer(&first, Code::CONTINUE, block(0, true, 0)));
     peer.holds_nothing();
 }

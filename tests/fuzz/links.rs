@@ -32,7 +32,8 @@ const TOKENS: &[&str] = &[
 /// What was understood, in one spelling.
 fn spelling(links: &Links) -> String {
     let root = links.alternate_path();
-    let paths = links.paths().iter().map(|path| format!(",<{root}{path}>"));
+    let paths = links.paths().iter().chain(links.resources());
+    let paths = paths.map(|path| format!(",<{root}{path}>"));
     format!("<{root}/>;rt=\"oma.lwm2m\"{}", paths.collect::<String>())
 }
 
@@ -56,6 +57,8 @@ fn check(text: &str) {
     for path in links.paths() {
         assert!(links.has_object(path.object) && path.resource.is_none());
     }
+    assert!(links.paths().len() + links.resources().len() <= LINKS_MAX);
+    assert!(links.resources().is_sorted_by(|a, b| a < b));
     // The spelling has one link more.
     let again = Links::parse(&spelling(&links), LINKS_MAX + 1).unwrap();
     assert_eq!(again, links);

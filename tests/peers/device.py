@@ -118,7 +118,7 @@ def objects(options):
         6: (STRING, "app"),
         7: (STRING, options.version),
         8: (MULTIPLE, {0: (INTEGER, 0), 1: (INTEGER, 2)}),
-        9: (INTEGER, 2),
+        9: (INTEGER, 1 if options.push_only else 2),
     }
     security = {
         0: (STRING, options.server),
@@ -298,7 +298,9 @@ class Device:
             at += 5 + size
             path = f"/{object_id}/{instance_id}/{resource}"
             log("write", path=path, size_bytes=size, text=value[:255].decode("latin1"))
-            if (object_id, resource) == (5, PACKAGE_URI):
+            if (object_id, resource) == (5, PACKAGE_URI) and self.options.push_only:
+                code = NOT_ALLOWED
+            elif (object_id, resource) == (5, PACKAGE_URI):
                 self.inputs.put(("uri", value.decode("utf-8", "replace")))
             elif (object_id, resource) == (5, PACKAGE):
                 self.inputs.put(("package", value))
@@ -465,6 +467,7 @@ def parse_options():
     add("--download-seconds", type=int, default=60, help="the longest a download may take")
     add("--fail", type=int, choices=range(2, 10), metavar="2..9", help="result after the download")
     add("--update-fail", action="store_true", help="back to Downloaded with result 8")
+    add("--push-only", action="store_true", help="no URI is taken: the package comes by /5/0/0")
     add("--roam", action="store_true", help="another own port after the reboot")
     add("--max-seconds", type=float, default=60, help="then deregister and end")
     return parser.parse_args()

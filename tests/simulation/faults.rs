@@ -23,8 +23,8 @@ const PERSISTENT: RetryPolicy = RetryPolicy {
 };
 
 /// The seeds to run: `count` from `first` on, or the one that the environment names.
-fn seeds(first: u64, count: u64) -> Vec<u64> {
-    match std::env::var("SEED") {
+pub(crate) fn seeds(first: u64, count: u64) -> Vec<u64> {
+    match std::env::var("NARROWCAST_SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => (first..first + count).collect(),
     }
@@ -218,24 +218,38 @@ fn queue_mode(mut devices: Vec<DeviceConfig>, seed: u64) -> Vec<DeviceConfig> {
     devices
 }
 
-#[test]
-fn whichever_commit_fails_the_campaign_ends_well() {
-    let whole = run_with_failed_commit(0);
-    assert!(whole > 50, "{whole} commits");
-    for n in 1..=whole {
-        run_with_failed_commit(n);
-    }
+/// Runs each seed or number, on two threads.
+pub(crate) fn on_two_threads<T: Send>(numbers: Vec<u64>, run: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let (odd, even) = numbers.into_iter().partition(|number| number % 2 == 1);
+    let run = &run;
+    let many = |numbers: Vec<u64>| move || numbers.into_iter().map(run).collect::<Vec<T>>();
+    std::thread::scope(|scope| {
+        let threads = [scope.spawn(many(odd)), scope.spawn(many(even))];
+        let results = threads.map(|thread| match thread.join() {
+            Ok(results) => results,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        results.into_iter().flatten().collect()
+    })
 }
 
-/// How many commits there were.
+#[test]
+fn whichever_commit_of_twenty_devices_fails_the_campaign_ends_well() {
+    let whole = run_with_failed_commit(0);
+    assert!(whole > 250, "{whole} commits");
+    println!("{whole} commits, of which each failed once");
+    on_two_threads((1..=whole).collect(), run_with_failed_commit);
+}
+
+/// How many commits there were. Whatever is checked after each input is checked here too.
 fn run_with_failed_commit(n: u64) -> u64 {
-    let mut world = World::new(600, fleet::engine_config(), fleet::mixed(5));
+    let mut world = World::new(600, fleet::engine_config(), fleet::mixed(20));
     let before = world.server.commits;
     world.server.store.fail_after(n);
     let id = world.campaign_for_all(PERSISTENT);
     world.run_to_the_end();
     assert_eq!(world.server.rebuilds > 0, n > 0, "commit {n}");
     judge(&world, id);
-    assert_eq!(world.count(id, TaskState::Succeeded), 5, "commit {n}");
+    assert_eq!(world.count(id, TaskState::Succeeded), 20, "commit {n}");
     world.server.commits - before
 }

@@ -5,13 +5,27 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-/// Impairments in percent; order is kept only by chance, as each copy has its own delay.
+use crate::world::{Chaos, Fault};
+
+/// Impairments; order is kept only by chance, as each copy has its own delay.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
+    /// In percent, as the next two.
     pub(crate) loss: u32,
     pub(crate) duplication: u32,
+    /// Copies that take up to a minute longer.
+    pub(crate) stalls: u32,
+    /// Of a thousand copies, how many arrive with a bit turned over.
+    pub(crate) damaged_permille: u32,
     pub(crate) delay_min: Duration,
     pub(crate) delay_max: Duration,
+}
+
+/// A copy of a datagram that arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Copy {
+    pub(crate) delay: Duration,
+    pub(crate) damaged: bool,
 }
 
 impl Link {
@@ -20,6 +34,8 @@ impl Link {
         Self {
             loss: 0,
             duplication: 0,
+            stalls: 0,
+            damaged_permille: 0,
             delay_min: Duration::from_millis(100),
             delay_max: Duration::from_millis(400),
         }
@@ -32,17 +48,31 @@ impl Link {
             duplication: rng.gen_range(5..=20),
             delay_min: Duration::from_millis(50),
             delay_max: Duration::from_millis(rng.gen_range(500..8_000)),
+            ..Self::clean()
         }
     }
 
-    /// The delay of each copy of one datagram that arrives.
-    pub(crate) fn copies(&self, rng: &mut StdRng) -> Vec<Duration> {
-        let sent = if percent(rng, self.duplication) { 2 } else { 1 };
+    /// What arrives of one datagram.
+    pub(crate) fn copies(&self, rng: &mut StdRng, chaos: &mut Chaos) -> Vec<Copy> {
+        let mut sent = 1;
+        if percent(rng, self.duplication) {
+            chaos.count(Fault::Duplication);
+            sent = 2;
+        }
         let mut copies = Vec::new();
         for _ in 0..sent {
-            if !percent(rng, self.loss) {
-                copies.push(rng.gen_range(self.delay_min..=self.delay_max));
+            if percent(rng, self.loss) {
+                chaos.count(Fault::Loss);
+                continue;
             }
+            let mut delay = rng.gen_range(self.delay_min..=self.delay_max);
+            if self.stalls > 0 && percent(rng, self.stalls) {
+                chaos.count(Fault::Delay);
+                delay += Duration::from_secs(rng.gen_range(10..60));
+            }
+            let damaged =
+                self.damaged_permille > 0 && rng.gen_range(0..1000) < self.damaged_permille;
+            copies.push(Copy { delay, damaged });
         }
         copies
     }

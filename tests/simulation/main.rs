@@ -1,10 +1,15 @@
 //! The engine and simulated devices on one virtual clock: no sockets, no sleeps, every run repeatable
-//! by its seed (`SEED=7 cargo nextest run --test simulation` runs only that one where many are run).
+//! by its seed (`NARROWCAST_SEED=7 cargo nextest run --test simulation` runs only that one where
+//! many are run).
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stdout, reason = "a failed run is told from its seed")]
 
 mod addresses;
+mod bugs;
 mod campaign;
+mod chaos;
+mod clock;
+mod device_requests;
 mod faults;
 mod fleet;
 mod formats;
@@ -13,6 +18,7 @@ mod link;
 mod loop_guard;
 mod notifications;
 mod outcomes;
+mod push;
 mod reboots;
 mod server;
 mod settings;

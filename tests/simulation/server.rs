@@ -1,7 +1,7 @@
 //! The server's half: an engine and the store that it is rebuilt from, run as `server::driver` and
 //! `server::rebuild` run them. Records are committed before what follows them leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -10,12 +10,15 @@ use narrowcast::campaign::Progress;
 use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::engine::{Command, CommandError, Engine, EngineConfig, Output, Resumption};
 use narrowcast::model::{
-    Campaign, CampaignId, CoverageTier, EndpointName, Record, Sha256Digest, TaskId, Transmit,
-    UpdateTask,
+    Campaign, CampaignId, CoverageTier, EndpointName, FailureReason, Record, RegistrationSlot,
+    Sha256Digest, TaskId, Transmit, UpdateTask,
 };
 use narrowcast::store::{MemoryStore, Page, Store, TaskCounts};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+
+use crate::bugs::Bug;
+use crate::world::{Breach, Check, Since};
 
 /// Where in an input the server dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,23 @@ pub(crate) struct Server {
     pub(crate) heard: BTreeMap<EndpointName, Utc>,
     /// Every task as it was last committed.
     pub(crate) tasks: BTreeMap<TaskId, UpdateTask>,
+    /// Campaigns that were activated.
+    pub(crate) activated: BTreeSet<CampaignId>,
+    /// Every location that was committed.
+    pub(crate) locations: BTreeSet<(RegistrationSlot, u128)>,
+    /// When each task's waits began.
+    pub(crate) since: BTreeMap<TaskId, Since>,
+    /// How many attempts failed of each cause.
+    pub(crate) failures: BTreeMap<FailureReason, u64>,
+    pub(crate) inputs: u64,
+    /// The attempts in which each device was given the URI.
+    pub(crate) deliveries: BTreeMap<EndpointName, BTreeSet<(TaskId, u8)>>,
+    /// What its store or its driver does wrong.
+    pub(crate) bug: Option<Bug>,
+    /// The first check that failed.
+    pub(crate) breach: Option<Breach>,
+    /// Something was committed, or begun anew, since the last check.
+    pub(crate) changed: bool,
     rng: StdRng,
 }
 
@@ -74,6 +94,15 @@ impl Server {
             commits: 0,
             heard: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            activated: BTreeSet::new(),
+            locations: BTreeSet::new(),
+            since: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            inputs: 0,
+            deliveries: BTreeMap::new(),
+            bug: None,
+            breach: None,
+            changed: false,
             rng: StdRng::from_seed(rng.r#gen()),
         }
     }
@@ -85,14 +114,17 @@ impl Server {
         crash: Option<Crash>,
         input: impl FnOnce(&mut Engine) -> R,
     ) -> (Option<R>, Vec<Transmit>) {
+        self.inputs += 1;
         let result = input(&mut self.engine);
         let (records, mut transmits) = self.drain(now);
-        let lost = crash == Some(Crash::BeforeCommit) || !self.commit(records);
+        let lost = crash == Some(Crash::BeforeCommit) || !self.commit(now.instant, records);
         if !lost && crash.is_none() {
             return (Some(result), transmits);
         }
         // Blocks wait for nothing: they have left.
-        transmits.retain(|transmit| transmit.stateless);
+        if self.bug != Some(Bug::AnswerBeforeCommit) {
+            transmits.retain(|transmit| transmit.stateless);
+        }
         transmits.extend(self.rebuild(now));
         (None, transmits)
     }
@@ -147,8 +179,9 @@ impl Server {
         loop {
             self.rebuilds += 1;
             self.engine = self.restored(now);
+            self.changed = true;
             let (records, transmits) = self.drain(now);
-            if self.commit(records) {
+            if self.commit(now.instant, records) {
                 return transmits;
             }
         }
@@ -156,7 +189,10 @@ impl Server {
 
     fn restored(&mut self, now: Now) -> Engine {
         let mut engine = Engine::new(self.config.clone(), self.rng.r#gen());
-        let restored = ready(self.store.restore()).unwrap();
+        let mut restored = ready(self.store.restore()).unwrap();
+        if let Some(bug) = self.bug {
+            bug.restored(&mut restored);
+        }
         let mut resumptions = BTreeMap::new();
         for campaign in &restored.campaigns {
             let mut packages = restored.packages.iter();
@@ -188,10 +224,10 @@ impl Server {
                 }
                 Output::Progress(_) => {}
                 Output::Timeout(deadline) => {
-                    assert!(
-                        deadline.is_none_or(|at| at >= now.instant),
-                        "a deadline in the past: {deadline:?} at {now:?}"
-                    );
+                    if deadline.is_some_and(|at| at < now.instant) {
+                        let told = format!("{deadline:?} is in the past");
+                        self.breach(now.instant, Check::Deadlines, told);
+                    }
                     self.deadline = deadline;
                     return (records, transmits);
                 }
@@ -199,35 +235,44 @@ impl Server {
         }
     }
 
-    fn commit(&mut self, records: Vec<Record>) -> bool {
+    fn commit(&mut self, at: Instant, records: Vec<Record>) -> bool {
         if records.is_empty() {
             return true;
         }
         self.commits += 1;
-        if ready(self.store.commit(records.clone())).is_err() {
+        let taken = match self.bug {
+            Some(bug) => bug.taken(records.clone(), &self.tasks),
+            None => records.clone(),
+        };
+        if ready(self.store.commit(taken)).is_err() {
             return false;
         }
-        let mut changed = BTreeMap::new();
-        for record in records {
+        self.changed = true;
+        let mut changed = BTreeSet::new();
+        for record in &records {
             if let Record::Task(task) = record {
-                changed.insert(task.id, task);
+                changed.insert((task.campaign, task.id));
+            } else if let Record::Campaign { id, .. } = record {
+                self.activated.insert(*id);
+            } else if let Record::Registered(registration) = record {
+                let location = (registration.slot, registration.secret);
+                self.locations.insert(location);
             }
         }
-        for task in changed.into_values() {
-            self.note(task);
+        for (campaign, id) in changed {
+            let task = self.stored_task(campaign, id);
+            self.check_change(at, &task);
+            self.tasks.insert(id, task);
         }
         true
     }
 
-    /// What is final stays as it is, and no attempt is counted back.
-    fn note(&mut self, task: UpdateTask) {
-        if let Some(before) = self.tasks.get(&task.id) {
-            assert!(
-                !before.state.is_final() || before.state == task.state,
-                "a final task changed: {before:?} to {task:?}"
-            );
-            assert!(before.attempt <= task.attempt, "{before:?} to {task:?}");
-        }
-        self.tasks.insert(task.id, task);
+    fn stored_task(&self, campaign: CampaignId, id: TaskId) -> UpdateTask {
+        let page = Page {
+            after: Some((id.0 - 1).to_string()),
+            limit: 1,
+        };
+        let mut tasks = ready(self.store.tasks(campaign, None, page)).unwrap();
+        tasks.remove(0)
     }
 }

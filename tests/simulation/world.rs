@@ -3,17 +3,22 @@
 mod account;
 mod air;
 mod campaigns;
+mod chaos;
+mod checks;
+mod end;
+mod operators;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 use narrowcast::clock::{Instant, Now, Utc};
+use narrowcast::coap::MessageId;
 use narrowcast::engine::{Command, EngineConfig};
-use narrowcast::model::PackageId;
+use narrowcast::model::{FirmwareVersion, PackageId, TaskId, Transmit};
 use narrowcast::sim::log::{DeviceEvent, LogLine};
-use narrowcast::sim::{DeviceConfig, DeviceOutput, SimDevice, SocketKind};
+use narrowcast::sim::{DeviceConfig, DeviceOutput, Judge, SimDevice, SocketKind};
 use narrowcast::store::Store;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -23,6 +28,9 @@ use crate::link::{Link, percent};
 use crate::server::{Crash, Outcome, Server, ready};
 use crate::wire::SentRequest;
 
+pub(crate) use chaos::{Chaos, Fate, Fault, Trouble};
+pub(crate) use checks::{Breach, Check, Since};
+
 use air::Happening;
 
 /// 2026-11-21, so that times in evidence look like times.
@@ -31,12 +39,17 @@ const EPOCH_UNIX_MS: i64 = 1_795_000_000_000;
 /// How long any run may take, on its own clock.
 pub(crate) const LONGEST: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 
+/// `/5/0/3`: the device has the package.
+const DOWNLOADED: u8 = 2;
+
 pub(crate) struct World {
     seed: u64,
     pub(crate) now: Now,
     pub(crate) server: Server,
     pub(crate) devices: Vec<Simulated>,
     pub(crate) image: Bytes,
+    /// Which versions the package is for; empty: any.
+    pub(crate) source_versions: Vec<FirmwareVersion>,
     pub(crate) link: Link,
     /// Of a thousand inputs of the server, in how many it dies.
     pub(crate) crash_permille: u32,
@@ -51,6 +64,15 @@ pub(crate) struct World {
     to_come: BTreeMap<(Instant, u64), Happening>,
     happenings: u64,
     package: Option<PackageId>,
+    /// What is to go wrong, and what did.
+    pub(crate) chaos: Chaos,
+    /// Reads each device's log line as it is written.
+    judge: Judge,
+    judged: usize,
+    /// Under which message ids each attempt's Execute left.
+    executed: BTreeMap<(TaskId, u8), BTreeSet<MessageId>>,
+    /// A check that fails is left to whoever runs this world.
+    pub(crate) lenient: bool,
 }
 
 pub(crate) struct Simulated {
@@ -58,6 +80,8 @@ pub(crate) struct Simulated {
     pub(crate) config: DeviceConfig,
     pub(crate) main: SocketAddr,
     pub(crate) download: SocketAddr,
+    /// When it was last in State 2.
+    had_package: Option<Instant>,
     deadline: Option<Instant>,
     cuts_left: u32,
 }
@@ -66,14 +90,8 @@ impl Drop for World {
     /// Says which run it was.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("to repeat this run: SEED={}", self.seed);
-            for line in &self.log {
-                println!("{line}");
-            }
-            for task in self.server.tasks.values() {
-                println!("{task:?}");
-            }
-            self.print_timelines();
+            println!("to repeat this run: NARROWCAST_SEED={}", self.seed);
+            self.print();
         }
     }
 }
@@ -87,12 +105,17 @@ impl World {
             utc: Utc::from_unix_ms(EPOCH_UNIX_MS),
         };
         let server = Server::new(config, StdRng::from_seed(rng.r#gen()));
+        let image = fleet::image(seed);
+        let at_rest = account::at_rest(&server.config);
         let mut world = Self {
             seed,
             now,
+            judge: Judge::new(fleet::limits(&devices, &image, at_rest)),
+            judged: 0,
             server,
             devices: Vec::new(),
-            image: fleet::image(seed),
+            image,
+            source_versions: Vec::new(),
             link: Link::clean(),
             crash_permille: 0,
             cut_percent: 0,
@@ -103,6 +126,9 @@ impl World {
             to_come: BTreeMap::new(),
             happenings: 0,
             package: None,
+            chaos: Chaos::default(),
+            executed: BTreeMap::new(),
+            lenient: false,
         };
         for config in devices {
             world.add_device(config);
@@ -128,6 +154,7 @@ impl World {
             config,
             main: SocketAddr::from((ip, 40_000)),
             download: SocketAddr::from((ip, 40_001)),
+            had_package: None,
             deadline: Some(self.now.instant),
             cuts_left: 3,
         });
@@ -152,12 +179,21 @@ impl World {
                 }
             }
         }
+        if let Some(breach) = &self.server.breach {
+            assert!(self.lenient, "{breach}");
+        }
     }
 
     /// The server dies now, and another goes on from the store.
     pub(crate) fn restart(&mut self) {
         let crash = Some(Crash::AfterCommit);
         let (_, transmits) = self.server.handle(self.now, crash, |_| ());
+        self.served(transmits);
+    }
+
+    /// What the server did with one input.
+    fn served(&mut self, transmits: Vec<Transmit>) {
+        self.check_server();
         self.send_all(transmits);
     }
 
@@ -204,7 +240,11 @@ impl World {
     /// A device's own doing, and what comes of it.
     pub(crate) fn device(&mut self, index: usize, act: impl FnOnce(&mut SimDevice, Instant)) {
         let now = self.now.instant;
-        act(&mut self.devices[index].core, now);
+        let device = &mut self.devices[index];
+        if device.core.update_state() == DOWNLOADED {
+            device.had_package = Some(now);
+        }
+        act(&mut device.core, now);
         loop {
             match self.devices[index].core.poll_output() {
                 DeviceOutput::Transmit { socket, datagram } => {
@@ -214,7 +254,7 @@ impl World {
                         SocketKind::Download => device.download,
                     };
                     if self.cut_off != Some(index) {
-                        self.fly(|| Happening::ToServer(from, datagram.to_vec()));
+                        self.uplink(index, from, datagram.to_vec());
                     }
                 }
                 DeviceOutput::Rebind => self.rebind(index),
@@ -222,6 +262,9 @@ impl World {
                 DeviceOutput::Timeout(deadline) => {
                     assert!(deadline.is_none_or(|at| at >= now), "device {index}");
                     self.devices[index].deadline = deadline;
+                    if self.devices[index].core.update_state() == DOWNLOADED {
+                        self.devices[index].had_package = Some(now);
+                    }
                     return;
                 }
             }
@@ -241,12 +284,12 @@ impl World {
         let (_, transmits) = self
             .server
             .handle(now, crash, |engine| engine.handle_timeout(now));
-        assert!(
-            self.server.rebuilds > rebuilds
-                || self.server.deadline.is_none_or(|at| at > now.instant),
-            "the server spins"
-        );
-        self.send_all(transmits);
+        if self.server.rebuilds == rebuilds
+            && self.server.deadline.is_some_and(|at| at <= now.instant)
+        {
+            self.breach(Check::Deadlines, "the server spins".to_owned());
+        }
+        self.served(transmits);
     }
 
     fn note(&mut self, device: usize, event: DeviceEvent) {
@@ -259,7 +302,9 @@ impl World {
                 | DeviceEvent::UpdateEnded { .. }
         );
         let at = self.now.instant;
+        self.afflict(device, &event);
         self.log.push(LogLine { at, device, event });
+        self.check_devices();
         if of_consequence
             && self.devices[device].cuts_left > 0
             && percent(&mut self.rng, self.cut_percent)
@@ -267,17 +312,23 @@ impl World {
             self.devices[device].cuts_left -= 1;
             let delay = Duration::from_millis(self.rng.gen_range(0..12_000));
             let off = Duration::from_secs(self.rng.gen_range(1..120));
-            self.after(delay, Happening::PowerCut(device, off));
+            let forgets = percent(&mut self.rng, self.chaos.forget_percent);
+            self.after(delay, Happening::PowerCut(device, off, forgets));
         }
     }
 
     fn crash(&mut self) -> Option<Crash> {
         let dies = self.rng.gen_range(0..1000) < self.crash_permille;
         let before = self.rng.r#gen();
-        dies.then_some(if before {
-            Crash::BeforeCommit
+        if !dies {
+            return None;
+        }
+        let (crash, fault) = if before {
+            (Crash::BeforeCommit, Fault::DiesBeforeCommit)
         } else {
-            Crash::AfterCommit
-        })
+            (Crash::AfterCommit, Fault::DiesAfterCommit)
+        };
+        self.chaos.count(fault);
+        Some(crash)
     }
 }

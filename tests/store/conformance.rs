@@ -1,10 +1,13 @@
 //! What every making of the store does alike. Each function here runs once for each.
 
-use narrowcast::model::{CampaignId, GroupId, Package, PackageId, Record, RegistrationSlot};
+use narrowcast::model::{
+    CampaignId, CampaignState, Device, GroupId, Package, PackageId, Record, RegistrationSlot,
+    UpdateTask,
+};
 use narrowcast::store::{Store, TIMELINE_ENTRIES_MAX};
 
 use crate::samples::{
-    deliveries, device, endpoint, key, observation, package, page, page_after, registration,
+    deliveries, device, draft, endpoint, key, observation, package, page, page_after, registration,
     report, timeline, timeline_entry, token, utc,
 };
 use crate::{is_conflict, is_not_found};
@@ -16,6 +19,8 @@ for_each_store! {
     the_same_image_for_the_same_product_and_version_conflicts,
     devices_are_entered_all_or_none,
     a_device_let_in_never_replaces_an_entered_one,
+    what_the_operator_says_of_a_device_is_replaced,
+    a_device_that_was_taken_away_leaves_nothing_and_its_draft_tasks_are_stopped,
     groups_count_their_devices_and_bind_all_or_none,
     a_groups_devices_are_replaced_all_or_none,
     a_group_is_renamed_unless_the_name_is_taken,
@@ -111,6 +116,87 @@ async fn a_device_let_in_never_replaces_an_entered_one(store: &dyn Store) {
     store.commit(records).await.unwrap();
     let all = store.devices(page(10)).await.unwrap();
     assert_eq!(all, [device(1), device(2)]);
+}
+
+async fn what_the_operator_says_of_a_device_is_replaced(store: &dyn Store) {
+    assert!(is_not_found(store.replace_device(&device(2)).await));
+    store.add_devices(vec![device(1), device(3)]).await.unwrap();
+    let replaced = Device {
+        endpoint: endpoint(1),
+        created_at: utc(1),
+        ..device(2)
+    };
+    let sent = Device {
+        created_at: utc(99),
+        ..replaced.clone()
+    };
+    store.replace_device(&sent).await.unwrap();
+    let all = store.devices(page(10)).await.unwrap();
+    assert_eq!(all, [replaced, device(3)]);
+}
+
+async fn a_device_that_was_taken_away_leaves_nothing_and_its_draft_tasks_are_stopped(
+    store: &dyn Store,
+) {
+    store.add_devices(vec![device(1), device(2)]).await.unwrap();
+    let group = store.add_group("roof", utc(1)).await.unwrap();
+    let both = [endpoint(1), endpoint(2)];
+    store.bind_devices(group, &both).await.unwrap();
+    let (drafted, active) = (draft(store, 2).await, draft(store, 2).await);
+    let is_of_both = |tasks: &[UpdateTask]| {
+        let campaigns: Vec<_> = tasks.iter().map(|task| task.campaign).collect();
+        campaigns == [drafted, active]
+    };
+    assert!(is_of_both(
+        &store.unfinished_tasks(&endpoint(1)).await.unwrap()
+    ));
+    let said = |number| {
+        vec![
+            Record::Report {
+                endpoint: endpoint(number),
+                report: report(number),
+            },
+            Record::Delivered {
+                endpoint: endpoint(number),
+                history: deliveries(2, true),
+            },
+            timeline(number, 1),
+        ]
+    };
+    let mut records = [said(1), said(2)].concat();
+    records.push(Record::Campaign {
+        id: active,
+        state: CampaignState::Running,
+        at: utc(5),
+    });
+    let forgotten = Record::DeviceForgotten {
+        endpoint: endpoint(1),
+    };
+    records.push(forgotten);
+    store.commit(records).await.unwrap();
+
+    assert!(is_not_found(store.device(&endpoint(1)).await));
+    assert!(is_not_found(store.report(&endpoint(1)).await));
+    assert!(is_not_found(store.deliveries(&endpoint(1)).await));
+    assert_eq!(store.timeline(&endpoint(1), 9).await.unwrap(), []);
+    let members = store.group_devices(group, page(9)).await.unwrap();
+    assert_eq!(members, [endpoint(2)]);
+    assert_eq!(store.groups(page(9)).await.unwrap()[0].devices, 1);
+    let (_, counts) = store.campaign(drafted).await.unwrap();
+    assert_eq!((counts.pending, counts.stopped), (1, 1));
+    // What an active campaign has begun is the engine's to end.
+    let left = store.unfinished_tasks(&endpoint(1)).await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].campaign, active);
+
+    assert_eq!(store.device(&endpoint(2)).await.unwrap(), device(2));
+    assert_eq!(store.report(&endpoint(2)).await.unwrap(), report(2));
+    assert_eq!(store.timeline(&endpoint(2), 9).await.unwrap().len(), 1);
+    assert!(is_of_both(
+        &store.unfinished_tasks(&endpoint(2)).await.unwrap()
+    ));
+    store.add_devices(vec![device(1)]).await.unwrap();
+    assert_eq!(store.device(&endpoint(1)).await.unwrap(), device(1));
 }
 
 async fn groups_count_their_devices_and_bind_all_or_none(store: &dyn Store) {

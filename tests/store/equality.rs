@@ -30,6 +30,7 @@ fn record() -> impl Strategy<Value = Record> {
     );
     prop_oneof![
         1 => number.clone().prop_map(|it| Record::Device(device(it))),
+        1 => number.clone().prop_map(|it| Record::DeviceForgotten { endpoint: endpoint(it) }),
         4 => (number.clone(), number.clone())
             .prop_map(|(slot, it)| Record::Registered(registration(slot, it))),
         2 => (number.clone(), number.clone()).prop_map(|(slot, it)| Record::Deregistered {

@@ -58,6 +58,38 @@ impl Rest {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
+    /// The status and the body of a GET, whatever they are.
+    pub(crate) async fn answer_to_get(&self, path: &str) -> (u16, Value) {
+        let request = self.client.get(self.url(path)).bearer_auth(&self.token);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// A PUT to a server that dies of it.
+    pub(crate) async fn try_put(&self, path: &str, body: &Value) -> Option<Value> {
+        let request = self.client.put(self.url(path)).json(body);
+        let answer = request.bearer_auth(&self.token).send().await.ok()?;
+        answer.json().await.ok()
+    }
+
+    /// The same of a PUT.
+    pub(crate) async fn answer_to_put(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.client.put(self.url(path)).json(body);
+        let answer = request.bearer_auth(&self.token).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Value {
+        self.send(self.client.put(self.url(path)).json(body)).await
+    }
+
+    /// The status and the body, whatever they are.
+    pub(crate) async fn answer_to_delete(&self, path: &str) -> (u16, String) {
+        let request = self.client.delete(self.url(path));
+        let answer = request.bearer_auth(&self.token).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
     /// The metrics' value whose line begins with `name`.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let request = self.client.get(format!("http://{}/metrics", self.server));

@@ -13,7 +13,7 @@ use crate::bench::{Bench, check_succeeded};
 use crate::device::Device;
 use crate::firmware::Firmware;
 use crate::peers;
-use crate::rest::{DEVICE_TYPE, MANUFACTURER, MODEL, POLL, TARGET_VERSION};
+use crate::rest::{DEVICE_TYPE, MANUFACTURER, MODEL, POLL, TARGET_VERSION, number};
 use crate::server::{SHORT_TIMES, Server};
 
 /// Registers by libcoap; answers what it says of the response.
@@ -122,6 +122,72 @@ async fn a_device_that_nobody_described_says_what_it_is_and_needs_a_type_to_be_e
     assert_eq!(task["endpoint"], "typed");
     let shown = rest.get("/devices/stranger").await;
     assert_eq!(shown["firmware_version"], json!(null), "{shown:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_onboarding_let_in_is_given_its_type_and_is_updated() {
+    let server = Server::start_with(SHORT_TIMES, &["--onboarding", "allow"]);
+    let rest = server.rest();
+    let package = rest.upload(&Firmware::new(5_000)).await;
+    let device = simulated(&server, "stranger");
+    let _fleet = Fleet::start(vec![device], SystemClock::new(), 1).unwrap();
+    let described = async {
+        loop {
+            let devices = rest.get("/devices").await;
+            if devices[0]["manufacturer"] == MANUFACTURER && devices[0]["model"] == MODEL {
+                return;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    let within = Duration::from_secs(20);
+    tokio::time::timeout(within, described).await.unwrap();
+    let targets = json!({ "devices": ["stranger"] });
+    let campaign = json!({ "name": "one", "package_id": package, "targets": targets });
+    let (status, _) = rest.answer_to_post("/campaigns", &campaign).await;
+    assert_eq!(status, 422);
+    let dry = rest.post("/campaigns?dry_run=true", &campaign).await;
+    assert_eq!(dry["excluded"][0]["reason"], "device_type_unknown");
+
+    let said = json!({ "device_type": DEVICE_TYPE });
+    let shown = rest.put("/devices/stranger", &said).await;
+    assert_eq!(shown["device_type"], DEVICE_TYPE, "{shown:#}");
+    assert_eq!(shown["manufacturer"], MANUFACTURER, "{shown:#}");
+    let id = number(&rest.post("/campaigns", &campaign).await);
+    rest.post(&format!("/campaigns/{id}/activate"), &json!({}))
+        .await;
+    let task = server.end_of_one(id, Duration::from_secs(45)).await;
+    check_succeeded(&task, None);
+    let shown = rest.get("/devices/stranger").await;
+    assert_eq!(shown["firmware_version"], TARGET_VERSION, "{shown:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_taken_away_once_no_campaign_updates_it_and_stays_away() {
+    let mut server = Server::start(SHORT_TIMES);
+    let rest = server.rest();
+    let package = rest.upload(&Firmware::new(5_000)).await;
+    rest.enter("gone").await;
+    let said = register(&server, "gone");
+    assert!(said.contains("2.01"), "{said}");
+    // That client has ended: nobody answers for the device, so its task does not.
+    let id = rest.run_campaign(package, &["gone"], 0).await;
+    let (status, problem) = rest.answer_to_delete("/devices/gone").await;
+    assert_eq!(status, 409, "{problem}");
+    assert!(problem.contains(&format!("campaign {id}")), "{problem}");
+    rest.post(&format!("/campaigns/{id}/stop"), &json!({}))
+        .await;
+    server.end_of(id, Duration::from_secs(30)).await;
+    let (status, problem) = rest.answer_to_delete("/devices/gone").await;
+    assert_eq!(status, 204, "{problem}");
+    let said = register(&server, "gone");
+    assert!(said.contains("4.03"), "{said}");
+    server.kill();
+    server.restart();
+    let devices = server.rest().get("/devices").await;
+    assert_eq!(devices.as_array().unwrap().len(), 0, "{devices:#}");
+    let said = register(&server, "gone");
+    assert!(said.contains("4.03"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,8 +117,9 @@ impl Endpoint {
     }
 
     /// Lets a request or notification go: nothing is sent again and no event follows. An observation
-    /// that it was to begin is forgotten.
-    pub fn cancel(&mut self, id: RequestId) {
+    /// that it was to begin is forgotten. What waited for it leaves now.
+    pub fn cancel(&mut self, now: Instant, id: RequestId) {
+        self.now = now;
         if let Some(exchange) = self.end_exchange(id)
             && exchange.purpose == Purpose::Observe
         {

@@ -51,6 +51,7 @@ impl Session {
             }
         } else if self.task.slot.is_some() && self.may_be_active() {
             self.quarantine(now, End::Stopped);
+            self.cancel_download();
         } else {
             self.finish(now, End::Stopped);
         }
@@ -96,16 +97,16 @@ impl Session {
     /// Takes up an attempt whose end was known before a restart; what is left is its quarantine.
     pub(super) fn close_condemned(&mut self, now: Now, end: End) {
         self.claim = self.task.slot;
-        let left = self
-            .task
-            .until
-            .map(|until| until.saturating_since(now.utc))
-            .unwrap_or_default()
-            .min(self.terms.settings.quarantine);
-        if self.task.slot.is_none() || left.is_zero() {
+        if self.task.slot.is_none() {
             self.finish(now, end);
             return;
         }
+        // What is left of it is not known where the clock on the wall was set: it begins anew.
+        let quarantine = self.terms.settings.quarantine;
+        let until = self.task.until.filter(|until| *until > now.utc);
+        let left = until
+            .map_or(quarantine, |until| until.saturating_since(now.utc))
+            .min(quarantine);
         self.withdraw_download();
         self.close(end, now.instant + left);
     }
@@ -122,9 +123,10 @@ impl Session {
         }
     }
 
-    /// The device has rebooted or sleeps: the observation is not worth another contact.
+    /// The device has rebooted or sleeps: the observation is not worth another contact. A quarantine
+    /// goes on.
     pub(super) fn stop_closing_operation(&mut self, now: Now) {
-        if self.abandon().is_some() {
+        if let Some(Operation::CancelObservation(_)) = self.abandon() {
             self.finish_closing(now);
         }
     }
@@ -187,12 +189,12 @@ impl Session {
         });
     }
 
-    fn send_cancellation(&mut self, operation: Operation) {
+    pub(super) fn send_cancellation(&mut self, operation: Operation) {
         self.outstanding = Some(operation.clone());
         self.actions.push_back(Action::Operate(operation));
     }
 
-    fn finish_closing(&mut self, now: Now) {
+    pub(super) fn finish_closing(&mut self, now: Now) {
         if let Some(closing) = self.closing.take() {
             self.finish(now, closing.end);
         }

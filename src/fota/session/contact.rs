@@ -62,6 +62,7 @@ impl Session {
             Some(
                 Operation::Read(_)
                 | Operation::WriteText { .. }
+                | Operation::WritePackage(_)
                 | Operation::Observe(_)
                 | Operation::CancelObservation(_),
             )
@@ -135,8 +136,10 @@ impl Session {
                 self.reported.result = Reading::Value(result);
                 self.reported.state = Reading::Unread;
             }
-            // Of the URI that is being written, or older: both are read when that is answered.
-            Some(Operation::WriteText { .. }) => self.reported.state = Reading::Unread,
+            // Of what is being written, or older: both are read when that is answered.
+            Some(Operation::WriteText { .. } | Operation::WritePackage(_)) => {
+                self.reported.state = Reading::Unread;
+            }
             Some(
                 Operation::Read(_)
                 | Operation::Observe(_)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::{Instant, Now};
 use crate::lwm2m::path;
-use crate::model::{FailureReason, Phase, ProductSettings, SuccessNote};
+use crate::model::{Delivery, FailureReason, Phase, ProductSettings, SuccessNote};
 
 use super::super::object5::{State, UpdateResult};
 use super::super::step::{Execution, Progress, Reading, Step, UriWrite};
@@ -17,7 +17,7 @@ pub(super) enum Stage {
     Idle,
     /// State and version are read.
     Identify,
-    /// Cell, RSRP and SINR are read.
+    /// The delivery method, cell, RSRP and SINR are read.
     Radio,
     /// Waits for a slot.
     Slot,
@@ -69,10 +69,14 @@ impl Stage {
             Step::AwaitIdle => Self::Foreign,
             Step::AwaitOutcome | Step::Settle => Self::Outcome,
             Step::CancelObservation(_) | Step::Execute => Self::Confirm,
-            Step::AwaitDownload | Step::WriteUri => Self::Download,
-            Step::Read(path::CELL_ID | path::RADIO_SIGNAL_STRENGTH | path::SIGNAL_SNR) => {
-                Self::Radio
-            }
+            Step::AwaitDownload | Step::WriteUri | Step::Push => Self::Download,
+            // What cannot be learnt in time is unknown, and the way goes on without it.
+            Step::Read(
+                path::CELL_ID
+                | path::RADIO_SIGNAL_STRENGTH
+                | path::SIGNAL_SNR
+                | path::FIRMWARE_DELIVERY_METHOD,
+            ) => Self::Radio,
             Step::Read(_) | Step::Observe(_) if phase == Phase::Downloaded => Self::Confirm,
             Step::Read(_) | Step::Observe(_) if progress.uri != UriWrite::NotIntended => {
                 Self::Download
@@ -207,7 +211,7 @@ impl Session {
             Stage::Identify => {
                 self.give_up(now, FailureReason::DeviceOffline, "/5/0/3 was not answered");
             }
-            Stage::Radio => self.radio_timeout(),
+            Stage::Radio => self.radio_timeout(now),
             Stage::Start => {
                 self.give_up(
                     now,
@@ -232,7 +236,15 @@ impl Session {
     }
 
     /// What could not be read in time is unknown.
-    fn radio_timeout(&mut self) {
+    fn radio_timeout(&mut self, now: Now) {
+        let auto = self.terms.settings.delivery == Delivery::Auto;
+        if auto && self.reported.delivery_method.is_unread() {
+            // It may know of no such resource and still listen: the cell is asked for.
+            self.reported.delivery_method = Reading::Unreadable(None);
+            self.presence = Presence::Listening;
+            self.restart_stage(now);
+            return;
+        }
         if self.reported.cell.value().is_none() {
             self.reported.cell = Reading::Unreadable(None);
         }

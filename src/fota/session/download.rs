@@ -77,6 +77,15 @@ impl Session {
             self.wait(now, WaitingFor::Contact);
             return;
         }
+        self.begin_delivery(now);
+        let capability = self.intend_download();
+        let text = format!("{}{}", self.wanted.uri_base, capability.to_hex());
+        let path = path::FIRMWARE_PACKAGE_URI;
+        self.operate(now, Operation::WriteText { path, text });
+    }
+
+    /// What holds once the device is told of the package, by URI or by push.
+    pub(super) fn begin_delivery(&mut self, now: Now) {
         // Where another's package lies in the device, State 2 says nothing of ours until a fetch
         // is seen; the phase says so after a restart.
         self.progress.own_package = self.last_state == Some(State::Idle);
@@ -94,10 +103,6 @@ impl Session {
         self.reported.state = Reading::Awaited;
         self.reported.result = Reading::Unread;
         self.restart_stage(now);
-        let capability = self.intend_download();
-        let text = format!("{}{}", self.wanted.uri_base, capability.to_hex());
-        let path = path::FIRMWARE_PACKAGE_URI;
-        self.operate(now, Operation::WriteText { path, text });
     }
 
     /// The answer to the Write.
@@ -127,7 +132,9 @@ impl Session {
     }
 
     pub(super) fn await_download(&mut self, now: Now) {
-        if self.task.slot.is_none() {
+        if self.task.slot.is_none() && self.pushes() {
+            self.hold_slot();
+        } else if self.task.slot.is_none() {
             // The device fetches what an earlier attempt told it to, or fetches once more.
             self.progress.uri = UriWrite::Accepted;
             self.intend_download();
@@ -156,6 +163,10 @@ impl Session {
 
     /// The device fetches: it has our URI.
     pub(super) fn fetch_seen(&mut self) {
+        if self.pushes() {
+            self.push_seen();
+            return;
+        }
         let ours = match self.progress.uri {
             UriWrite::Uncertain | UriWrite::Accepted => true,
             UriWrite::NotIntended => self.progress.uri_known,

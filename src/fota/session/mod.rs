@@ -8,12 +8,14 @@
 //! (versions)  (cell)   (queue) (observe) (blocks)   (re-read)  (result)   (cancel, quarantine)
 //! ```
 
+mod cancel;
 mod close;
 mod contact;
 mod deadlines;
 mod download;
 mod negotiate;
 mod outcome;
+mod push;
 
 use std::collections::VecDeque;
 
@@ -180,7 +182,7 @@ impl Session {
             Presence::Unanswering
         };
         if self.closing.is_some() {
-            self.observation_cancelled(now, &operation);
+            self.closing_answered(now, &operation, answer);
         } else {
             match operation {
                 Operation::Read(path) => self.reading(now, path, answer),
@@ -189,6 +191,7 @@ impl Session {
                     self.progress.state_observation = Observation::Absent;
                 }
                 Operation::WriteText { .. } => self.uri_answered(now, &answer),
+                Operation::WritePackage(_) => self.push_answered(now, &answer),
                 Operation::Execute(_) => self.execute_answered(now, &answer),
             }
             self.clear_doubt();
@@ -269,6 +272,7 @@ impl Session {
             Step::CancelObservation(path) => self.operate(now, Operation::CancelObservation(path)),
             Step::RequestSlot(claim) => self.request_slot(now, claim),
             Step::WriteUri => self.write_uri(now),
+            Step::Push => self.push(now),
             Step::AwaitDownload => self.await_download(now),
             Step::AwaitIdle => self.wait(now, WaitingFor::Notification),
             Step::Execute => self.execute(now),

@@ -9,7 +9,7 @@ use crate::model::{
 };
 
 use super::super::action::Action;
-use super::super::object5::{State, UpdateResult};
+use super::super::object5::{DeliveryMethod, State, UpdateResult};
 use super::super::step::{Execution, Reading};
 use super::{Presence, Session};
 
@@ -58,6 +58,11 @@ impl Session {
             path::SIGNAL_SNR => {
                 let sinr = |value: &Value| Sinr::normalise(value.as_integer()?);
                 self.reported.sinr = interpret(answer, sinr).unwrap_or(Reading::Unreadable(None));
+            }
+            path::FIRMWARE_DELIVERY_METHOD => {
+                let method = |value: &Value| DeliveryMethod::from_number(value.as_integer()?);
+                self.reported.delivery_method =
+                    interpret(answer, method).unwrap_or(Reading::Unreadable(None));
             }
             Path { .. } => {}
         }
@@ -212,7 +217,10 @@ impl Session {
 }
 
 /// What an answer to a Read says; `None` where none came.
-fn interpret<T>(answer: Answer, parse: impl Fn(&Value) -> Option<T>) -> Option<Reading<T>> {
+pub(super) fn interpret<T>(
+    answer: Answer,
+    parse: impl Fn(&Value) -> Option<T>,
+) -> Option<Reading<T>> {
     match answer {
         Answer::Value(value) => {
             Some(parse(&value).map_or(Reading::Unreadable(None), Reading::Value))

@@ -88,21 +88,23 @@ impl Session {
         self.wait(now, WaitingFor::Settling);
     }
 
-    /// Goes on after a restart: the time that was given to the update goes on too, but there is
-    /// always enough left to ask.
+    /// Goes on after a restart: the time that was given to the update goes on too, and there is always
+    /// enough left to ask. It begins anew where what is left is not known: the clock on the wall was
+    /// set, the server was down for longer, or a shorter wait was under way.
     pub(super) fn resume_outcome(&mut self, now: Now) {
         if self.terms.settings.observation_cancel == ObservationCancel::AfterResult {
             self.progress.state_observation = Observation::Live;
         }
-        let left = self
-            .task
-            .until
-            .map_or(self.terms.settings.result_timeout, |until| {
+        let settings = &self.terms.settings;
+        let settles = self.task.waiting_for == Some(WaitingFor::Settling);
+        let until = self.task.until.filter(|until| *until > now.utc && !settles);
+        let left = until
+            .map_or(settings.result_timeout, |until| {
                 until.saturating_since(now.utc)
             })
-            .min(self.terms.settings.result_timeout);
+            .min(settings.result_timeout)
+            .max(settings.read_timeout);
         self.stage = Stage::Outcome;
-        let left = left.max(self.terms.settings.read_timeout);
         self.deadlines.stage = Some(now.instant + left);
     }
 }

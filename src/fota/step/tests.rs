@@ -13,6 +13,7 @@ fn wanted() -> Wanted {
         target_version: version("V2"),
         source_versions: vec![version("V1")],
         image_size_bytes: 2048,
+        image: Image::default(),
         uri_base: "coap://203.0.113.5:5683/fw/".to_owned(),
     }
 }
@@ -24,6 +25,7 @@ fn reported(state: State, result: i64, running: Option<&str>) -> Reported {
             Reading::Value(version(text))
         }),
         result: Reading::Value(UpdateResult::from_number(result)),
+        delivery_method: Reading::Unread,
         cell: Reading::Value(CellId(1)),
         rsrp: Reading::Value(Rsrp { dbm: -90 }),
         sinr: Reading::Value(Sinr { db: 10 }),
@@ -65,6 +67,7 @@ fn failure(step: &Step) -> Option<FailureReason> {
         | Step::Observe(_)
         | Step::CancelObservation(_)
         | Step::WriteUri
+        | Step::Push
         | Step::AwaitDownload
         | Step::AwaitIdle
         | Step::Execute

@@ -5,11 +5,12 @@ use axum::extract::State;
 use bytes::Bytes;
 
 use super::find;
+use super::package_check::{damaged, verify_again};
 use super::view::CampaignView;
 use crate::campaign::Progress;
 use crate::engine::Command;
 use crate::http::HttpState;
-use crate::http::error::{Problem, kinds};
+use crate::http::error::Problem;
 use crate::http::extract::PathParams;
 use crate::model::{CampaignId, Package, UpdateTask};
 use crate::store::Page;
@@ -17,7 +18,8 @@ use crate::store::Page;
 /// How many tasks are read at a time.
 const TASKS_PAGE: u32 = 1000;
 
-/// 激活计划: the draft's tasks begin as devices are heard.
+/// 激活计划: the draft's tasks begin as devices are heard. The package's signature is verified again
+/// before, with the key that verified it when it came.
 #[utoipa::path(post, path = "/api/v1/campaigns/{id}/activate", tag = "campaigns",
     params(("id" = u64, Path, description = "The campaign's number")),
     responses((status = 200, description = "Activated", body = CampaignView)))]
@@ -31,14 +33,15 @@ pub(crate) async fn activate_campaign(
     let package = state.store.package(campaign.package).await;
     let package = package
         .map_err(|error| Problem::of_store(error, format_args!("package of campaign {id}")))?;
+    verify_again(&state, &package).await?;
     let image = load_image(&state, &package).await?;
-    let tasks = unfinished_tasks(&state, campaign.id).await?;
+    let (tasks, ended) = read_tasks(&state, campaign.id).await?;
     let command = Command::RunCampaign {
         campaign,
         package,
         image,
         tasks,
-        ended: Progress::default(),
+        ended,
     };
     state.engine.command(command).await?;
     Ok(Json(find(&state, id).await?.into()))
@@ -47,19 +50,15 @@ pub(crate) async fn activate_campaign(
 /// The firmware file's bytes; they were hashed again as they were read.
 async fn load_image(state: &HttpState, package: &Package) -> Result<Bytes, Problem> {
     let loaded = state.package_bytes.load(package.image_sha256).await;
-    loaded.map_err(|error| {
-        let id = package.id.0;
-        tracing::error!(%error, package = id, "the package's bytes cannot be read as they were");
-        let detail = format!("the bytes of package {id} are missing or damaged: upload it again");
-        Problem::new(kinds::INTERNAL, detail).with_code("package_damaged")
-    })
+    loaded.map_err(|error| damaged(package, &error))
 }
 
-async fn unfinished_tasks(
+/// The tasks that are not final, and how many are: a draft's was stopped if its device was taken away.
+async fn read_tasks(
     state: &HttpState,
     campaign: CampaignId,
-) -> Result<Vec<UpdateTask>, Problem> {
-    let mut unfinished = Vec::new();
+) -> Result<(Vec<UpdateTask>, Progress), Problem> {
+    let (mut unfinished, mut ended) = (Vec::new(), Progress::default());
     let mut after = None;
     loop {
         let page = Page {
@@ -69,9 +68,15 @@ async fn unfinished_tasks(
         let tasks = state.store.tasks(campaign, None, page).await?;
         let full = u32::try_from(tasks.len()).is_ok_and(|count| count >= TASKS_PAGE);
         after = tasks.last().map(|task| task.id.0.to_string());
-        unfinished.extend(tasks.into_iter().filter(|task| !task.state.is_final()));
+        for task in tasks {
+            if task.state.is_final() {
+                ended.add(task.state);
+            } else {
+                unfinished.push(task);
+            }
+        }
         if !full {
-            return Ok(unfinished);
+            return Ok((unfinished, ended));
         }
     }
 }

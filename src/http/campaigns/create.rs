@@ -97,6 +97,7 @@ pub(crate) async fn create_campaign(
     Preferred(language): Preferred,
     JsonBody(body): JsonBody<CreateCampaign>,
 ) -> Result<Response, Problem> {
+    let _products = state.products.read().await;
     let plan = plan(&state, body, language).await?;
     if query.dry_run {
         return Ok(Json(plan.dry_run(state.limits.excluded_listed_max)).into_response());

@@ -40,6 +40,18 @@ pub(super) async fn partition(
     Ok((included, excluded))
 }
 
+/// Why the package is not for the device, in the language of the request; `None` where it is.
+pub(in crate::http) async fn misfit(
+    state: &HttpState,
+    device: Device,
+    package: &Package,
+    language: Language,
+) -> Result<Option<String>, Problem> {
+    let device = complete(state, device).await?;
+    let fit = eligibility(&device, package);
+    Ok(fit.err().map(|why| why.text(language)))
+}
+
 /// Fills in what the operator left out from what the device reported of itself.
 async fn complete(state: &HttpState, device: Device) -> Result<Device, Problem> {
     if device.manufacturer.is_some() && device.model.is_some() {

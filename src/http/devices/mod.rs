@@ -2,18 +2,26 @@
 
 mod bar;
 mod create;
+mod delete;
 mod import;
 mod list;
+mod replace;
+mod resources;
 mod show;
 mod timeline;
+mod uplinks;
 mod view;
 
 pub(super) use bar::*;
 pub(super) use create::*;
+pub(super) use delete::*;
 pub(super) use import::*;
 pub(super) use list::*;
+pub(super) use replace::*;
+pub(super) use resources::*;
 pub(super) use show::*;
 pub(super) use timeline::*;
+pub(super) use uplinks::*;
 
 use super::error::Problem;
 use super::{HttpState, fields};

@@ -41,7 +41,8 @@ pub(crate) struct DeviceView {
     rsrp_dbm: Option<i16>,
     /// `/4/0/11` in dB.
     sinr_db: Option<i16>,
-    /// Coverage tier: `0`, `1`, `2` or `unknown`.
+    /// Coverage tier: `0`, `1`, `2` or `unknown`; `GET /api/v1/cells/tiers` says where their borders lie,
+    /// and whose they are.
     tier: Option<&'static str>,
     /// When the newest of these five was read.
     #[schema(format = DateTime)]

@@ -56,6 +56,18 @@ kinds! {
         ["The campaign's state does not allow this", "任务当前状态不允许此操作"],
         ["A draft can be activated, an active campaign stopped, any other deleted.",
          "草稿可激活，进行中的任务可停止，其余可删除。"];
+    UPDATE_ACTIVE = CONFLICT "update_active",
+        ["A campaign updates this device", "设备正在升级任务中"],
+        ["Wait until its task has ended, or stop the campaign.", "请等待任务结束，或停止升级计划。"];
+    NOT_QUEUED = CONFLICT "not_queued",
+        ["The request no longer waits", "请求已不在排队"], ["", ""];
+    TOO_MANY_REQUESTS = TOO_MANY_REQUESTS "too_many_requests",
+        ["Too many requests wait for this device", "等待该设备的请求过多"],
+        ["Wait until the device has been heard, or cancel some.", "请等待设备上线，或取消部分请求。"];
+    DEVICE_REFUSED = BAD_GATEWAY "device_refused",
+        ["The device refused", "设备拒绝了请求"], ["", ""];
+    DEVICE_UNREADABLE = BAD_GATEWAY "device_unreadable",
+        ["The device's answer cannot be read", "无法解析设备的应答"], ["", ""];
     NO_PUBLIC_HOST = CONFLICT "no_public_host",
         ["Devices could not fetch the package", "设备将无法下载固件包"],
         ["Start the server with --coap and --public-host, an IPv4 address that devices reach.",
@@ -104,8 +116,8 @@ kinds! {
         ["No space is left", "存储空间不足"], ["", ""];
     LIMIT_REACHED = INSUFFICIENT_STORAGE "limit_reached",
         ["A configured limit is reached", "已达到配置上限"],
-        ["Wait until an active campaign has ended, or raise the limit.",
-         "请等待进行中的任务结束，或提高上限。"];
+        ["Wait until an active campaign or a waiting request has ended, or raise the limit.",
+         "请等待进行中的任务或排队的请求结束，或提高上限。"];
 }
 
 #[cfg(test)]

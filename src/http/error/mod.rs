@@ -6,7 +6,7 @@ mod sources;
 pub(super) use kind::{Kind, kinds};
 
 use axum::body::Body;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,6 +24,8 @@ pub(crate) struct Problem {
     code: Option<&'static str>,
     detail: String,
     field: Option<String>,
+    /// What a device answered: the status that it stands for, and its CoAP code.
+    device: Option<(StatusCode, String)>,
 }
 
 /// An error as it is sent.
@@ -42,6 +44,9 @@ pub(crate) struct ProblemBody<'a> {
     /// The field or parameter that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    /// The CoAP code of the device that refused, such as `4.04`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coap_code: Option<&'a str>,
     /// What to do about it, in the language of the request.
     #[serde(skip_serializing_if = "str::is_empty")]
     hint: &'a str,
@@ -54,6 +59,7 @@ impl Problem {
             code: None,
             detail: detail.into(),
             field: None,
+            device: None,
         }
     }
 
@@ -71,6 +77,14 @@ impl Problem {
     pub(crate) fn with_field(self, field: impl Into<String>) -> Self {
         Self {
             field: Some(field.into()),
+            ..self
+        }
+    }
+
+    /// The same, as what a device answered.
+    pub(crate) fn of_device(self, status: StatusCode, coap_code: String) -> Self {
+        Self {
+            device: Some((status, coap_code)),
             ..self
         }
     }
@@ -103,6 +117,12 @@ impl Problem {
         response
     }
 
+    fn status(&self) -> StatusCode {
+        self.device
+            .as_ref()
+            .map_or(self.kind.status, |(status, _)| *status)
+    }
+
     fn body(&self, language: Language) -> Body {
         Body::from(self.to_json(language))
     }
@@ -110,11 +130,12 @@ impl Problem {
     /// The body as bytes.
     pub(super) fn to_json(&self, language: Language) -> Vec<u8> {
         let body = ProblemBody {
-            status: self.kind.status.as_u16(),
+            status: self.status().as_u16(),
             code: self.code.unwrap_or(self.kind.code),
             title: of(self.kind.title, language),
             detail: &self.detail,
             field: self.field.as_deref(),
+            coap_code: self.device.as_ref().map(|(_, code)| code.as_str()),
             hint: of(self.kind.hint, language),
         };
         serde_json::to_vec(&body).unwrap_or_default()
@@ -125,7 +146,7 @@ impl IntoResponse for Problem {
     /// In English; `language::localize` rewrites it where the request asks for another language.
     fn into_response(self) -> Response {
         let mut response = Response::new(self.body(Language::En));
-        *response.status_mut() = self.kind.status;
+        *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -135,13 +156,13 @@ impl IntoResponse for Problem {
             header::CONTENT_LANGUAGE,
             HeaderValue::from_static(Language::En.word()),
         );
-        if self.kind.status == axum::http::StatusCode::UNAUTHORIZED {
+        if self.status() == StatusCode::UNAUTHORIZED {
             headers.insert(
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"narrowcast\""),
             );
         }
-        if self.kind.status == axum::http::StatusCode::SERVICE_UNAVAILABLE {
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
         response.extensions_mut().insert(self);

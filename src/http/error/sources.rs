@@ -60,6 +60,14 @@ impl From<CommandError> for Problem {
                 kinds::INVALID_TRANSITION
             }
             CommandError::NotBarred => kinds::NOT_BARRED,
+            CommandError::NotAPath => kinds::INVALID_FIELD,
+            CommandError::UpdateActive | CommandError::TaskUnfinished { .. } => {
+                kinds::UPDATE_ACTIVE
+            }
+            CommandError::DeviceQueueFull { .. } => kinds::TOO_MANY_REQUESTS,
+            CommandError::DeviceRequestsFull { .. } => kinds::LIMIT_REACHED,
+            CommandError::RequestNotQueued => kinds::NOT_QUEUED,
+            CommandError::UnknownRequest => kinds::NOT_FOUND,
             CommandError::ImagesFull { .. } | CommandError::TasksFull { .. } => {
                 kinds::LIMIT_REACHED
             }

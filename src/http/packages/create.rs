@@ -4,18 +4,17 @@ use axum::Json;
 use axum::extract::{FromRequest, Multipart, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use bytes::Bytes;
 use utoipa::ToSchema;
 
+use super::archive::{find_keys, verify_archive};
 use super::form::{PackageForm, read_form};
 use super::{PackageView, body_bytes_max};
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::require_length;
-use crate::http::{HttpState, VerifiedPackage};
+use crate::http::{HttpState, PackageClaims, VerifiedPackage};
 use crate::model::{Manufacturer, Package, PackageId};
-use crate::store::{Page, StoredKey};
-
-/// Keys of one manufacturer that are tried: several may be active while one replaces another.
-const KEYS_TRIED_MAX: u32 = 64;
+use crate::store::StoredKey;
 
 /// An upload, as `multipart/form-data`.
 #[derive(ToSchema)]
@@ -60,8 +59,10 @@ pub(crate) async fn create_package(
         .map_err(|rejection| Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE, rejection.body_text()))?;
     let form = read_form(multipart, &state.limits).await?;
     let keys = keys_of(&state, &form.claims.manufacturer).await?;
-    let (form, verified) = verify(&state, form, keys).await?;
-    let package = keep(&state, form, verified).await?;
+    let PackageForm { archive, claims } = form;
+    let (claims, verified) = verify_archive(&state, archive.clone(), keys, claims).await?;
+    check_mismatches(&verified)?;
+    let package = keep(&state, archive, claims, verified).await?;
     let location = format!("/api/v1/packages/{}", package.id.0);
     let view = Json(PackageView::from(package));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], view))
@@ -71,11 +72,7 @@ async fn keys_of(
     state: &HttpState,
     manufacturer: &Manufacturer,
 ) -> Result<Vec<StoredKey>, Problem> {
-    let page = Page {
-        after: None,
-        limit: KEYS_TRIED_MAX,
-    };
-    let keys = state.store.keys(Some(manufacturer), page).await?;
+    let keys = find_keys(state, manufacturer).await?;
     if keys.is_empty() {
         let fault = "has no public key here; a key administrator enters one at /api/v1/keys";
         return Err(Problem::invalid_field("manufacturer", fault));
@@ -83,25 +80,10 @@ async fn keys_of(
     Ok(keys)
 }
 
-/// Verifies on a thread that may block: hashing 100 MiB takes a while.
-async fn verify(
-    state: &HttpState,
-    form: PackageForm,
-    keys: Vec<StoredKey>,
-) -> Result<(PackageForm, VerifiedPackage), Problem> {
-    let verifier = state.verifier.clone();
-    let verification = tokio::task::spawn_blocking(move || {
-        let verified = verifier.verify(&form.archive, &keys, &form.claims);
-        (form, verified)
-    });
-    let (form, verified) = verification
-        .await
-        .map_err(|_| Problem::new(kinds::INTERNAL, "the verification did not end"))?;
-    let verified = verified.map_err(|refusal| {
-        Problem::of_refusal(kinds::PACKAGE_REFUSED, refusal).with_field("file")
-    })?;
+/// The form agrees with what was signed.
+fn check_mismatches(verified: &VerifiedPackage) -> Result<(), Problem> {
     let Some(first) = verified.mismatches.first() else {
-        return Ok((form, verified));
+        return Ok(());
     };
     let faults: Vec<_> = verified
         .mismatches
@@ -115,12 +97,15 @@ async fn verify(
 /// Bytes first, then the row that names them: a row never lacks its bytes.
 async fn keep(
     state: &HttpState,
-    form: PackageForm,
+    archive: Bytes,
+    claims: PackageClaims,
     verified: VerifiedPackage,
 ) -> Result<Package, Problem> {
     let image_size_bytes = u64::try_from(verified.image.len()).unwrap_or(u64::MAX);
-    let stored_sha256 = state.package_bytes.put(verified.image).await?;
-    if stored_sha256 != verified.image_sha256 {
+    let image_sha256 = state.package_bytes.put(verified.image).await?;
+    // Kept whole, so that its signature can be verified again.
+    let archive_sha256 = state.package_bytes.put(archive).await?;
+    if (image_sha256, archive_sha256) != (verified.image_sha256, verified.archive_sha256) {
         return Err(Problem::new(
             kinds::INTERNAL,
             "the bytes changed on their way",
@@ -128,14 +113,14 @@ async fn keep(
     }
     let mut package = Package {
         id: PackageId(0),
-        manufacturer: form.claims.manufacturer,
-        model: form.claims.model,
-        device_type: form.claims.device_type,
-        protocol: form.claims.protocol.to_owned(),
-        target_version: form.claims.version,
-        source_versions: form.claims.source_versions,
-        kind: form.claims.kind,
-        component: form.claims.component,
+        manufacturer: claims.manufacturer,
+        model: claims.model,
+        device_type: claims.device_type,
+        protocol: claims.protocol,
+        target_version: claims.version,
+        source_versions: claims.source_versions,
+        kind: claims.kind,
+        component: claims.component,
         file_name: verified.file_name,
         image_sha256: verified.image_sha256,
         image_size_bytes,

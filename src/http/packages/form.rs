@@ -118,7 +118,7 @@ impl RawForm {
                 device_type: fields::name("device_type", &required("device_type", device_type)?)?,
                 version: fields::name("version", &required("version", version)?)?,
                 source_versions,
-                protocol: parse_protocol(&required("protocol", protocol)?)?,
+                protocol: parse_protocol(&required("protocol", protocol)?)?.to_owned(),
                 kind,
                 component: match component {
                     Some(text) => {

@@ -1,10 +1,12 @@
 //! `/api/v1/packages`: signed firmware packages.
 
+mod archive;
 mod create;
 mod form;
 mod list;
 mod show;
 
+pub(super) use archive::{find_keys, verify_archive};
 pub(super) use create::*;
 pub(super) use list::*;
 pub(super) use show::*;

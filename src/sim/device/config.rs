@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::coap::ContentFormat;
 use crate::model::{
-    CellId, CoverageTier, RadioUnit, Rsrp, SignalReading, Sinr, SlotClaim, TierBorders,
-    TransmissionPreset,
+    CellId, CoverageTier, RadioUnit, Rsrp, Sha256Digest, SignalReading, Sinr, SlotClaim,
+    TierBorders, TransmissionPreset,
 };
 
 /// What the device's radio says of itself; `None`: 4.04.
@@ -73,6 +73,10 @@ pub struct Quirks {
     pub new_port_after_reboot: bool,
     /// Goes on where it stopped when it gets the same URI again.
     pub resumes: bool,
+    /// Takes its package by `/5/0/0` alone, and says so in `/5/0/9`.
+    pub takes_only_push: bool,
+    /// Gives a download up when it is told to, by `/5/0/10` or by an empty URI.
+    pub cancels: bool,
 }
 
 /// One device.
@@ -99,6 +103,9 @@ pub struct DeviceConfig {
     pub version: String,
     /// The version of the image that it will be given.
     pub next_version: String,
+    /// The hash by which it checks an image, as the image's own trailer would say it: any other image
+    /// ends the download with Result 5. `None`: it checks nothing.
+    pub image_sha256: Option<Sha256Digest>,
     /// Its radio.
     pub radio: Radio,
     /// How an update ends.
@@ -152,6 +159,7 @@ impl DeviceConfig {
             model: "NB-1".to_owned(),
             version: "1.0.0".to_owned(),
             next_version: "2.0.0".to_owned(),
+            image_sha256: None,
             radio: Radio {
                 cell_id: Some(1),
                 rsrp: Some(-90),

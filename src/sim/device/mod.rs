@@ -4,10 +4,13 @@
 //! 1. Power on: register, with back-off until the server takes it.
 //! 2. Registration updates at its interval; after each it stays awake for a while.
 //! 3. `PUT /5/0/1`: State 1 and a notification, then block by block (`update.rs`), State 2.
+//!    A device that takes only pushes gets its blocks by `PUT /5/0/0` (`push.rs`).
 //! 4. `POST /5/0/2`: State 3, install, flash, reboot, register again with State 0 and Result 1.
 
 mod config;
 mod objects;
+mod own;
+mod push;
 mod update;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -96,6 +99,7 @@ pub struct SimDevice {
     awake_until: Instant,
     observers: BTreeMap<Path, Observer>,
     uplink_sequence: u32,
+    own: own::Own,
     outputs: VecDeque<DeviceOutput>,
 }
 
@@ -128,6 +132,7 @@ impl SimDevice {
             registration_update: None,
             observers: BTreeMap::new(),
             uplink_sequence: 0,
+            own: own::Own::default(),
             outputs: VecDeque::new(),
             server,
             rng,
@@ -145,6 +150,7 @@ impl SimDevice {
         self.endpoint(socket)
             .handle_datagram(now, &server, datagram);
         self.pump(now);
+        self.watch_push(now);
     }
 
     /// Lets time pass to `now`.
@@ -166,6 +172,7 @@ impl SimDevice {
         }
         self.update_timeout(now);
         self.pump(now);
+        self.watch_push(now);
     }
 
     /// The next thing to do. Drain until [`DeviceOutput::Timeout`].
@@ -202,6 +209,11 @@ impl SimDevice {
     /// The version that it runs.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// `/5/0/3` as it is, whatever the server was told.
+    pub fn update_state(&self) -> u8 {
+        self.update.state()
     }
 
     /// Whether the server has its registration.
@@ -436,6 +448,7 @@ fn endpoint(config: &DeviceConfig, rng: &mut StdRng) -> Endpoint {
         parameters: config.transmission.into(),
         // It fetches its image by itself, block by block.
         block2_bodies_max: 0,
+        block1_body_bytes_max: update::IMAGE_BYTES_MAX,
         ..EndpointConfig::default()
     };
     Endpoint::new(limits, StdRng::seed_from_u64(rng.r#gen()))

@@ -10,6 +10,9 @@ use crate::lwm2m::{Path, SenmlRecord, Value, encode_pack, encode_value, path};
 use super::config::NotifyReliability;
 use super::{Observer, Sent, SimDevice, SocketKind};
 
+/// Update Result, cancelled.
+const RESULT_CANCELLED: u8 = 10;
+
 impl SimDevice {
     /// The response to a request of the server.
     pub(super) fn answer(&mut self, now: Instant, request: &Request, token: Token) -> Response {
@@ -20,12 +23,22 @@ impl SimDevice {
         let Some(path) = path else {
             return Response::new(Code::NOT_FOUND);
         };
+        if request.code == Code::POST
+            && let Some(response) = self.execute_own(now, path)
+        {
+            return response;
+        }
         if request.code == Code::GET {
             self.read(path, request, token)
         } else if request.code == Code::PUT {
             self.write(now, path, request)
         } else if request.code == Code::POST && path == path::FIRMWARE_UPDATE {
             self.execute(now, request)
+        } else if request.code == Code::POST
+            && path == path::FIRMWARE_CANCEL
+            && self.config.quirks.cancels
+        {
+            Response::new(self.cancel(now, RESULT_CANCELLED))
         } else {
             Response::new(Code::METHOD_NOT_ALLOWED)
         }
@@ -122,10 +135,14 @@ impl SimDevice {
             path::FIRMWARE_PACKAGE_URI => text(self.update.uri()),
             path::FIRMWARE_STATE => Some(Value::Integer(self.update.state().into())),
             path::FIRMWARE_UPDATE_RESULT => Some(Value::Integer(self.update.result().into())),
+            path::FIRMWARE_DELIVERY_METHOD => {
+                let pushed = self.config.quirks.takes_only_push;
+                Some(Value::Integer(pushed.into()))
+            }
             path::UPLINK_DATA => Some(Value::Opaque(
                 self.uplink_sequence.to_be_bytes().to_vec().into(),
             )),
-            _ => None,
+            _ => self.own_value(path),
         }
     }
 
@@ -150,8 +167,14 @@ impl SimDevice {
         }
     }
 
-    /// Only the Package URI can be written: pull is all that these modules know.
+    /// The Package URI can be written, or the Package: which of them is the module's affair.
     fn write(&mut self, now: Instant, path: Path, request: &Request) -> Response {
+        if let Some(response) = self.write_own(path, request) {
+            return response;
+        }
+        if path == path::FIRMWARE_PACKAGE {
+            return Response::new(self.take_package(now, request));
+        }
         if path != path::FIRMWARE_PACKAGE_URI {
             return Response::new(Code::METHOD_NOT_ALLOWED);
         }

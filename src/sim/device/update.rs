@@ -13,27 +13,30 @@ use crate::model::Sha256Digest;
 
 use super::super::log::DeviceEvent;
 
-const IDLE: u8 = 0;
-const DOWNLOADING: u8 = 1;
-const DOWNLOADED: u8 = 2;
-const UPDATING: u8 = 3;
+pub(super) const IDLE: u8 = 0;
+pub(super) const DOWNLOADING: u8 = 1;
+pub(super) const DOWNLOADED: u8 = 2;
+pub(super) const UPDATING: u8 = 3;
 
-const RESULT_INITIAL: u8 = 0;
+pub(super) const RESULT_INITIAL: u8 = 0;
 const RESULT_SUCCESS: u8 = 1;
-const RESULT_CONNECTION_LOST: u8 = 4;
+pub(super) const RESULT_CONNECTION_LOST: u8 = 4;
+const RESULT_INTEGRITY_CHECK_FAILED: u8 = 5;
 const RESULT_INVALID_URI: u8 = 7;
 const RESULT_FAILED: u8 = 8;
 
 /// The largest image that a device takes, in bytes.
-const IMAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
+pub(super) const IMAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// What the device keeps of its update.
 #[derive(Debug, Default)]
 pub(super) struct Update {
-    state: u8,
+    pub(super) state: u8,
     result: u8,
     uri: String,
     transfer: Option<Transfer>,
+    /// Whether blocks of a pushed package were there when it was last looked.
+    pub(super) receiving: bool,
     /// The notification that must be acknowledged before the first block is asked for.
     awaited: Option<Sent>,
     installed_at: Option<Instant>,
@@ -80,6 +83,12 @@ impl Update {
 impl SimDevice {
     /// `PUT /5/0/1`.
     pub(super) fn take_uri(&mut self, now: Instant, uri: &str) -> Code {
+        if self.config.quirks.takes_only_push {
+            return Code::METHOD_NOT_ALLOWED;
+        }
+        if uri.is_empty() && self.config.quirks.cancels {
+            return self.cancel(now, RESULT_INITIAL);
+        }
         if self.config.quirks.ignores_uri_unless_idle && self.update.state != IDLE {
             return Code::CHANGED;
         }
@@ -254,6 +263,7 @@ impl SimDevice {
             self.log(DeviceEvent::ObservationsForgotten);
         }
         self.update.awaited = None;
+        self.update.receiving = false;
         self.update.installed_at = None;
         self.update.executing = false;
         if let Some(transfer) = &mut self.update.transfer {
@@ -314,11 +324,35 @@ impl SimDevice {
         }
     }
 
+    /// A package was pushed whole.
+    pub(super) fn received(&mut self, now: Instant, image: &[u8]) {
+        self.update.transfer = Some(Transfer {
+            hash: Sha256::new_with_prefix(image),
+            received_bytes: image.len(),
+            ..Transfer::default()
+        });
+        self.downloaded(now);
+    }
+
+    /// What was fetched or pushed is given up, because the server says so.
+    pub(super) fn cancel(&mut self, now: Instant, result: u8) -> Code {
+        if !matches!(self.update.state, DOWNLOADING | DOWNLOADED) {
+            return Code::METHOD_NOT_ALLOWED;
+        }
+        self.update.transfer = None;
+        self.end_download(now, result);
+        Code::CHANGED
+    }
+
     fn downloaded(&mut self, now: Instant) {
         let Some(transfer) = &self.update.transfer else {
             return;
         };
         let sha256 = Sha256Digest(transfer.hash.clone().finalize().into());
+        if (self.config.image_sha256).is_some_and(|expected| expected != sha256) {
+            self.update.transfer = None;
+            return self.end_download(now, RESULT_INTEGRITY_CHECK_FAILED);
+        }
         self.log(DeviceEvent::Downloaded { sha256 });
         if let Outcome::DownloadFails(result) = self.config.outcome {
             self.update.transfer = None;
@@ -328,7 +362,7 @@ impl SimDevice {
         self.notify(now, path::FIRMWARE_STATE);
     }
 
-    fn end_download(&mut self, now: Instant, result: u8) {
+    pub(super) fn end_download(&mut self, now: Instant, result: u8) {
         self.update.state = IDLE;
         self.change_result(now, result);
         self.update.awaited = None;
@@ -336,6 +370,15 @@ impl SimDevice {
             transfer.request = None;
         }
         self.log(DeviceEvent::DownloadFailed { result });
+        self.notify(now, path::FIRMWARE_STATE);
+    }
+
+    /// A pushed package begins to come: what was there before is gone.
+    pub(super) fn begin_receiving(&mut self, now: Instant) {
+        self.update.transfer = None;
+        self.change_result(now, RESULT_INITIAL);
+        self.update.state = DOWNLOADING;
+        self.log(DeviceEvent::UriAccepted);
         self.notify(now, path::FIRMWARE_STATE);
     }
 

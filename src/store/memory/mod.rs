@@ -92,7 +92,9 @@ impl Store for MemoryStore {
     async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError> {
         let mut state = self.lock();
         state.fault()?;
-        state.write(Batch::of(records));
+        for batch in Batch::of(records) {
+            state.write(batch);
+        }
         Ok(())
     }
 
@@ -181,6 +183,30 @@ impl Store for MemoryStore {
         let state = self.lock();
         let devices = page_of_names(state.devices.iter(), &page);
         Ok(devices.into_iter().cloned().collect())
+    }
+
+    async fn replace_device(&self, device: &Device) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let stored = state.devices.get_mut(&device.endpoint);
+        let stored = stored.ok_or(StoreError::NotFound)?;
+        let created_at = stored.created_at;
+        *stored = Device {
+            created_at,
+            ..device.clone()
+        };
+        Ok(())
+    }
+
+    async fn unfinished_tasks(
+        &self,
+        endpoint: &EndpointName,
+    ) -> Result<Vec<UpdateTask>, StoreError> {
+        let state = self.lock();
+        let unfinished = state
+            .tasks
+            .values()
+            .filter(|task| task.endpoint == *endpoint && !task.state.is_final());
+        Ok(unfinished.cloned().collect())
     }
 
     async fn report(&self, endpoint: &EndpointName) -> Result<DeviceReport, StoreError> {

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, GroupId, Package, PackageId, Registration, RegistrationSlot,
-    Restored, StoredObservation, TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
+    DeviceRequestId, EndpointName, GroupId, Package, PackageId, Phase, Registration,
+    RegistrationSlot, Restored, StoredObservation, TaskId, TaskState, TimelineEntry, UpdateTask,
+    Uplink,
 };
 use crate::store::batch::Batch;
 use crate::store::{StoreError, StoredKey, StoredToken, TIMELINE_ENTRIES_MAX, TaskCounts};
@@ -63,6 +64,9 @@ impl State {
 
     /// Applies a commit.
     pub(super) fn write(&mut self, batch: Batch) {
+        if let Some(endpoint) = &batch.forgotten {
+            self.forget(endpoint);
+        }
         for (endpoint, device) in batch.devices {
             self.devices.entry(endpoint).or_insert(device);
         }
@@ -104,6 +108,27 @@ impl State {
             uplinks.push_back(uplink);
             while uplinks.len() > usize::try_from(kept).unwrap_or(usize::MAX) {
                 uplinks.pop_front();
+            }
+        }
+    }
+
+    /// Takes a device away with all that is known of it; what waits for it in drafts is stopped.
+    fn forget(&mut self, endpoint: &EndpointName) {
+        for group in self.groups.values_mut() {
+            group.devices.remove(endpoint);
+        }
+        self.devices.remove(endpoint);
+        self.reports.remove(endpoint);
+        self.deliveries.remove(endpoint);
+        self.timeline.remove(endpoint);
+        self.device_requests.retain(|(of, _), _| of != endpoint);
+        self.uplinks.remove(endpoint);
+        for task in self.tasks.values_mut() {
+            let campaign = self.campaigns.get(&task.campaign);
+            let is_draft = campaign.is_some_and(|it| it.state == CampaignState::Draft);
+            if task.endpoint == *endpoint && task.state == TaskState::Pending && is_draft {
+                task.state = TaskState::Stopped;
+                task.phase = Phase::Done;
             }
         }
     }

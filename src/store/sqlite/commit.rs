@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::bulk::{BulkStatement, Query};
 use super::error::store_error;
 use super::rows::{integer, json_list, json_times, milliseconds, peer_text};
-use super::{device_requests, uplinks};
+use super::{device_requests, devices, uplinks};
 use crate::clock::Utc;
 use crate::model::{
     CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName, Registration,
@@ -51,17 +51,13 @@ impl RecordStatements {
                 10,
                 "",
             ),
-            deregister: BulkStatement::new("DELETE FROM registrations WHERE slot IN (", 1, ")"),
+            deregister: delete("DELETE FROM registrations WHERE slot IN ("),
             observe: BulkStatement::new(
                 "INSERT OR REPLACE INTO observations (token, endpoint, path)",
                 3,
                 "",
             ),
-            end_observation: BulkStatement::new(
-                "DELETE FROM observations WHERE token IN (",
-                1,
-                ")",
-            ),
+            end_observation: delete("DELETE FROM observations WHERE token IN ("),
             // Only tasks that are there: one whose campaign was taken away stays away.
             task: BulkStatement::new(
                 "UPDATE tasks SET
@@ -103,11 +99,7 @@ impl RecordStatements {
                 3,
                 "",
             ),
-            forget_deliveries: BulkStatement::new(
-                "DELETE FROM deliveries WHERE endpoint IN (",
-                1,
-                ")",
-            ),
+            forget_deliveries: delete("DELETE FROM deliveries WHERE endpoint IN ("),
             device_requests: device_requests::Statements::new(),
             uplinks: uplinks::statement(),
         }
@@ -120,6 +112,7 @@ impl RecordStatements {
         batch: Batch,
     ) -> Result<(), StoreError> {
         let Batch {
+            forgotten,
             devices,
             registrations,
             observations,
@@ -131,6 +124,9 @@ impl RecordStatements {
             device_requests,
             uplinks,
         } = batch;
+        if let Some(endpoint) = &forgotten {
+            devices::forget(connection, endpoint).await?;
+        }
         let devices: Vec<Device> = devices.into_values().collect();
         self.admit_device
             .execute(connection, &devices, bind_device)
@@ -199,6 +195,11 @@ impl RecordStatements {
             .execute(connection, &counted, bind_deliveries)
             .await
     }
+}
+
+/// Takes away the rows with these keys.
+fn delete(head: &str) -> BulkStatement {
+    BulkStatement::new(head, 1, ")")
 }
 
 /// What is there to be written, and the keys of what is to be taken away.

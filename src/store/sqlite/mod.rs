@@ -92,9 +92,14 @@ impl Store for SqliteStore {
         if rows == 0 {
             return self.writer.check();
         }
-        let batch = Batch::of(records);
+        let batches = Batch::of(records);
         let mut write = self.writer.begin().await?;
-        let written = self.statements.write(write.connection(), batch).await;
+        let mut written = Ok(());
+        for batch in batches {
+            if written.is_ok() {
+                written = self.statements.write(write.connection(), batch).await;
+            }
+        }
         write.finish(rows, written).await
     }
 
@@ -141,6 +146,17 @@ impl Store for SqliteStore {
 
     async fn devices(&self, page: Page) -> Result<Vec<Device>, StoreError> {
         devices::devices(&self.readers, page).await
+    }
+
+    async fn replace_device(&self, device: &Device) -> Result<(), StoreError> {
+        devices::replace_device(&self.writer, device).await
+    }
+
+    async fn unfinished_tasks(
+        &self,
+        endpoint: &EndpointName,
+    ) -> Result<Vec<UpdateTask>, StoreError> {
+        devices::unfinished_tasks(&self.readers, endpoint).await
     }
 
     async fn report(&self, endpoint: &EndpointName) -> Result<DeviceReport, StoreError> {

@@ -1,6 +1,7 @@
 //! What came of it, by the store, the wire and the devices' own log.
 
 use narrowcast::clock::{Instant, Utc};
+use narrowcast::engine::EngineConfig;
 use narrowcast::model::{
     CampaignId, Failure, SlotHeld, TaskState, TimelineEntry, TimelineStep, UpdateTask,
 };
@@ -10,6 +11,13 @@ use narrowcast::store::Store;
 use super::{EPOCH_UNIX_MS, World};
 use crate::fleet;
 use crate::server::ready;
+
+pub(super) const fn at_rest(config: &EngineConfig) -> AtRest {
+    match config.product.slot_held {
+        SlotHeld::UntilResult => AtRest::Resting,
+        SlotHeld::UntilDownloaded => AtRest::Done,
+    }
+}
 
 impl World {
     pub(crate) fn task(&self, id: CampaignId, device: usize) -> &UpdateTask {
@@ -32,10 +40,7 @@ impl World {
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
-        self.verdict_with(match self.server.config.product.slot_held {
-            SlotHeld::UntilResult => AtRest::Resting,
-            SlotHeld::UntilDownloaded => AtRest::Done,
-        })
+        self.verdict_with(at_rest(&self.server.config))
     }
 
     pub(crate) fn verdict_with(&self, at_rest: AtRest) -> Verdict {
@@ -69,7 +74,33 @@ impl World {
         executes
     }
 
-    pub(super) fn print_timelines(&self) {
+    /// All that happened: to devices, to the world, and what the server says of it.
+    pub(crate) fn print(&self) {
+        let lines = self.log.iter().map(|line| (line.at, line.to_string()));
+        let told = self.chaos.told.iter().map(|(at, trouble)| {
+            let since = at.since_origin();
+            (*at, format!("{since:?} {trouble:?}"))
+        });
+        let requests = self.requests.iter().map(|(at, device, request)| {
+            let (since, id, path) = (at.since_origin(), request.id.0, request.path);
+            let line = format!(
+                "{since:?} to device {device} {} {path} ({id})",
+                request.code
+            );
+            (*at, line)
+        });
+        let mut lines: Vec<_> = lines.chain(told).chain(requests).collect();
+        lines.sort_by_key(|(at, _)| *at);
+        for (_, line) in lines {
+            println!("{line}");
+        }
+        for task in self.server.tasks.values() {
+            println!("{task:?}");
+        }
+        self.print_timelines();
+    }
+
+    fn print_timelines(&self) {
         let epoch = Utc::from_unix_ms(EPOCH_UNIX_MS);
         for device in &self.devices {
             let endpoint = fleet::endpoint(&device.config);

@@ -3,18 +3,22 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use narrowcast::model::{Peer, SlotHeld, Transmit};
-use narrowcast::sim::SocketKind;
+use narrowcast::model::{Peer, Transmit};
+use narrowcast::sim::{SimDevice, SocketKind};
+use rand::Rng;
 
 use super::World;
-use crate::fleet;
+use super::chaos::{Fault, Trouble};
+use crate::bugs::Bug;
 use crate::wire::SentRequest;
 
 #[derive(Debug)]
 pub(super) enum Happening {
     ToServer(SocketAddr, Vec<u8>),
     ToDevice(SocketAddr, Vec<u8>),
-    PowerCut(usize, Duration),
+    /// For how long, and whether the package that was fetched goes with it.
+    PowerCut(usize, Duration, bool),
+    Trouble(Trouble),
 }
 
 impl World {
@@ -25,29 +29,43 @@ impl World {
                 let (_, transmits) = self.server.handle(now, crash, |engine| {
                     engine.handle_datagram(now, &Peer::Address(from), &datagram);
                 });
-                self.send_all(transmits);
+                self.served(transmits);
             }
             Happening::ToDevice(to, datagram) => {
-                let mut devices = self.devices.iter().enumerate();
-                let receiver = devices.find_map(|(index, device)| {
-                    if device.main == to {
-                        Some((index, SocketKind::Main))
-                    } else {
-                        (device.download == to).then_some((index, SocketKind::Download))
-                    }
-                });
-                if let Some((index, socket)) = receiver
+                if let Some((index, socket)) = self.receiver(to)
                     && self.cut_off != Some(index)
+                    && !self.is_dark(index)
                 {
                     self.device(index, |core, now| {
                         core.handle_datagram(now, socket, &datagram);
                     });
                 }
             }
-            Happening::PowerCut(index, off) => {
-                self.device(index, |core, now| core.cut_power(now, off));
+            Happening::PowerCut(index, off, forgets) => {
+                self.chaos.count(Fault::PowerCut);
+                if forgets {
+                    self.chaos.count(Fault::StateForgotten);
+                }
+                let cut = if forgets {
+                    SimDevice::lose_package
+                } else {
+                    SimDevice::cut_power
+                };
+                self.device(index, |core, now| cut(core, now, off));
             }
+            Happening::Trouble(trouble) => self.trouble(trouble),
         }
+    }
+
+    fn receiver(&self, to: SocketAddr) -> Option<(usize, SocketKind)> {
+        let mut devices = self.devices.iter().enumerate();
+        devices.find_map(|(index, device)| {
+            if device.main == to {
+                Some((index, SocketKind::Main))
+            } else {
+                (device.download == to).then_some((index, SocketKind::Download))
+            }
+        })
     }
 
     /// A datagram that a device's own software did not send arrives as if it had.
@@ -55,7 +73,10 @@ impl World {
         self.happen(Happening::ToServer(self.devices[device].main, datagram));
     }
 
-    pub(super) fn send_all(&mut self, transmits: Vec<Transmit>) {
+    pub(super) fn send_all(&mut self, mut transmits: Vec<Transmit>) {
+        if let Some(bug) = self.server.bug {
+            transmits = bug.sent(transmits);
+        }
         for transmit in transmits {
             let Peer::Address(to) = transmit.peer else {
                 panic!("nothing is secured here");
@@ -65,32 +86,42 @@ impl World {
                 && let Some(index) = self.devices.iter().position(|it| it.main == to)
             {
                 self.check_intent(index, &request);
+                self.chaos.asked(self.now.instant, index, &request);
                 self.requests.push((self.now.instant, index, request));
             }
-            self.fly(|| Happening::ToDevice(to, datagram.clone()));
+            self.check_answer(&datagram);
+            self.fly((to, false), datagram, Happening::ToDevice);
         }
     }
 
-    /// What leaves was intended in what is committed: the URI with its slot, Execute with its attempt,
-    /// and with a slot where it is held that long.
-    fn check_intent(&self, device: usize, request: &SentRequest) {
-        let endpoint = fleet::endpoint(&self.devices[device].config);
-        let held_for_execute = self.server.config.product.slot_held == SlotHeld::UntilResult;
-        let mut tasks = self.server.tasks.values();
-        let intended = tasks.any(|task| {
-            let execute = task.execute_intended_attempt == Some(task.attempt);
-            let held = task.slot.is_some();
-            task.endpoint == endpoint
-                && ((request.is_uri_write() && task.uri_intended && held)
-                    || (request.is_execute() && execute && held == held_for_execute))
-        });
-        let needs_intent = request.is_uri_write() || request.is_execute();
-        assert!(intended || !needs_intent, "{request:?} to device {device}");
+    /// What a device sends.
+    pub(super) fn uplink(&mut self, device: usize, from: SocketAddr, datagram: Vec<u8>) {
+        if self.is_dark(device) || self.chaos.swallows(self.now.instant, device, &datagram) {
+            return;
+        }
+        let datagram = match self.server.bug {
+            Some(Bug::StaleState) => self.chaos.stale(device).believed(datagram),
+            Some(_) | None => datagram,
+        };
+        self.fly((from, true), datagram, Happening::ToServer);
     }
 
-    pub(super) fn fly(&mut self, arrival: impl Fn() -> Happening) {
-        for delay in self.link.copies(&mut self.rng) {
-            self.after(delay, arrival());
+    /// Out over the link; `way` is the device's side and whether it sends.
+    fn fly(
+        &mut self,
+        way: (SocketAddr, bool),
+        datagram: Vec<u8>,
+        arrival: impl Fn(SocketAddr, Vec<u8>) -> Happening,
+    ) {
+        for copy in self.link.copies(&mut self.rng, &mut self.chaos) {
+            let mut datagram = datagram.clone();
+            if copy.damaged {
+                self.chaos.count(Fault::Corruption);
+                let at = self.rng.gen_range(0..datagram.len());
+                datagram[at] ^= 1 << self.rng.gen_range(0..8);
+            }
+            self.chaos.arrives(way, self.now.instant + copy.delay);
+            self.after(copy.delay, arrival(way.0, datagram));
         }
     }
 

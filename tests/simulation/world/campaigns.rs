@@ -12,7 +12,8 @@ impl World {
     /// Makes a campaign for some devices; it is a draft.
     pub(crate) fn draft(&mut self, devices: &[usize], retry: RetryPolicy) -> CampaignId {
         let package = *self.package.get_or_insert_with(|| {
-            let package = fleet::package(&self.image, self.now.utc);
+            let mut package = fleet::package(&self.image, self.now.utc);
+            package.source_versions.clone_from(&self.source_versions);
             let sha256 = package.image_sha256;
             self.server.images.insert(sha256, self.image.clone());
             ready(self.server.store.add_package(package)).unwrap()
@@ -67,7 +68,7 @@ impl World {
     pub(crate) fn command(&mut self, command: Command) -> Outcome {
         let crash = self.crash();
         let (outcome, transmits) = self.server.command(self.now, crash, command);
-        self.send_all(transmits);
+        self.served(transmits);
         outcome
     }
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::clock::{Instant, Now, Utc};
 use crate::coap::Code;
 use crate::fota::{Action, Contact, End, Session, Terms, Wanted};
 use crate::lwm2m::{Answer, Operation, Path, Value, path};
 use crate::model::{
     CampaignId, DeviceReport, DownloadCapability, EndpointName, FailureReason, FirmwareVersion,
-    SlotClaim, SlotHeld, TaskId, TimelineStep, UpdateTask,
+    Image, SlotClaim, SlotHeld, TaskId, TimelineStep, UpdateTask,
 };
 
 pub(super) const OLD: &str = "V1";
@@ -28,6 +30,7 @@ pub(super) struct Device {
     pub(super) cell: Option<i64>,
     pub(super) rsrp: Option<i64>,
     pub(super) sinr: Option<i64>,
+    pub(super) delivery_method: Option<i64>,
     pub(super) execute: Answer,
     pub(super) write: Answer,
 }
@@ -41,6 +44,7 @@ impl Default for Device {
             cell: Some(21103),
             rsrp: Some(-97),
             sinr: Some(9),
+            delivery_method: None,
             execute: Answer::Done,
             write: Answer::Done,
         }
@@ -68,7 +72,8 @@ impl Device {
             Operation::Read(path::CELL_ID) => integer(self.cell),
             Operation::Read(path::RADIO_SIGNAL_STRENGTH) => integer(self.rsrp),
             Operation::Read(path::SIGNAL_SNR) => integer(self.sinr),
-            Operation::WriteText { .. } => self.write.clone(),
+            Operation::WriteText { .. } | Operation::WritePackage(_) => self.write.clone(),
+            Operation::Read(path::FIRMWARE_DELIVERY_METHOD) => integer(self.delivery_method),
             Operation::Execute(_) => self.execute.clone(),
             Operation::CancelObservation(_) => Answer::Done,
             Operation::Read(_) | Operation::Observe(_) => Answer::Refused(Code::NOT_FOUND),
@@ -80,7 +85,10 @@ impl Device {
 pub(super) fn name(operation: &Operation) -> String {
     match operation {
         Operation::Read(path) => format!("read {path}"),
-        Operation::WriteText { path, .. } => format!("write {path}"),
+        Operation::WriteText { path, text } if text.is_empty() => format!("empty {path}"),
+        Operation::WriteText { .. } | Operation::WritePackage(_) => {
+            format!("write {}", operation.path())
+        }
         Operation::Execute(path) => format!("execute {path}"),
         Operation::Observe(path) => format!("observe {path}"),
         Operation::CancelObservation(path) => format!("cancel {path}"),
@@ -111,6 +119,7 @@ pub(super) fn wanted() -> Wanted {
         target_version: FirmwareVersion::parse(NEW).unwrap(),
         source_versions: Vec::new(),
         image_size_bytes: SIZE_BYTES,
+        image: Image::from(Bytes::from_static(&[7; SIZE_BYTES as usize])),
         uri_base: "coap://203.0.113.5:5683/fw/".to_owned(),
     }
 }
@@ -214,6 +223,7 @@ impl Bench {
                 self.log.push("withdraw".to_owned());
                 self.serving = false;
             }
+            Action::CountDelivery => self.log.push("count".to_owned()),
             Action::End(end) => self.end = Some(end),
         }
     }
@@ -222,7 +232,10 @@ impl Bench {
     fn is_intended(&self, operation: &Operation) {
         let task = &self.committed;
         match operation {
-            Operation::WriteText { .. } => {
+            // A cancellation goes out when nothing is served any more.
+            Operation::WriteText { text, .. } if text.is_empty() => assert!(!self.serving),
+            Operation::Execute(path::FIRMWARE_CANCEL) => assert!(!self.serving),
+            Operation::WriteText { .. } | Operation::WritePackage(_) => {
                 assert!(
                     task.uri_intended && task.slot.is_some(),
                     "no intent to write"
@@ -317,6 +330,12 @@ impl Bench {
         self.drain();
     }
 
+    /// The device has taken the pushed package up to here.
+    pub(super) fn taken(&mut self, bytes: u64) {
+        self.session.handle_block_taken(self.now, bytes);
+        self.drain();
+    }
+
     pub(super) fn contact(&mut self, contact: Contact) {
         self.session.handle_contact(self.now, contact);
         self.drain();
@@ -355,7 +374,7 @@ impl Bench {
 
     /// What was asked of the device, without the rest.
     pub(super) fn operations(&self) -> Vec<&str> {
-        const OPERATIONS: [&str; 5] = ["read", "write", "execute", "observe", "cancel"];
+        const OPERATIONS: [&str; 6] = ["read", "write", "empty", "execute", "observe", "cancel"];
         self.log
             .iter()
             .map(String::as_str)

@@ -281,6 +281,41 @@ fn the_time_for_the_outcome_goes_on_over_a_restart() {
 }
 
 #[test]
+fn a_short_wait_at_a_restart_does_not_cut_the_time_for_the_outcome() {
+    let mut bench = executed();
+    reports(&mut bench, 2, 0, "V1");
+    bench.contact(Contact::Update);
+    bench.run();
+    assert_eq!(bench.committed.waiting_for, Some(WaitingFor::Settling));
+    bench.restart();
+    bench.asleep();
+    bench.pass(secs(1799));
+    assert_eq!(bench.committed.failure, None);
+    bench.pass(secs(1));
+    assert_eq!(bench.committed.waiting_for, Some(WaitingFor::Quarantine));
+}
+
+#[test]
+fn a_clock_set_ahead_over_a_restart_cuts_no_wait_short() {
+    let year = secs(365 * 24 * 3600);
+    let mut bench = executed();
+    bench.notify(3);
+    bench.now.utc = bench.now.utc + year;
+    bench.restart();
+    bench.asleep();
+    bench.pass(secs(1799));
+    assert_eq!(bench.committed.failure, None);
+    bench.pass(secs(1));
+    assert_eq!(bench.committed.waiting_for, Some(WaitingFor::Quarantine));
+    bench.now.utc = bench.now.utc + year;
+    bench.restart();
+    bench.pass(secs(299));
+    assert!(bench.slot.is_some() && bench.end.is_none());
+    bench.pass(secs(1));
+    assert_eq!(bench.slot, None);
+}
+
+#[test]
 fn a_quarantine_goes_on_over_a_restart() {
     let mut bench = Bench::new(Device::default());
     bench.run_to_download();

@@ -1,8 +1,10 @@
 //! Scripted sessions on a virtual clock, against a small model of a device.
 
 mod bench;
+mod cancel;
 mod download;
 mod faults;
 mod flow;
+mod push;
 mod random;
 mod slots;

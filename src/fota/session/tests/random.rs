@@ -7,7 +7,7 @@ use super::bench::{Bench, Device, NEW, new_task, secs, wanted};
 use crate::coap::Code;
 use crate::fota::{Contact, Terms};
 use crate::lwm2m::{Answer, Value, path};
-use crate::model::{ObservationCancel, SlotHeld, TaskState, UpdateTask};
+use crate::model::{Delivery, ObservationCancel, SlotHeld, TaskState, UpdateCancel, UpdateTask};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -28,6 +28,7 @@ enum Input {
     Contact(Contact),
     Asleep,
     Block(u64),
+    Taken(u64),
     Grant,
     Pass(u64),
     Restart,
@@ -70,6 +71,7 @@ fn input() -> impl Strategy<Value = Input> {
         ].prop_map(Input::Contact),
         3 => Just(Input::Asleep),
         6 => (1_u64..=4).prop_map(|block| Input::Block(block * 512)),
+        4 => (1_u64..=4).prop_map(|block| Input::Taken(block * 512)),
         1 => Just(Input::Grant),
         6 => prop_oneof![Just(1_u64), Just(60), Just(200), Just(4000)].prop_map(Input::Pass),
         3 => Just(Input::Restart),
@@ -78,8 +80,16 @@ fn input() -> impl Strategy<Value = Input> {
 }
 
 fn terms() -> impl Strategy<Value = Terms> {
-    (any::<[bool; 4]>()).prop_map(|[after_download, until_downloaded, observe, trust]| {
-        let mut terms = Terms::default();
+    let flags = any::<[bool; 5]>();
+    let words = (0..Delivery::ALL.len(), 0..UpdateCancel::ALL.len());
+    (flags, words).prop_map(|(flags, (delivery, cancel))| {
+        let [after_download, until_downloaded, observe, trust, named] = flags;
+        let mut terms = Terms {
+            names_cancel: named,
+            ..Terms::default()
+        };
+        terms.settings.delivery = Delivery::ALL[delivery];
+        terms.settings.cancel = UpdateCancel::ALL[cancel];
         if after_download {
             terms.settings.observation_cancel = ObservationCancel::AfterDownload;
         }
@@ -118,7 +128,7 @@ impl Judge {
         };
         assert_eq!(durable(task), durable(&bench.committed), "not committed");
         for entry in std::mem::take(&mut bench.log) {
-            let asked = ["read", "write", "execute", "observe", "cancel"]
+            let asked = ["read", "write", "empty", "execute", "observe", "cancel"]
                 .iter()
                 .any(|operation| entry.starts_with(operation));
             assert!(!(asked && self.asleep), "{entry} to a sleeping device");
@@ -132,6 +142,11 @@ impl Judge {
                     assert_ne!(self.last_state, Some(1), "the URI over a running download");
                     assert!(bench.committed.uri_intended && bench.committed.slot.is_some());
                     assert!(bench.serving, "a URI that is not served");
+                }
+                "write /5/0/0" => {
+                    assert!(bench.committed.uri_intended && bench.committed.slot.is_some());
+                    assert!(!self.executes.contains(&attempt), "over what is installed");
+                    assert_ne!(self.last_state, Some(3), "over what is installed");
                 }
                 _ => {}
             }
@@ -168,6 +183,7 @@ impl Judge {
             | Input::NotifyResult(_)
             | Input::Contact(_)
             | Input::Block(_)
+            | Input::Taken(_)
             | Input::Restart => self.asleep = false,
             Input::Turn
             | Input::Answer(_)
@@ -215,6 +231,7 @@ impl Judge {
             }
             Input::Contact(contact) => bench.contact(contact),
             Input::Asleep => bench.asleep(),
+            Input::Taken(bytes) => bench.taken(bytes),
             Input::Block(end_offset_bytes) => bench.block(end_offset_bytes),
             Input::Grant => {
                 if let Some(claim) = bench.requested.take() {
@@ -249,9 +266,11 @@ proptest! {
     fn execute_leaves_once_no_download_is_overwritten_and_all_ends(
         inputs in proptest::collection::vec(input(), 1..80),
         terms in terms(),
+        delivery_method in proptest::option::of(0_i64..=3),
         answering in any::<bool>(),
     ) {
-        let mut bench = Bench::with(Device::default(), wanted(), terms, new_task());
+        let device = Device { delivery_method, ..Device::default() };
+        let mut bench = Bench::with(device, wanted(), terms, new_task());
         let mut judge = Judge::default();
         judge.watch(&mut bench);
         for input in inputs {

@@ -52,12 +52,7 @@ fn the_slot_is_free_with_the_commit_that_the_device_has_the_package() {
     let mut bench = downloaded();
     assert_eq!(
         bench.log,
-        [
-            "withdraw",
-            "release slot",
-            "commit",
-            "read /3/0/3"
-        ]
+        ["withdraw", "release slot", "commit", "read /3/0/3"]
     );
     assert_eq!(bench.committed.phase, Phase::Downloaded);
     assert_eq!(

@@ -1,8 +1,11 @@
 //! A store that fails again and again, and works again.
 
+use tokio::sync::oneshot;
+
 use super::super::*;
 use super::bench::{BLOCK, Bench, OTHER, end_commit, endpoint, hear, register};
 use crate::coap::{Code, MessageType, OptionNumber, Request};
+use crate::engine::Command;
 
 /// Longer than any back-off.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -66,7 +69,7 @@ async fn of_a_stop_that_could_not_be_committed_no_device_hears_and_no_trace_is_l
     bench.store.fail(true);
     let stop = || Command::StopCampaign(bench.campaign);
     let (answer, mut answered) = oneshot::channel();
-    driver.handle_command(stop(), answer);
+    driver.handle_request(EngineRequest::Command(stop(), answer));
     driver.start_commit();
     // What it asks for is withdrawn by the stop.
     hear(&mut driver, &mut updating, block());
@@ -81,7 +84,7 @@ async fn of_a_stop_that_could_not_be_committed_no_device_hears_and_no_trace_is_l
 
     bench.store.fail(false);
     let (answer, mut answered) = oneshot::channel();
-    driver.handle_command(stop(), answer);
+    driver.handle_request(EngineRequest::Command(stop(), answer));
     driver.commit_not_before = None;
     driver.start_commit();
     hear(&mut driver, &mut updating, block());

@@ -6,6 +6,7 @@ use std::thread;
 use super::super::*;
 use super::bench::{Bench, CoapPeer, OTHER, register};
 use crate::coap::{Code, MessageId, OptionNumber, Request};
+use crate::engine::Command;
 use crate::http::CellsPage;
 
 /// Far more than anything here takes, also on a busy machine.

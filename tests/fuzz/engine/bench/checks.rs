@@ -98,6 +98,7 @@ impl Bench {
                 coap.block1_bodies,
                 limits.block1_bodies_max,
             ),
+            ("transfers", coap.transfers, coap.requests),
             ("observations", coap.observations, held.observations),
             ("tokens", held.observations, 3 * devices_max),
             ("deadlines of messages", coap.deadlines, deadlines_max),

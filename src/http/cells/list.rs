@@ -5,11 +5,11 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::Problem;
-use super::extract::QueryParams;
-use super::page::PageQuery;
-use super::{CellsPage, HttpState};
 use crate::engine::{CellStatus, TierStatus};
+use crate::http::error::Problem;
+use crate::http::extract::QueryParams;
+use crate::http::page::PageQuery;
+use crate::http::{CellsPage, HttpState};
 use crate::model::CellId;
 
 /// One cell, now.
@@ -26,7 +26,8 @@ pub(crate) struct CellView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Tier)]
 pub(crate) struct TierView {
-    /// `0`, `1`, `2` or `unknown`.
+    /// `0`, `1`, `2` or `unknown`; `GET /api/v1/cells/tiers` says where their borders lie, and whose
+    /// they are.
     tier: &'static str,
     /// Slots in use.
     active: u32,

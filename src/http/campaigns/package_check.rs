@@ -1,0 +1,46 @@
+//! What was verified when a package came is verified again when a campaign of it begins: its bytes and
+//! its row lay on a disk meanwhile, and its key may be gone.
+
+use crate::http::error::{Problem, kinds};
+use crate::http::packages::{find_keys, verify_archive};
+use crate::http::{HttpState, PackageClaims, VerifiedPackage};
+use crate::model::Package;
+
+/// Verifies a package's signed archive again, with the key that verified it and no other.
+pub(super) async fn verify_again(state: &HttpState, package: &Package) -> Result<(), Problem> {
+    let id = package.id.0;
+    let mut keys = find_keys(state, &package.manufacturer).await?;
+    keys.retain(|key| key.id == package.key_id);
+    if keys.is_empty() {
+        let detail = format!(
+            "package {id} was signed with the key {}, which is no longer among those of {}",
+            package.key_id, package.manufacturer
+        );
+        return Err(Problem::new(kinds::PACKAGE_REFUSED, detail).with_code("package_key_gone"));
+    }
+    let archive = state.package_bytes.load(package.archive_sha256).await;
+    let archive = archive.map_err(|error| damaged(package, &error))?;
+    let claims = PackageClaims::of(package);
+    let (_, verified) = verify_archive(state, archive, keys, claims).await?;
+    if is_described_by(&verified, package) {
+        return Ok(());
+    }
+    tracing::error!(package = id, "the package is not what was signed");
+    let detail = format!("package {id} is no longer what was signed: upload it again");
+    Err(Problem::new(kinds::PACKAGE_REFUSED, detail).with_code("package_changed"))
+}
+
+/// The package's bytes cannot be read as they were stored.
+pub(super) fn damaged(package: &Package, error: &crate::store::StoreError) -> Problem {
+    let id = package.id.0;
+    tracing::error!(%error, package = id, "the package's bytes cannot be read as they were");
+    let detail = format!("the bytes of package {id} are missing or damaged: upload it again");
+    Problem::new(kinds::INTERNAL, detail).with_code("package_damaged")
+}
+
+fn is_described_by(verified: &VerifiedPackage, package: &Package) -> bool {
+    verified.mismatches.is_empty()
+        && verified.image_sha256 == package.image_sha256
+        && verified.archive_sha256 == package.archive_sha256
+        && verified.file_name == package.file_name
+}

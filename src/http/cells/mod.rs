@@ -1,0 +1,8 @@
+//! `/api/v1/cells`: how many devices update in each cell, and what the coverage tiers are.
+
+mod list;
+mod tiers;
+
+pub(super) use list::*;
+pub use tiers::Tiers;
+pub(super) use tiers::*;

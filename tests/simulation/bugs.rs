@@ -1,0 +1,114 @@
+//! Bugs that a server might have, planted around the engine to see that the checks find them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use narrowcast::coap::{Message, Token};
+use narrowcast::lwm2m::path;
+use narrowcast::model::{Record, Restored, TaskId, Transmit, UpdateTask};
+
+use crate::wire::SentRequest;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bug {
+    /// The store loses every record that gives a slot back.
+    LeakedSlot,
+    /// An Execute is sent a second time, under another message id.
+    SecondExecute,
+    /// After a restart no task is said to hold a slot.
+    SlotsForgotten,
+    /// The store loses every record that plans a retry.
+    LostRetry,
+    /// What follows records is sent though their commit never happens.
+    AnswerBeforeCommit,
+    /// The State of the last notification is believed where it was read anew.
+    StaleState,
+}
+
+impl Bug {
+    /// The records that the store takes of those that it is given.
+    pub(crate) fn taken(
+        self,
+        mut records: Vec<Record>,
+        stored: &BTreeMap<TaskId, UpdateTask>,
+    ) -> Vec<Record> {
+        records.retain(|record| {
+            let Record::Task(task) = record else {
+                return true;
+            };
+            let held = |task: &UpdateTask| task.slot.is_some();
+            match self {
+                Self::LeakedSlot => held(task) || !stored.get(&task.id).is_some_and(held),
+                Self::LostRetry => task.retry_at.is_none(),
+                Self::SecondExecute
+                | Self::SlotsForgotten
+                | Self::AnswerBeforeCommit
+                | Self::StaleState => true,
+            }
+        });
+        records
+    }
+
+    pub(crate) fn restored(self, restored: &mut Restored) {
+        if self == Self::SlotsForgotten {
+            for task in &mut restored.tasks {
+                task.slot = None;
+            }
+        }
+    }
+
+    /// The datagrams that leave in place of those that should.
+    pub(crate) fn sent(self, mut transmits: Vec<Transmit>) -> Vec<Transmit> {
+        if self != Self::SecondExecute {
+            return transmits;
+        }
+        let mut repeated = Vec::new();
+        for transmit in &transmits {
+            let request = SentRequest::decode(&transmit.datagram.to_vec());
+            if request.is_some_and(|request| request.is_execute()) {
+                let mut copy = transmit.clone();
+                copy.datagram.head[2] ^= 0x80;
+                repeated.push(copy);
+            }
+        }
+        transmits.extend(repeated);
+        transmits
+    }
+}
+
+/// What a device notified of its State, and which of its datagrams say it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stale {
+    notified: Option<Bytes>,
+    reads: BTreeSet<Token>,
+    observes: BTreeSet<Token>,
+}
+
+impl Stale {
+    pub(crate) fn asked(&mut self, request: &SentRequest) {
+        if request.is_observe_of(path::FIRMWARE_STATE) {
+            self.observes.insert(request.token);
+        } else if request.is_read_of(path::FIRMWARE_STATE) {
+            self.reads.insert(request.token);
+        }
+    }
+
+    /// What the server takes the device's datagram for.
+    pub(crate) fn believed(&mut self, datagram: Vec<u8>) -> Vec<u8> {
+        let Ok(mut message) = Message::decode(&datagram, 32) else {
+            return datagram;
+        };
+        if message.payload.is_empty() {
+            return datagram;
+        }
+        if self.observes.contains(&message.token) {
+            self.notified = Some(message.payload);
+        } else if let Some(state) = &self.notified
+            && self.reads.contains(&message.token)
+        {
+            message.payload = state.clone();
+            return message.encode().to_vec();
+        }
+        datagram
+    }
+}
