@@ -39,28 +39,30 @@ async fn service(answer: Option<(u8, Option<u16>, Bytes)>) -> Service {
             lifetime: Duration::from_secs(60),
         },
     );
-    *service.engine.ends.lock().unwrap() = answer.map(|(coap_code, content_format, content)| {
-        let state = if coap_code >> 5 == 2 {
-            DeviceRequestState::Done
-        } else {
-            DeviceRequestState::Failed
-        };
-        let answer = DeviceAnswer {
-            coap_code,
-            content_format,
-            content,
-        };
-        (state, Some(answer))
-    });
+    *service.engine.ends.lock().expect("not poisoned") =
+        answer.map(|(coap_code, content_format, content)| {
+            let state = if coap_code >> 5 == 2 {
+                DeviceRequestState::Done
+            } else {
+                DeviceRequestState::Failed
+            };
+            let answer = DeviceAnswer {
+                coap_code,
+                content_format,
+                content,
+            };
+            (state, Some(answer))
+        });
     service
 }
 
 fn name() -> EndpointName {
-    EndpointName::parse("urn:imei:1").unwrap()
+    EndpointName::parse("urn:imei:1").expect("a name")
 }
 
 fn kept(path: &str, value: Value) -> Bytes {
-    encode_kept(&[SenmlRecord::new(Path::parse(path).unwrap(), value)]).unwrap()
+    let path = Path::parse(path).expect("a path");
+    encode_kept(&[SenmlRecord::new(path, value)]).expect("a value")
 }
 
 async fn asked(service: &Service) -> DeviceRequest {
@@ -68,10 +70,10 @@ async fn asked(service: &Service) -> DeviceRequest {
         .store
         .restore()
         .await
-        .unwrap()
+        .expect("a request")
         .device_requests
         .pop()
-        .unwrap()
+        .expect("a request")
 }
 
 async fn put(service: &Service, path: &str, body: Json) -> Answer {
