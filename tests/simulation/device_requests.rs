@@ -256,7 +256,7 @@ fn an_update_comes_first_and_its_object_is_left_alone() {
     let mut world = settled(90, sleeper());
     let early = asked(&world, DeviceOperation::Execute, "/5/0/2", Bytes::new());
     let early = ask_for(&mut world, None, early).unwrap().unwrap();
-    let read = ask(&mut world, DeviceOperation::Read, "/3/0/3");
+    let read = ask(&mut world, DeviceOperation::Read, "/3/0/0");
     let id = world.campaign_for_all(RetryPolicy::default());
     for (operation, path) in [
         (DeviceOperation::Execute, "/5/0/2"),
@@ -283,8 +283,13 @@ fn an_update_comes_first_and_its_object_is_left_alone() {
     assert!(stored(&world, early).detail.contains("update"));
     assert_eq!(state(&world, read), DeviceRequestState::Done);
     assert_eq!(state(&world, state_read), DeviceRequestState::Done);
-    // The session's first question went before the operator's.
-    assert_eq!(world.requests[first].2.path, path::FIRMWARE_STATE);
+    // Until the session waits for the device, it asks alone.
+    let position = |asked: Path| {
+        let mut since = world.requests[first..].iter();
+        since.position(|(_, _, request)| request.path == asked)
+    };
+    let own = position(path::DEVICE_MANUFACTURER).unwrap();
+    assert!(own > position(path::FIRMWARE_PACKAGE_URI).unwrap());
 }
 
 #[test]
