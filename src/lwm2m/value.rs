@@ -236,13 +236,19 @@ pub(super) fn read_tlv_value(data_type: DataType, bytes: &[u8]) -> Result<Value,
     }
 }
 
-/// IEEE 754 of 4 or 8 bytes (LwM2M 1.0 appendix C).
+/// IEEE 754 of 4 or 8 bytes (LwM2M 1.0 appendix C); finite, as in text: nothing else is a measurement, or
+/// can be said in JSON.
 fn tlv_float(bytes: &[u8]) -> Result<f64, ValueError> {
-    if let Ok(single) = <[u8; 4]>::try_from(bytes) {
-        return Ok(f32::from_be_bytes(single).into());
-    }
-    let double = <[u8; 8]>::try_from(bytes).map_err(|_| ValueError::NotANumber)?;
-    Ok(f64::from_be_bytes(double))
+    let float = if let Ok(single) = <[u8; 4]>::try_from(bytes) {
+        f64::from(f32::from_be_bytes(single))
+    } else {
+        let double = <[u8; 8]>::try_from(bytes).map_err(|_| ValueError::NotANumber)?;
+        f64::from_be_bytes(double)
+    };
+    float
+        .is_finite()
+        .then_some(float)
+        .ok_or(ValueError::NotANumber)
 }
 
 /// Two's complement of 1, 2, 4 or 8 bytes (LwM2M 1.0 appendix C).
@@ -357,6 +363,19 @@ mod tests {
         );
         let known = decode_hex(Path::of_resource(3303, 0, 5700), "e4164441f80000");
         assert_eq!(known, Ok(Value::Float(31.0)));
+    }
+
+    #[test]
+    fn a_float_of_tlv_is_a_finite_number() {
+        let temperature = Path::of_resource(3303, 0, 5700);
+        for payload in [
+            "e416447fc00000",
+            "e41644ff800000",
+            "e81644087ff0000000000000",
+            "e816440041",
+        ] {
+            assert!(decode_hex(temperature, payload).is_err(), "{payload}");
+        }
     }
 
     #[test]
