@@ -76,7 +76,8 @@ impl Verdict {
 
 #[derive(Debug, Default)]
 struct DeviceState {
-    active: bool,
+    /// The class in which it is active.
+    active: Option<SlotClaim>,
     /// It took an Execute, and has not come to the end of it.
     installs: bool,
     /// Executes of the image that it has, of which none has failed.
@@ -109,6 +110,14 @@ impl Judge {
             active: BTreeMap::new(),
             peaks,
             verdict: Verdict::default(),
+        }
+    }
+
+    /// From its next update on a device counts in this class: what its radio said was lost or damaged on
+    /// the way to whoever admits it.
+    pub fn set_class(&mut self, device: usize, class: SlotClaim) {
+        if let Some(of_device) = self.limits.classes.get_mut(device) {
+            *of_device = class;
         }
     }
 
@@ -186,9 +195,10 @@ impl Judge {
         ) else {
             return;
         };
-        if std::mem::replace(&mut device.active, true) {
+        if device.active.is_some() {
             return;
         }
+        device.active = Some(*class);
         let active = self.active.entry(*class).or_default();
         *active += 1;
         let peak = self.peaks.entry(*class).or_default();
@@ -207,14 +217,9 @@ impl Judge {
 
     /// It has what it wanted, or has given up.
     fn end(&mut self, line: &LogLine) {
-        let (Some(device), Some(class)) = (
-            self.devices.get_mut(line.device),
-            self.limits.classes.get(line.device),
-        ) else {
-            return;
-        };
-        if std::mem::replace(&mut device.active, false)
-            && let Some(active) = self.active.get_mut(class)
+        if let Some(device) = self.devices.get_mut(line.device)
+            && let Some(class) = device.active.take()
+            && let Some(active) = self.active.get_mut(&class)
         {
             *active -= 1;
         }

@@ -1,6 +1,6 @@
 //! The engine and simulated devices on one virtual clock: no sockets, no sleeps, every run repeatable
 //! by its seed (`NARROWCAST_SEED=7 cargo nextest run --test simulation` runs only that one where
-//! many are run).
+//! many are run; `NARROWCAST_SEEDS=20000` runs that many under every fault).
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stdout, reason = "a failed run is told from its seed")]
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use narrowcast::coap::EndpointConfig;
 use narrowcast::engine::EngineConfig;
 use narrowcast::lwm2m::path;
-use narrowcast::model::{CampaignId, ProductSettings, RetryPolicy, Sha256Digest, SlotHeld};
+use narrowcast::model::{
+    CampaignId, Delivery, ProductSettings, RetryPolicy, Sha256Digest, SlotHeld, UpdateCancel,
+};
 use narrowcast::sim::{DeviceConfig, NotifyReliability, Outcome};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -40,6 +42,8 @@ pub(super) fn config(rng: &mut StdRng) -> EngineConfig {
             } else {
                 SlotHeld::UntilDownloaded
             },
+            delivery: Delivery::Auto,
+            cancel: UpdateCancel::ALL[rng.gen_range(0..UpdateCancel::ALL.len())],
             contact_timeout: 180 * MINUTE,
             download_stall_timeout: 30 * MINUTE,
             ..ProductSettings::default()
@@ -116,6 +120,7 @@ pub(super) fn devices(rng: &mut StdRng, image: Sha256Digest) -> Vec<Drawn> {
         if percent(rng, 20) && !device.quirks.waits_for_notification_ack {
             device.notify = NotifyReliability::NonConfirmable;
         }
+        device.quirks.takes_only_push = percent(rng, 15);
         let lot = if percent(rng, 60) {
             Lot::Sound
         } else {

@@ -256,6 +256,12 @@ impl World {
             return;
         }
         for line in &self.log[self.judged..] {
+            let endpoint = fleet::endpoint(&self.devices[line.device].config);
+            let mut tasks = self.server.tasks.values();
+            let admitted = tasks.find_map(|it| it.slot.filter(|_| it.endpoint == endpoint));
+            if let Some(claim) = admitted {
+                self.judge.set_class(line.device, claim);
+            }
             self.judge.read(line);
         }
         self.judged = self.log.len();

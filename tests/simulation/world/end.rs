@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use narrowcast::model::TaskState;
+use narrowcast::model::{SuccessNote, TaskState};
 use narrowcast::store::Store;
 
 use super::{Breach, Check, Fault, LONGEST, World};
@@ -82,7 +82,9 @@ impl World {
             let device = devices.find(|it| fleet::endpoint(&it.config) == task.endpoint);
             let version = device.map(|device| device.core.version().to_owned());
             let updated = version.as_deref() == Some(fleet::TARGET_VERSION);
-            if task.state == TaskState::Succeeded && !updated {
+            // Where the version cannot be read, the device's Result is believed.
+            let confirmed = task.note != Some(SuccessNote::Unconfirmed);
+            if task.state == TaskState::Succeeded && confirmed && !updated {
                 self.breach(Check::Images, format!("it runs {version:?}: {task:?}"));
             }
         }
