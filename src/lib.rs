@@ -28,7 +28,7 @@
 //!    duplicate, matched with what was asked, put together from blocks. Out comes a [`coap::Event`].
 //! 3. `engine::routes` looks at a request's path: `/rd` goes to [`lwm2m::Registry`], `/dp` to
 //!    `engine::send`, `/fw` to `engine::download`. An answer or a notification goes to
-//!    `engine::operations`.
+//!    `engine::operations`, or where an operator asked to `engine::device_requests`.
 //! 4. The [`fota::Session`] of that device takes it and says its next step; the
 //!    [`scheduler::CellScheduler`] grants or queues where the step wants a slot.
 //! 5. The step goes down the same way in the same call. What has changed becomes

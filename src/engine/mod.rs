@@ -4,7 +4,8 @@
 //!   handle_datagram ─► coap::Endpoint ─► routes ─┬─► registrations   /rd
 //!                                                ├─► send            /dp
 //!                                                ├─► download        /fw
-//!                                                └─► operations      answers, notifications
+//!                                                ├─► operations      answers, notifications
+//!                                                └─► device_requests answers to operators
 //!   handle_command ──► campaigns ─► tasks ◄──────────────┘
 //!                                     │  fota::Session, one for each running task
 //!                                     └─► scheduler, operations, records

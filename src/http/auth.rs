@@ -17,7 +17,7 @@ use crate::store::{StoreError, StoredToken};
 pub enum Role {
     /// Reads.
     Viewer,
-    /// Enters devices, groups, packages and drafts; stops campaigns.
+    /// Enters devices, groups, packages and drafts; stops campaigns; asks devices.
     Operator,
     /// Activates campaigns.
     Approver,

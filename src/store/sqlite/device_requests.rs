@@ -19,6 +19,12 @@ use crate::store::{Page, StoreError};
 const COLUMNS: &str = "endpoint, id, operation, path, content, state, coap_code, content_format, \
      answer, detail, created_at, expires_at, ended_at";
 
+/// By way of a subquery: of rows of constants alone, SQLite would look through the whole table.
+const FORGET: [&str; 2] = [
+    "DELETE FROM device_requests WHERE (endpoint, id) IN (SELECT column1, column2 FROM (",
+    "))",
+];
+
 /// The statements of a commit.
 #[derive(Debug)]
 pub(super) struct Statements {
@@ -34,11 +40,7 @@ impl Statements {
                 13,
                 "",
             ),
-            forget: BulkStatement::new(
-                "DELETE FROM device_requests WHERE (endpoint, id) IN (",
-                2,
-                ")",
-            ),
+            forget: BulkStatement::new(FORGET[0], 2, FORGET[1]),
         }
     }
 
@@ -168,4 +170,35 @@ fn read(row: &SqliteRow) -> Result<DeviceRequest, sqlx::Error> {
         created_at,
         ended_at: columns.optional_utc()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Row};
+
+    use super::*;
+    use crate::store::SqliteStore;
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_found_by_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let store = SqliteStore::open(&path).await.unwrap();
+        for rows in ["(?,?)", "(?,?),(?,?)", "(?,?),(?,?),(?,?),(?,?)"] {
+            let [head, tail] = FORGET;
+            let sql = format!("EXPLAIN QUERY PLAN {head} VALUES {rows} {tail}");
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for _ in rows.matches('?') {
+                query = query.bind(1);
+            }
+            let plan = query.fetch_all(&store.readers).await.unwrap();
+            let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+            assert!(
+                steps
+                    .iter()
+                    .any(|step| step.starts_with("SEARCH device_requests USING PRIMARY KEY")),
+                "{steps:?}"
+            );
+        }
+    }
 }
