@@ -116,7 +116,7 @@ impl World {
         for copy in self.link.copies(&mut self.rng, &mut self.chaos) {
             let mut datagram = datagram.clone();
             if copy.damaged {
-                self.chaos.count(Fault::Corruption);
+                self.chaos.damages(way, self.now.instant + copy.delay);
                 let at = self.rng.gen_range(0..datagram.len());
                 datagram[at] ^= 1 << self.rng.gen_range(0..8);
             }

@@ -1,7 +1,7 @@
 //! What is to go wrong beside the link: with devices, with the server's clock and its store.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use narrowcast::clock::{Instant, Utc};
@@ -111,6 +111,8 @@ pub(crate) struct Chaos {
     muted: BTreeSet<Token>,
     stale: BTreeMap<usize, Stale>,
     last_arrivals: BTreeMap<(SocketAddr, bool), Instant>,
+    /// When something damaged of a device last arrived.
+    misheard: BTreeMap<IpAddr, Instant>,
     pub(crate) told: Vec<(Instant, Trouble)>,
 }
 
@@ -156,6 +158,19 @@ impl Chaos {
             self.count(Fault::NotificationLost);
         }
         deaf && notifies
+    }
+
+    pub(super) fn damages(&mut self, (device, sends): (SocketAddr, bool), at: Instant) {
+        self.count(Fault::Corruption);
+        if sends {
+            self.misheard.insert(device.ip(), at);
+        }
+    }
+
+    /// Whether what the server has heard of a device since then may not be what it said.
+    pub(super) fn misheard_since(&self, device: SocketAddr, since: Instant) -> bool {
+        let at = self.misheard.get(&device.ip());
+        at.is_some_and(|at| *at >= since)
     }
 
     pub(super) fn arrives(&mut self, way: (SocketAddr, bool), at: Instant) {
