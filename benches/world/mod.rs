@@ -19,8 +19,7 @@ use narrowcast::model::{
 
 /// What a module registers with that sends nothing by Object 19: a server that observes it waits for an
 /// answer, and here nobody answers.
-pub(crate) const LINKS: &str =
-    r#"</>;rt="oma.lwm2m";ct=11543,</1/0>,</3/0>,</4/0>,</5/0>"#;
+pub(crate) const LINKS: &str = r#"</>;rt="oma.lwm2m";ct=11543,</1/0>,</3/0>,</4/0>,</5/0>"#;
 
 /// Where the engine is, for devices that send to an address.
 pub(crate) const SERVER: SocketAddr =
