@@ -39,6 +39,8 @@ const CAUSES: [&str; 3] = [
 
 /// Each kind of step sees it die at each point.
 const ROUNDS: usize = POINTS;
+/// SIGKILL from outside, in a campaign of its own.
+const KILLS: usize = 20;
 
 /// A run: the server, its meters, and what their log says so far.
 struct Run {
@@ -154,6 +156,17 @@ async fn begin(seed: u64, clock: SystemClock) -> (Run, u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_survives_a_death_at_every_kind_of_step() {
+    let planned = Death::plan(ROUNDS);
+    survive(&planned).await.check_marks();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_survives_twenty_kills_at_any_time() {
+    survive(&vec![Death::ByChance; KILLS]).await;
+}
+
+/// Runs a campaign in which the server dies so, and checks all that came of it.
+async fn survive(planned: &[Death]) -> Deaths {
     let clock = SystemClock::new();
     let seed = env::var(SEED_VARIABLE).map_or_else(
         |_| clock.now().utc.unix_ms().unsigned_abs(),
@@ -165,7 +178,6 @@ async fn a_campaign_survives_a_death_at_every_kind_of_step() {
     let begun = clock.now().instant;
 
     run.live_until(&Death::ByChance, &mut rng, clock).await;
-    let planned = Death::plan(ROUNDS);
     let mut deaths = Deaths::default();
     let mut to_come: VecDeque<_> = planned.iter().cloned().collect();
     while let Some(death) = to_come.pop_front() {
@@ -202,8 +214,9 @@ async fn a_campaign_survives_a_death_at_every_kind_of_step() {
 
     let seconds = (clock.now().instant - begun).as_secs_f64();
     println!("{seconds:.1} s, deaths:");
-    deaths.check(&planned);
+    deaths.check(planned);
     check(run, campaign).await;
+    deaths
 }
 
 /// Every task has succeeded, the meters' own log holds nothing forbidden, every limit was reached.
