@@ -26,6 +26,12 @@ fn body(length: u8) -> Bytes {
 }
 
 impl Lockstep {
+    /// The request ends for this reason.
+    fn breaks_off(&mut self, id: RequestId, error: TransferError) {
+        let peer = self.peer.clone();
+        assert_eq!(self.event(), Event::Broken { id, peer, error });
+    }
+
     /// Sends a body, and the first message that this takes.
     fn writes(&mut self, body: Bytes) -> (RequestId, Message) {
         let mut request = Request::new(Code::PUT, "/5/0/0");
@@ -222,15 +228,7 @@ fn an_answer_that_does_not_say_what_was_taken_ends_it() {
         let mut peer = Lockstep::with(small());
         let (id, first) = peer.writes(body(40));
         peer.hears(answered(&first));
-        let (to, error) = (peer.peer.clone(), TransferError::OutOfStep);
-        assert_eq!(
-            peer.event(),
-            Event::Broken {
-                id,
-                peer: to,
-                error
-            }
-        );
+        peer.breaks_off(id, TransferError::OutOfStep);
         peer.holds_nothing();
     }
 }
@@ -370,15 +368,7 @@ fn what_changes_on_the_way_is_fetched_anew_and_not_for_ever() {
     peer.hears(content(&asked, block(0, true, 0), 3, &body(16)));
     asked = peer.says();
     peer.hears(content(&asked, block(1, true, 0), 4, &body(16)));
-    let (to, error) = (peer.peer.clone(), TransferError::Changed);
-    assert_eq!(
-        peer.event(),
-        Event::Broken {
-            id,
-            peer: to,
-            error
-        }
-    );
+    peer.breaks_off(id, TransferError::Changed);
     peer.holds_nothing();
 }
 
