@@ -17,7 +17,6 @@ mod operation;
 mod pack;
 pub mod path;
 mod peer_index;
-mod presence;
 mod registration;
 mod registry;
 mod value;
@@ -32,7 +31,6 @@ pub use operation::{Answer, Operation, decode_answer};
 pub use pack::{decode_pack, encode_pack};
 pub use path::Path;
 pub use peer_index::UnknownPeer;
-pub use presence::{AwakeTime, Presence};
 pub use registration::{
     Register, RegistrationError, RegistrationLimits, RegistrationRequest, RegistrationUpdate,
 };
