@@ -7,27 +7,28 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A point on a clock that never goes back, counted from an origin of the clock's own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(Duration);
+/// A point on a clock that never goes back, counted from an origin of the clock's own in nanoseconds:
+/// 584 years of them, in half the bytes of a `Duration`, as every device has several.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
 
 impl Instant {
     /// The origin: when the clock was made.
-    pub const ORIGIN: Self = Self(Duration::ZERO);
+    pub const ORIGIN: Self = Self(0);
 
-    /// The instant that lies `elapsed` after the origin.
+    /// The instant that lies `elapsed` after the origin; the last there is where that is too long.
     pub const fn from_origin(elapsed: Duration) -> Self {
-        Self(elapsed)
+        Self(whole_nanoseconds(elapsed))
     }
 
     /// How long after the origin this is.
     pub const fn since_origin(self) -> Duration {
-        self.0
+        Duration::from_nanos(self.0)
     }
 
     /// The time from `earlier` to this instant, zero where `earlier` is later.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
@@ -35,7 +36,13 @@ impl Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_add(rhs))
+        Self(self.0.saturating_add(whole_nanoseconds(rhs)))
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Instant({:?})", self.since_origin())
     }
 }
 
@@ -142,7 +149,7 @@ impl SystemClock {
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
         Now {
-            instant: Instant(self.origin.elapsed()),
+            instant: Instant::from_origin(self.origin.elapsed()),
             utc: Utc(i64::try_from(unix.as_millis()).unwrap_or(i64::MAX)),
         }
     }
@@ -150,5 +157,34 @@ impl SystemClock {
     /// The runtime's instant for one of ours, for a timer to sleep until.
     pub fn deadline(&self, instant: Instant) -> tokio::time::Instant {
         self.origin + instant.since_origin()
+    }
+}
+
+const fn whole_nanoseconds(duration: Duration) -> u64 {
+    let seconds = duration.as_secs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(duration.subsec_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_beyond_the_last_is_the_last() {
+        let last = Instant::from_origin(Duration::MAX);
+        assert_eq!(last + Duration::from_secs(1), last);
+        assert_eq!(Instant::ORIGIN + Duration::MAX, last);
+        assert_eq!(Instant::ORIGIN - last, Duration::ZERO);
+    }
+
+    #[test]
+    fn an_instant_keeps_each_nanosecond() {
+        let elapsed = Duration::new(2_000_000_000, 999_999_999);
+        let instant = Instant::ORIGIN + elapsed;
+        assert_eq!(instant.since_origin(), elapsed);
+        assert_eq!(
+            instant - Instant::from_origin(Duration::from_secs(1)),
+            elapsed - Duration::from_secs(1)
+        );
     }
 }

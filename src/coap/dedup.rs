@@ -1,9 +1,11 @@
 //! Duplicates: the same message from the same peer again (RFC 7252 §4.5).
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::digest::{DigestMap, Digests, Seconds};
 use super::{MessageId, Token};
 use crate::clock::Instant;
 use crate::model::{Datagram, Peer};
@@ -16,65 +18,85 @@ pub(super) enum Kept {
     /// An empty ACK: the answer goes, or went, another way.
     Acknowledged,
     /// The same bytes as the first time.
-    Answer(Box<[u8]>),
-    /// The same, with a body that is shared.
-    SharedAnswer(Box<Datagram>),
+    Answer(Answer),
 }
+
+/// The bytes of an answer. Most are short: that to an Update has 12 bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// In place, without memory of its own.
+    Short { len: u8, bytes: [u8; SHORT_BYTES] },
+    /// A datagram without body.
+    Long(Box<[u8]>),
+    /// One whose body is shared.
+    Shared(Box<Datagram>),
+}
+
+/// What fits where a long answer has its pointer and length, beside the length of the short one.
+const SHORT_BYTES: usize = 22;
 
 impl Kept {
     /// Keeps a datagram that was sent as the answer.
     pub(super) fn answer(datagram: Datagram) -> Self {
-        if datagram.body.is_empty() {
-            Self::Answer(datagram.head.into_boxed_slice())
+        let head = &datagram.head;
+        let mut bytes = [0; SHORT_BYTES];
+        Self::Answer(if !datagram.body.is_empty() {
+            Answer::Shared(Box::new(datagram))
+        } else if let Some(place) = bytes.get_mut(..head.len()) {
+            place.copy_from_slice(head);
+            let len = u8::try_from(head.len()).unwrap_or_default();
+            Answer::Short { len, bytes }
         } else {
-            Self::SharedAnswer(Box::new(datagram))
+            Answer::Long(datagram.head.into_boxed_slice())
+        })
+    }
+}
+
+impl Answer {
+    /// The datagram as it was sent.
+    pub(super) fn into_datagram(self) -> Datagram {
+        let head = match self {
+            Self::Short { len, bytes } => bytes.iter().take(usize::from(len)).copied().collect(),
+            Self::Long(bytes) => bytes.into_vec(),
+            Self::Shared(datagram) => return *datagram,
+        };
+        Datagram {
+            head,
+            body: Bytes::new(),
         }
     }
 }
 
 /// The messages answered of late, by a digest of peer and message id.
-///
-/// A digest has 64 bits and a secret seed: among a million entries a request meets another's by
-/// chance once in 10^13, and nobody can aim for it.
 #[derive(Debug)]
 pub(super) struct Dedup {
-    seed: u64,
-    entries: HashMap<u64, Entry>,
-    /// Oldest first. An entry that was replaced has two; only the one with its time counts.
-    order: VecDeque<(u64, Seconds)>,
+    digests: Digests,
+    /// Oldest first.
+    entries: VecDeque<Entry>,
+    /// The number of the first entry; each has the next one.
+    first: u32,
+    /// The number of the newest entry of a message.
+    newest: DigestMap<u32>,
     entries_max: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
+    digest: u64,
     token_digest: u32,
     expires: Seconds,
     kept: Kept,
 }
 
-/// Whole seconds since the origin, rounded up: a quarter of the bytes of an instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Seconds(u32);
-
-impl Seconds {
-    fn at_least(instant: Instant) -> Self {
-        let seconds = instant.since_origin().as_secs().saturating_add(1);
-        Self(u32::try_from(seconds).unwrap_or(u32::MAX))
-    }
-
-    fn is_past(self, now: Instant) -> bool {
-        u64::from(self.0) <= now.since_origin().as_secs()
-    }
-}
-
 impl Dedup {
-    /// With room for `entries_max` answers.
+    /// With room for `entries_max` answers, at most 2^32 - 1.
     pub(super) fn new(seed: u64, entries_max: usize) -> Self {
         Self {
-            seed,
-            entries: HashMap::new(),
-            order: VecDeque::new(),
-            entries_max: entries_max.max(1),
+            digests: Digests::new(seed),
+            entries: VecDeque::new(),
+            first: 0,
+            newest: DigestMap::default(),
+            entries_max: entries_max.clamp(1, u32::MAX as usize),
         }
     }
 
@@ -89,7 +111,8 @@ impl Dedup {
         id: MessageId,
         token: Token,
     ) -> Option<&Kept> {
-        let entry = self.entries.get(&self.key(peer, id))?;
+        let number = self.newest.get(&self.digests.of((peer, id)))?;
+        let entry = self.entries.get(self.place(*number))?;
         let is_same = entry.token_digest == digest(token) && !entry.expires.is_past(now);
         is_same.then_some(&entry.kept)
     }
@@ -106,54 +129,57 @@ impl Dedup {
     ) -> u64 {
         self.expire(now);
         let mut evicted = 0;
-        while self.order.len() >= self.entries_max {
+        while self.entries.len() >= self.entries_max {
             evicted += u64::from(self.remove_oldest());
         }
-        let key = self.key(peer, id);
-        let expires = Seconds::at_least(now + lifetime);
-        let entry = Entry {
+        let digest_of_message = self.digests.of((peer, id));
+        let place = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        let number = self.first.wrapping_add(place);
+        self.entries.push_back(Entry {
+            digest: digest_of_message,
             token_digest: digest(token),
-            expires,
+            expires: Seconds::at_least(now + lifetime),
             kept,
-        };
-        self.entries.insert(key, entry);
-        self.order.push_back((key, expires));
+        });
+        if let Some(replaced) = self.newest.insert(digest_of_message, number) {
+            let place = self.place(replaced);
+            if let Some(entry) = self.entries.get_mut(place) {
+                entry.kept = Kept::Ignored;
+            }
+        }
         evicted
     }
 
     /// How many answers are kept, those that were replaced since among them.
     pub(super) fn len(&self) -> usize {
-        self.order.len()
+        self.entries.len()
     }
 
     /// Forgets what is past, oldest first.
     pub(super) fn expire(&mut self, now: Instant) {
-        while let Some((_, expires)) = self.order.front()
-            && expires.is_past(now)
+        while let Some(entry) = self.entries.front()
+            && entry.expires.is_past(now)
         {
             self.remove_oldest();
         }
     }
 
-    /// Takes the oldest item of the order, and its entry unless that was replaced since.
+    /// Takes the oldest entry. Returns whether it counted still: it had not been replaced.
     fn remove_oldest(&mut self) -> bool {
-        let Some((key, expires)) = self.order.pop_front() else {
+        let Some(entry) = self.entries.pop_front() else {
             return false;
         };
-        let counts = self
-            .entries
-            .get(&key)
-            .is_some_and(|entry| entry.expires == expires);
+        let number = self.first;
+        self.first = number.wrapping_add(1);
+        let counts = self.newest.get(&entry.digest) == Some(&number);
         if counts {
-            self.entries.remove(&key);
+            self.newest.remove(&entry.digest);
         }
         counts
     }
 
-    fn key(&self, peer: &Peer, id: MessageId) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (self.seed, peer, id).hash(&mut hasher);
-        hasher.finish()
+    fn place(&self, number: u32) -> usize {
+        number.wrapping_sub(self.first) as usize
     }
 }
 
@@ -180,7 +206,10 @@ mod tests {
     }
 
     fn keep(dedup: &mut Dedup, now: Instant, port: u16, id: u16) -> u64 {
-        let kept = Kept::Answer(Box::from([1, 2, 3]));
+        let kept = Kept::answer(Datagram {
+            head: vec![1, 2, 3],
+            body: Bytes::new(),
+        });
         dedup.keep(now, &peer(port), MessageId(id), TOKEN, kept, LIFETIME)
     }
 
@@ -209,10 +238,10 @@ mod tests {
         let mut dedup = Dedup::new(1, 3);
         let evicted: u64 = (0..10).map(|id| keep(&mut dedup, at(0), 1, id)).sum();
         assert_eq!(evicted, 7);
-        assert_eq!((dedup.entries.len(), dedup.order.len()), (3, 3));
+        assert_eq!((dedup.newest.len(), dedup.entries.len()), (3, 3));
         assert!(dedup.find(at(0), &peer(1), MessageId(9), TOKEN).is_some());
         dedup.expire(at(248));
-        assert_eq!((dedup.entries.len(), dedup.order.len()), (0, 0));
+        assert_eq!((dedup.newest.len(), dedup.entries.len()), (0, 0));
     }
 
     #[test]
@@ -224,6 +253,37 @@ mod tests {
         let found = dedup.find(at(248), &peer(1), MessageId(7), TOKEN);
         assert!(found.is_some());
         dedup.expire(at(348));
-        assert!(dedup.entries.is_empty() && dedup.order.is_empty());
+        assert!(dedup.entries.is_empty() && dedup.newest.is_empty());
+    }
+    #[test]
+    fn an_answer_of_any_length_comes_back_as_it_was_sent() {
+        for head_bytes in [0, 1, SHORT_BYTES, SHORT_BYTES + 1, 300] {
+            for body in [Bytes::new(), Bytes::from_static(&[9; 1024])] {
+                let head = vec![7; head_bytes];
+                let sent = Datagram { head, body };
+                let Kept::Answer(answer) = Kept::answer(sent.clone()) else {
+                    panic!("an answer");
+                };
+                assert_eq!(answer.into_datagram(), sent);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_come_round_and_find_their_entries_still() {
+        let mut dedup = Dedup::new(1, 4);
+        dedup.first = u32::MAX - 5;
+        for id in 0..20 {
+            keep(&mut dedup, at(0), 1, id);
+            for earlier in id.saturating_sub(3)..=id {
+                let found = dedup.find(at(0), &peer(1), MessageId(earlier), TOKEN);
+                assert!(found.is_some(), "{earlier} of {id}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_is_small() {
+        assert_eq!(size_of::<Entry>(), 40);
     }
 }

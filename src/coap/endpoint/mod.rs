@@ -60,7 +60,7 @@ impl Endpoint {
             observations: Observations::new(config.observations_max),
             dedup: Dedup::new(rng.r#gen(), config.dedup_entries_max),
             bodies: Block1Bodies::new(rng.r#gen(), &config),
-            message_ids: MessageIds::new(config.message_ids_max),
+            message_ids: MessageIds::new(rng.r#gen(), config.message_ids_max),
             config,
             rng,
         }

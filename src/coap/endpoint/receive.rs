@@ -1,7 +1,5 @@
 //! What comes in: every datagram ends here in an event, an answer, a Reset, or nothing.
 
-use bytes::Bytes;
-
 use super::super::block1::Assembly;
 use super::super::codec::{Header, is_registered_method, option_name};
 use super::super::dedup::Kept;
@@ -14,7 +12,7 @@ use super::super::{
 };
 use super::Endpoint;
 use crate::clock::Instant;
-use crate::model::{Datagram, Peer};
+use crate::model::Peer;
 
 impl Endpoint {
     /// Takes one datagram from `peer`. Whatever is wrong with it is counted and dropped, or answered
@@ -74,14 +72,7 @@ impl Endpoint {
         match kept {
             Kept::Ignored => {}
             Kept::Acknowledged => self.outbox.acknowledge(peer, id),
-            Kept::Answer(bytes) => {
-                let datagram = Datagram {
-                    head: bytes.into_vec(),
-                    body: Bytes::new(),
-                };
-                self.outbox.send(peer, datagram);
-            }
-            Kept::SharedAnswer(datagram) => self.outbox.send(peer, *datagram),
+            Kept::Answer(answer) => self.outbox.send(peer, answer.into_datagram()),
         }
     }
 

@@ -106,7 +106,7 @@ impl Endpoint {
         } = reply_to;
         match self.dedup.find(self.now, peer, *message_id, *token) {
             Some(Kept::Acknowledged) => true,
-            Some(Kept::Ignored | Kept::Answer(_) | Kept::SharedAnswer(_)) => false,
+            Some(Kept::Ignored | Kept::Answer(_)) => false,
             None => {
                 let processing_delay = self.config.parameters.processing_delay();
                 self.now - reply_to.received_at > processing_delay
