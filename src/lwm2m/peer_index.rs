@@ -1,6 +1,7 @@
 //! Which registrations were last heard from a peer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
 
 use crate::model::{Peer, RegistrationSlot};
 
@@ -16,33 +17,67 @@ pub enum UnknownPeer {
 }
 
 /// Registrations by peer: a search, never a look at all of them.
+///
+/// Of a peer only a digest is kept, under a secret key. That two peers have the same is less likely
+/// than 10^-7 among a million; who asks compares the peer of what was found with the one meant.
 #[derive(Debug, Default)]
-pub(super) struct PeerIndex(BTreeSet<(Peer, RegistrationSlot)>);
+pub(super) struct PeerIndex {
+    keys: RandomState,
+    /// The first registration of each peer.
+    first: HashMap<u64, RegistrationSlot>,
+    /// The further ones of peers that have several.
+    others: BTreeSet<(u64, RegistrationSlot)>,
+}
 
 impl PeerIndex {
-    pub(super) fn insert(&mut self, peer: Peer, slot: RegistrationSlot) {
-        self.0.insert((peer, slot));
+    pub(super) fn insert(&mut self, peer: &Peer, slot: RegistrationSlot) {
+        let digest = self.keys.hash_one(peer);
+        let first = *self.first.entry(digest).or_insert(slot);
+        if first != slot {
+            self.others.insert((digest, slot));
+        }
     }
 
     pub(super) fn remove(&mut self, peer: &Peer, slot: RegistrationSlot) {
-        self.0.remove(&(peer.clone(), slot));
+        let digest = self.keys.hash_one(peer);
+        if self.others.remove(&(digest, slot)) {
+            return;
+        }
+        if self.first.get(&digest) != Some(&slot) {
+            return;
+        }
+        match self.another(digest) {
+            Some(next) => {
+                self.others.remove(&(digest, next));
+                self.first.insert(digest, next);
+            }
+            None => {
+                self.first.remove(&digest);
+            }
+        }
     }
 
     /// The only registration of a peer.
     pub(super) fn only(&self, peer: &Peer) -> Result<RegistrationSlot, UnknownPeer> {
-        let first = (peer.clone(), RegistrationSlot(0));
-        let last = (peer.clone(), RegistrationSlot(u32::MAX));
-        let mut slots = self.0.range(first..=last).map(|(_, slot)| *slot);
-        match (slots.next(), slots.next()) {
-            (Some(slot), None) => Ok(slot),
+        let digest = self.keys.hash_one(peer);
+        let first = self.first.get(&digest);
+        match (first, self.another(digest)) {
+            (Some(slot), None) => Ok(*slot),
             (Some(_), Some(_)) => Err(UnknownPeer::Shared),
             (None, _) => Err(UnknownPeer::Unregistered),
         }
     }
 
+    /// One of the further registrations of a peer.
+    fn another(&self, digest: u64) -> Option<RegistrationSlot> {
+        let (lowest, highest) = (RegistrationSlot(0), RegistrationSlot(u32::MAX));
+        let mut others = self.others.range((digest, lowest)..=(digest, highest));
+        others.next().map(|(_, slot)| *slot)
+    }
+
     /// How many registrations there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.first.len() + self.others.len()
     }
 }

@@ -62,6 +62,8 @@ struct Entry {
     expires: Instant,
     /// The instant of its entry in the queue; others of its slot are stale.
     queued: Instant,
+    /// When the device was last heard; `None` since a restart.
+    heard: Option<Instant>,
 }
 
 /// Stale entries that the queue may hold beside as many as there are registrations.
@@ -168,7 +170,7 @@ impl Registry {
         let mut changed = moved;
         if moved {
             self.by_peer.remove(&registration.peer, slot);
-            self.by_peer.insert(peer.clone(), slot);
+            self.by_peer.insert(peer, slot);
             registration.peer = peer.clone();
         }
         if let Some(lifetime) = update.lifetime {
@@ -236,7 +238,7 @@ impl Registry {
             return false;
         }
         self.by_peer.remove(held, slot);
-        self.by_peer.insert(peer.clone(), slot);
+        self.by_peer.insert(peer, slot);
         *held = peer.clone();
         true
     }
@@ -307,6 +309,18 @@ impl Registry {
         Some(&entry.registration)
     }
 
+    /// Notes that the device of a registration is heard now.
+    pub fn hear(&mut self, now: Instant, slot: RegistrationSlot) -> Option<&Registration> {
+        let entry = self.entry_mut(slot)?.as_mut()?;
+        entry.heard = Some(now);
+        Some(&entry.registration)
+    }
+
+    /// When the device of a registration was last heard; `None` where it was not since a restart.
+    pub fn heard_at(&self, slot: RegistrationSlot) -> Option<Instant> {
+        self.entries.get(slot.0 as usize)?.as_ref()?.heard
+    }
+
     /// The registration of an endpoint.
     pub fn by_endpoint(&self, endpoint: &EndpointName) -> Option<&Registration> {
         self.get(*self.by_endpoint.get(endpoint)?)
@@ -319,7 +333,9 @@ impl Registry {
     /// Where there is none, or more than one.
     pub fn by_peer(&self, peer: &Peer) -> Result<&Registration, UnknownPeer> {
         let slot = self.by_peer.only(peer)?;
-        self.get(slot).ok_or(UnknownPeer::Unregistered)
+        self.get(slot)
+            .filter(|registration| registration.peer == *peer)
+            .ok_or(UnknownPeer::Unregistered)
     }
 
     /// All registrations in the order of their slots.
@@ -357,12 +373,13 @@ impl Registry {
     /// Fills the slot. `queued` is the instant of the entry that the queue still has for it.
     fn put(&mut self, registration: Registration, expires: Instant, queued: Option<Instant>) {
         let slot = registration.slot;
-        self.by_peer.insert(registration.peer.clone(), slot);
+        self.by_peer.insert(&registration.peer, slot);
         let still_queued = queued.filter(|queued| *queued <= expires);
         let entry = Entry {
             registration,
             expires,
             queued: still_queued.unwrap_or(expires),
+            heard: None,
         };
         if let Some(place) = self.entry_mut(slot) {
             *place = Some(entry);
