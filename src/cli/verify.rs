@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::{fs, io};
 
-use bytes::Bytes;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -34,9 +34,11 @@ pub(super) fn run(args: &VerifyArgs, output: &Output) -> Result<(), CliError> {
         let pem = file::read_secret_text(path)?;
         keys.push(PublicKey::from_pem(&pem).map_err(|error| CliError::in_file(path, &error))?);
     }
-    let archive = Bytes::from(file::read(&args.file, limits.archive_bytes_max)?);
-    match signing::verify(&archive, &keys, &limits) {
+    let archive =
+        fs::File::open(&args.file).map_err(|error| CliError::file("read", &args.file, &error))?;
+    match signing::verify(archive, &keys, &limits, &mut io::sink()) {
         Ok(package) => output.result(&as_json(&package), &as_text(&package, output)),
+        Err(VerifyError::Io(fault)) => Err(CliError::file("read", &args.file, &fault.into())),
         Err(error) => Err(output.failure(
             &json!({ "verified": false, "code": error.code(), "reason": error.to_string() }),
             &refusal(&error, output),
@@ -51,7 +53,7 @@ fn as_json(package: &VerifiedPackage) -> Value {
         .map(|file| {
             json!({
                 "name": file.name,
-                "size": file.bytes.len(),
+                "size": file.size_bytes,
                 "sha256": file.sha256.to_string(),
             })
         })
@@ -79,7 +81,7 @@ fn as_text(package: &VerifiedPackage, output: &Output) -> String {
         package.inner_zip_name,
     );
     for file in &package.firmware {
-        let (name, size) = (&file.name, file.bytes.len());
+        let (name, size) = (&file.name, file.size_bytes);
         let _ = write!(
             text,
             "\n{} {name} {size} {} sha256 {}",
@@ -115,6 +117,7 @@ fn refusal(error: &VerifyError, output: &Output) -> String {
             "签名不匹配：内容被修改，或由其他密钥签名"
         }
         VerifyError::Payload(_) => "签名有效，但软件包内容不可用",
+        VerifyError::Io(_) => "无法读取文件",
     };
     let head = output.pick("The package is not accepted", "验签异常!");
     match output.language {

@@ -6,6 +6,7 @@
 //! stable `code`; which role a route needs stands in one table in `auth.rs`.
 
 mod auth;
+mod blocking;
 mod campaigns;
 mod cells;
 mod devices;
@@ -23,7 +24,6 @@ mod language;
 mod listener;
 mod live;
 mod openapi;
-mod package_bytes;
 mod package_verifier;
 mod packages;
 mod page;
@@ -39,9 +39,9 @@ pub use engine_handle::{
 pub use listener::{ConnectionLimits, serve};
 pub use live::{LiveDevice, LiveView};
 pub use openapi::openapi;
-pub use package_bytes::PackageBytes;
 pub use package_verifier::{
-    InfoMismatch, PackageClaims, PackageVerifier, Refusal, VerifiedKey, VerifiedPackage,
+    Archive, InfoMismatch, PackageClaims, PackageVerifier, Refusal, VerifiedKey, VerifiedPackage,
+    VerifyFault,
 };
 pub use router::router;
 pub use state::{HttpLimits, HttpParts, HttpState};

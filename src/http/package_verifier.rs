@@ -1,8 +1,7 @@
 //! What the API asks of package signing: to read a public key, and to verify an archive.
 
 use std::fmt;
-
-use bytes::Bytes;
+use std::io::{self, Read, Seek, Write};
 
 use crate::model::{
     Component, DeviceModel, DeviceType, FirmwareVersion, Manufacturer, Package, PackageKind,
@@ -74,8 +73,8 @@ pub struct InfoMismatch {
 pub struct VerifiedPackage {
     /// Name of the firmware file inside the archive.
     pub file_name: String,
-    /// The firmware file, byte for byte.
-    pub image: Bytes,
+    /// Size of the firmware file, in bytes.
+    pub image_size_bytes: u64,
     /// SHA-256 of the firmware file.
     pub image_sha256: Sha256Digest,
     /// SHA-256 of the whole archive as uploaded.
@@ -96,6 +95,22 @@ pub struct Refusal {
     pub message: String,
 }
 
+/// Why nothing can be said for an archive.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyFault {
+    /// It is not accepted.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It could not be read, or its firmware file not be written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// An opened archive.
+pub trait Archive: Read + Seek {}
+
+impl<T: Read + Seek> Archive for T {}
+
 /// Reads public keys and verifies archives. Calls are long computations: the API makes them on a
 /// thread that may block.
 pub trait PackageVerifier: fmt::Debug + Send + Sync + 'static {
@@ -105,14 +120,17 @@ pub trait PackageVerifier: fmt::Debug + Send + Sync + 'static {
     /// Where it is no RSA public key in PEM, or a weak one.
     fn read_key(&self, public_key_pem: &str) -> Result<VerifiedKey, Refusal>;
 
-    /// Verifies a signed archive against the manufacturer's keys, then opens it.
+    /// Verifies a signed archive against the manufacturer's keys, then opens it and writes its firmware
+    /// file to `image`. Neither is in memory whole at any time.
     ///
     /// # Errors
-    /// Where no key verifies it, or it is no archive of ours.
+    /// Where no key verifies it, it is no archive of ours, or reading or writing failed. What was
+    /// written is no firmware file then.
     fn verify(
         &self,
-        archive: &Bytes,
+        archive: &mut dyn Archive,
         keys: &[StoredKey],
         claims: &PackageClaims,
-    ) -> Result<VerifiedPackage, Refusal>;
+        image: &mut dyn Write,
+    ) -> Result<VerifiedPackage, VerifyFault>;
 }

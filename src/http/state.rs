@@ -9,10 +9,10 @@ use tokio::sync::{Mutex, RwLock, Semaphore};
 
 use super::error::Problem;
 use super::idempotency::KeptAnswers;
-use super::{EngineHandle, LiveView, PackageBytes, PackageVerifier, Tiers};
+use super::{EngineHandle, LiveView, PackageVerifier, Tiers};
 use crate::clock::{SystemClock, Utc};
 use crate::model::{EndpointName, InvalidName};
-use crate::store::Store;
+use crate::store::{BlobStore, Store};
 
 /// The bounds of the API. What is larger is refused with 413, 422 or 503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct HttpLimits {
     pub json_bytes_max: usize,
     /// An uploaded archive, in bytes.
     pub package_bytes_max: usize,
-    /// Uploads that are read and verified at a time: each is in memory while it is.
+    /// Uploads that are read and verified at a time.
     pub uploads_max: usize,
     /// A CSV file of devices, in bytes.
     pub import_bytes_max: usize,
@@ -49,7 +49,8 @@ impl Default for HttpLimits {
             requests_max: 256,
             request_timeout: Duration::from_secs(60),
             json_bytes_max: 256 * 1024,
-            package_bytes_max: 100 * 1024 * 1024,
+            // A firmware file of 100 MiB, stored, and the headers around it.
+            package_bytes_max: 101 * 1024 * 1024,
             uploads_max: 2,
             import_bytes_max: 16 * 1024 * 1024,
             import_rows_max: 100_000,
@@ -67,8 +68,8 @@ impl Default for HttpLimits {
 pub struct HttpParts {
     /// What operators enter.
     pub store: Arc<dyn Store>,
-    /// Firmware files by their hash.
-    pub package_bytes: Arc<dyn PackageBytes>,
+    /// Signed archives and firmware files by their hash.
+    pub package_bytes: BlobStore,
     /// Reads keys and verifies archives.
     pub verifier: Arc<dyn PackageVerifier>,
     /// The running engine.
@@ -99,6 +100,9 @@ pub struct HttpState {
     pub(super) uploads: Arc<Semaphore>,
     /// Held from reading a draft to its activation's commit: a draft is activated once.
     pub(super) activation: Arc<Mutex<()>>,
+    /// Held from a package's bytes to the row that names them: what is taken back when the row is
+    /// refused is nobody else's.
+    pub(super) keeping: Arc<Mutex<()>>,
     /// Shared while a draft's devices are chosen by what they are, until the draft is whole; held alone
     /// by what changes that.
     pub(super) products: Arc<RwLock<()>>,
@@ -110,6 +114,7 @@ impl HttpState {
     pub fn new(parts: HttpParts) -> Self {
         Self {
             activation: Arc::default(),
+            keeping: Arc::default(),
             products: Arc::default(),
             requests: Arc::new(Semaphore::new(parts.limits.requests_max.max(1))),
             uploads: Arc::new(Semaphore::new(parts.limits.uploads_max.max(1))),

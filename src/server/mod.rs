@@ -3,6 +3,7 @@
 mod driver;
 mod failpoint;
 mod link;
+mod packages;
 mod rebuild;
 mod reply;
 mod rest;

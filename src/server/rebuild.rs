@@ -1,7 +1,7 @@
 //! An engine from what is committed: at the start, and whenever a commit failed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::io;
 
 use rand::RngCore;
 use rand::rngs::OsRng;
@@ -9,15 +9,14 @@ use rand::rngs::OsRng;
 use crate::campaign::Progress;
 use crate::clock::Now;
 use crate::engine::{Engine, EngineConfig, Resumption};
-use crate::http::PackageBytes;
 use crate::model::Package;
-use crate::store::{Store, StoreError};
+use crate::store::{BlobStore, Store, StoreError};
 
 /// What an engine is made from beside the store.
 #[derive(Debug)]
 pub(super) struct Rebuild {
     pub(super) config: EngineConfig,
-    pub(super) package_bytes: Arc<dyn PackageBytes>,
+    pub(super) package_bytes: BlobStore,
 }
 
 impl Rebuild {
@@ -51,7 +50,9 @@ impl Rebuild {
 
     /// A package whose bytes are gone or changed is never served.
     async fn image(&self, package: &Package) -> Option<bytes::Bytes> {
-        match self.package_bytes.load(package.image_sha256).await {
+        let (blobs, sha256) = (self.package_bytes.clone(), package.image_sha256);
+        let loaded = tokio::task::spawn_blocking(move || blobs.load(sha256)).await;
+        match loaded.unwrap_or_else(|error| Err(io::Error::other(error).into())) {
             Ok(image) => Some(image),
             Err(error) => {
                 tracing::error!(package = package.id.0, %error, "the package cannot be served");

@@ -16,11 +16,12 @@ use crate::engine::Engine;
 use crate::http::{self, HttpParts, HttpState, LiveView};
 use crate::lwm2m::EndpointNameForm;
 use crate::net::{UdpEndpoint, is_wildcard};
-use crate::store::{BlobStore, OpenError, SqliteStore, Store, StoreError};
+use crate::store::{OpenError, SqliteStore, Store, StoreError};
 
 use super::driver::{Driver, DriverError, DriverParts};
 use super::failpoint::Failpoint;
 use super::link::Link;
+use super::packages::open_packages;
 use super::rebuild::Rebuild;
 use super::rest::{connection_limits, request_limits, tiers};
 use super::telemetry::{self, Telemetry};
@@ -28,12 +29,6 @@ use super::verifier::SigningVerifier;
 
 /// The database within the data directory.
 pub const STORE_FILE: &str = "narrowcast.sqlite";
-
-/// The package bytes within the data directory.
-const PACKAGES_FOLDER: &str = "packages";
-
-/// The most bytes of packages on disk; an upload beyond is refused with 507.
-const PACKAGES_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
 
 /// How many requests of the REST side may wait for the engine.
 const ENGINE_REQUESTS_MAX: usize = 256;
@@ -123,7 +118,7 @@ impl Server {
         let data_dir = &config.data_dir;
         open_data_dir(data_dir)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&data_dir.join(STORE_FILE)).await?);
-        let blobs = Arc::new(open_packages(data_dir)?);
+        let blobs = open_packages(data_dir, &*store).await?;
         let udp = config.coap.listen.map(bind_udp).transpose()?;
         let tcp = TcpListener::bind(config.http.listen)
             .await
@@ -269,11 +264,6 @@ fn check_download_base(
         tracing::warn!("no campaign can be activated until --public-host says where devices fetch");
     }
     Ok(())
-}
-
-fn open_packages(data_dir: &Path) -> Result<BlobStore, RunError> {
-    let path = data_dir.join(PACKAGES_FOLDER);
-    BlobStore::open(&path, PACKAGES_BYTES_MAX).map_err(|source| RunError::DataDir { path, source })
 }
 
 fn bind_udp(address: SocketAddr) -> Result<UdpEndpoint, RunError> {

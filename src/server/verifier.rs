@@ -1,15 +1,13 @@
-//! What the REST side asks of package signing and of the package bytes, answered.
+//! What the REST side asks of package signing, answered.
 
-use async_trait::async_trait;
-use bytes::Bytes;
+use std::io::Write;
 
 use crate::http::{
-    InfoMismatch, PackageBytes, PackageClaims, PackageVerifier, Refusal, VerifiedKey,
-    VerifiedPackage,
+    Archive, InfoMismatch, PackageClaims, PackageVerifier, Refusal, VerifiedKey, VerifiedPackage,
+    VerifyFault,
 };
-use crate::model::Sha256Digest;
-use crate::signing::{self, FormFields, KeyError, PackageLimits, PublicKey};
-use crate::store::{BlobError, BlobStore, StoreError, StoredKey};
+use crate::signing::{self, FormFields, KeyError, PackageLimits, PublicKey, VerifyError};
+use crate::store::StoredKey;
 
 /// Verifies with the keys that operators entered.
 #[derive(Debug, Default)]
@@ -30,26 +28,25 @@ impl PackageVerifier for SigningVerifier {
 
     fn verify(
         &self,
-        archive: &Bytes,
+        archive: &mut dyn Archive,
         keys: &[StoredKey],
         claims: &PackageClaims,
-    ) -> Result<VerifiedPackage, Refusal> {
+        image: &mut dyn Write,
+    ) -> Result<VerifiedPackage, VerifyFault> {
         let candidates = keys
             .iter()
             .map(|key| PublicKey::from_pem(&key.public_key_pem))
             .collect::<Result<Vec<_>, _>>()
             .map_err(key_refusal)?;
         let verified =
-            signing::verify(archive, &candidates, &self.limits).map_err(|error| Refusal {
-                code: error.code(),
-                message: error.to_string(),
-            })?;
+            signing::verify(archive, &candidates, &self.limits, image).map_err(package_fault)?;
         let [firmware] = verified.firmware.as_slice() else {
-            return Err(Refusal {
+            let refusal = Refusal {
                 code: "package_content",
                 message: "LwM2M devices take one firmware file, and this package has several"
                     .to_owned(),
-            });
+            };
+            return Err(refusal.into());
         };
         let mismatches = verified
             .info
@@ -57,33 +54,12 @@ impl PackageVerifier for SigningVerifier {
             .map_or_else(Vec::new, |info| mismatches(info, claims));
         Ok(VerifiedPackage {
             file_name: firmware.name.clone(),
-            image: firmware.bytes.clone(),
+            image_size_bytes: firmware.size_bytes,
             image_sha256: firmware.sha256,
             archive_sha256: verified.archive_sha256,
             key_id: verified.key_id.to_string(),
             mismatches,
         })
-    }
-}
-
-#[async_trait]
-impl PackageBytes for BlobStore {
-    async fn put(&self, bytes: Bytes) -> Result<Sha256Digest, StoreError> {
-        Self::put(self, &bytes).await.map_err(StoreError::from)
-    }
-
-    async fn load(&self, sha256: Sha256Digest) -> Result<Bytes, StoreError> {
-        Self::load(self, sha256).await.map_err(StoreError::from)
-    }
-}
-
-impl From<BlobError> for StoreError {
-    fn from(error: BlobError) -> Self {
-        match error {
-            BlobError::NotFound(_) => Self::NotFound,
-            BlobError::Full => Self::Full,
-            BlobError::Changed { .. } | BlobError::Io(_) => Self::Failed(error.to_string()),
-        }
     }
 }
 
@@ -110,6 +86,15 @@ fn mismatches(info: &signing::PackageInfo, claims: &PackageClaims) -> Vec<InfoMi
             signed: mismatch.signed,
         })
         .collect()
+}
+
+fn package_fault(error: VerifyError) -> VerifyFault {
+    let code = error.code();
+    if let VerifyError::Io(fault) = error {
+        return VerifyFault::Io(fault.into());
+    }
+    let message = error.to_string();
+    Refusal { code, message }.into()
 }
 
 fn key_refusal(error: KeyError) -> Refusal {

@@ -1,10 +1,14 @@
 //! The container `NAME_signed.zip`: three stored entries, to the byte.
 
-use bytes::Bytes;
+use std::io::{Read, Seek};
+use std::ops::Range;
+
+use sha2::{Digest, Sha256};
 
 use super::limits::PackageLimits;
 use super::manifest::Manifest;
 use super::zip::{self, CheckedZip, ZipError};
+use crate::model::Sha256Digest;
 
 /// Why a file is not a signed package.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,17 +28,27 @@ pub(super) enum ArchiveError {
 pub(super) struct SignedArchive {
     pub(super) manifest: Manifest,
     pub(super) payload_name: String,
-    pub(super) payload: Bytes,
-    pub(super) signature: Bytes,
+    /// Where in the file `NAME.zip` lies.
+    pub(super) payload: Range<u64>,
+    pub(super) payload_sha256: Sha256Digest,
+    pub(super) signature: Vec<u8>,
 }
 
 impl SignedArchive {
-    pub(super) fn decode(bytes: &Bytes, limits: &PackageLimits) -> Result<Self, ArchiveError> {
+    pub(super) fn decode(
+        file: impl Read + Seek,
+        limits: &PackageLimits,
+    ) -> Result<Self, ArchiveError> {
         const ENTRIES: usize = 3;
         /// An RSA key of 4096 bits.
         const SIGNATURE_BYTES_MAX: u64 = 512;
-        let archive = CheckedZip::decode(bytes, ENTRIES)?;
-        let [manifest, payload, signature] = archive.entries.as_slice() else {
+        let archive = CheckedZip::decode(file, ENTRIES)?;
+        let is_canonical = archive.is_canonical();
+        let CheckedZip {
+            entries,
+            mut content,
+        } = archive;
+        let [manifest, payload, signature] = entries.as_slice() else {
             return Err(ArchiveError::Entries);
         };
         let names_fit = manifest.name == Manifest::FILE_NAME
@@ -44,17 +58,24 @@ impl SignedArchive {
         if !names_fit {
             return Err(ArchiveError::Entries);
         }
-        if !archive.is_canonical() {
+        if !is_canonical {
             return Err(ArchiveError::Headers);
         }
         let manifest_max = limits.manifest_bytes_max as u64;
-        let manifest = archive.read(manifest, manifest_max, limits)?;
+        let manifest = content.read(manifest, manifest_max, limits)?;
+        let manifest = Manifest::decode(&manifest)
+            .map_err(|error| ArchiveError::Manifest(error.to_string()))?;
+        let mut payload_sha256 = Sha256::new();
+        content.unpack(payload, limits.archive_bytes_max, limits, |chunk| {
+            payload_sha256.update(chunk);
+            Ok(())
+        })?;
         Ok(Self {
-            manifest: Manifest::decode(&manifest)
-                .map_err(|error| ArchiveError::Manifest(error.to_string()))?,
+            manifest,
             payload_name: payload.name.clone(),
-            payload: archive.read(payload, limits.archive_bytes_max, limits)?,
-            signature: archive.read(signature, SIGNATURE_BYTES_MAX, limits)?,
+            payload: payload.data.clone(),
+            payload_sha256: Sha256Digest(payload_sha256.finalize().into()),
+            signature: content.read(signature, SIGNATURE_BYTES_MAX, limits)?,
         })
     }
 

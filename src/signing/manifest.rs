@@ -26,7 +26,7 @@ impl Manifest {
     /// What is so of a payload signed by the key of `key_bits` with `key_id`.
     pub(super) fn new(
         payload_name: &str,
-        payload_size: usize,
+        payload_size_bytes: u64,
         payload_sha256: &Sha256Digest,
         key_bits: usize,
         key_id: &Sha256Digest,
@@ -35,7 +35,7 @@ impl Manifest {
             format: FORMAT.to_owned(),
             version: VERSION,
             payload: payload_name.to_owned(),
-            size: payload_size as u64,
+            size: payload_size_bytes,
             sha256: payload_sha256.to_string(),
             algorithm: format!("RSA{key_bits}+SHA256"),
             key_id: key_id.to_string(),

@@ -1,5 +1,6 @@
 //! Signed firmware packages: key pairs, the package file, signing and verification. Bytes in, bytes
-//! out; randomness comes as an argument.
+//! out; a package to verify comes as something to read and seek in, opened by the caller; randomness
+//! comes as an argument.
 //!
 //! ```text
 //! NAME_signed.zip              stored, three entries in this order, no byte beside them
@@ -32,4 +33,4 @@ pub use passphrase::{Passphrase, WeakPassphrase};
 pub use payload::{FirmwareFile, Payload, PayloadError, zip_firmware};
 pub use sign::{SignError, sign};
 pub use verify::{VerifiedPackage, VerifyError, verify};
-pub use zip::{ZipError, is_file_name};
+pub use zip::{IoFault, ZipError, is_file_name};

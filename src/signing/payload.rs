@@ -1,5 +1,7 @@
 //! The inner `NAME.zip`: the firmware files, and what the signer says of them.
 
+use std::io::{self, Cursor, Read, Seek, Write};
+
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
@@ -44,26 +46,14 @@ pub enum PayloadError {
 }
 
 /// One file that devices receive.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirmwareFile {
     /// Its name in the zip.
     pub name: String,
-    /// Its bytes; a slice of the archive where it was stored.
-    pub bytes: Bytes,
+    /// Its size in bytes, unpacked.
+    pub size_bytes: u64,
     /// Its SHA-256.
     pub sha256: Sha256Digest,
-}
-
-impl std::fmt::Debug for FirmwareFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "FirmwareFile({:?}, {} bytes, {})",
-            self.name,
-            self.bytes.len(),
-            self.sha256
-        )
-    }
 }
 
 /// What an inner zip holds.
@@ -76,53 +66,67 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Reads an inner zip. It says nothing about who made it: [`super::verify()`] does.
+    /// Reads an inner zip, and writes its firmware files to `firmware`, one behind the other. It says
+    /// nothing about who made it: [`super::verify()`] does.
     ///
     /// # Errors
-    /// Where it is anything but one to five firmware files and at most one `package-info.json`.
-    pub fn decode(zip: &Bytes, limits: &PackageLimits) -> Result<Self, PayloadError> {
-        let archive = CheckedZip::decode(zip, limits.entries_max())?;
-        if archive
-            .entries
+    /// Where it is anything but one to five firmware files and at most one `package-info.json`. What
+    /// was written is nothing then.
+    pub fn decode(
+        zip: impl Read + Seek,
+        limits: &PackageLimits,
+        firmware: &mut dyn Write,
+    ) -> Result<Self, PayloadError> {
+        let CheckedZip {
+            entries,
+            mut content,
+        } = CheckedZip::decode(zip, limits.entries_max())?;
+        if entries
             .iter()
             .any(|entry| entry.name == Manifest::FILE_NAME)
         {
             return Err(PayloadError::AlreadySigned);
         }
-        let (mut firmware, mut info) = (Vec::new(), None);
+        let (mut files, mut info) = (Vec::new(), None);
         let mut bytes_left = limits.firmware_bytes_max;
-        for entry in &archive.entries {
+        for entry in &entries {
             if entry.name == PackageInfo::FILE_NAME {
-                let json = archive.read(entry, limits.info_bytes_max, limits)?;
+                let json = content.read(entry, limits.info_bytes_max, limits)?;
                 info = Some(PackageInfo::parse(&json)?);
                 continue;
             }
             if entry.name.to_ascii_lowercase().ends_with(".zip") {
                 return Err(PayloadError::NestedZip(entry.name.clone()));
             }
-            let bytes = archive.read(entry, bytes_left, limits)?;
-            if bytes.is_empty() {
+            let mut sha256 = Sha256::new();
+            content.unpack(entry, bytes_left, limits, |chunk| {
+                sha256.update(chunk);
+                firmware.write_all(chunk)
+            })?;
+            if entry.size_bytes == 0 {
                 return Err(PayloadError::Empty(entry.name.clone()));
             }
             bytes_left -= entry.size_bytes;
-            let sha256 = Sha256Digest(Sha256::digest(&bytes).into());
-            firmware.push(FirmwareFile {
+            files.push(FirmwareFile {
                 name: entry.name.clone(),
-                bytes,
-                sha256,
+                size_bytes: entry.size_bytes,
+                sha256: Sha256Digest(sha256.finalize().into()),
             });
         }
-        if firmware.is_empty() {
+        if files.is_empty() {
             return Err(PayloadError::NoFirmware);
         }
-        if firmware.len() > limits.firmware_files_max {
+        if files.len() > limits.firmware_files_max {
             return Err(PayloadError::TooManyFiles {
-                found: firmware.len(),
+                found: files.len(),
                 max: limits.firmware_files_max,
             });
         }
-        check_info(info.as_ref(), &firmware)?;
-        Ok(Self { firmware, info })
+        check_info(info.as_ref(), &files)?;
+        Ok(Self {
+            firmware: files,
+            info,
+        })
     }
 }
 
@@ -143,7 +147,7 @@ pub fn zip_firmware(
     let mut files = vec![(file_name, firmware)];
     files.extend(info_json.map(|json| (PackageInfo::FILE_NAME, json)));
     let zip = Bytes::from(zip::store(&files).ok_or(ZipError::Zip64)?);
-    Payload::decode(&zip, limits)?;
+    Payload::decode(Cursor::new(&zip), limits, &mut io::sink())?;
     Ok(zip)
 }
 

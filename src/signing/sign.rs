@@ -1,5 +1,7 @@
 //! Making a signed package, offline.
 
+use std::io::{self, Cursor};
+
 use bytes::Bytes;
 use rand::{CryptoRng, RngCore};
 use sha2::{Digest, Sha256};
@@ -48,12 +50,12 @@ pub fn sign(
     if name.is_empty() || !is_file_name(&format!("{payload_name}.sig")) {
         return Err(SignError::Name(name.to_owned()));
     }
-    Payload::decode(zip, limits)?;
+    Payload::decode(Cursor::new(zip), limits, &mut io::sink())?;
     let sha256 = Sha256Digest(Sha256::digest(zip).into());
     let public = key.public_key();
     let manifest = Manifest::new(
         &payload_name,
-        zip.len(),
+        zip.len() as u64,
         &sha256,
         public.bits(),
         &public.id(),

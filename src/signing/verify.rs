@@ -1,6 +1,7 @@
 //! Verification of a signed package: signature first, content afterwards.
 
-use bytes::Bytes;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
 use sha2::{Digest, Sha256};
 
 use super::archive::{ArchiveError, SignedArchive};
@@ -9,7 +10,7 @@ use super::keys::PublicKey;
 use super::limits::PackageLimits;
 use super::manifest::Manifest;
 use super::payload::{FirmwareFile, Payload, PayloadError};
-use super::zip::ZipError;
+use super::zip::{IoFault, Section, ZipError};
 use crate::model::Sha256Digest;
 
 /// Why a package is not accepted, and what to do.
@@ -75,7 +76,10 @@ pub enum VerifyError {
     },
     /// The signature holds, but what was signed cannot be used.
     #[error(transparent)]
-    Payload(#[from] PayloadError),
+    Payload(PayloadError),
+    /// Not the package's fault.
+    #[error(transparent)]
+    Io(#[from] IoFault),
 }
 
 impl VerifyError {
@@ -91,6 +95,7 @@ impl VerifyError {
             Self::SignatureLength { .. } | Self::BadSignature { .. } => "package_bad_signature",
             Self::Payload(PayloadError::Info(_) | PayloadError::InfoSha256) => "package_info",
             Self::Payload(_) => "package_content",
+            Self::Io(_) => "package_io",
         }
     }
 }
@@ -100,10 +105,26 @@ impl From<ArchiveError> for VerifyError {
         match error {
             // All was in its place but the content.
             ArchiveError::Zip(ZipError::Damaged(_)) | ArchiveError::Headers => Self::Repacked,
+            ArchiveError::Zip(ZipError::Io(fault)) => Self::Io(fault),
             ArchiveError::Zip(error) => Self::Zip(error),
             ArchiveError::Entries => Self::NotSigned,
             ArchiveError::Manifest(error) => Self::Manifest(error),
         }
+    }
+}
+
+impl From<PayloadError> for VerifyError {
+    fn from(error: PayloadError) -> Self {
+        if let PayloadError::Zip(ZipError::Io(fault)) = error {
+            return Self::Io(fault);
+        }
+        Self::Payload(error)
+    }
+}
+
+impl From<io::Error> for VerifyError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.into())
     }
 }
 
@@ -122,40 +143,62 @@ pub struct VerifiedPackage {
     pub archive_sha256: Sha256Digest,
 }
 
-/// Verifies a signed package with the keys of its manufacturer. The manifest's key id only says which
-/// key to try first; the algorithm is the key's. The inner zip is parsed only once the signature held.
+/// Verifies a signed package with the keys of its manufacturer, and writes its firmware files to
+/// `firmware`, one behind the other. The manifest's key id only says which key to try first; the
+/// algorithm is the key's. The inner zip is parsed only once the signature held.
+///
+/// How much memory it takes does not depend on the package's size: `archive` is read several times, in
+/// pieces, and must not change meanwhile.
 ///
 /// # Errors
-/// The first reason not to accept it.
+/// The first reason not to accept it. What was written to `firmware` is nothing then.
 pub fn verify(
-    archive: &Bytes,
+    mut archive: impl Read + Seek,
     candidates: &[PublicKey],
     limits: &PackageLimits,
+    firmware: &mut dyn Write,
 ) -> Result<VerifiedPackage, VerifyError> {
-    let size_bytes = archive.len() as u64;
+    let size_bytes = archive.seek(SeekFrom::End(0))?;
     if size_bytes > limits.archive_bytes_max {
         return Err(VerifyError::TooLarge {
             size_bytes,
             max_bytes: limits.archive_bytes_max,
         });
     }
-    let signed = SignedArchive::decode(archive, limits)?;
-    let sha256 = Sha256Digest(Sha256::digest(&signed.payload).into());
+    let signed = SignedArchive::decode(&mut archive, limits)?;
+    let sha256 = signed.payload_sha256;
     let key = verifying_key(&signed, &sha256, candidates)?;
 
-    let size = signed.payload.len();
-    let actual = Manifest::new(&signed.payload_name, size, &sha256, key.bits(), &key.id());
+    let size_bytes = signed.payload.end - signed.payload.start;
+    let name = &signed.payload_name;
+    let actual = Manifest::new(name, size_bytes, &sha256, key.bits(), &key.id());
     if let Some(field) = signed.manifest.mismatch(&actual) {
         return Err(VerifyError::ManifestMismatch(field));
     }
-    let payload = Payload::decode(&signed.payload, limits)?;
+    let inner_zip = Section::new(&mut archive, signed.payload);
+    let payload = Payload::decode(inner_zip, limits, firmware)?;
     Ok(VerifiedPackage {
         key_id: key.id(),
         inner_zip_name: signed.payload_name,
         firmware: payload.firmware,
         info: payload.info,
-        archive_sha256: Sha256Digest(Sha256::digest(archive).into()),
+        archive_sha256: digest(&mut archive)?,
     })
+}
+
+/// The SHA-256 of a whole file.
+fn digest(file: &mut (impl Read + Seek)) -> io::Result<Sha256Digest> {
+    const CHUNK_BYTES: usize = 64 << 10;
+    let mut sha256 = Sha256::new();
+    let mut chunk = vec![0; CHUNK_BYTES];
+    file.rewind()?;
+    loop {
+        let count = file.read(&mut chunk)?;
+        if count == 0 {
+            return Ok(Sha256Digest(sha256.finalize().into()));
+        }
+        sha256.update(&chunk[..count]);
+    }
 }
 
 fn verifying_key<'a>(

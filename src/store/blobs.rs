@@ -1,26 +1,30 @@
 //! Package bytes on disk, each under its own SHA-256: `blobs/ab/abcd…`.
 //!
-//! A file gets its name only after its bytes are synced, and its bytes are hashed again whenever they
-//! are loaded: what was changed on disk is never served.
+//! They are files and no rows of the database: SQLite hands out a blob whole, or in pieces through an
+//! interface that its driver here lacks, and a transaction of 100 MiB would hold up every other commit
+//! and leave a log of that size. What a file lacks is being committed with the row that names it. So it
+//! goes first: it gets its name only after its bytes are synced, the row follows, and what a crash leaves
+//! between the two is removed at the next start ([`BlobStore::remove_unnamed`]). A backup copies the
+//! database first and then this folder; what is in the folder alone does no harm.
+//!
+//! Bytes are hashed again whenever they are loaded: what was changed on disk is never served. The same
+//! bytes are in memory once, however many hold them, and until the last lets go.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Mutex;
 
+use super::StoreError;
 use crate::model::Sha256Digest;
 
 /// Folder of what is not yet whole.
 const INCOMING: &str = "incoming";
-
-/// How many bytes are read, hashed and written at a time.
-const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Why bytes were not stored or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +58,17 @@ impl From<io::Error> for BlobError {
     }
 }
 
-/// A folder of bytes by their SHA-256.
+impl From<BlobError> for StoreError {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::NotFound(_) => Self::NotFound,
+            BlobError::Full => Self::Full,
+            BlobError::Changed { .. } | BlobError::Io(_) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// A folder of bytes by their SHA-256. Calls block on the disk.
 #[derive(Clone, Debug)]
 pub struct BlobStore {
     shared: Arc<Shared>,
@@ -68,8 +82,19 @@ struct Shared {
     bytes: AtomicU64,
     /// Numbers the incoming files.
     next: AtomicU64,
-    /// One file gets its name at a time, so that what it replaces is counted once.
+    /// One file gets or loses its name at a time, so that what it replaces is counted once.
     naming: Mutex<()>,
+    /// What is in memory, and whoever loads it.
+    loaded: Mutex<BTreeMap<Sha256Digest, Weak<Vec<u8>>>>,
+}
+
+/// Bytes that have got their name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// What they are stored under.
+    pub sha256: Sha256Digest,
+    /// Whether nothing was stored under it before.
+    pub is_new: bool,
 }
 
 impl BlobStore {
@@ -98,7 +123,25 @@ impl BlobStore {
                 bytes: AtomicU64::new(bytes),
                 next: AtomicU64::new(0),
                 naming: Mutex::new(()),
+                loaded: Mutex::default(),
             }),
+        })
+    }
+
+    /// A place for bytes that are yet to come.
+    ///
+    /// # Errors
+    /// [`BlobError::Full`] or [`BlobError::Io`].
+    pub fn begin(&self) -> Result<IncomingBlob, BlobError> {
+        let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.shared.folder.join(INCOMING).join(number.to_string());
+        Ok(IncomingBlob {
+            file: File::create(&path)?,
+            shared: Arc::clone(&self.shared),
+            path,
+            sha256: Sha256::new(),
+            reserved_bytes: 0,
+            named: false,
         })
     }
 
@@ -107,66 +150,82 @@ impl BlobStore {
     ///
     /// # Errors
     /// [`BlobError::Full`] or [`BlobError::Io`]; nothing is stored then.
-    pub async fn put(&self, bytes: &[u8]) -> Result<Sha256Digest, BlobError> {
-        let (digest, _) = self.put_stream(bytes).await?;
-        Ok(digest)
+    pub fn put(&self, bytes: &[u8]) -> Result<Sha256Digest, BlobError> {
+        let mut incoming = self.begin()?;
+        incoming.write_all(bytes)?;
+        Ok(incoming.keep()?.sha256)
     }
 
-    /// As [`Self::put`], in constant memory; also how many bytes it were.
+    /// Opens bytes as a file, whose bytes were checked just now, a chunk at a time.
     ///
     /// # Errors
-    /// [`BlobError::Full`] or [`BlobError::Io`], the latter also where `source` fails.
-    pub async fn put_stream(
-        &self,
-        mut source: impl AsyncRead + Unpin + Send,
-    ) -> Result<(Sha256Digest, u64), BlobError> {
-        let mut incoming = Incoming::new(&self.shared);
-        let mut file = tokio::fs::File::create(&incoming.path).await?;
+    /// [`BlobError::NotFound`]; [`BlobError::Changed`] where they are not what was stored;
+    /// [`BlobError::Io`].
+    pub fn open_file(&self, sha256: Sha256Digest) -> Result<File, BlobError> {
+        let mut file = File::open(self.path(sha256)).map_err(|error| not_found(error, sha256))?;
         let mut hash = Sha256::new();
-        let mut chunk = vec![0; CHUNK_BYTES];
-        loop {
-            let count = source.read(&mut chunk).await?;
-            if count == 0 {
-                break;
-            }
-            incoming.reserve(u64::try_from(count).unwrap_or(u64::MAX))?;
-            hash.update(&chunk[..count]);
-            file.write_all(&chunk[..count]).await?;
-        }
-        file.flush().await?;
-        file.sync_all().await?;
-        let digest = Sha256Digest(hash.finalize().into());
-        let size_bytes = incoming.reserved_bytes;
-        incoming.name(digest).await?;
-        Ok((digest, size_bytes))
+        io::copy(&mut file, &mut hash)?;
+        check(sha256, Sha256Digest(hash.finalize().into()))?;
+        file.rewind()?;
+        Ok(file)
     }
 
-    /// Loads bytes whole, and checks them.
+    /// Loads bytes whole, and checks them; those that are in memory already are shared.
     ///
     /// # Errors
     /// [`BlobError::NotFound`]; [`BlobError::Changed`], and no bytes, where they are not what was
     /// stored; [`BlobError::Io`].
-    pub async fn load(&self, digest: Sha256Digest) -> Result<Bytes, BlobError> {
-        let path = self.path(digest);
-        let read = tokio::task::spawn_blocking(move || {
-            let bytes = std::fs::read(path)?;
-            let found = Sha256Digest(Sha256::digest(&bytes).into());
-            Ok::<_, io::Error>((Bytes::from(bytes), found))
-        });
-        match read.await.map_err(io::Error::other)? {
-            Ok((bytes, found)) if found == digest => Ok(bytes),
-            Ok((_, found)) => Err(BlobError::Changed {
-                expected: digest,
-                found,
-            }),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(BlobError::NotFound(digest)),
-            Err(error) => Err(error.into()),
+    pub fn load(&self, sha256: Sha256Digest) -> Result<Bytes, BlobError> {
+        // Held while it reads: who asks for the same at the same time shares it too.
+        let mut loaded = lock(&self.shared.loaded);
+        if let Some(bytes) = loaded.get(&sha256).and_then(Weak::upgrade) {
+            return Ok(Bytes::from_owner(Loaded(bytes)));
         }
+        loaded.retain(|_, bytes| bytes.strong_count() > 0);
+        let bytes = std::fs::read(self.path(sha256)).map_err(|error| not_found(error, sha256))?;
+        check(sha256, Sha256Digest(Sha256::digest(&bytes).into()))?;
+        let bytes = Arc::new(bytes);
+        loaded.insert(sha256, Arc::downgrade(&bytes));
+        Ok(Bytes::from_owner(Loaded(bytes)))
+    }
+
+    /// Removes bytes that nothing names. Where there are none, nothing is done.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`].
+    pub fn remove(&self, sha256: Sha256Digest) -> Result<(), BlobError> {
+        let _naming = lock(&self.shared.naming);
+        self.shared.remove(&self.path(sha256))?;
+        Ok(())
+    }
+
+    /// Removes all bytes that are not `named`, which is how a crash leaves those whose row was yet to
+    /// come; how many they were. Other files in the folder are left alone.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read, or a file not removed.
+    pub fn remove_unnamed(&self, named: &BTreeSet<Sha256Digest>) -> io::Result<usize> {
+        let names: BTreeSet<String> = named.iter().map(ToString::to_string).collect();
+        let is_digest =
+            |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+        let _naming = lock(&self.shared.naming);
+        let mut removed = 0;
+        for shelf in std::fs::read_dir(&self.shared.folder)? {
+            for blob in std::fs::read_dir(shelf?.path())? {
+                let blob = blob?;
+                let name = blob.file_name().to_string_lossy().into_owned();
+                if is_digest(&name) && !names.contains(&name) {
+                    self.shared.remove(&blob.path())?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
     }
 
     /// Where the bytes lie, or would.
-    pub fn path(&self, digest: Sha256Digest) -> PathBuf {
-        self.shared.path(digest)
+    pub fn path(&self, sha256: Sha256Digest) -> PathBuf {
+        self.shared.path(sha256)
     }
 
     /// How many bytes are stored or being stored.
@@ -176,53 +235,88 @@ impl BlobStore {
 }
 
 impl Shared {
-    fn path(&self, digest: Sha256Digest) -> PathBuf {
-        let name = digest.to_string();
+    fn path(&self, sha256: Sha256Digest) -> PathBuf {
+        let name = sha256.to_string();
         self.folder.join(&name[..2]).join(name)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let size_bytes = match std::fs::metadata(path) {
+            Ok(metadata) => metadata.len(),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        std::fs::remove_file(path)?;
+        self.bytes.fetch_sub(size_bytes, Ordering::Relaxed);
+        Ok(())
     }
 }
 
-/// A file that is not yet whole. Dropped without a name, it is removed and its bytes are free again.
-struct Incoming {
+/// Bytes that come, hashed on their way to the disk. Dropped before they are kept, they are removed and
+/// their room is free again.
+#[derive(Debug)]
+pub struct IncomingBlob {
     shared: Arc<Shared>,
     path: PathBuf,
+    file: File,
+    sha256: Sha256,
     reserved_bytes: u64,
     named: bool,
 }
 
-impl Incoming {
-    fn new(shared: &Arc<Shared>) -> Self {
-        let number = shared.next.fetch_add(1, Ordering::Relaxed);
-        Self {
-            path: shared.folder.join(INCOMING).join(number.to_string()),
-            shared: Arc::clone(shared),
-            reserved_bytes: 0,
-            named: false,
-        }
+impl IncomingBlob {
+    /// How many have come.
+    pub fn size_bytes(&self) -> u64 {
+        self.reserved_bytes
     }
 
-    fn reserve(&mut self, more: u64) -> Result<(), BlobError> {
-        let before = self.shared.bytes.fetch_add(more, Ordering::Relaxed);
-        self.reserved_bytes = self.reserved_bytes.saturating_add(more);
-        if before.saturating_add(more) > self.shared.bytes_max {
-            return Err(BlobError::Full);
-        }
-        Ok(())
+    /// Opens what has come, to be read from its beginning.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`].
+    pub fn open_file(&self) -> Result<File, BlobError> {
+        Ok(File::open(&self.path)?)
     }
 
-    async fn name(mut self, digest: Sha256Digest) -> Result<(), BlobError> {
+    /// Makes them durable under their SHA-256.
+    ///
+    /// # Errors
+    /// [`BlobError::Full`] or [`BlobError::Io`]; nothing is stored then.
+    pub fn keep(mut self) -> Result<Kept, BlobError> {
+        self.file.sync_all()?;
+        let sha256 = Sha256Digest(std::mem::take(&mut self.sha256).finalize().into());
         let shared = Arc::clone(&self.shared);
-        let _naming = shared.naming.lock().await;
-        let (from, to) = (self.path.clone(), shared.path(digest));
-        let named = tokio::task::spawn_blocking(move || rename_durably(&from, &to));
-        let replaced_bytes = named.await.map_err(io::Error::other)??;
+        let _naming = lock(&shared.naming);
+        let replaced_bytes = rename_durably(&self.path, &shared.path(sha256))?;
         self.named = true;
-        shared.bytes.fetch_sub(replaced_bytes, Ordering::Relaxed);
-        Ok(())
+        let freed_bytes = replaced_bytes.unwrap_or(0);
+        shared.bytes.fetch_sub(freed_bytes, Ordering::Relaxed);
+        Ok(Kept {
+            sha256,
+            is_new: replaced_bytes.is_none(),
+        })
     }
 }
 
-impl Drop for Incoming {
+impl Write for IncomingBlob {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let more_bytes = bytes.len() as u64;
+        let before = self.shared.bytes.fetch_add(more_bytes, Ordering::Relaxed);
+        self.reserved_bytes = self.reserved_bytes.saturating_add(more_bytes);
+        if before.saturating_add(more_bytes) > self.shared.bytes_max {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        self.file.write_all(bytes)?;
+        self.sha256.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for IncomingBlob {
     fn drop(&mut self) {
         if self.named {
             return;
@@ -235,11 +329,38 @@ impl Drop for Incoming {
     }
 }
 
+/// Bytes in memory, as one of those who share them holds them.
+struct Loaded(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Loaded {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn check(expected: Sha256Digest, found: Sha256Digest) -> Result<(), BlobError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(BlobError::Changed { expected, found })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn not_found(error: io::Error, sha256: Sha256Digest) -> BlobError {
+    if error.kind() == ErrorKind::NotFound {
+        return BlobError::NotFound(sha256);
+    }
+    error.into()
+}
+
 /// Renames a synced file and syncs the folders that tell of it; the size of what it replaced.
-fn rename_durably(from: &Path, to: &Path) -> io::Result<u64> {
+fn rename_durably(from: &Path, to: &Path) -> io::Result<Option<u64>> {
     let replaced_bytes = match std::fs::metadata(to) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == ErrorKind::NotFound => 0,
+        Ok(metadata) => Some(metadata.len()),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
     let Some(shelf) = to.parent() else {
@@ -268,60 +389,64 @@ mod tests {
         std::fs::read_dir(folder.join(INCOMING)).unwrap().count()
     }
 
-    #[tokio::test]
-    async fn what_was_put_is_loaded_also_after_a_restart() {
+    #[test]
+    fn what_was_put_is_loaded_also_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let image: Vec<u8> = (0..700_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         let blobs = open(folder.path(), 2 << 20);
-        let digest = blobs.put(&image).await.unwrap();
+        let digest = blobs.put(&image).unwrap();
         assert_eq!(digest, Sha256Digest(Sha256::digest(&image).into()));
-        assert_eq!(blobs.put(&image).await.unwrap(), digest, "idempotent");
+        assert_eq!(blobs.put(&image).unwrap(), digest, "idempotent");
         assert_eq!(blobs.bytes(), 700_000, "counted once");
         drop(blobs);
         let blobs = open(folder.path(), 2 << 20);
         assert_eq!(blobs.bytes(), 700_000);
-        assert_eq!(blobs.load(digest).await.unwrap(), image);
+        assert_eq!(blobs.load(digest).unwrap(), image);
         assert_eq!(incoming_files(folder.path()), 0);
     }
 
-    #[tokio::test]
-    async fn bytes_that_were_changed_are_never_served_and_putting_them_again_mends_them() {
+    #[test]
+    fn bytes_that_were_changed_are_never_served_and_putting_them_again_mends_them() {
         let folder = tempfile::tempdir().unwrap();
         let blobs = open(folder.path(), 2 << 20);
-        let digest = blobs.put(b"firmware").await.unwrap();
+        let digest = blobs.put(b"firmware").unwrap();
         std::fs::write(blobs.path(digest), b"firmwarf").unwrap();
-        let error = blobs.load(digest).await.unwrap_err();
-        assert!(matches!(error, BlobError::Changed { expected, .. } if expected == digest));
-        blobs.put(b"firmware").await.unwrap();
-        assert_eq!(blobs.load(digest).await.unwrap(), b"firmware".as_slice());
+        for error in [
+            blobs.load(digest).unwrap_err(),
+            blobs.open_file(digest).unwrap_err(),
+        ] {
+            assert!(matches!(error, BlobError::Changed { expected, .. } if expected == digest));
+        }
+        blobs.put(b"firmware").unwrap();
+        assert_eq!(blobs.load(digest).unwrap(), b"firmware".as_slice());
         assert_eq!(blobs.bytes(), 8);
     }
 
-    #[tokio::test]
-    async fn unknown_bytes_are_not_found() {
+    #[test]
+    fn unknown_bytes_are_not_found() {
         let folder = tempfile::tempdir().unwrap();
         let blobs = open(folder.path(), 2 << 20);
         let digest = Sha256Digest([7; 32]);
         assert!(matches!(
-            blobs.load(digest).await,
+            blobs.load(digest),
             Err(BlobError::NotFound(it)) if it == digest
         ));
     }
 
-    #[tokio::test]
-    async fn beyond_the_limit_nothing_is_stored_and_nothing_stays_reserved() {
+    #[test]
+    fn beyond_the_limit_nothing_is_stored_and_nothing_stays_reserved() {
         let folder = tempfile::tempdir().unwrap();
         let blobs = open(folder.path(), 1000);
-        blobs.put(&[1; 600]).await.unwrap();
-        assert!(matches!(blobs.put(&[2; 500]).await, Err(BlobError::Full)));
+        blobs.put(&[1; 600]).unwrap();
+        assert!(matches!(blobs.put(&[2; 500]), Err(BlobError::Full)));
         assert_eq!(blobs.bytes(), 600);
         assert_eq!(incoming_files(folder.path()), 0);
-        blobs.put(&[3; 400]).await.unwrap();
+        blobs.put(&[3; 400]).unwrap();
         assert_eq!(blobs.bytes(), 1000);
     }
 
-    #[tokio::test]
-    async fn what_was_left_in_part_is_removed_at_the_start() {
+    #[test]
+    fn what_was_left_in_part_is_removed_at_the_start() {
         let folder = tempfile::tempdir().unwrap();
         let blobs = open(folder.path(), 1000);
         std::fs::write(folder.path().join(INCOMING).join("0"), b"half").unwrap();
@@ -331,28 +456,77 @@ mod tests {
         assert_eq!(blobs.bytes(), 0);
     }
 
-    #[tokio::test]
-    async fn a_source_that_fails_stores_nothing() {
+    #[test]
+    fn what_was_begun_and_given_up_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let blobs = open(folder.path(), 1000);
-        let broken = AsyncReadExt::chain(&b"some bytes"[..], Broken);
-        assert!(matches!(
-            blobs.put_stream(broken).await,
-            Err(BlobError::Io(_))
-        ));
+        let mut incoming = blobs.begin().unwrap();
+        incoming.write_all(b"some bytes").unwrap();
+        assert_eq!((incoming.size_bytes(), blobs.bytes()), (10, 10));
+        assert_eq!(incoming_files(folder.path()), 1);
+        drop(incoming);
         assert_eq!(blobs.bytes(), 0);
         assert_eq!(incoming_files(folder.path()), 0);
     }
 
-    struct Broken;
+    #[test]
+    fn what_has_come_can_be_read_before_it_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = open(folder.path(), 1000);
+        let mut incoming = blobs.begin().unwrap();
+        incoming.write_all(b"some ").unwrap();
+        incoming.write_all(b"bytes").unwrap();
+        let come = io::read_to_string(incoming.open_file().unwrap()).unwrap();
+        assert_eq!(come, "some bytes");
+        let kept = incoming.keep().unwrap();
+        assert!(kept.is_new);
+        assert_eq!(
+            kept.sha256,
+            Sha256Digest(Sha256::digest("some bytes").into())
+        );
+        let file = blobs.open_file(kept.sha256).unwrap();
+        assert_eq!(io::read_to_string(file).unwrap(), "some bytes");
+        let mut again = blobs.begin().unwrap();
+        again.write_all(b"some bytes").unwrap();
+        assert!(!again.keep().unwrap().is_new);
+    }
 
-    impl AsyncRead for Broken {
-        fn poll_read(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-            _: &mut tokio::io::ReadBuf<'_>,
-        ) -> std::task::Poll<io::Result<()>> {
-            std::task::Poll::Ready(Err(ErrorKind::ConnectionReset.into()))
-        }
+    #[test]
+    fn the_same_bytes_are_in_memory_once_and_only_while_somebody_holds_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = open(folder.path(), 1000);
+        let sha256 = blobs.put(b"firmware").unwrap();
+        let first = blobs.load(sha256).unwrap();
+        let second = blobs.load(sha256).unwrap();
+        assert_eq!(first.as_ptr(), second.as_ptr());
+        let held = Weak::clone(&lock(&blobs.shared.loaded)[&sha256]);
+        drop(first);
+        assert_eq!(held.strong_count(), 1, "a slice is still held");
+        drop(second);
+        assert_eq!(held.strong_count(), 0);
+        // From the disk again, with its check.
+        std::fs::write(blobs.path(sha256), b"firmwarf").unwrap();
+        assert!(matches!(blobs.load(sha256), Err(BlobError::Changed { .. })));
+    }
+
+    #[test]
+    fn what_nothing_names_is_removed_and_other_files_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = open(folder.path(), 1000);
+        let [named, orphan, removed] =
+            [b"named", b"orpha", b"remov"].map(|bytes| blobs.put(bytes).unwrap());
+        let stranger = blobs.path(orphan).with_file_name("README");
+        std::fs::write(&stranger, b"?").unwrap();
+        blobs.remove(removed).unwrap();
+        blobs.remove(removed).unwrap();
+        assert_eq!(blobs.bytes(), 10);
+        let unnamed = blobs.remove_unnamed(&BTreeSet::from([named])).unwrap();
+        assert_eq!((unnamed, blobs.bytes()), (1, 5));
+        assert!(matches!(
+            blobs.load(orphan),
+            Err(BlobError::NotFound(it)) if it == orphan
+        ));
+        assert_eq!(blobs.load(named).unwrap(), b"named".as_slice());
+        assert!(stranger.is_file());
     }
 }

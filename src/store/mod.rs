@@ -11,7 +11,7 @@ mod blobs;
 mod memory;
 mod sqlite;
 
-pub use blobs::{BlobError, BlobStore};
+pub use blobs::{BlobError, BlobStore, IncomingBlob, Kept};
 pub use memory::MemoryStore;
 pub use sqlite::{OpenError, SqliteStore};
 

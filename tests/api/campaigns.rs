@@ -1,6 +1,5 @@
 //! `/api/v1/campaigns`.
 
-use bytes::Bytes;
 use narrowcast::clock::Utc;
 use narrowcast::engine::{Command, CommandError, TaskProgress};
 use narrowcast::model::{
@@ -220,13 +219,8 @@ async fn what_the_engine_refuses_is_told() {
 #[tokio::test]
 async fn a_package_whose_bytes_are_damaged_is_not_run() {
     let (service, path) = with_draft().await;
-    let damaged = Bytes::from_static(b"imagE");
-    service
-        .bytes
-        .kept
-        .lock()
-        .expect("not poisoned")
-        .insert(sha256(b"image"), damaged);
+    let image = service.bytes.path(sha256(b"image"));
+    std::fs::write(image, b"imagE").expect("an image");
     let answer = post(&service, &format!("{path}/activate")).await;
     answer.problem(500, "package_damaged", None);
     assert_eq!(service.get(&path).await.expect(200)["state"], "draft");

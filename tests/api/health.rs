@@ -9,12 +9,12 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use narrowcast::clock::SystemClock;
 use narrowcast::http::{HttpLimits, HttpParts, HttpState, LiveView, engine_channel, router};
 use narrowcast::model::EndpointName;
-use narrowcast::store::MemoryStore;
+use narrowcast::store::{BlobStore, MemoryStore};
 use reqwest::Method;
 use tower::ServiceExt;
 
 use crate::service::{Service, send};
-use crate::verifier::{MemoryBytes, TextVerifier};
+use crate::verifier::TextVerifier;
 
 #[tokio::test]
 async fn a_service_whose_store_and_engine_answer_is_ready() {
@@ -27,10 +27,11 @@ async fn a_service_whose_store_and_engine_answer_is_ready() {
 async fn a_service_whose_engine_has_ended_is_alive_and_not_ready() {
     let (engine, requests) = engine_channel(1, Duration::from_secs(5));
     drop(requests);
+    let folder = tempfile::tempdir().expect("a folder");
     let metrics = PrometheusBuilder::new().build_recorder();
     let router = router(HttpState::new(HttpParts {
         store: Arc::new(MemoryStore::default()),
-        package_bytes: Arc::new(MemoryBytes::default()),
+        package_bytes: BlobStore::open(folder.path(), 0).expect("a folder"),
         verifier: Arc::new(TextVerifier),
         engine,
         live: Arc::new(LiveView::default()),

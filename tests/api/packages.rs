@@ -49,11 +49,9 @@ async fn a_package_is_verified_kept_and_shown() {
         (&package["kind"], &package["component"]),
         (&json!("full"), &json!("module"))
     );
-    let kept = service.bytes.kept.lock().expect("not poisoned").clone();
-    assert_eq!(
-        kept.get(&sha256(b"image")).map(|bytes| &bytes[..]),
-        Some(&b"image"[..])
-    );
+    let kept = service.bytes.load(sha256(b"image"));
+    assert_eq!(kept.expect("the image"), b"image"[..]);
+    assert_eq!(service.package_files(), files_of(ARCHIVE, b"image"));
 
     assert_eq!(
         service.get(answer.header("location")).await.expect(200),
@@ -77,10 +75,51 @@ async fn a_package_is_verified_kept_and_shown() {
 async fn the_same_package_is_uploaded_once() {
     let service = with_key(HttpLimits::default()).await;
     service.upload(ARCHIVE, &FORM).await.expect(201);
-    service
-        .upload(ARCHIVE, &FORM)
-        .await
-        .problem(409, "conflict", None);
+    let once = files_of(ARCHIVE, b"image");
+    for (archive, code) in [
+        (ARCHIVE, "conflict"),
+        // Another archive of the same image: it goes, and the image stays.
+        ("signed-by k1\ninfo version=V2\nimage", "conflict"),
+    ] {
+        let answer = service.upload(archive, &FORM).await;
+        answer.problem(409, code, None);
+        assert_eq!(service.package_files(), once);
+    }
+    let kept = service.bytes.load(sha256(b"image"));
+    assert_eq!(kept.expect("the image"), b"image"[..]);
+}
+
+#[tokio::test]
+async fn a_package_that_finds_no_room_leaves_none_taken() {
+    let service = with_key(HttpLimits::default()).await;
+    // More than fits once, and more than fits twice: the archive, then the image in it.
+    for size_bytes in [(1 << 20) - 12, (1 << 19) + 1] {
+        let archive = format!("signed-by k1\n{}", "x".repeat(size_bytes));
+        let answer = service.upload(&archive, &FORM).await;
+        answer.problem(507, "no_space_left", None);
+        assert!(service.package_files().is_empty());
+        assert_eq!(service.bytes.bytes(), 0);
+    }
+    service.upload(ARCHIVE, &FORM).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_second_file_is_refused_before_it_is_taken() {
+    let service = with_key(HttpLimits::default()).await;
+    let part = || reqwest::multipart::Part::bytes(ARCHIVE.as_bytes()).file_name("a.zip");
+    let form = reqwest::multipart::Form::new();
+    let form = form.part("file", part()).part("file", part());
+    let request = service.request(Method::POST, "/api/v1/packages");
+    let answer = send(request.multipart(form)).await;
+    answer.problem(422, "invalid_field", Some("file"));
+    assert!(service.package_files().is_empty());
+}
+
+/// What a package leaves on the disk.
+fn files_of(archive: &str, image: &[u8]) -> Vec<String> {
+    let mut files = [sha256(archive.as_bytes()), sha256(image)].map(|it| it.to_string());
+    files.sort();
+    files.to_vec()
 }
 
 #[tokio::test]
@@ -97,7 +136,7 @@ async fn a_package_that_does_not_verify_is_refused_with_the_reason() {
     let form = form_with("manufacturer", Some("stranger"));
     let answer = service.upload(ARCHIVE, &form).await;
     answer.problem(422, "invalid_field", Some("manufacturer"));
-    assert!(service.bytes.kept.lock().expect("not poisoned").is_empty());
+    assert!(service.package_files().is_empty());
     assert_eq!(service.get("/api/v1/packages").await.expect(200), json!([]));
 }
 
@@ -191,6 +230,11 @@ async fn an_archive_has_its_bound() {
     let huge = "x".repeat(100_000);
     let answer = service.upload(&huge, &FORM).await;
     answer.problem(413, "too_large", None);
+    assert_eq!(
+        service.package_files().len(),
+        2,
+        "those of the one that fits"
+    );
 }
 
 #[tokio::test]
@@ -214,6 +258,7 @@ async fn an_upload_that_stops_in_the_middle_gives_its_place_to_another() {
     for sent in ["", "--x\r\n", field] {
         let answer = service.raw(&format!("{head}{sent}")).await;
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        assert!(service.package_files().is_empty());
     }
     service.upload(ARCHIVE, &FORM).await.expect(201);
 }

@@ -11,21 +11,26 @@ use narrowcast::http::{
     router, serve,
 };
 use narrowcast::model::EndpointName;
-use narrowcast::store::{MemoryStore, Store};
+use narrowcast::store::{BlobStore, MemoryStore, Store};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::engine::TestEngine;
-use crate::verifier::{MemoryBytes, TextVerifier};
+use crate::verifier::TextVerifier;
+
+/// All packages of one service, in bytes.
+const PACKAGES_BYTES_MAX: u64 = 1 << 20;
 
 pub(crate) struct Service {
     pub(crate) store: Arc<MemoryStore>,
-    pub(crate) bytes: Arc<MemoryBytes>,
+    pub(crate) bytes: BlobStore,
+    pub(crate) folder: TempDir,
     pub(crate) engine: Arc<TestEngine>,
     pub(crate) live: Arc<LiveView>,
     pub(crate) clock: SystemClock,
@@ -61,7 +66,8 @@ impl Service {
         let (handle, requests) = engine_channel(16, Duration::from_secs(5));
         let engine = Arc::new(TestEngine::default());
         tokio::spawn(engine.clone().run(requests, store.clone()));
-        let bytes = Arc::new(MemoryBytes::default());
+        let folder = tempfile::tempdir().expect("a folder");
+        let bytes = BlobStore::open(folder.path(), PACKAGES_BYTES_MAX).expect("a folder");
         let live = Arc::new(LiveView::default());
         let clock = SystemClock::new();
         let state = HttpState::new(HttpParts {
@@ -92,6 +98,7 @@ impl Service {
         Self {
             store,
             bytes,
+            folder,
             engine,
             live,
             clock,
@@ -101,6 +108,19 @@ impl Service {
             client: Client::new(),
             tokens,
         }
+    }
+
+    /// The files of packages, whole and in part, by name.
+    pub(crate) fn package_files(&self) -> Vec<String> {
+        let shelves = std::fs::read_dir(self.folder.path()).expect("a folder");
+        let files = shelves.flat_map(|shelf| {
+            let shelf = shelf.expect("a shelf").path();
+            std::fs::read_dir(shelf).expect("a shelf")
+        });
+        let name = |file: std::fs::DirEntry| file.file_name().to_string_lossy().into_owned();
+        let mut names: Vec<_> = files.map(|file| name(file.expect("a file"))).collect();
+        names.sort();
+        names
     }
 
     /// A request without a token.

@@ -1,19 +1,16 @@
-//! A verifier whose archives are text, and package bytes in memory.
+//! A verifier whose archives are text.
 //!
 //! An archive is `signed-by <key id>\n`, then optionally `info version=<version>\n`, then the image.
 //! A key is `KEY <id>`.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::io::{self, Write};
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use narrowcast::http::{
-    InfoMismatch, PackageBytes, PackageClaims, PackageVerifier, Refusal, VerifiedKey,
-    VerifiedPackage,
+    Archive, InfoMismatch, PackageClaims, PackageVerifier, Refusal, VerifiedKey, VerifiedPackage,
+    VerifyFault,
 };
 use narrowcast::model::Sha256Digest;
-use narrowcast::store::{StoreError, StoredKey};
+use narrowcast::store::StoredKey;
 use sha2::{Digest, Sha256};
 
 #[derive(Debug)]
@@ -35,25 +32,23 @@ impl PackageVerifier for TextVerifier {
 
     fn verify(
         &self,
-        archive: &Bytes,
+        archive: &mut dyn Archive,
         keys: &[StoredKey],
         claims: &PackageClaims,
-    ) -> Result<VerifiedPackage, Refusal> {
+        to: &mut dyn Write,
+    ) -> Result<VerifiedPackage, VerifyFault> {
         let refused = |code, message: &str| Refusal {
             code,
             message: message.to_owned(),
         };
-        let text =
-            std::str::from_utf8(archive).map_err(|_| refused("bad_archive", "no archive"))?;
+        let text = io::read_to_string(archive)?;
         let (key_id, mut image) = text
             .strip_prefix("signed-by ")
             .and_then(|rest| rest.split_once('\n'))
             .ok_or_else(|| refused("bad_archive", "the archive has no signature"))?;
         if keys.iter().all(|key| key.id != key_id) {
-            return Err(refused(
-                "bad_signature",
-                "no key of the manufacturer verifies it",
-            ));
+            let refusal = refused("bad_signature", "no key of the manufacturer verifies it");
+            return Err(refusal.into());
         }
         let mut mismatches = Vec::new();
         if let Some((signed, rest)) = image
@@ -68,41 +63,15 @@ impl PackageVerifier for TextVerifier {
                 });
             }
         }
+        to.write_all(image.as_bytes())?;
         Ok(VerifiedPackage {
             file_name: "app.bin".to_owned(),
-            image: Bytes::copy_from_slice(image.as_bytes()),
+            image_size_bytes: image.len() as u64,
             image_sha256: sha256(image.as_bytes()),
-            archive_sha256: sha256(archive),
+            archive_sha256: sha256(text.as_bytes()),
             key_id: key_id.to_owned(),
             mismatches,
         })
-    }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct MemoryBytes {
-    pub(crate) kept: Mutex<BTreeMap<Sha256Digest, Bytes>>,
-}
-
-#[async_trait]
-impl PackageBytes for MemoryBytes {
-    async fn put(&self, bytes: Bytes) -> Result<Sha256Digest, StoreError> {
-        let digest = sha256(&bytes);
-        self.kept
-            .lock()
-            .expect("not poisoned")
-            .insert(digest, bytes);
-        Ok(digest)
-    }
-
-    async fn load(&self, digest: Sha256Digest) -> Result<Bytes, StoreError> {
-        let kept = self.kept.lock().expect("not poisoned");
-        let bytes = kept.get(&digest).ok_or(StoreError::NotFound)?;
-        if sha256(bytes) == digest {
-            Ok(bytes.clone())
-        } else {
-            Err(StoreError::Failed("the bytes are damaged".to_owned()))
-        }
     }
 }
 

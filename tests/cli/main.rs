@@ -18,4 +18,5 @@ mod serve;
 mod server;
 mod shutdown;
 mod token;
+mod uploads;
 mod usage;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::program::run;
 use crate::server::{Api, DEVICE_TYPE, MANUFACTURER, MODEL, Server, Site};
+use crate::uploads::package_files;
 
 pub(crate) const PRIVATE_PEM: &str = include_str!("../../certs/signing-private.pem");
 pub(crate) const PUBLIC_PEM: &str = include_str!("../../certs/signing-public.pem");
@@ -36,9 +37,7 @@ async fn with_key(site: &Site, public_pem: &str) -> (Server, Api) {
 /// Nothing of a refused package is kept.
 async fn nothing_is_kept(site: &Site, api: &Api) {
     assert_eq!(api.get("/api/v1/packages").await.is(200), json!([]));
-    let kept = std::fs::read_dir(site.data().join("packages")).unwrap();
-    let files = kept.filter(|entry| entry.as_ref().unwrap().path().is_file());
-    assert_eq!(files.count(), 0);
+    assert_eq!(package_files(site), [] as [PathBuf; 0]);
 }
 
 #[tokio::test]

@@ -138,6 +138,24 @@ impl Server {
         assert!(sent.success());
     }
 
+    /// What Linux says of the process's memory, in bytes: `VmRSS` now, `VmHWM` at most so far.
+    pub(crate) fn memory_bytes(&self, what: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let kibibytes = status.lines().find_map(|line| {
+            line.strip_prefix(what)?
+                .strip_prefix(':')?
+                .strip_suffix(" kB")
+        });
+        kibibytes.unwrap().trim().parse::<u64>().unwrap() << 10
+    }
+
+    /// The most memory so far is what the process has now.
+    pub(crate) fn forget_peak(&self) {
+        const PEAK: &str = "5";
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), PEAK).unwrap();
+    }
+
     /// Lets the process have so many descriptors from now on.
     pub(crate) fn limit_descriptors(&self, descriptors_max: u32) {
         let limited = Command::new("prlimit")

@@ -1,6 +1,6 @@
 //! Package files: the zip within, the signed zip around it, `manifest.json`, `package-info.json`.
 
-use std::io::{Cursor, Write};
+use std::io::{self, Cursor, Write};
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -106,35 +106,41 @@ fn in_both_headers() -> impl Strategy<Value = Vec<u8>> {
 
 fn check_inner(zip: Vec<u8>) -> Result<(), PayloadError> {
     let limits = PackageLimits::default();
-    let zip = Bytes::from(zip);
+    let mut images = Vec::new();
     // What a deflate stream needs, and the crate's tables; never a size that a header claims.
-    let payload = bounded(zip.len(), 256 * 1024, 32, || Payload::decode(&zip, &limits))?;
+    let payload = bounded(zip.len(), 256 * 1024, 32, || {
+        Payload::decode(Cursor::new(&zip), &limits, &mut images)
+    })?;
     assert!((1..=limits.firmware_files_max).contains(&payload.firmware.len()));
-    let sizes = payload.firmware.iter().map(|file| file.bytes.len() as u64);
-    assert!(sizes.sum::<u64>() <= limits.firmware_bytes_max);
+    let sizes = payload.firmware.iter().map(|file| file.size_bytes);
+    assert_eq!(sizes.sum::<u64>(), images.len() as u64);
+    assert!(images.len() as u64 <= limits.firmware_bytes_max);
+    let mut files: Vec<(&str, &[u8])> = Vec::new();
+    let mut rest = images.as_slice();
     for file in &payload.firmware {
-        assert!(is_file_name(&file.name) && !file.bytes.is_empty());
-        assert_eq!(file.sha256.0, <[u8; 32]>::from(Sha256::digest(&file.bytes)));
+        let (image, behind) = rest.split_at(usize::try_from(file.size_bytes).unwrap());
+        assert!(is_file_name(&file.name) && !image.is_empty());
+        assert_eq!(file.sha256.0, <[u8; 32]>::from(Sha256::digest(image)));
+        files.push((&file.name, image));
+        rest = behind;
     }
     let info = payload
         .info
         .as_ref()
         .map(|info| serde_json::to_vec(info).unwrap());
-    let mut files: Vec<(&str, &[u8])> = Vec::new();
-    for file in &payload.firmware {
-        files.push((&file.name, &file.bytes));
-    }
     if let Some(info) = &info {
         files.push((PackageInfo::FILE_NAME, info));
     }
     let again = zip_of(CompressionMethod::Stored, &files);
-    assert_eq!(Payload::decode(&again.into(), &limits), Ok(payload));
+    let again = Payload::decode(Cursor::new(again), &limits, &mut io::sink());
+    assert_eq!(again.as_ref(), Ok(&payload));
     Ok(())
 }
 
-fn verify(archive: Vec<u8>) -> Result<VerifiedPackage, VerifyError> {
+fn verify(archive: &[u8], firmware: &mut Vec<u8>) -> Result<VerifiedPackage, VerifyError> {
     let keys = [PUBLIC.clone()];
-    signing::verify(&archive.into(), &keys, &PackageLimits::default())
+    let archive = Cursor::new(archive);
+    signing::verify(archive, &keys, &PackageLimits::default(), firmware)
 }
 
 #[test]
@@ -142,7 +148,7 @@ fn the_seeds_themselves_are_accepted() {
     for zip in zips() {
         assert_eq!(check_inner(zip), Ok(()));
     }
-    assert!(verify(SIGNED.to_vec()).is_ok());
+    assert!(verify(&SIGNED, &mut Vec::new()).is_ok());
 }
 
 proptest! {
@@ -173,7 +179,7 @@ proptest! {
     fn no_mutant_of_a_signed_package_is_accepted(
         archive in mutants(vec![SIGNED.to_vec()], TOKENS),
     ) {
-        let result = verify(archive.clone());
+        let result = verify(&archive, &mut Vec::new());
         prop_assert_eq!(result.is_ok(), archive == *SIGNED, "{:?}", result);
     }
 
@@ -189,8 +195,9 @@ proptest! {
             ("FW.zip", &parts[1]),
             ("FW.zip.sig", &parts[2]),
         ];
-        if let Ok(package) = verify(zip_of(CompressionMethod::Stored, &files)) {
-            prop_assert_eq!(&package.firmware[0].bytes, &firmware(24));
+        let mut image = Vec::new();
+        if verify(&zip_of(CompressionMethod::Stored, &files), &mut image).is_ok() {
+            prop_assert_eq!(image, &firmware(24)[..]);
             prop_assert_eq!(&parts[1..], &signed_parts()[1..]);
         }
     }
@@ -202,7 +209,7 @@ fn signed_parts() -> Vec<Vec<u8>> {
     (0..3)
         .map(|index| {
             let mut part = Vec::new();
-            std::io::copy(&mut archive.by_index(index).unwrap(), &mut part).unwrap();
+            io::copy(&mut archive.by_index(index).unwrap(), &mut part).unwrap();
             part
         })
         .collect()

@@ -1,12 +1,13 @@
 //! The development keys, and packages made without the code under test.
 
+use std::io::{Cursor, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use bytes::Bytes;
 use narrowcast::signing::{
-    self, PackageLimits, PrivateKey, PublicKey, VerifiedPackage, VerifyError,
+    self, FirmwareFile, PackageLimits, Payload, PayloadError, PrivateKey, PublicKey,
+    VerifiedPackage, VerifyError,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -48,11 +49,57 @@ pub(crate) fn inner() -> Vec<u8> {
 }
 
 pub(crate) fn verify(archive: Vec<u8>) -> Result<VerifiedPackage, VerifyError> {
-    signing::verify(
-        &Bytes::from(archive),
-        &[public_key()],
-        &PackageLimits::default(),
-    )
+    verify_with(&archive, &[public_key()], &PackageLimits::default())
+}
+
+/// Verifies from memory and from a file, which must come to the same.
+pub(crate) fn verify_with(
+    archive: &[u8],
+    keys: &[PublicKey],
+    limits: &PackageLimits,
+) -> Result<VerifiedPackage, VerifyError> {
+    let (mut from_memory, mut from_file) = (Vec::new(), Vec::new());
+    let verified = signing::verify(Cursor::new(archive), keys, limits, &mut from_memory);
+    let again = signing::verify(file(archive), keys, limits, &mut from_file);
+    assert_eq!(verified, again);
+    if let Ok(package) = &verified {
+        check_firmware(&package.firmware, &from_memory);
+        check_firmware(&package.firmware, &from_file);
+    }
+    verified
+}
+
+/// Reads an inner zip from memory and from a file, which must come to the same; also its firmware
+/// files, one behind the other.
+pub(crate) fn decode(
+    zip: &[u8],
+    limits: &PackageLimits,
+) -> Result<(Payload, Vec<u8>), PayloadError> {
+    let (mut from_memory, mut from_file) = (Vec::new(), Vec::new());
+    let decoded = Payload::decode(Cursor::new(zip), limits, &mut from_memory);
+    let again = Payload::decode(file(zip), limits, &mut from_file);
+    assert_eq!(decoded, again);
+    let payload = decoded?;
+    check_firmware(&payload.firmware, &from_memory);
+    check_firmware(&payload.firmware, &from_file);
+    Ok((payload, from_memory))
+}
+
+fn file(content: &[u8]) -> std::fs::File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content).unwrap();
+    file.rewind().unwrap();
+    file
+}
+
+/// What was written is what is said of it.
+fn check_firmware(files: &[FirmwareFile], mut written: &[u8]) {
+    for file in files {
+        let (image, rest) = written.split_at(usize::try_from(file.size_bytes).unwrap());
+        assert_eq!(file.sha256.0, <[u8; 32]>::from(Sha256::digest(image)));
+        written = rest;
+    }
+    assert_eq!(written, b"");
 }
 
 /// The encoded message of RFC 8017 §9.2 for the content.

@@ -1,12 +1,11 @@
 //! A signed package that was touched anywhere is refused.
 
-use bytes::Bytes;
 use narrowcast::signing::{self, PackageLimits, PublicKey, VerifyError};
 use sha2::{Digest, Sha256};
 
 use crate::fixture::{
     OTHER_PUBLIC_PEM, container, encoded_message, firmware, inner, manifest, private_key,
-    private_operation, public_key, rng, signed, verify,
+    private_operation, public_key, rng, signed, verify, verify_with,
 };
 use crate::zip_builder::{Item, Zip};
 
@@ -29,7 +28,7 @@ fn a_signed_package_is_verified_and_described() {
     assert_eq!(package.info, None);
     assert_eq!(package.firmware.len(), 1);
     assert_eq!(package.firmware[0].name, "FW.bin");
-    assert_eq!(package.firmware[0].bytes, firmware());
+    assert_eq!(package.firmware[0].size_bytes, firmware().len() as u64);
     assert_eq!(
         package.firmware[0].sha256.0,
         <[u8; 32]>::from(Sha256::digest(firmware()))
@@ -209,25 +208,22 @@ fn the_manifest_must_say_what_is_so() {
 
 #[test]
 fn only_the_manufacturers_keys_count() {
-    let archive = Bytes::from(signed(&inner()));
+    let archive = signed(&inner());
     let limits = PackageLimits::default();
     let other = PublicKey::from_pem(OTHER_PUBLIC_PEM).unwrap();
     let both = [other.clone(), public_key()];
     assert_eq!(
-        signing::verify(&archive, &both, &limits).unwrap().key_id,
+        verify_with(&archive, &both, &limits).unwrap().key_id,
         public_key().id()
     );
     let unknown = VerifyError::UnknownKey {
         key_id: public_key().id().to_string(),
     };
     assert_eq!(
-        signing::verify(&archive, std::slice::from_ref(&other), &limits),
+        verify_with(&archive, std::slice::from_ref(&other), &limits),
         Err(unknown)
     );
-    assert_eq!(
-        signing::verify(&archive, &[], &limits),
-        Err(VerifyError::NoKey)
-    );
+    assert_eq!(verify_with(&archive, &[], &limits), Err(VerifyError::NoKey));
 
     // The manifest names another key than the one that signed: which key to try is a hint only, but
     // it must not lie.
@@ -236,13 +232,13 @@ fn only_the_manufacturers_keys_count() {
         let lie = manifest(&inner()).replace(&true_id, &false_id);
         zip.items[0] = Item::stored("manifest.json", lie.as_bytes());
     });
-    let lying = signing::verify(&zip.bytes().into(), &both, &limits);
+    let lying = verify_with(&zip.bytes(), &both, &limits);
     assert_eq!(lying, Err(VerifyError::ManifestMismatch("keyId")));
 }
 
 #[test]
 fn an_oversized_file_is_refused_unread() {
-    let archive = Bytes::from(signed(&inner()));
+    let archive = signed(&inner());
     let size_bytes = archive.len() as u64;
     let limits = PackageLimits {
         archive_bytes_max: size_bytes - 1,
@@ -253,7 +249,7 @@ fn an_oversized_file_is_refused_unread() {
         max_bytes: size_bytes - 1,
     };
     assert_eq!(
-        signing::verify(&archive, &[public_key()], &limits),
+        verify_with(&archive, &[public_key()], &limits),
         Err(too_large)
     );
 }

@@ -2,14 +2,13 @@
 
 use std::io::{Cursor, Write};
 
-use bytes::Bytes;
 use narrowcast::signing::{
     PackageLimits, Payload, PayloadError, VerifyError, ZipError, zip_firmware,
 };
 use proptest::prelude::*;
 use zip::write::SimpleFileOptions;
 
-use crate::fixture::{firmware, inner, signed, verify};
+use crate::fixture::{self, firmware, inner, signed, verify};
 use crate::zip_builder::{Item, Zip};
 
 fn item() -> Item {
@@ -17,7 +16,12 @@ fn item() -> Item {
 }
 
 fn decode(zip: &Zip) -> Result<Payload, PayloadError> {
-    Payload::decode(&Bytes::from(zip.bytes()), &PackageLimits::default())
+    images(zip).map(|(payload, _)| payload)
+}
+
+/// The same, and its firmware files, one behind the other.
+fn images(zip: &Zip) -> Result<(Payload, Vec<u8>), PayloadError> {
+    fixture::decode(&zip.bytes(), &PackageLimits::default())
 }
 
 /// The reason for which the zip is refused, which is the same unsigned and signed.
@@ -57,10 +61,10 @@ fn what_ordinary_packers_write_is_read() {
         utf8,
         Item::deflated("FW.bin", &firmware()),
     ] {
-        let payload = decode(&Zip::of([item])).unwrap();
+        let (payload, image) = images(&Zip::of([item])).unwrap();
         assert_eq!(payload.firmware.len(), 1);
         assert_eq!(payload.firmware[0].name, "FW.bin");
-        assert_eq!(payload.firmware[0].bytes, firmware());
+        assert_eq!(image, firmware());
     }
 }
 
@@ -236,8 +240,8 @@ fn bytes_behind_a_deflate_stream_are_no_part_of_the_content() {
         item.data.extend([0xff; 9]);
         item.packed_size += 9;
     });
-    let payload = decode(&Zip::of([padded])).unwrap();
-    assert_eq!(payload.firmware[0].bytes, image);
+    let (_, unpacked) = images(&Zip::of([padded])).unwrap();
+    assert_eq!(unpacked, image);
 }
 
 #[test]
@@ -268,7 +272,7 @@ fn files_together_stay_within_the_limit() {
             Item::stored("1.bin", &[1; 600]),
             Item::stored("2.bin", &vec![2; second]),
         ];
-        Payload::decode(&Zip::of(items).bytes().into(), &limits)
+        fixture::decode(&Zip::of(items).bytes(), &limits)
     };
     assert!(zip(400).is_ok());
     let too_large = ZipError::TooLarge {
@@ -326,7 +330,7 @@ fn every_byte_must_belong_to_something() {
     let name_at = elsewhere.len() - 22 - "FW.bin".len();
     assert_eq!(&elsewhere[name_at - 4..name_at + 6], b"\0\0\0\0FW.bin");
     elsewhere[name_at - 4] = 1;
-    let decoded = Payload::decode(&elsewhere.into(), &PackageLimits::default());
+    let decoded = fixture::decode(&elsewhere, &PackageLimits::default());
     assert_eq!(decoded, Err(PayloadError::Zip(ZipError::Gap)));
 
     let twice = Zip::of([item(), item().with(|item| item.name = b"2.bin".to_vec())]);
@@ -338,11 +342,8 @@ fn every_byte_must_belong_to_something() {
 fn a_cut_zip_is_refused_wherever_it_is_cut() {
     let whole = inner();
     for len in 0..whole.len() {
-        let cut = Bytes::copy_from_slice(&whole[..len]);
-        assert!(
-            Payload::decode(&cut, &PackageLimits::default()).is_err(),
-            "{len}"
-        );
+        let cut = fixture::decode(&whole[..len], &PackageLimits::default());
+        assert!(cut.is_err(), "{len}");
     }
 }
 
@@ -353,7 +354,7 @@ fn zips_of_zips_and_signed_packages_are_refused() {
         refusal(&Zip::of([nested])),
         PayloadError::NestedZip("FW.ZIP".to_owned())
     );
-    let again = Payload::decode(&signed(&inner()).into(), &PackageLimits::default());
+    let again = fixture::decode(&signed(&inner()), &PackageLimits::default());
     assert_eq!(again, Err(PayloadError::AlreadySigned));
     let empty = Item::stored("FW.bin", b"");
     assert_eq!(
@@ -399,8 +400,8 @@ proptest! {
         writer.start_file("FW.bin", options).unwrap();
         writer.write_all(&image).unwrap();
         let written = writer.finish().unwrap().into_inner();
-        let payload = Payload::decode(&written.into(), &PackageLimits::default()).unwrap();
-        prop_assert_eq!(&payload.firmware[0].bytes[..], &image[..]);
+        let (_, unpacked) = fixture::decode(&written, &PackageLimits::default()).unwrap();
+        prop_assert_eq!(unpacked, image);
     }
 
     #[test]
@@ -422,8 +423,9 @@ proptest! {
             bytes[at] = value;
         }
         // A change of a time, an attribute or a name may leave it sound; the content never differs.
-        if let Ok(payload) = Payload::decode(&bytes.into(), &PackageLimits::default()) {
-            prop_assert_eq!(&payload.firmware[0].bytes[..], image);
+        if let Ok((payload, images)) = fixture::decode(&bytes, &PackageLimits::default()) {
+            prop_assert_eq!(payload.firmware[0].size_bytes, image.len() as u64);
+            prop_assert!(images.starts_with(image));
         }
     }
 }

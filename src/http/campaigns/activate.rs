@@ -10,6 +10,7 @@ use super::view::CampaignView;
 use crate::campaign::Progress;
 use crate::engine::Command;
 use crate::http::HttpState;
+use crate::http::blocking::blocking;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
 use crate::model::{CampaignId, Package, UpdateTask};
@@ -47,10 +48,14 @@ pub(crate) async fn activate_campaign(
     Ok(Json(find(&state, id).await?.into()))
 }
 
-/// The firmware file's bytes; they were hashed again as they were read.
+/// The firmware file's bytes, which campaigns share; they were hashed again as they were read.
 async fn load_image(state: &HttpState, package: &Package) -> Result<Bytes, Problem> {
-    let loaded = state.package_bytes.load(package.image_sha256).await;
-    loaded.map_err(|error| damaged(package, &error))
+    let (blobs, package) = (state.package_bytes.clone(), package.clone());
+    blocking(move || {
+        let loaded = blobs.load(package.image_sha256);
+        loaded.map_err(|error| damaged(&package, &error))
+    })
+    .await
 }
 
 /// The tasks that are not final, and how many are: a draft's was stopped if its device was taken away.

@@ -1,10 +1,12 @@
 //! What was verified when a package came is verified again when a campaign of it begins: its bytes and
 //! its row lay on a disk meanwhile, and its key may be gone.
 
+use crate::http::blocking::blocking;
 use crate::http::error::{Problem, kinds};
 use crate::http::packages::{find_keys, verify_archive};
 use crate::http::{HttpState, PackageClaims, VerifiedPackage};
 use crate::model::Package;
+use crate::store::BlobError;
 
 /// Verifies a package's signed archive again, with the key that verified it and no other.
 pub(super) async fn verify_again(state: &HttpState, package: &Package) -> Result<(), Problem> {
@@ -18,10 +20,14 @@ pub(super) async fn verify_again(state: &HttpState, package: &Package) -> Result
         );
         return Err(Problem::new(kinds::PACKAGE_REFUSED, detail).with_code("package_key_gone"));
     }
-    let archive = state.package_bytes.load(package.archive_sha256).await;
-    let archive = archive.map_err(|error| damaged(package, &error))?;
+    let (blobs, stored) = (state.package_bytes.clone(), package.clone());
+    let archive = blocking(move || {
+        let archive = blobs.open_file(stored.archive_sha256);
+        archive.map_err(|error| damaged(&stored, &error))
+    })
+    .await?;
     let claims = PackageClaims::of(package);
-    let (_, verified) = verify_archive(state, archive, keys, claims).await?;
+    let verified = verify_archive(state, archive, keys, claims).await?;
     if is_described_by(&verified, package) {
         return Ok(());
     }
@@ -31,7 +37,7 @@ pub(super) async fn verify_again(state: &HttpState, package: &Package) -> Result
 }
 
 /// The package's bytes cannot be read as they were stored.
-pub(super) fn damaged(package: &Package, error: &crate::store::StoreError) -> Problem {
+pub(super) fn damaged(package: &Package, error: &BlobError) -> Problem {
     let id = package.id.0;
     tracing::error!(%error, package = id, "the package's bytes cannot be read as they were");
     let detail = format!("the bytes of package {id} are missing or damaged: upload it again");

@@ -1,11 +1,13 @@
 //! The verification of a signed archive, with the keys of its manufacturer.
 
-use bytes::Bytes;
+use std::fs::File;
+use std::io::{self, Write};
 
+use crate::http::blocking::blocking;
 use crate::http::error::{Problem, kinds};
-use crate::http::{HttpState, PackageClaims, VerifiedPackage};
+use crate::http::{HttpState, PackageClaims, VerifiedPackage, VerifyFault};
 use crate::model::Manufacturer;
-use crate::store::{Page, StoredKey};
+use crate::store::{BlobError, IncomingBlob, Page, StoreError, StoredKey};
 
 /// Keys of one manufacturer that are tried: several may be active while one replaces another.
 const KEYS_TRIED_MAX: u32 = 64;
@@ -22,23 +24,46 @@ pub(in crate::http) async fn find_keys(
     Ok(state.store.keys(Some(manufacturer), page).await?)
 }
 
-/// Verifies on a thread that may block: hashing 100 MiB takes a while.
+/// Verifies an archive that was kept.
 pub(in crate::http) async fn verify_archive(
     state: &HttpState,
-    archive: Bytes,
+    archive: File,
     keys: Vec<StoredKey>,
     claims: PackageClaims,
-) -> Result<(PackageClaims, VerifiedPackage), Problem> {
-    let verifier = state.verifier.clone();
-    let verification = tokio::task::spawn_blocking(move || {
-        let verified = verifier.verify(&archive, &keys, &claims);
-        (claims, verified)
-    });
-    let (claims, verified) = verification
-        .await
-        .map_err(|_| Problem::new(kinds::INTERNAL, "the verification did not end"))?;
-    let verified = verified.map_err(|refusal| {
-        Problem::of_refusal(kinds::PACKAGE_REFUSED, refusal).with_field("file")
-    })?;
-    Ok((claims, verified))
+) -> Result<VerifiedPackage, Problem> {
+    let state = state.clone();
+    blocking(move || verify(&state, archive, &keys, &claims, &mut io::sink())).await
+}
+
+/// Verifies an archive that has come; its firmware file comes beside it.
+pub(super) async fn unpack_archive(
+    state: &HttpState,
+    archive: &IncomingBlob,
+    keys: Vec<StoredKey>,
+    claims: PackageClaims,
+) -> Result<(VerifiedPackage, IncomingBlob), Problem> {
+    let archive = archive.open_file().map_err(StoreError::from)?;
+    let state = state.clone();
+    blocking(move || {
+        let mut image = state.package_bytes.begin().map_err(StoreError::from)?;
+        let verified = verify(&state, archive, &keys, &claims, &mut image)?;
+        Ok((verified, image))
+    })
+    .await
+}
+
+fn verify(
+    state: &HttpState,
+    mut archive: File,
+    keys: &[StoredKey],
+    claims: &PackageClaims,
+    image: &mut dyn Write,
+) -> Result<VerifiedPackage, Problem> {
+    let verified = state.verifier.verify(&mut archive, keys, claims, image);
+    verified.map_err(|fault| match fault {
+        VerifyFault::Refused(refusal) => {
+            Problem::of_refusal(kinds::PACKAGE_REFUSED, refusal).with_field("file")
+        }
+        VerifyFault::Io(error) => StoreError::from(BlobError::from(error)).into(),
+    })
 }

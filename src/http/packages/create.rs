@@ -4,17 +4,17 @@ use axum::Json;
 use axum::extract::{FromRequest, Multipart, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use bytes::Bytes;
 use utoipa::ToSchema;
 
-use super::archive::{find_keys, verify_archive};
+use super::archive::{find_keys, unpack_archive};
 use super::form::{PackageForm, read_form};
 use super::{PackageView, body_bytes_max};
+use crate::http::blocking::blocking;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::require_length;
 use crate::http::{HttpState, PackageClaims, VerifiedPackage};
-use crate::model::{Manufacturer, Package, PackageId};
-use crate::store::StoredKey;
+use crate::model::{Manufacturer, Package, PackageId, Sha256Digest};
+use crate::store::{BlobStore, IncomingBlob, StoreError, StoredKey};
 
 /// An upload, as `multipart/form-data`.
 #[derive(ToSchema)]
@@ -57,12 +57,20 @@ pub(crate) async fn create_package(
     let multipart = Multipart::from_request(request, &state)
         .await
         .map_err(|rejection| Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE, rejection.body_text()))?;
-    let form = read_form(multipart, &state.limits).await?;
-    let keys = keys_of(&state, &form.claims.manufacturer).await?;
-    let PackageForm { archive, claims } = form;
-    let (claims, verified) = verify_archive(&state, archive.clone(), keys, claims).await?;
+    let PackageForm { archive, claims } = read_form(multipart, &state).await?;
+    let keys = keys_of(&state, &claims.manufacturer).await?;
+    let (verified, image) = unpack_archive(&state, &archive, keys, claims.clone()).await?;
     check_mismatches(&verified)?;
-    let package = keep(&state, archive, claims, verified).await?;
+    let upload = Upload {
+        archive,
+        image,
+        claims,
+        verified,
+    };
+    // A client that leaves now leaves nothing half kept.
+    let package = tokio::spawn(upload.keep(state.clone()))
+        .await
+        .map_err(|_| Problem::new(kinds::INTERNAL, "the package was not kept"))??;
     let location = format!("/api/v1/packages/{}", package.id.0);
     let view = Json(PackageView::from(package));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], view))
@@ -94,41 +102,91 @@ fn check_mismatches(verified: &VerifiedPackage) -> Result<(), Problem> {
     Err(problem.with_field(first.field))
 }
 
-/// Bytes first, then the row that names them: a row never lacks its bytes.
-async fn keep(
-    state: &HttpState,
-    archive: Bytes,
+/// A package that is accepted.
+struct Upload {
+    archive: IncomingBlob,
+    image: IncomingBlob,
     claims: PackageClaims,
     verified: VerifiedPackage,
-) -> Result<Package, Problem> {
-    let image_size_bytes = u64::try_from(verified.image.len()).unwrap_or(u64::MAX);
-    let image_sha256 = state.package_bytes.put(verified.image).await?;
-    // Kept whole, so that its signature can be verified again.
-    let archive_sha256 = state.package_bytes.put(archive).await?;
-    if (image_sha256, archive_sha256) != (verified.image_sha256, verified.archive_sha256) {
-        return Err(Problem::new(
-            kinds::INTERNAL,
-            "the bytes changed on their way",
-        ));
+}
+
+impl Upload {
+    /// Bytes first, then the row that names them: a row never lacks its bytes. Where the row is
+    /// refused, those that came with it go.
+    async fn keep(self, state: HttpState) -> Result<Package, Problem> {
+        let _keeping = state.keeping.lock().await;
+        let mut package = Package {
+            id: PackageId(0),
+            manufacturer: self.claims.manufacturer,
+            model: self.claims.model,
+            device_type: self.claims.device_type,
+            protocol: self.claims.protocol,
+            target_version: self.claims.version,
+            source_versions: self.claims.source_versions,
+            kind: self.claims.kind,
+            component: self.claims.component,
+            file_name: self.verified.file_name,
+            image_sha256: self.verified.image_sha256,
+            image_size_bytes: self.verified.image_size_bytes,
+            archive_sha256: self.verified.archive_sha256,
+            key_id: self.verified.key_id,
+            uploaded_at: state.now_utc(),
+        };
+        let expected = [package.image_sha256, package.archive_sha256];
+        let blobs = state.package_bytes.clone();
+        // The archive is kept whole, so that its signature can be verified again.
+        let incoming = [self.image, self.archive];
+        let new = blocking(move || keep_bytes(&blobs, incoming, expected)).await?;
+        match state.store.add_package(package.clone()).await {
+            Ok(id) => {
+                package.id = id;
+                Ok(package)
+            }
+            Err(error) => {
+                // Whether the row is there is known at the next start only, and then this is done.
+                if !matches!(error, StoreError::Fatal(_)) {
+                    let blobs = state.package_bytes.clone();
+                    let removed = blocking(move || {
+                        remove_bytes(&blobs, &new);
+                        Ok(())
+                    });
+                    removed.await?;
+                }
+                Err(Problem::of_store(error, "package"))
+            }
+        }
     }
-    let mut package = Package {
-        id: PackageId(0),
-        manufacturer: claims.manufacturer,
-        model: claims.model,
-        device_type: claims.device_type,
-        protocol: claims.protocol,
-        target_version: claims.version,
-        source_versions: claims.source_versions,
-        kind: claims.kind,
-        component: claims.component,
-        file_name: verified.file_name,
-        image_sha256: verified.image_sha256,
-        image_size_bytes,
-        archive_sha256: verified.archive_sha256,
-        key_id: verified.key_id,
-        uploaded_at: state.now_utc(),
-    };
-    let added = state.store.add_package(package.clone()).await;
-    package.id = added.map_err(|error| Problem::of_store(error, "package"))?;
-    Ok(package)
+}
+
+/// Makes bytes durable; those that were not there before. All of them, or none.
+fn keep_bytes(
+    blobs: &BlobStore,
+    incoming: [IncomingBlob; 2],
+    expected: [Sha256Digest; 2],
+) -> Result<Vec<Sha256Digest>, Problem> {
+    let mut new = Vec::new();
+    for (bytes, expected) in incoming.into_iter().zip(expected) {
+        let kept = bytes.keep().map_err(StoreError::from);
+        let kept = kept.map_err(Problem::from).and_then(|kept| {
+            new.extend(kept.is_new.then_some(kept.sha256));
+            if kept.sha256 == expected {
+                return Ok(());
+            }
+            let detail = "the bytes changed on their way";
+            Err(Problem::new(kinds::INTERNAL, detail))
+        });
+        if let Err(problem) = kept {
+            remove_bytes(blobs, &new);
+            return Err(problem);
+        }
+    }
+    Ok(new)
+}
+
+fn remove_bytes(blobs: &BlobStore, new: &[Sha256Digest]) {
+    for sha256 in new {
+        if let Err(error) = blobs.remove(*sha256) {
+            tracing::warn!(%sha256, %error, "bytes that no package has stay until the next start");
+        }
+    }
 }

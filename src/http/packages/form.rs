@@ -1,15 +1,19 @@
 //! The upload form: multipart fields read within their bounds, then parsed.
 
+use std::io::Write;
+
 use axum::extract::Multipart;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 
+use crate::http::blocking::blocking;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{too_large, too_slow};
 use crate::http::listener::is_too_slow;
-use crate::http::{HttpLimits, PackageClaims, fields};
+use crate::http::{HttpState, PackageClaims, fields};
 use crate::model::{Component, FirmwareVersion, PackageKind};
+use crate::store::{BlobError, IncomingBlob, StoreError};
 
 /// No text field is longer, in bytes: 64 source versions of the longest kind.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
@@ -27,27 +31,27 @@ const TEXT_FIELDS: [&str; 7] = [
 
 /// An upload as parsed.
 pub(super) struct PackageForm {
-    pub(super) archive: Bytes,
+    pub(super) archive: IncomingBlob,
     pub(super) claims: PackageClaims,
 }
 
 /// An upload as sent: texts in the order of [`TEXT_FIELDS`].
 #[derive(Default)]
 struct RawForm {
-    archive: Option<Bytes>,
+    archive: Option<IncomingBlob>,
     texts: [Option<String>; TEXT_FIELDS.len()],
     source_versions: Vec<String>,
 }
 
-/// Reads a form within the limit of its archive's size.
+/// Reads a form within the limit of its archive's size; the archive goes to the disk as it comes.
 pub(super) async fn read_form(
     mut multipart: Multipart,
-    limits: &HttpLimits,
+    state: &HttpState,
 ) -> Result<PackageForm, Problem> {
     let mut form = RawForm::default();
     while let Some(field) = multipart.next_field().await.map_err(malformed)? {
         let name = field.name().unwrap_or_default().to_owned();
-        form.read_field(&name, field, limits).await?;
+        form.read_field(&name, field, state).await?;
     }
     form.parse()
 }
@@ -57,11 +61,14 @@ impl RawForm {
         &mut self,
         name: &str,
         field: Field<'_>,
-        limits: &HttpLimits,
+        state: &HttpState,
     ) -> Result<(), Problem> {
         if name == "file" {
-            let archive = read_bytes(field, limits.package_bytes_max).await?;
-            return set_once(&mut self.archive, name, archive);
+            if self.archive.is_some() {
+                return Err(twice(name));
+            }
+            self.archive = Some(receive(field, state).await?);
+            return Ok(());
         }
         if matches!(name, "source_versions" | "source_versions[]") {
             let text = read_text(name, field).await?;
@@ -147,8 +154,12 @@ fn required<T>(name: &str, value: Option<T>) -> Result<T, Problem> {
 fn set_once<T>(place: &mut Option<T>, name: &str, value: T) -> Result<(), Problem> {
     match place.replace(value) {
         None => Ok(()),
-        Some(_) => Err(Problem::invalid_field(name, "is there twice")),
+        Some(_) => Err(twice(name)),
     }
+}
+
+fn twice(name: &str) -> Problem {
+    Problem::invalid_field(name, "is there twice")
 }
 
 async fn read_text(name: &str, field: Field<'_>) -> Result<String, Problem> {
@@ -156,6 +167,25 @@ async fn read_text(name: &str, field: Field<'_>) -> Result<String, Problem> {
         .await
         .map_err(|problem| problem.with_field(name))?;
     String::from_utf8(bytes.into()).map_err(|_| Problem::invalid_field(name, "must be UTF-8"))
+}
+
+/// Writes a field to the disk, a chunk at a time.
+async fn receive(mut field: Field<'_>, state: &HttpState) -> Result<IncomingBlob, Problem> {
+    let bytes_max = state.limits.package_bytes_max;
+    let mut left = bytes_max;
+    let mut incoming = state.package_bytes.begin().map_err(StoreError::from)?;
+    while let Some(chunk) = field.chunk().await.map_err(malformed)? {
+        left = left
+            .checked_sub(chunk.len())
+            .ok_or_else(|| too_large(bytes_max))?;
+        incoming = blocking(move || {
+            let written = incoming.write_all(&chunk).map_err(BlobError::from);
+            written.map_err(StoreError::from)?;
+            Ok(incoming)
+        })
+        .await?;
+    }
+    Ok(incoming)
 }
 
 async fn read_bytes(mut field: Field<'_>, bytes_max: usize) -> Result<Bytes, Problem> {

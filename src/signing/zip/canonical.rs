@@ -15,16 +15,16 @@ const EXTERNAL_ATTRIBUTES: u32 = 0o100_644 << 16;
 const DATE: u16 = 0x0021;
 
 /// The fields in which the headers of stored entries differ.
-pub(super) struct Header<'a> {
+pub(super) struct Fields<'a> {
     pub(super) name: &'a str,
     pub(super) crc32: u32,
     /// Packed and unpacked.
     pub(super) size_bytes: u32,
 }
 
-impl Header<'_> {
+impl Fields<'_> {
     pub(super) fn local(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(LOCAL_BYTES + self.name.len());
+        let mut out = Vec::with_capacity(usize::from(LOCAL_BYTES) + self.name.len());
         out.extend_from_slice(LOCAL_SIGNATURE);
         self.extend_shared(&mut out);
         out.extend(self.name.bytes());
@@ -32,7 +32,7 @@ impl Header<'_> {
     }
 
     pub(super) fn central(&self, local_at: u32) -> Vec<u8> {
-        let mut out = Vec::with_capacity(CENTRAL_BYTES + self.name.len());
+        let mut out = Vec::with_capacity(usize::from(CENTRAL_BYTES) + self.name.len());
         out.extend_from_slice(CENTRAL_SIGNATURE);
         out.extend(VERSION_MADE_BY.to_le_bytes());
         self.extend_shared(&mut out);

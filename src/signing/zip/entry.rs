@@ -1,9 +1,11 @@
 //! One entry of a zip file: its two headers, and what they may say.
 
+use std::io::{Read, Seek};
 use std::ops::Range;
 
+use super::canonical;
 use super::record::{
-    CENTRAL_BYTES, CENTRAL_SIGNATURE, LOCAL_BYTES, LOCAL_SIGNATURE, header, slice, u16_at, u32_at,
+    CENTRAL_BYTES, CENTRAL_SIGNATURE, Header, LOCAL_BYTES, LOCAL_SIGNATURE, u16_at, u32_at,
 };
 use super::{ZipError, is_file_name};
 
@@ -26,67 +28,91 @@ const NAME_SHOWN_CHARS: usize = 160;
 pub(in crate::signing) struct Entry {
     pub(in crate::signing) name: String,
     pub(in crate::signing) size_bytes: u64,
-    pub(super) deflated: bool,
+    /// Where the packed content lies.
+    pub(in crate::signing) data: Range<u64>,
     pub(super) crc32: u32,
-    pub(super) local: Range<usize>,
-    pub(super) data: Range<usize>,
-    pub(super) central: Range<usize>,
+    pub(super) local_at: u64,
+    pub(super) central_end: u64,
+    /// Whether both headers are to the byte those of the signed format.
+    pub(super) is_canonical: bool,
 }
 
 impl Entry {
     /// Reads the two headers that begin at `local_at` and `central_at`; they must say the same.
     pub(super) fn decode(
-        bytes: &[u8],
-        local_at: usize,
-        central_at: usize,
-        directory: &Range<usize>,
+        file: &mut (impl Read + Seek),
+        local_at: u64,
+        central_at: u64,
+        directory: &Range<u64>,
     ) -> Result<Self, ZipError> {
-        let (files, headers) = (&bytes[..directory.start], &bytes[..directory.end]);
-        let central = header(headers, central_at, CENTRAL_SIGNATURE, CENTRAL_BYTES)?;
-        let local = header(files, local_at, LOCAL_SIGNATURE, LOCAL_BYTES)?;
-        let (name_bytes, extra_bytes) =
-            (u16_at(central, 28) as usize, u16_at(central, 30) as usize);
-        let raw_name = slice(headers, central_at + CENTRAL_BYTES, name_bytes)?;
-        let local_name = slice(files, local_at + LOCAL_BYTES, name_bytes)?;
+        let mut central = Header::read(
+            file,
+            central_at,
+            directory.end,
+            CENTRAL_SIGNATURE,
+            CENTRAL_BYTES,
+        )?;
+        let mut local = Header::read(
+            file,
+            local_at,
+            directory.start,
+            LOCAL_SIGNATURE,
+            LOCAL_BYTES,
+        )?;
+        let name_bytes = u16_at(&central.bytes, 28);
+        let raw_name_at = central.read_on(file, name_bytes)?;
+        let local_name_at = local.read_on(file, name_bytes)?;
+        let raw_name = &central.bytes[raw_name_at..];
         let name: String = String::from_utf8_lossy(raw_name)
             .chars()
             .take(NAME_SHOWN_CHARS)
             .collect();
 
-        let offset = u32_at(central, 42);
-        if central[6..30] != local[4..28] || raw_name != local_name {
+        if central.bytes[6..30] != local.bytes[4..28] || raw_name != &local.bytes[local_name_at..] {
             return Err(ZipError::HeadersDiffer(name));
         }
-        if offset as usize != local_at || u16_at(central, 32) != 0 {
+        if u64::from(u32_at(&central.bytes, 42)) != local_at || u16_at(&central.bytes, 32) != 0 {
             return Err(ZipError::Gap);
         }
-        check_kind(&name, central)?;
+        check_kind(&name, &central.bytes)?;
         if !is_file_name(&name) || raw_name.len() != name.len() {
             return Err(ZipError::Name(name));
         }
-        check_features(&name, central)?;
+        check_features(&name, &central.bytes)?;
 
-        let central_extra_at = central_at + CENTRAL_BYTES + name_bytes;
-        let local_extra_at = local_at + LOCAL_BYTES + name_bytes;
-        let local_extra_bytes = u16_at(local, 28) as usize;
-        check_extra(&name, slice(headers, central_extra_at, extra_bytes)?)?;
-        check_extra(&name, slice(files, local_extra_at, local_extra_bytes)?)?;
+        let extra_bytes = u16_at(&central.bytes, 30);
+        let extra_at = central.read_on(file, extra_bytes)?;
+        check_extra(&name, &central.bytes[extra_at..])?;
+        let extra_bytes = u16_at(&local.bytes, 28);
+        let extra_at = local.read_on(file, extra_bytes)?;
+        check_extra(&name, &local.bytes[extra_at..])?;
 
-        let (packed_bytes, size_bytes) = (u32_at(central, 20), u32_at(central, 24));
-        let deflated = u16_at(central, 10) == 8;
+        let (packed_bytes, size_bytes) = (u32_at(&central.bytes, 20), u32_at(&central.bytes, 24));
+        let deflated = u16_at(&central.bytes, 10) == 8;
         if !deflated && packed_bytes != size_bytes {
             return Err(ZipError::Damaged(name));
         }
-        let data_at = local_extra_at + local_extra_bytes;
-        slice(files, data_at, packed_bytes as usize)?;
+        let data = local.end()..local.end().saturating_add(u64::from(packed_bytes));
+        if data.end > directory.start {
+            return Err(ZipError::Gap);
+        }
+        let crc32 = u32_at(&central.bytes, 16);
+        let format = canonical::Fields {
+            name: &name,
+            crc32,
+            size_bytes,
+        };
+        let is_canonical = !deflated
+            && local.bytes == format.local()
+            && central.bytes == format.central(u32_at(&central.bytes, 42));
         Ok(Self {
-            name,
             size_bytes: u64::from(size_bytes),
-            deflated,
-            crc32: u32_at(central, 16),
-            local: local_at..data_at,
-            data: data_at..data_at + packed_bytes as usize,
-            central: central_at..central_extra_at + extra_bytes,
+            data,
+            crc32,
+            local_at,
+            central_end: central.end(),
+            is_canonical,
+            name,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! What can be wrong with a zip file.
 
+use std::io;
+
 /// Why a zip file is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ZipError {
@@ -69,4 +71,50 @@ pub enum ZipError {
     /// Something else that the reader stumbles over.
     #[error("it cannot be read ({0}): pack it again")]
     Unreadable(String),
+    /// Not the file's fault.
+    #[error(transparent)]
+    Io(#[from] IoFault),
+}
+
+/// What the file was read from, or its content written to, failed: nothing is said of the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("reading or writing failed: {reason}")]
+pub struct IoFault {
+    /// What kind of failure.
+    pub kind: io::ErrorKind,
+    /// In words.
+    pub reason: String,
+}
+
+impl From<io::Error> for IoFault {
+    fn from(error: io::Error) -> Self {
+        Self {
+            kind: error.kind(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl From<IoFault> for io::Error {
+    fn from(fault: IoFault) -> Self {
+        Self::new(fault.kind, fault.reason)
+    }
+}
+
+impl From<io::Error> for ZipError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.into())
+    }
+}
+
+impl ZipError {
+    /// What an error is that came through the `zip` crate, which has its own of the same type: the
+    /// operating system's are the reader's, all others are about the file.
+    pub(super) fn of_crate(error: io::Error, about_the_file: impl FnOnce(String) -> Self) -> Self {
+        if error.raw_os_error().is_some() {
+            error.into()
+        } else {
+            about_the_file(error.to_string())
+        }
+    }
 }

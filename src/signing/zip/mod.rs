@@ -10,17 +10,22 @@
 //! ```
 //!
 //! without gaps, comments, zip64, encryption or data descriptors (APPNOTE.TXT 6.3.10 §4.3).
+//!
+//! A file is anything that can be read and sought in, and is read in pieces: how much memory that takes
+//! does not depend on its size. It must not change meanwhile.
 
 mod canonical;
 mod entry;
 mod error;
 mod reader;
 mod record;
+mod section;
 mod writer;
 
-pub use error::ZipError;
+pub use error::{IoFault, ZipError};
 
 pub(super) use reader::CheckedZip;
+pub(super) use section::Section;
 pub(super) use writer::store;
 
 /// Whether `name` may be a file's name in a package: 1 to 128 of `A-Z a-z 0-9 . _ -`, not led by a

@@ -47,7 +47,7 @@ impl Bench {
     pub(super) async fn new() -> (Driver, Self) {
         let clock = SystemClock::new();
         let packages = tempfile::tempdir().unwrap();
-        let blobs = Arc::new(BlobStore::open(packages.path(), 1 << 20).unwrap());
+        let blobs = BlobStore::open(packages.path(), 1 << 20).unwrap();
         let store = Arc::new(MemoryStore::new());
         let campaign = fill(&store, &blobs, clock.now()).await;
         let udp = UdpEndpoint::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
@@ -100,7 +100,7 @@ async fn fill(store: &MemoryStore, blobs: &BlobStore, now: Now) -> CampaignId {
     let devices = [UPDATING, OTHER].map(|name| device(name, now.utc));
     store.add_devices(devices.to_vec()).await.unwrap();
     let image = Bytes::from(vec![0xa5; 4096]);
-    let image_sha256 = blobs.put(&image).await.unwrap();
+    let image_sha256 = blobs.put(&image).unwrap();
     let package = Package {
         id: PackageId(0),
         manufacturer: Manufacturer::parse("Acme").unwrap(),
