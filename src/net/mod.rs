@@ -4,4 +4,4 @@ mod receive_drops;
 mod udp;
 
 pub use receive_drops::ReceiveDrops;
-pub use udp::{DATAGRAM_BYTES_MAX, UdpEndpoint, is_wildcard};
+pub use udp::{DATAGRAM_BYTES_MAX, RECEIVE_BYTES, UdpEndpoint, is_wildcard};

@@ -13,6 +13,9 @@ use super::ReceiveDrops;
 /// The largest datagram that is read whole; CoAP over UDP stays below it (RFC 7252 §4.6).
 pub const DATAGRAM_BYTES_MAX: usize = 2048;
 
+/// What a datagram is read into: one byte more tells one that was cut from one that is whole.
+pub const RECEIVE_BYTES: usize = DATAGRAM_BYTES_MAX + 1;
+
 /// What is asked of the kernel as a receive buffer: a default one holds some 270 small datagrams, and
 /// a burst above that is lost.
 const RECEIVE_BUFFER_BYTES: usize = 32 * 1024 * 1024;

@@ -16,7 +16,7 @@ use crate::clock::{Instant, SystemClock};
 use crate::engine::{Engine, Output};
 use crate::http::{EngineError, EngineRequest, EngineRequests, LiveDevice, LiveView};
 use crate::model::{Peer, Record, Transmit};
-use crate::net::DATAGRAM_BYTES_MAX;
+use crate::net::RECEIVE_BYTES;
 use crate::store::{Store, StoreError};
 
 use super::failpoint::{Failpoint, Point};
@@ -202,7 +202,7 @@ impl Driver {
 
     /// Takes the datagrams that are there, each with its own outputs.
     fn receive(&mut self) {
-        let mut buffer = [0; DATAGRAM_BYTES_MAX];
+        let mut buffer = [0; RECEIVE_BYTES];
         for _ in 0..DATAGRAMS_PER_TURN {
             let Some((length, address)) = self.parts.link.try_receive(&mut buffer) else {
                 return;

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::device::{DeviceConfig, DeviceOutput, SimDevice, SocketKind};
 use super::log::LogLine;
 use crate::clock::{Instant, SystemClock};
-use crate::net::{DATAGRAM_BYTES_MAX, UdpEndpoint};
+use crate::net::{RECEIVE_BYTES, UdpEndpoint};
 
 /// The longest sleep: a deadline further away is looked at again then.
 const SLEEP_MAX: Duration = Duration::from_secs(3600);
@@ -176,7 +176,7 @@ impl Shell {
             SocketKind::Main => &self.sockets.main,
             SocketKind::Download => &self.sockets.download,
         };
-        let mut buffer = [0; DATAGRAM_BYTES_MAX];
+        let mut buffer = [0; RECEIVE_BYTES];
         // An error here is a spurious wake-up, or an ICMP answer to a server that is down.
         if let Ok((length, from)) = socket.try_receive(&mut buffer)
             && from == self.server

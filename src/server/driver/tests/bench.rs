@@ -241,7 +241,7 @@ impl CoapPeer {
 
     /// A datagram that is there.
     pub(super) fn received(&self) -> Option<Message> {
-        let mut buffer = [0; DATAGRAM_BYTES_MAX];
+        let mut buffer = [0; RECEIVE_BYTES];
         let length = self.socket.recv(&mut buffer).ok()?;
         Some(Message::decode(&buffer[..length], 32).unwrap())
     }
