@@ -21,11 +21,16 @@ pub(super) const HEADERS: [(HeaderName, &str); 6] = [
 
 pub(super) async fn harden(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
+    add_headers(&mut response);
+    response
+}
+
+/// For an answer that is not the router's.
+pub(super) fn add_headers(response: &mut Response) {
     for (name, value) in HEADERS {
         response
             .headers_mut()
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
     }
-    response
 }

@@ -38,6 +38,8 @@ kinds! {
         ["The body cannot be read", "无法读取请求体"], ["", ""];
     INVALID_QUERY = BAD_REQUEST "invalid_query",
         ["A query parameter is not valid", "查询参数无效"], ["", ""];
+    INVALID_HOST = BAD_REQUEST "invalid_host",
+        ["The Host header is not valid", "Host 头无效"], ["", ""];
     UNAUTHENTICATED = UNAUTHORIZED "unauthenticated",
         ["A token is needed", "需要访问令牌"],
         ["Send 'Authorization: Bearer <token>'; 'narrowcast token create' makes one.",

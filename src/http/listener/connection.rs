@@ -7,7 +7,8 @@ use std::task::Poll;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{HeaderValue, Request, Response, header};
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -20,8 +21,11 @@ use tokio::sync::watch;
 use super::ConnectionLimits;
 use super::alarm::Alarm;
 use super::body::{AnswerBody, PacedBody};
+use super::host;
 use super::stream::{Watch, WatchedStream};
 use crate::clock::SystemClock;
+use crate::http::error::Problem;
+use crate::http::hardening;
 
 /// The buffer that a connection reads into and writes from, in bytes: hyper's least, twice.
 const BUFFER_BYTES_MAX: usize = 16 * 1024;
@@ -86,8 +90,21 @@ async fn answer(
     limits: ConnectionLimits,
 ) -> Result<Response<AnswerBody>, Infallible> {
     watch.lock().request_begun();
+    if let Err(problem) = host::check(&request) {
+        watch.lock().answer_begun(watch.now());
+        return Ok(refusal(problem).map(|body| AnswerBody::new(body, watch)));
+    }
     let request = request.map(|body| Body::new(PacedBody::new(body, watch.clone(), limits)));
     let response = requests.call(request).await?;
     watch.lock().answer_begun(watch.now());
     Ok(response.map(|body| AnswerBody::new(body, watch)))
+}
+
+/// The answer to a request that never comes to the router, and the last on its connection.
+fn refusal(problem: Problem) -> Response<Body> {
+    let mut response = problem.into_response();
+    hardening::add_headers(&mut response);
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
 }

@@ -8,6 +8,7 @@ mod alarm;
 mod body;
 mod connection;
 mod deadlines;
+mod host;
 mod pace;
 mod places;
 mod refusal;
