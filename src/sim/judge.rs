@@ -129,6 +129,7 @@ impl Judge {
         match &line.event {
             DeviceEvent::Booted { .. }
             | DeviceEvent::Registered
+            | DeviceEvent::DownloadResumed { .. }
             | DeviceEvent::ObservationsForgotten => {}
             DeviceEvent::UriAccepted => self.begin(line),
             DeviceEvent::Downloaded { sha256 } => {

@@ -17,6 +17,11 @@ pub enum DeviceEvent {
     Registered,
     /// It took a Package URI, or the first block of a pushed package: from here it is active in its cell.
     UriAccepted,
+    /// It fetches from where it stopped, not from the start: it was given the same URI again.
+    DownloadResumed {
+        /// What it has already.
+        kept_bytes: usize,
+    },
     /// The whole image is there.
     Downloaded {
         /// Of all bytes in order.

@@ -113,6 +113,7 @@ impl Milestones {
             DeviceEvent::ExecuteAccepted => 3,
             DeviceEvent::UpdateEnded { .. } => 4,
             DeviceEvent::DownloadFailed { .. }
+            | DeviceEvent::DownloadResumed { .. }
             | DeviceEvent::Flashed { .. }
             | DeviceEvent::ObservationsForgotten
             | DeviceEvent::PowerCut => return,

@@ -71,7 +71,7 @@ pub struct Quirks {
     pub constant_version: bool,
     /// Comes back from another port after a reboot.
     pub new_port_after_reboot: bool,
-    /// Goes on where it stopped when it gets the same URI again.
+    /// Keeps its blocks through reboots, and goes on where it stopped when it gets the same URI again.
     pub resumes: bool,
     /// Takes its package by `/5/0/0` alone, and says so in `/5/0/9`.
     pub takes_only_push: bool,
@@ -118,6 +118,9 @@ pub struct DeviceConfig {
     pub transmission: TransmissionPreset,
     /// Block size exponent that it asks for, 0 to 6.
     pub szx: u8,
+    /// How often it asks for a block anew once all retransmissions went unanswered. Then it ends the
+    /// download with Result 4.
+    pub block_retries: u8,
     /// Time between two Registration Updates.
     pub update_interval: Duration,
     /// First wait before it tries to register again.
@@ -170,6 +173,7 @@ impl DeviceConfig {
             notify: NotifyReliability::default(),
             transmission: TransmissionPreset::NbIot,
             szx: 5,
+            block_retries: 0,
             update_interval: Duration::from_secs(3600),
             retry: Duration::from_secs(2),
             start_spread: Duration::ZERO,

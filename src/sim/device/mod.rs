@@ -216,6 +216,11 @@ impl SimDevice {
         self.update.state()
     }
 
+    /// How much it has of a package that is not whole yet, in bytes.
+    pub fn fetched_bytes(&self) -> usize {
+        self.update.fetched_bytes()
+    }
+
     /// Whether the server has its registration.
     pub fn is_registered(&self) -> bool {
         matches!(self.presence, Presence::Registered { .. })

@@ -52,6 +52,8 @@ struct Transfer {
     etag: Option<Bytes>,
     szx: u8,
     request: Option<Sent>,
+    /// How often the block under way was asked for anew.
+    retries: u8,
 }
 
 impl Update {
@@ -65,6 +67,12 @@ impl Update {
 
     pub(super) fn uri(&self) -> &str {
         &self.uri
+    }
+
+    /// How much of a package was fetched that is not whole yet, in bytes.
+    pub(super) fn fetched_bytes(&self) -> usize {
+        let transfer = self.transfer.as_ref();
+        transfer.map_or(0, |transfer| transfer.received_bytes)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -104,7 +112,10 @@ impl SimDevice {
             self.change_result(now, RESULT_INVALID_URI);
             return Code::CHANGED;
         };
-        if !resumed || self.update.transfer.is_none() {
+        let kept_bytes = self.update.fetched_bytes();
+        if resumed && kept_bytes > 0 {
+            self.log(DeviceEvent::DownloadResumed { kept_bytes });
+        } else {
             let szx = self.config.szx;
             self.update.transfer = Some(Transfer {
                 path,
@@ -191,8 +202,11 @@ impl SimDevice {
             && (transfer.etag.is_none() || transfer.etag == etag)
             && transfer.received_bytes + response.payload.len() <= IMAGE_BYTES_MAX;
         if !fits {
+            // What was fetched before is of another image.
+            self.update.transfer = None;
             return self.end_download(now, RESULT_CONNECTION_LOST);
         }
+        transfer.retries = 0;
         transfer.etag = etag;
         transfer.szx = transfer.szx.min(block.szx);
         transfer.hash.update(&response.payload);
@@ -209,10 +223,15 @@ impl SimDevice {
         let of_download = self
             .update
             .transfer
-            .as_ref()
-            .is_some_and(|transfer| transfer.request == Some(lost));
-        if of_download {
-            self.end_download(now, RESULT_CONNECTION_LOST);
+            .as_mut()
+            .filter(|transfer| transfer.request == Some(lost));
+        if let Some(transfer) = of_download {
+            if transfer.retries < self.config.block_retries {
+                transfer.retries += 1;
+                self.ask_for_block(now);
+            } else {
+                self.end_download(now, RESULT_CONNECTION_LOST);
+            }
         } else if self.update.awaited == Some(lost) {
             self.end_download(now, RESULT_FAILED);
         }
@@ -268,6 +287,7 @@ impl SimDevice {
         self.update.executing = false;
         if let Some(transfer) = &mut self.update.transfer {
             transfer.request = None;
+            transfer.retries = 0;
         }
         if self.update.state == DOWNLOADING {
             self.update.state = IDLE;
@@ -345,17 +365,16 @@ impl SimDevice {
     }
 
     fn downloaded(&mut self, now: Instant) {
-        let Some(transfer) = &self.update.transfer else {
+        // A URI that comes when the package is whole is fetched from the start.
+        let Some(transfer) = self.update.transfer.take() else {
             return;
         };
-        let sha256 = Sha256Digest(transfer.hash.clone().finalize().into());
+        let sha256 = Sha256Digest(transfer.hash.finalize().into());
         if (self.config.image_sha256).is_some_and(|expected| expected != sha256) {
-            self.update.transfer = None;
             return self.end_download(now, RESULT_INTEGRITY_CHECK_FAILED);
         }
         self.log(DeviceEvent::Downloaded { sha256 });
         if let Outcome::DownloadFails(result) = self.config.outcome {
-            self.update.transfer = None;
             return self.end_download(now, result);
         }
         self.update.state = DOWNLOADED;
@@ -368,6 +387,7 @@ impl SimDevice {
         self.update.awaited = None;
         if let Some(transfer) = &mut self.update.transfer {
             transfer.request = None;
+            transfer.retries = 0;
         }
         self.log(DeviceEvent::DownloadFailed { result });
         self.notify(now, path::FIRMWARE_STATE);
