@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod broken_disk;
 mod crash_points;
 mod device;
 mod disk;

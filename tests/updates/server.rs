@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -38,6 +38,7 @@ quarantine = "2s"
 pub(crate) struct Server {
     folder: TempDir,
     flags: Vec<&'static str>,
+    environment: Vec<(&'static str, String)>,
     child: Child,
     coap: SocketAddr,
     http: SocketAddr,
@@ -52,17 +53,31 @@ impl Server {
 
     /// Starts it on free ports, with `flags` behind its own; makes a token beside it.
     pub(crate) fn start_with(settings: &str, flags: &[&'static str]) -> Self {
+        Self::start_as(settings, flags, Vec::new())
+    }
+
+    /// Starts it, now and at each restart, with these variables of the environment.
+    pub(crate) fn start_within(settings: &str, environment: Vec<(&'static str, String)>) -> Self {
+        Self::start_as(settings, &[], environment)
+    }
+
+    fn start_as(
+        settings: &str,
+        flags: &[&'static str],
+        environment: Vec<(&'static str, String)>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("narrowcast.toml"), settings).unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let any = SocketAddr::V4(SocketAddrV4::new(own_address(), 0));
-        let (child, ready) = spawn(&folder, flags, (any, any), &log, None);
+        let (child, ready) = spawn(&folder, flags, &environment, (any, any), &log, None);
         let ready = ready.unwrap();
         let [coap, http] = ["coap", "http"].map(|listener| address(&ready, listener));
         let token = create_token(&folder);
         Self {
             folder,
             flags: flags.to_vec(),
+            environment,
             child,
             coap,
             http,
@@ -91,7 +106,12 @@ impl Server {
 
     /// Whether it has ended without being asked to.
     pub(crate) fn is_dead(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
+        self.status().is_some()
+    }
+
+    /// How it has ended, where it has.
+    pub(crate) fn status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// Starts it again where it was, on what it had committed.
@@ -102,8 +122,14 @@ impl Server {
     /// The same, to die where the failpoint says; that may be before it has said that it is ready.
     pub(crate) fn restart_armed(&mut self, failpoint: Option<&str>) {
         let addresses = (self.coap, self.http);
-        let spawned = spawn(&self.folder, &self.flags, addresses, &self.log, failpoint);
-        let (child, ready) = spawned;
+        let (child, ready) = spawn(
+            &self.folder,
+            &self.flags,
+            &self.environment,
+            addresses,
+            &self.log,
+            failpoint,
+        );
         self.child = child;
         if let Some(ready) = ready {
             assert_eq!(address(&ready, "coap"), self.coap, "{ready}");
@@ -136,11 +162,13 @@ fn own_address() -> Ipv4Addr {
 fn spawn(
     folder: &TempDir,
     flags: &[&str],
+    environment: &[(&str, String)],
     (coap, http): (SocketAddr, SocketAddr),
     log: &Arc<Mutex<Vec<String>>>,
     failpoint: Option<&str>,
 ) -> (Child, Option<String>) {
     let mut child = Command::new(PROGRAM)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .envs(failpoint.map(|failpoint| ("NARROWCAST_FAILPOINT", failpoint)))
         .current_dir(peers::root())
         .env_remove("RUST_LOG")
