@@ -1,5 +1,6 @@
 //! Active campaigns: their tasks come in, are tried, and end them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -72,7 +73,7 @@ impl Engine {
         }
         // What was active before a restart goes on whatever the limits say now: its slots are held.
         if !resumed {
-            self.check_room(&running.image, tasks.len())?;
+            self.check_room(&running, tasks.len())?;
         }
         if self.campaigns.contains_key(&id) {
             return Ok(());
@@ -269,14 +270,16 @@ impl Engine {
         self.scheduler.slots_in_use(tier)
     }
 
-    fn check_room(&self, image: &Bytes, tasks: usize) -> Result<(), CommandError> {
+    /// Campaigns of one image share its bytes.
+    fn check_room(&self, running: &RunningCampaign, tasks: usize) -> Result<(), CommandError> {
         let limit_bytes = self.config.image_bytes_max;
-        let loaded: u64 = self
+        let images: BTreeMap<_, _> = self
             .campaigns
             .values()
-            .map(|other| other.image.len() as u64)
-            .sum();
-        if loaded + image.len() as u64 > limit_bytes {
+            .chain([running])
+            .map(|campaign| (campaign.package.image_sha256, campaign.image.len() as u64))
+            .collect();
+        if images.values().sum::<u64>() > limit_bytes {
             return Err(CommandError::ImagesFull { limit_bytes });
         }
         let limit = self.config.tasks_max;

@@ -265,11 +265,6 @@ pub struct IncomingBlob {
 }
 
 impl IncomingBlob {
-    /// How many have come.
-    pub fn size_bytes(&self) -> u64 {
-        self.reserved_bytes
-    }
-
     /// Opens what has come, to be read from its beginning.
     ///
     /// # Errors
@@ -462,7 +457,7 @@ mod tests {
         let blobs = open(folder.path(), 1000);
         let mut incoming = blobs.begin().unwrap();
         incoming.write_all(b"some bytes").unwrap();
-        assert_eq!((incoming.size_bytes(), blobs.bytes()), (10, 10));
+        assert_eq!(blobs.bytes(), 10);
         assert_eq!(incoming_files(folder.path()), 1);
         drop(incoming);
         assert_eq!(blobs.bytes(), 0);

@@ -104,6 +104,26 @@ async fn a_package_that_finds_no_room_leaves_none_taken() {
 }
 
 #[tokio::test]
+async fn of_two_uploads_of_one_package_at_once_one_is_kept_whole() {
+    let service = with_key(HttpLimits::default()).await;
+    for round in 0..20 {
+        let image = format!("image {round}");
+        let archive = format!("signed-by k1\n{image}");
+        let before = service.package_files().len();
+        let (one, other) = tokio::join!(
+            service.upload(&archive, &FORM),
+            service.upload(&archive, &FORM)
+        );
+        let mut statuses = [one.status, other.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 409]);
+        assert_eq!(service.package_files().len(), before + 2);
+        let kept = service.bytes.load(sha256(image.as_bytes()));
+        assert_eq!(kept.expect("the image"), image.as_bytes());
+    }
+}
+
+#[tokio::test]
 async fn a_second_file_is_refused_before_it_is_taken() {
     let service = with_key(HttpLimits::default()).await;
     let part = || reqwest::multipart::Part::bytes(ARCHIVE.as_bytes()).file_name("a.zip");

@@ -166,6 +166,16 @@ impl Server {
         assert!(limited.success());
     }
 
+    /// No file of the process may grow beyond so many bytes from now on, as on a full disk.
+    pub(crate) fn limit_files(&self, bytes_max: &str) {
+        let limited = Command::new("prlimit")
+            .arg(format!("--pid={}", self.child.id()))
+            .arg(format!("--fsize={bytes_max}:unlimited"))
+            .status()
+            .unwrap();
+        assert!(limited.success());
+    }
+
     /// Sends a signal, and answers how the process ended, which it must within seconds.
     pub(crate) fn end_by(mut self, signal: &str) -> ExitStatus {
         self.signal(signal);

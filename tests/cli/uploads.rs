@@ -43,9 +43,9 @@ fn stored(site: &Site) -> Vec<u8> {
     sign(site, "FW.bin")
 }
 
-/// Another, a third of whose archive's size is enough.
-fn deflated(site: &Site) -> Vec<u8> {
-    let mut image = vec![0; IMAGE_BYTES];
+/// One whose archive has a third of its image's size.
+fn deflated(site: &Site, image_bytes: usize) -> Vec<u8> {
+    let mut image = vec![0; image_bytes];
     for chunk in image.chunks_mut(3 << 10) {
         let third = chunk.len() / 3;
         StdRng::seed_from_u64(2).fill_bytes(&mut chunk[..third]);
@@ -59,7 +59,7 @@ fn deflated(site: &Site) -> Vec<u8> {
     zip.write_all(&image).unwrap();
     zip.finish().unwrap();
     let package = sign(site, "FWZ.zip");
-    assert!(package.len() < IMAGE_BYTES / 2);
+    assert!(package.len() < image_bytes / 2);
     package
 }
 
@@ -97,7 +97,10 @@ async fn the_largest_packages_are_taken_in_constant_memory_and_an_image_is_in_me
     let (server, api) = site.serve_admin(&["--coap", "127.0.0.1:0"]);
     enter_key(&api, PUBLIC_PEM).await;
     let mut packages = Vec::new();
-    for (what, archive) in [("deflated", deflated(&site)), ("stored", stored(&site))] {
+    for (what, archive) in [
+        ("deflated", deflated(&site, IMAGE_BYTES)),
+        ("stored", stored(&site)),
+    ] {
         let (growth, answer) = growth(&server, what, api.upload(archive)).await;
         packages.push(answer.is(201));
         assert!(growth < GROWTH_MAX_BYTES, "{what}: {growth}");
@@ -194,6 +197,23 @@ fn an_upload_that_breaks_off_leaves_nothing() {
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 422");
     assert!(package_files(&site).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_that_the_disk_has_no_room_for_is_refused_and_leaves_nothing() {
+    let site = Site::new();
+    let (server, api) = site.serve_admin(&[]);
+    enter_key(&api, PUBLIC_PEM).await;
+    // The archive has a third of its image's size.
+    let package = deflated(&site, 3 << 20);
+    for bytes_max in [package.len() / 2, package.len() * 2] {
+        server.limit_files(&bytes_max.to_string());
+        let refused = api.upload(package.clone()).await;
+        refused.is_problem(507, "no_space_left");
+        assert!(package_files(&site).is_empty());
+    }
+    server.limit_files("unlimited");
+    api.upload(package).await.is(201);
 }
 
 #[test]

@@ -151,6 +151,29 @@ fn the_seeds_themselves_are_accepted() {
     assert!(verify(&SIGNED, &mut Vec::new()).is_ok());
 }
 
+#[test]
+fn what_verification_allocates_does_not_grow_with_the_package() {
+    const IMAGE_BYTES: usize = 20 << 20;
+    let limits = PackageLimits {
+        ratio_max: 2000,
+        ..PackageLimits::default()
+    };
+    for (method, image) in [
+        (CompressionMethod::Deflated, vec![0x5a; IMAGE_BYTES]),
+        (CompressionMethod::Stored, firmware(IMAGE_BYTES)),
+    ] {
+        let zip = Bytes::from(zip_of(method, &[("FW.bin", &image)]));
+        let mut rng = StdRng::seed_from_u64(1);
+        let archive = signing::sign("FW", &zip, &KEY, &limits, &mut rng).unwrap();
+        let keys = [PUBLIC.clone()];
+        let verified = bounded(0, 1 << 20, 0, || {
+            let archive = Cursor::new(&archive);
+            signing::verify(archive, &keys, &limits, &mut io::sink())
+        });
+        assert_eq!(verified.unwrap().firmware[0].size_bytes, IMAGE_BYTES as u64);
+    }
+}
+
 proptest! {
     #![proptest_config(cases(20_000))]
 

@@ -10,6 +10,7 @@ mod commands;
 mod fixture;
 mod forgeries;
 mod interoperation;
+mod io;
 mod keys;
 mod tampering;
 mod zip_builder;

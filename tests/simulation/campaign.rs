@@ -1,9 +1,12 @@
 //! Whole campaigns where nothing goes wrong.
 
-use narrowcast::engine::EngineConfig;
+use bytes::Bytes;
+use narrowcast::campaign::Progress;
+use narrowcast::clock::{Instant, Now, Utc};
+use narrowcast::engine::{Command, CommandError, Engine, EngineConfig};
 use narrowcast::model::{
-    CampaignState, CellId, CoverageTier, RetryPolicy, SuccessNote, TaskState, TierLimits,
-    TimelineStep,
+    Campaign, CampaignId, CampaignState, CampaignTargets, CellId, CoverageTier, PackageId,
+    RetryPolicy, SuccessNote, TaskState, TierLimits, TimelineStep,
 };
 use narrowcast::sim::AtRest;
 use narrowcast::store::Store;
@@ -88,4 +91,59 @@ fn a_device_that_runs_the_target_version_is_up_to_date_and_left_alone() {
         .iter()
         .filter(|(_, to, request)| *to == 1 && (request.is_uri_write() || request.is_execute()));
     assert_eq!(writes.count(), 0);
+}
+
+/// A draft of an image, with a task left, so that it does not end at once.
+fn draft(id: u64, image: &Bytes) -> Command {
+    let utc = Utc::from_unix_ms(0);
+    let mut ended = Progress::default();
+    ended.add(TaskState::Pending);
+    Command::RunCampaign {
+        campaign: Campaign {
+            id: CampaignId(id),
+            name: String::new(),
+            package: PackageId(id),
+            targets: CampaignTargets::default(),
+            retry: RetryPolicy::default(),
+            state: CampaignState::Draft,
+            created_at: utc,
+            activated_at: None,
+            ended_at: None,
+        },
+        package: fleet::package(image, utc),
+        image: image.clone(),
+        tasks: Vec::new(),
+        ended,
+    }
+}
+
+#[test]
+fn an_image_is_counted_once_for_all_campaigns_that_run_it() {
+    let config = EngineConfig {
+        image_bytes_max: 10,
+        download_base: Some("coap://127.0.0.1/fw/".to_owned()),
+        ..EngineConfig::default()
+    };
+    let mut engine = Engine::new(config, [0; 32]);
+    let now = Now {
+        instant: Instant::ORIGIN,
+        utc: Utc::from_unix_ms(0),
+    };
+    let [eight, two, three] = [8, 2, 3].map(|size| Bytes::from(vec![1; size]));
+    let full = Err(CommandError::ImagesFull { limit_bytes: 10 });
+    for (id, image, expected) in [
+        (1, &eight, Ok(())),
+        (2, &eight, Ok(())),
+        (3, &three, full.clone()),
+        (4, &two, Ok(())),
+        (5, &three, full),
+        (6, &two, Ok(())),
+    ] {
+        assert_eq!(
+            engine.handle_command(now, draft(id, image)),
+            expected,
+            "{id}"
+        );
+    }
+    assert_eq!(engine.campaigns(), 4);
 }
