@@ -107,6 +107,11 @@ const fn english(reason: FailureReason) -> &'static str {
              barred. Find out why it does not keep the new version, lift the bar \
              (DELETE /api/v1/devices/{endpoint}/bar), then make a new campaign."
         }
+        FailureReason::Flapping => {
+            "Duplicate endpoint name: several devices registered under this name in turn, and none was \
+             updated. Find them by the addresses that the device shows (flapping_peers), give each a name \
+             and a key of its own, then retry."
+        }
         FailureReason::NotEligible => {
             "The device does not fit the package. Compare manufacturer, model, device type and source \
              version of both; enter what is missing for the device."
@@ -188,6 +193,10 @@ const fn chinese(reason: FailureReason) -> &'static str {
             "检测到循环升级 (已禁止升级,请到设备列表解除)。短时间内已向设备多次下发固件包,请先查明其未\
              保持新版本的原因,再解除禁止 (DELETE /api/v1/devices/{endpoint}/bar),然后新建升级任务。"
         }
+        FailureReason::Flapping => {
+            "终端标识重复。多台设备以同一终端标识反复抢占注册,未下发升级。请按设备详情中的地址 \
+             (flapping_peers) 找到这些设备,为每台设备配置各自的终端标识和密钥后重试。"
+        }
         FailureReason::NotEligible => {
             "设备与固件包不匹配,请核对两者的厂商名称、型号、设备类型和源版本,并补全设备缺失的信息。"
         }
@@ -229,6 +238,7 @@ mod tests {
             FailureReason::UnsupportedProtocol
             | FailureReason::Cancelled
             | FailureReason::Barred
+            | FailureReason::Flapping
             | FailureReason::NotEligible
             | FailureReason::Stopped => None,
         }

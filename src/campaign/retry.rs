@@ -43,6 +43,7 @@ fn retries_max(reason: FailureReason) -> u8 {
         FailureReason::IntegrityCheckFailed => 1,
         FailureReason::DeviceOffline
         | FailureReason::ContactTimeout
+        | FailureReason::Flapping
         | FailureReason::VersionTimeout
         | FailureReason::CellUnknown
         | FailureReason::DownloadStalled

@@ -6,6 +6,7 @@
 mod cells;
 mod coap;
 mod device_requests;
+mod flapping;
 mod http;
 mod loop_guard;
 mod template;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use cells::{CellLimits, CellsConfig, LimitsConfig};
 pub use coap::{CoapConfig, OnboardingConfig, PresetConfig};
 pub use device_requests::{DeviceRequestsConfig, UplinksConfig};
+pub use flapping::FlappingSettings;
 pub use http::{HttpConfig, MetricsConfig};
 pub use loop_guard::LoopGuardSettings;
 pub use template::default_file;
@@ -49,6 +51,8 @@ pub struct Config {
     pub update: UpdateConfig,
     /// When a device that is given packages again and again is barred.
     pub loop_guard: LoopGuardSettings,
+    /// When several devices under one endpoint name are taken for such.
+    pub flapping: FlappingSettings,
     /// What operators ask of devices.
     pub device_requests: DeviceRequestsConfig,
     /// What devices send of their own data.
@@ -66,6 +70,7 @@ impl Default for Config {
             metrics: MetricsConfig::default(),
             update: UpdateConfig::default(),
             loop_guard: LoopGuardSettings::default(),
+            flapping: FlappingSettings::default(),
             device_requests: DeviceRequestsConfig::default(),
             uplinks: UplinksConfig::default(),
             cells: CellsConfig::default(),
@@ -100,6 +105,7 @@ impl Config {
         let mut engine = EngineConfig {
             product: self.update.product(self.coap.transmission),
             loop_guard: self.loop_guard.guard(),
+            flapping: self.flapping.detector(),
             device_requests: self.device_requests.limits(),
             uplinks: self.uplinks.limits(),
             tier_borders: self.cells.borders(),
@@ -123,6 +129,7 @@ impl Config {
             .and_then(|()| self.http.check())
             .and_then(|()| self.update.check())
             .and_then(|()| self.loop_guard.check())
+            .and_then(|()| self.flapping.check())
             .and_then(|()| self.device_requests.check(self.http.request_timeout))
             .and_then(|()| self.uplinks.check())
             .and_then(|()| self.cells.check())
@@ -263,6 +270,25 @@ mod tests {
             ("window = \"2y\"", "loop_guard.window"),
         ] {
             let error = load(&format!("[loop_guard]\n{line}\n")).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_for_flapping_reaches_the_engine_within_its_bounds() {
+        let text = "[flapping]\ntakeovers_max = 5\nwindow = \"3m\"\nendpoints_max = 7\n";
+        let flapping = load(text).unwrap().engine().flapping;
+        assert_eq!((flapping.takeovers_max, flapping.endpoints_max), (5, 7));
+        assert_eq!(flapping.window, std::time::Duration::from_secs(180));
+        for (line, key) in [
+            ("takeovers_max = 0", "flapping.takeovers_max must be 1"),
+            ("takeovers_max = 1001", "flapping.takeovers_max"),
+            ("window = \"0s\"", "flapping.window"),
+            ("window = \"2y\"", "flapping.window"),
+            ("endpoints_max = 0", "flapping.endpoints_max must be 1"),
+            ("endpoints_max = 2000001", "flapping.endpoints_max"),
+        ] {
+            let error = load(&format!("[flapping]\n{line}\n")).unwrap_err();
             assert!(error.to_string().contains(key), "{error}");
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::campaign::Progress;
 use crate::clock::{Now, Utc};
-use crate::fota::Wanted;
+use crate::fota::{HELD_EVIDENCE, Wanted};
 use crate::model::{
     Campaign, CampaignId, CampaignState, Delivery, Failure, FailureReason, Image, Package, Record,
     TaskId, TaskState, TimelineStep, UpdateTask, WaitingFor,
@@ -194,6 +194,7 @@ impl Engine {
         if task.retry_at.is_none() {
             return;
         }
+        let is_flapping = self.flapping.is_flapping(&task.endpoint);
         if task.waiting_for == Some(WaitingFor::Contact) {
             self.fail_idle(
                 now,
@@ -201,13 +202,19 @@ impl Engine {
                 FailureReason::ContactTimeout,
                 "not heard since the retry",
             );
-        } else if self.is_reachable(&task.endpoint) {
+        } else if task.waiting_for == Some(WaitingFor::Flapping) {
+            self.fail_idle(now, id, FailureReason::Flapping, HELD_EVIDENCE);
+        } else if self.is_reachable(&task.endpoint) && !is_flapping {
             self.open(now, id, false);
         } else {
             let wait = self.config.product.contact_timeout;
             self.timers.set(Timer::Retry(id), Some(now.instant + wait));
             let mut waiting = task.clone();
-            waiting.waiting_for = Some(WaitingFor::Contact);
+            waiting.waiting_for = Some(if is_flapping {
+                WaitingFor::Flapping
+            } else {
+                WaitingFor::Contact
+            });
             waiting.since = now.utc;
             waiting.until = Some(now.utc + wait);
             self.record(Record::Task(waiting.clone()));
@@ -228,18 +235,19 @@ impl Engine {
     /// Devices that were never heard since the activation have had their time.
     pub(super) fn contact_overdue(&mut self, now: Now, id: CampaignId) {
         for task in self.tasks_of(id) {
-            let never_tried = matches!(
-                self.tasks.get(&task),
-                Some(TaskEntry::Idle(idle)) if idle.attempt == 0
-            );
-            if never_tried {
-                self.fail_idle(
-                    now,
-                    task,
-                    FailureReason::ContactTimeout,
-                    "not heard since the campaign was activated",
-                );
+            let Some(TaskEntry::Idle(idle)) = self.tasks.get(&task) else {
+                continue;
+            };
+            if idle.attempt > 0 {
+                continue;
             }
+            let (reason, evidence) = if idle.waiting_for == Some(WaitingFor::Flapping) {
+                (FailureReason::Flapping, HELD_EVIDENCE)
+            } else {
+                let evidence = "not heard since the campaign was activated";
+                (FailureReason::ContactTimeout, evidence)
+            };
+            self.fail_idle(now, task, reason, evidence);
         }
     }
 

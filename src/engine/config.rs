@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::campaign::LoopGuardConfig;
 use crate::coap::EndpointConfig;
-use crate::lwm2m::{PackLimits, RegistrationLimits, RegistryConfig};
+use crate::lwm2m::{FlappingConfig, PackLimits, RegistrationLimits, RegistryConfig};
 use crate::model::{CellId, ProductSettings, TierBorders, TierLimits};
 
 use super::{DeviceRequestLimits, UplinkLimits};
@@ -41,6 +41,8 @@ pub struct EngineConfig {
     pub cell_limits: BTreeMap<CellId, TierLimits>,
     /// When a device that is given packages again and again is barred.
     pub loop_guard: LoopGuardConfig,
+    /// When several devices under one name are taken for such.
+    pub flapping: FlappingConfig,
     /// What operators ask of devices.
     pub device_requests: DeviceRequestLimits,
     /// What devices send of their own data.
@@ -75,6 +77,7 @@ impl Default for EngineConfig {
             tier_limits: TierLimits::default(),
             cell_limits: BTreeMap::new(),
             loop_guard: LoopGuardConfig::default(),
+            flapping: FlappingConfig::default(),
             device_requests: DeviceRequestLimits::default(),
             uplinks: UplinkLimits::default(),
             onboarding: Onboarding::Deny,

@@ -26,6 +26,8 @@ pub struct Held {
     /// Operators' requests, ended ones among them: `device_requests.waiting_max` and
     /// `device_requests.ended_max`.
     pub device_requests: usize,
+    /// Endpoints of which it is watched who registers: `flapping.endpoints_max`.
+    pub flapping_watched: usize,
     /// Deadlines: a few for each task.
     pub timers: usize,
 }
@@ -43,6 +45,7 @@ impl Engine {
             operations: self.operations.outstanding(),
             observations: self.operations.observations(),
             device_requests: self.device_requests.len(),
+            flapping_watched: self.flapping.watched(),
             timers: self.timers.len(),
         }
     }

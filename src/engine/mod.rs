@@ -20,6 +20,7 @@ mod config;
 mod deliveries;
 mod device_requests;
 mod download;
+mod flapping;
 mod held;
 mod introductions;
 mod operations;
@@ -49,7 +50,7 @@ pub use uplinks::UplinkLimits;
 use crate::campaign::LoopGuard;
 use crate::clock::{Instant, Now};
 use crate::coap::{self, Event};
-use crate::lwm2m::Registry;
+use crate::lwm2m::{FlappingDetector, Registry};
 use crate::model::{
     CampaignId, DeviceReport, DownloadCapability, EndpointName, Peer, Record, TaskId,
 };
@@ -77,6 +78,7 @@ pub struct Engine {
     downloads: HashMap<DownloadCapability, Download>,
     scheduler: CellScheduler,
     loop_guard: LoopGuard,
+    flapping: FlappingDetector,
     operations: Operations,
     device_requests: DeviceRequests,
     timers: Timers,
@@ -105,6 +107,10 @@ pub struct EngineCounters {
     pub registrations_refused: u64,
     /// Registrations whose lifetime ran out.
     pub registrations_expired: u64,
+    /// Registers that took a live registration over from another peer.
+    pub takeovers: u64,
+    /// Endpoints that were taken over so often that they were flagged.
+    pub endpoints_flagged: u64,
     /// Sends that were understood.
     pub sends: u64,
     /// Sends from where nobody is registered.
@@ -158,6 +164,7 @@ impl Engine {
             downloads: HashMap::new(),
             scheduler,
             loop_guard: LoopGuard::new(config.loop_guard),
+            flapping: FlappingDetector::new(config.flapping),
             operations: Operations::default(),
             device_requests: DeviceRequests::default(),
             timers: Timers::default(),

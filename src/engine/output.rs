@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::{Instant, Utc};
+use crate::lwm2m::Flapping;
 use crate::model::{EndpointName, Record, Transmit};
 
 use super::TaskProgress;
@@ -25,6 +26,13 @@ pub enum Output {
         awake_until: Option<Instant>,
         /// Its registration's lifetime.
         lifetime: Duration,
+    },
+    /// For the live view: whether several devices register under one name.
+    Flapping {
+        /// The name.
+        endpoint: EndpointName,
+        /// `None`: not, or no longer.
+        flapping: Option<Flapping>,
     },
     /// For the live view: how far a download is.
     Progress(TaskProgress),

@@ -45,6 +45,9 @@ impl Engine {
             Err(error) => return self.refuse(error.code()),
         };
         self.counters.registers += 1;
+        if let Some(old) = &registered.replaced {
+            self.registration_replaced(now, &old.endpoint, &old.peer, peer);
+        }
         if let Some(old) = registered
             .replaced
             .filter(|old| old.slot != registered.slot)
@@ -289,7 +292,10 @@ mod tests {
                         answer = Some(message.code);
                     }
                 }
-                Output::Record(_) | Output::Heard { .. } | Output::Progress(_) => {}
+                Output::Record(_)
+                | Output::Heard { .. }
+                | Output::Flapping { .. }
+                | Output::Progress(_) => {}
                 Output::Timeout(_) => return answer.unwrap(),
             }
         }

@@ -29,6 +29,7 @@ impl Engine {
         self.known.remove(&endpoint);
         self.reports.remove(&endpoint);
         self.loop_guard.forget_device(&endpoint);
+        self.forget_flapping(&endpoint);
         self.record(Record::DeviceForgotten { endpoint });
         Ok(())
     }
@@ -71,7 +72,10 @@ mod tests {
             match engine.poll_output() {
                 Output::Record(record) => records.push(record),
                 Output::Timeout(_) => return records,
-                Output::Transmit(_) | Output::Heard { .. } | Output::Progress(_) => {}
+                Output::Transmit(_)
+                | Output::Heard { .. }
+                | Output::Flapping { .. }
+                | Output::Progress(_) => {}
             }
         }
     }

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use crate::campaign::Progress;
 use crate::clock::{Now, Utc};
 use crate::model::{
-    Campaign, CampaignId, Package, Registration, Restored, TaskState, UpdateTask, WaitingFor,
+    Campaign, CampaignId, Package, Record, Registration, Restored, TaskState, UpdateTask,
+    WaitingFor,
 };
 
 use super::tasks::TaskEntry;
@@ -117,8 +118,14 @@ impl Engine {
 
     /// Takes up one task, new or cut off. A slot that it held is held again, whatever the limit says
     /// now, and its blocks are served again.
-    pub(super) fn restore_task(&mut self, now: Now, task: UpdateTask) {
+    pub(super) fn restore_task(&mut self, now: Now, mut task: UpdateTask) {
         let id = task.id;
+        let is_flapping = self.flapping.is_flapping(&task.endpoint);
+        if task.state == TaskState::Pending && task.waiting_for == Some(WaitingFor::Flapping) {
+            // Who flapped before a restart is not known: it is seen again where it goes on.
+            task.waiting_for = Some(WaitingFor::Contact);
+            self.record(Record::Task(task.clone()));
+        }
         let reachable = self.is_reachable(&task.endpoint);
         if let Some(claim) = task.slot {
             self.scheduler.restore(id, claim);
@@ -146,10 +153,13 @@ impl Engine {
             }
         } else if let Some(wait) = retry_wait {
             self.timers.set(Timer::Retry(id), Some(now.instant + wait));
+        } else if is_flapping {
+            self.hold_idle(now, id);
         } else if reachable {
             self.openings.push_back(id);
         }
     }
+
     /// How long a task waits for its next attempt, or then for its device. Never longer than it was to
     /// wait in all: the clock on the wall may have been set back.
     fn retry_wait(&self, now: Now, task: &UpdateTask) -> Option<Duration> {

@@ -82,6 +82,9 @@ impl Engine {
             return self.fail_idle(now, id, FailureReason::Barred, &evidence);
         }
         let wanted = campaign.wanted.clone();
+        if self.flapping.is_flapping(&task.endpoint) {
+            return self.hold_idle(now, id);
+        }
         self.update_begins(now, &task.endpoint);
         let terms = Terms {
             settings: self.config.product.clone(),
@@ -184,6 +187,7 @@ impl Engine {
             Timer::Contact(campaign) => self.contact_overdue(now, campaign),
             Timer::Openings => self.open_some(now),
             Timer::DeviceRequests => self.expire_device_requests(now),
+            Timer::Flapping => self.settle_flapping(now),
         }
     }
 

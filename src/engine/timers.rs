@@ -20,6 +20,8 @@ pub(crate) enum Timer {
     Openings,
     /// The end of the time of an operator's request.
     DeviceRequests,
+    /// The end of an endpoint's flapping.
+    Flapping,
 }
 
 /// Deadlines by key. One that moves to a later time keeps its place in the order until that comes: a

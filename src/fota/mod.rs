@@ -9,7 +9,7 @@ mod step;
 
 pub use action::{Action, Contact, End};
 pub use object5::{State, UpdateResult};
-pub use session::Session;
+pub use session::{HELD_EVIDENCE, Session};
 pub use step::{
     Execution, Observation, Progress, Reading, Reported, Step, Terms, UriWrite, Wanted, step,
 };

@@ -1,11 +1,13 @@
 //! The live view: what the driver knows of devices and downloads now. Not persisted.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dashmap::DashMap;
 
 use crate::clock::{Instant, Utc};
 use crate::engine::TaskProgress;
+use crate::lwm2m::Flapping;
 use crate::model::{EndpointName, TaskId};
 
 /// A registered device, now.
@@ -34,6 +36,7 @@ impl LiveDevice {
 pub struct LiveView {
     devices: DashMap<EndpointName, LiveDevice>,
     downloads: DashMap<TaskId, TaskProgress>,
+    flapping: DashMap<EndpointName, Flapping>,
 }
 
 impl LiveView {
@@ -45,6 +48,14 @@ impl LiveView {
     /// The device is no longer registered.
     pub fn remove_device(&self, endpoint: &EndpointName) {
         self.devices.remove(endpoint);
+    }
+
+    /// Shows under which names several devices register; `None`: no longer.
+    pub fn show_flapping(&self, endpoint: EndpointName, flapping: Option<Flapping>) {
+        match flapping {
+            Some(flapping) => drop(self.flapping.insert(endpoint, flapping)),
+            None => drop(self.flapping.remove(&endpoint)),
+        }
     }
 
     /// Shows how far a download is.
@@ -61,11 +72,23 @@ impl LiveView {
     pub fn clear(&self) {
         self.devices.clear();
         self.downloads.clear();
+        self.flapping.clear();
     }
 
     /// The device, where it is registered.
     pub fn device(&self, endpoint: &EndpointName) -> Option<LiveDevice> {
         self.devices.get(endpoint).map(|device| *device)
+    }
+
+    /// Under which name several devices register, and from where.
+    pub fn flapping(&self, endpoint: &EndpointName) -> Option<Flapping> {
+        self.flapping.get(endpoint).map(|flapping| flapping.clone())
+    }
+
+    /// All such names, in order. They are few, or the server knows of no more than it watches.
+    pub fn flapping_endpoints(&self) -> BTreeSet<EndpointName> {
+        let flapping = self.flapping.iter();
+        flapping.map(|flapping| flapping.key().clone()).collect()
     }
 
     /// How many devices are registered.

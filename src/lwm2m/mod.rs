@@ -9,6 +9,7 @@
 mod codec;
 mod endpoint_name;
 mod expiry;
+mod flapping;
 mod link;
 mod links_pool;
 mod location;
@@ -22,6 +23,7 @@ mod registry;
 mod value;
 
 pub use endpoint_name::EndpointNameForm;
+pub use flapping::{Flapping, FlappingConfig, FlappingDetector, Replacement};
 pub use link::{LinkError, Links};
 pub use location::Location;
 pub use management::{

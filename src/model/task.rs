@@ -98,6 +98,8 @@ words! {
         Cancelled = "cancelled",
         /// 已禁止升级: the loop guard holds the device until an operator lifts it.
         Barred = "barred",
+        /// 终端标识重复: several devices registered under the name, until the time was over.
+        Flapping = "flapping",
         /// The device does not fit the package.
         NotEligible = "not_eligible",
         /// An operator stopped it.
@@ -145,6 +147,8 @@ words! {
         Quarantine = "quarantine",
         /// The device's version to settle after an update.
         Settling = "settling",
+        /// The end of several devices' taking over the registration from each other.
+        Flapping = "flapping",
     }
 }
 
@@ -199,7 +203,8 @@ pub struct UpdateTask {
     pub attempt: u8,
     /// The path of its download; made with the first URI, kept across attempts, withdrawn at the end.
     pub capability: Option<DownloadCapability>,
-    /// Whether the URI was (intended to be) written in this attempt.
+    /// Whether the URI was (intended to be) written in this attempt. While the next attempt is waited
+    /// for: whether what the device has in State 2 can only be what this task gave it.
     pub uri_intended: bool,
     /// The attempt whose Execute was intended, before any datagram left. Never twice for one attempt.
     pub execute_intended_attempt: Option<u8>,

@@ -269,6 +269,9 @@ impl Driver {
                     };
                     self.parts.live.show_device(endpoint, device);
                 }
+                Output::Flapping { endpoint, flapping } => {
+                    self.parts.live.show_flapping(endpoint, flapping);
+                }
                 Output::Progress(progress) => self.parts.live.show_progress(progress),
                 Output::Timeout(deadline) => {
                     self.deadline = deadline;

@@ -92,6 +92,7 @@ fn report(engine: &Engine) {
         counter!("narrowcast_registration_requests_total", "operation" => operation)
             .absolute(value);
     }
+    report_flapping(engine);
     for (result, value) in [
         ("accepted", engine_counters.sends),
         ("unknown", engine_counters.sends_unknown),
@@ -127,6 +128,7 @@ fn report(engine: &Engine) {
         ("tasks", held.tasks),
         ("device_requests", held.device_requests),
         ("downloads", held.downloads),
+        ("flapping_watched", held.flapping_watched),
     ] {
         gauge!("narrowcast_held", "what" => what).set(value as f64);
     }
@@ -147,6 +149,13 @@ fn report(engine: &Engine) {
     ] {
         counter!("narrowcast_coap_messages_total", "kind" => name).absolute(value);
     }
+}
+
+fn report_flapping(engine: &Engine) {
+    let counters = engine.counters();
+    counter!("narrowcast_takeovers_total").absolute(counters.takeovers);
+    counter!("narrowcast_endpoints_flagged_total").absolute(counters.endpoints_flagged);
+    gauge!("narrowcast_endpoints_flapping").set(engine.endpoints_flapping() as f64);
 }
 
 fn report_uplinks(counters: &EngineCounters) {

@@ -1,13 +1,15 @@
 //! `/api/v1/devices`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use narrowcast::clock::Utc;
 use narrowcast::engine::{Command, CommandError};
 use narrowcast::http::{HttpLimits, LiveDevice};
+use narrowcast::lwm2m::Flapping;
 use narrowcast::model::{
     CampaignId, CellId, CoverageTier, DeliveryHistory, DeviceReport, EndpointName, FirmwareVersion,
-    Record, TaskId, TaskState, TimelineEntry, TimelineStep,
+    Peer, Record, TaskId, TaskState, TimelineEntry, TimelineStep,
 };
 use narrowcast::store::Store;
 use reqwest::Method;
@@ -303,6 +305,53 @@ async fn a_barred_device_says_so_until_its_bar_is_lifted() {
         matches!(commands.last(), Some(Command::LiftBar(it)) if it.as_str() == "d1"),
         "{commands:?}"
     );
+}
+
+#[tokio::test]
+async fn devices_under_whose_name_several_register_say_so_and_can_be_listed() {
+    let service = Service::start().await;
+    for name in ["d1", "d2", "d3", "d4"] {
+        let entered = service.post("/api/v1/devices", &device(name)).await;
+        let entered = entered.expect(201);
+        assert_eq!(entered["flapping"], false);
+        assert_eq!(entered["flapping_since"], Value::Null);
+        assert_eq!(entered["flapping_peers"], json!([]));
+    }
+    let address = |port| SocketAddr::from(([203, 0, 113, 7], port));
+    let flapping = Flapping {
+        since: Utc::from_unix_ms(5_000),
+        peers: vec![Peer::Address(address(4000)), Peer::Address(address(4001))],
+    };
+    for name in ["d4", "d1", "d3", "unknown"] {
+        let flapping = Some(flapping.clone());
+        service.live.show_flapping(endpoint(name), flapping);
+    }
+    let shown = service.get("/api/v1/devices/d1").await.expect(200);
+    assert_eq!(shown["flapping"], true);
+    assert_eq!(shown["flapping_since"], "1970-01-01T00:00:05.000Z");
+    let peers = json!(["203.0.113.7:4000", "203.0.113.7:4001"]);
+    assert_eq!(shown["flapping_peers"], peers);
+
+    let listed = async |query: &str| {
+        let rows = service.get(&format!("/api/v1/devices{query}")).await;
+        let rows = rows.expect(200);
+        let rows = rows.as_array().expect("a list").iter();
+        let names = rows.map(|row| row["endpoint"].as_str().expect("a name").to_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(listed("").await, ["d1", "d2", "d3", "d4"]);
+    assert_eq!(listed("?flapping=true").await, ["d1", "d3", "d4"]);
+    assert_eq!(listed("?flapping=true&cursor=d1&limit=1").await, ["d3"]);
+    let first = service.get("/api/v1/devices?flapping=true&limit=2").await;
+    let link = first.header("link");
+    assert!(
+        link.contains("flapping=true") && link.contains("cursor=d3"),
+        "{link}"
+    );
+    service.live.show_flapping(endpoint("d1"), None);
+    assert_eq!(listed("?flapping=true").await, ["d3", "d4"]);
+    let answer = service.get("/api/v1/devices?flapping=false").await;
+    answer.problem(400, "invalid_query", Some("flapping"));
 }
 
 #[tokio::test]

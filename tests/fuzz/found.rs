@@ -67,7 +67,10 @@ impl Bench {
                     let message = Message::decode(&transmit.datagram.to_vec(), 32).unwrap();
                     codes.push(message.code);
                 }
-                Output::Record(_) | Output::Heard { .. } | Output::Progress(_) => {}
+                Output::Record(_)
+                | Output::Heard { .. }
+                | Output::Flapping { .. }
+                | Output::Progress(_) => {}
                 Output::Timeout(deadline) => return (deadline, codes),
             }
         }

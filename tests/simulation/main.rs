@@ -11,6 +11,7 @@ mod chaos;
 mod clock;
 mod device_requests;
 mod faults;
+mod flapping;
 mod fleet;
 mod formats;
 mod lifecycle;

@@ -222,7 +222,7 @@ impl Server {
                 Output::Heard { endpoint, at, .. } => {
                     self.heard.insert(endpoint, at);
                 }
-                Output::Progress(_) => {}
+                Output::Flapping { .. } | Output::Progress(_) => {}
                 Output::Timeout(deadline) => {
                     if deadline.is_some_and(|at| at < now.instant) {
                         let told = format!("{deadline:?} is in the past");

@@ -133,11 +133,14 @@ impl World {
         for config in devices {
             world.add_device(config);
         }
-        let known: Vec<_> = world
+        let mut known: Vec<_> = world
             .devices
             .iter()
             .map(|device| fleet::known(&device.config, now.utc))
             .collect();
+        // Several may have one name.
+        known.sort_by(|one, other| one.endpoint.cmp(&other.endpoint));
+        known.dedup_by(|one, other| one.endpoint == other.endpoint);
         ready(world.server.store.add_devices(known.clone())).unwrap();
         let added = world.command(Command::AddDevices(known));
         assert_eq!(added, Outcome::Done(Ok(())));

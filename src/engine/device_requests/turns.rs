@@ -153,16 +153,19 @@ impl Engine {
     /// Whether the device listens, and nothing of ours or of an update is outstanding to it.
     fn may_ask(&self, now: Now, endpoint: &EndpointName) -> bool {
         let requests = &self.device_requests;
-        let Some(registration) = self.registry.by_endpoint(endpoint) else {
-            return false;
-        };
-        let until = requests.awake_until.get(endpoint);
-        let is_awake =
-            !registration.binding.queue_mode || until.is_some_and(|until| now.instant < *until);
-        is_awake
+        self.listens(now, endpoint)
             && !requests.silent.contains(endpoint)
             && !requests.in_flight.contains_key(endpoint)
             && !self.awaits_step(endpoint)
+    }
+
+    /// Whether a device is registered and its radio should be on.
+    pub(in crate::engine) fn listens(&self, now: Now, endpoint: &EndpointName) -> bool {
+        let Some(registration) = self.registry.by_endpoint(endpoint) else {
+            return false;
+        };
+        let until = self.device_requests.awake_until.get(endpoint);
+        !registration.binding.queue_mode || until.is_some_and(|until| now.instant < *until)
     }
 
     fn request_to_send(&self, asked: &NewDeviceRequest, attempt: usize) -> Option<Request> {

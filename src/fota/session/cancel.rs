@@ -9,13 +9,13 @@ use crate::model::{TimelineStep, UpdateCancel};
 
 use super::super::object5::UpdateResult;
 use super::super::step::{Execution, Reading};
-use super::{Presence, Session, negotiate};
+use super::{Session, negotiate};
 
 impl Session {
     /// Tells a device that downloads, and listens.
     pub(super) fn cancel_download(&mut self) {
         let downloads = self.task.uri_intended && self.progress.execution == Execution::NotIntended;
-        if !downloads || self.presence != Presence::Listening {
+        if !downloads || !self.may_ask() {
             return;
         }
         let operation = match self.terms.settings.cancel {

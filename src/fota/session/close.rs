@@ -10,7 +10,7 @@ use crate::model::{
 use super::super::action::{Action, End};
 use super::super::object5::State;
 use super::super::step::{Execution, Observation, Reading};
-use super::{Presence, Session};
+use super::Session;
 
 /// An attempt whose end is known.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Session {
     pub(super) fn observation_cancelled(&mut self, now: Now, operation: &Operation) {
         let more = *operation == Operation::CancelObservation(path::FIRMWARE_STATE)
             && self.progress.result_observation == Observation::Live
-            && self.presence == Presence::Listening;
+            && self.may_ask();
         if more {
             self.send_cancellation(Operation::CancelObservation(path::FIRMWARE_UPDATE_RESULT));
         } else {
@@ -158,7 +158,7 @@ impl Session {
         .into_iter()
         .find(|(observation, _)| observation.may_be_live());
         match first {
-            Some((_, path)) if self.presence == Presence::Listening => {
+            Some((_, path)) if self.may_ask() => {
                 self.flush();
                 self.close(end, now.instant + self.terms.settings.read_timeout);
                 self.send_cancellation(Operation::CancelObservation(path));

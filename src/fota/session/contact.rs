@@ -2,7 +2,7 @@
 
 use crate::clock::Now;
 use crate::lwm2m::{Operation, Path, Value, path};
-use crate::model::{DeviceReport, Phase};
+use crate::model::DeviceReport;
 
 use super::super::action::Contact;
 use super::super::object5::{State, UpdateResult};
@@ -53,21 +53,7 @@ impl Session {
             self.flush();
             return;
         }
-        match self.abandon() {
-            // It may have been answered: not asked twice.
-            Some(Operation::Read(path::FIRMWARE_UPDATE_RESULT)) => {
-                self.reported.result = Reading::Unreadable(None);
-            }
-            Some(Operation::Execute(_)) => self.set_phase(now, Phase::Updating),
-            Some(
-                Operation::Read(_)
-                | Operation::WriteText { .. }
-                | Operation::WritePackage(_)
-                | Operation::Observe(_)
-                | Operation::CancelObservation(_),
-            )
-            | None => {}
-        }
+        self.drop_outstanding(now);
         if self.progress.slot && self.task.slot.is_none() {
             self.give_slot_back();
         }
@@ -177,7 +163,7 @@ impl Session {
     }
 
     /// Any other sign: what the device may have done since it was last heard is read.
-    fn heard(&mut self, now: Now, heard_again: bool) {
+    pub(super) fn heard(&mut self, now: Now, heard_again: bool) {
         self.stop_executing(now);
         if self.outstanding.is_some() {
             return;

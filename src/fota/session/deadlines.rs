@@ -8,6 +8,7 @@ use crate::model::{Delivery, FailureReason, Phase, ProductSettings, SuccessNote}
 
 use super::super::object5::{State, UpdateResult};
 use super::super::step::{Execution, Progress, Reading, Step, UriWrite};
+use super::hold::HELD_EVIDENCE;
 use super::{Presence, Session};
 
 /// A part of the way with a deadline of its own (carrier flows §3.4).
@@ -156,9 +157,14 @@ impl Session {
     /// The device was heard, did not answer, or has fallen asleep. A sleeping device is waited for;
     /// once it is heard, the time in which it should answer begins anew.
     pub(super) fn presence_changed(&mut self, now: Now, presence: Presence) {
-        let slept = self.presence == Presence::Asleep;
+        let was_away = self.is_away();
         self.presence = presence;
-        if slept != (presence == Presence::Asleep) && self.stage.waits_for_contact() {
+        self.away_changed(now, was_away);
+    }
+
+    /// Whether it is away from now on, or is no longer; `was_away` says how it was.
+    pub(super) fn away_changed(&mut self, now: Now, was_away: bool) {
+        if was_away != self.is_away() && self.stage.waits_for_contact() {
             let limit = self.deadlines.limit;
             let deadline = Some(now.instant + self.stage_time());
             self.deadlines.stage = if limit.is_some() {
@@ -171,7 +177,7 @@ impl Session {
 
     fn stage_time(&self) -> Duration {
         let settings = &self.terms.settings;
-        if self.presence == Presence::Asleep && self.stage.waits_for_contact() {
+        if self.is_away() && self.stage.waits_for_contact() {
             settings.contact_timeout
         } else {
             self.stage.duration(settings)
@@ -183,14 +189,19 @@ impl Session {
         if self.abandon().is_some() {
             self.presence = Presence::Unanswering;
         }
-        let asleep = self.presence == Presence::Asleep;
+        let away = self.is_away();
         match self.stage {
             Stage::Idle => {}
             // Binding U says only that it may listen (decisions, 1): its next word is waited for.
-            Stage::Identify if !self.heard && !asleep => {
+            Stage::Identify if !self.heard && !away => {
                 self.presence_changed(now, Presence::Asleep);
             }
-            Stage::Identify | Stage::Start | Stage::Radio | Stage::Confirm if asleep => {
+            Stage::Identify | Stage::Start | Stage::Radio | Stage::Confirm | Stage::Slot
+                if self.held =>
+            {
+                self.give_up(now, FailureReason::Flapping, HELD_EVIDENCE);
+            }
+            Stage::Identify | Stage::Start | Stage::Radio | Stage::Confirm if away => {
                 self.give_up(
                     now,
                     FailureReason::ContactTimeout,
@@ -259,7 +270,7 @@ impl Session {
     /// No outcome in time. The device is asked once more, where it may listen (carrier flows §3.5,
     /// "Updating timeout and query device version"); then the attempt is over.
     fn outcome_timeout(&mut self, now: Now) {
-        if !self.last_reading && self.presence != Presence::Asleep {
+        if !self.last_reading && !self.is_away() {
             self.last_reading = true;
             self.presence = Presence::Listening;
             self.reported.state = Reading::Unread;

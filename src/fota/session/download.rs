@@ -73,8 +73,8 @@ impl Session {
 
     /// Writes the Package URI. The intent and the slot are in one commit, before it leaves.
     pub(super) fn write_uri(&mut self, now: Now) {
-        if self.presence != Presence::Listening {
-            self.wait(now, WaitingFor::Contact);
+        if !self.may_ask() {
+            self.wait_for_device(now);
             return;
         }
         self.begin_delivery(now);
@@ -142,12 +142,15 @@ impl Session {
         if self.progress.own_package {
             self.set_phase(now, Phase::Downloading);
         }
-        if self.presence != Presence::Listening {
+        // What the device fetches by itself goes on while nothing may be asked of it.
+        if self.presence != Presence::Listening || (self.held && self.pushes()) {
             self.deadlines.silence = None;
-            self.wait(now, WaitingFor::Contact);
+            self.wait_for_device(now);
             return;
         }
-        if self.deadlines.silence.is_none() {
+        if self.held {
+            self.deadlines.silence = None;
+        } else if self.deadlines.silence.is_none() {
             let doublings = self.deadlines.silences.min(SILENCE_DOUBLINGS_MAX);
             let silence = self.terms.settings.silence_before_result_read * (1 << doublings);
             self.deadlines.silence = Some(now.instant + silence);

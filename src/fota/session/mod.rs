@@ -13,6 +13,7 @@ mod close;
 mod contact;
 mod deadlines;
 mod download;
+mod hold;
 mod negotiate;
 mod outcome;
 mod push;
@@ -33,6 +34,7 @@ use super::step::{
 };
 use close::Closing;
 use deadlines::{Deadlines, Stage};
+pub use hold::HELD_EVIDENCE;
 
 /// How often one session writes the URI: a device that gives each download up is not fed for ever.
 const URI_WRITES_MAX: u8 = 3;
@@ -60,6 +62,8 @@ pub struct Session {
     reported: Reported,
     progress: Progress,
     presence: Presence,
+    /// Several devices answer to its name: nothing is asked, whoever is heard.
+    held: bool,
     /// Whether it was heard since the session was opened, or only ought to listen.
     heard: bool,
     outstanding: Option<Operation>,
@@ -111,6 +115,7 @@ impl Session {
             capability_if_none,
             reported: Reported::default(),
             presence: Presence::Listening,
+            held: false,
             heard: true,
             outstanding: None,
             closing: None,
@@ -285,8 +290,8 @@ impl Session {
 
     /// Sends an operation if the device listens; else its next contact brings the session back here.
     fn operate(&mut self, now: Now, operation: Operation) {
-        if self.presence != Presence::Listening {
-            self.wait(now, WaitingFor::Contact);
+        if !self.may_ask() {
+            self.wait_for_device(now);
             return;
         }
         self.wait(now, WaitingFor::Answer);

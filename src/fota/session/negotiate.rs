@@ -23,7 +23,7 @@ impl Session {
         if self.closing.is_some() || self.progress.slot {
             return;
         }
-        if self.presence == Presence::Asleep {
+        if self.is_away() {
             // Others need not wait for a device that sleeps; it asks again when it is heard.
             self.give_slot_back();
         } else {
@@ -147,8 +147,8 @@ impl Session {
             self.timeline(TimelineStep::Negotiated, detail);
         }
         self.set_phase(now, Phase::WaitingSlot);
-        if self.presence == Presence::Asleep {
-            self.wait(now, WaitingFor::Contact);
+        if self.is_away() {
+            self.wait_for_device(now);
             return;
         }
         self.wait(now, WaitingFor::Slot);
@@ -163,10 +163,12 @@ impl Session {
         self.reported.cell = Reading::Unread;
         self.reported.rsrp = Reading::Unread;
         self.reported.sinr = Reading::Unread;
-        self.timeline(
-            TimelineStep::SlotReleased,
-            "the device sleeps: it asks again at its next contact".to_owned(),
-        );
+        let why = if self.held {
+            "several devices register under this name: it asks again when that is over"
+        } else {
+            "the device sleeps: it asks again at its next contact"
+        };
+        self.timeline(TimelineStep::SlotReleased, why.to_owned());
         self.actions.push_back(Action::ReleaseSlot);
     }
 

@@ -6,7 +6,7 @@ use crate::model::{ObservationCancel, Phase, SlotHeld, TimelineStep, WaitingFor}
 
 use super::super::step::{Execution, Observation, Reading};
 use super::deadlines::Stage;
-use super::{Presence, Session};
+use super::Session;
 
 impl Session {
     /// Sends the only Execute of this attempt. The intent is committed before it leaves.
@@ -16,8 +16,8 @@ impl Session {
             Some(self.task.attempt),
             "Execute is sent at most once in an attempt"
         );
-        if self.presence != Presence::Listening {
-            self.wait(now, WaitingFor::Contact);
+        if !self.may_ask() {
+            self.wait_for_device(now);
             return;
         }
         self.task.execute_intended_attempt = Some(self.task.attempt);
@@ -68,12 +68,11 @@ impl Session {
         if self.progress.execution != Execution::NotIntended {
             self.set_phase(now, Phase::Updating);
         }
-        let waiting_for = if self.presence == Presence::Listening {
-            WaitingFor::Notification
+        if self.may_ask() {
+            self.wait(now, WaitingFor::Notification);
         } else {
-            WaitingFor::Contact
-        };
-        self.wait(now, waiting_for);
+            self.wait_for_device(now);
+        }
     }
 
     /// Waits before an unclear outcome is read again; the stage lasts long enough for that.

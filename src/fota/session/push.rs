@@ -43,8 +43,8 @@ impl Session {
 
     /// Writes the Package. The intent and the slot are in one commit, before the first block leaves.
     pub(super) fn push(&mut self, now: Now) {
-        if self.presence != Presence::Listening {
-            self.wait(now, WaitingFor::Contact);
+        if !self.may_ask() {
+            self.wait_for_device(now);
             return;
         }
         self.begin_delivery(now);

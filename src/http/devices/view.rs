@@ -53,6 +53,14 @@ pub(crate) struct DeviceView {
     /// Since when.
     #[schema(format = DateTime)]
     barred_since: Option<String>,
+    /// Whether several devices register under this name in turn. Until a while has passed without that,
+    /// nothing is updated under it: its tasks wait for `flapping`.
+    flapping: bool,
+    /// Since when.
+    #[schema(format = DateTime)]
+    flapping_since: Option<String>,
+    /// From where they registered lately, oldest first: addresses with ports, or identities.
+    flapping_peers: Vec<String>,
     /// When it was entered.
     #[schema(format = DateTime)]
     created_at: String,
@@ -72,6 +80,7 @@ impl DeviceView {
             Err(error) => return Err(error.into()),
         };
         let live = state.live.device(&device.endpoint);
+        let flapping = state.live.flapping(&device.endpoint);
         let now = state.clock.now().instant;
         let manufacturer = device.manufacturer.or(report.manufacturer);
         let model = device.model.or(report.model);
@@ -94,6 +103,11 @@ impl DeviceView {
             reported_at: report.reported_at.map(fields::time),
             barred: barred_since.is_some(),
             barred_since: barred_since.map(fields::time),
+            flapping: flapping.is_some(),
+            flapping_since: flapping.as_ref().map(|it| fields::time(it.since)),
+            flapping_peers: flapping.map_or_else(Vec::new, |it| {
+                it.peers.iter().map(ToString::to_string).collect()
+            }),
             created_at: fields::time(device.created_at),
         })
     }

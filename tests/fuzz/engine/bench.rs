@@ -262,7 +262,10 @@ impl Bench {
                     tasks.insert(task.id, task);
                 }
                 Output::Transmit(transmit) => transmits.push(transmit),
-                Output::Record(_) | Output::Heard { .. } | Output::Progress(_) => {}
+                Output::Record(_)
+                | Output::Heard { .. }
+                | Output::Flapping { .. }
+                | Output::Progress(_) => {}
                 Output::Timeout(deadline) => {
                     let now = self.now.instant;
                     assert!(

@@ -210,7 +210,7 @@ impl Server {
         let (coap, limits, devices) = (held.coap, &self.config.coap, self.config.devices_max);
         let transfers_max = limits.requests_max + limits.block2_bodies_max;
         let deadlines_max = 4 * (coap.requests + coap.block1_bodies) + 256;
-        let timers_max = 3 * held.tasks + self.engine.campaigns() + 1;
+        let timers_max = 3 * held.tasks + self.engine.campaigns() + 2;
         let bounds = [
             ("answers", coap.dedup_entries, limits.dedup_entries_max),
             ("exchanges", coap.requests, limits.requests_max),
@@ -226,6 +226,11 @@ impl Server {
             ("reports", held.reports, held.devices),
             ("tasks", held.tasks, self.config.tasks_max),
             ("downloads", held.downloads, held.tasks),
+            (
+                "endpoints watched",
+                held.flapping_watched,
+                self.config.flapping.endpoints_max,
+            ),
             ("timers", held.timers, timers_max),
         ];
         let mut over = bounds.into_iter().filter(|(_, held, limit)| held > limit);

@@ -346,6 +346,16 @@ impl Bench {
         self.drain();
     }
 
+    pub(super) fn hold(&mut self) {
+        self.session.handle_hold(self.now);
+        self.drain();
+    }
+
+    pub(super) fn release(&mut self) {
+        self.session.handle_release(self.now);
+        self.drain();
+    }
+
     pub(super) fn stop(&mut self) {
         self.session.handle_stop(self.now);
         self.drain();

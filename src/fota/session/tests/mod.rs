@@ -5,6 +5,7 @@ mod cancel;
 mod download;
 mod faults;
 mod flow;
+mod hold;
 mod push;
 mod random;
 mod slots;

@@ -33,6 +33,9 @@ enum Input {
     Pass(u64),
     Restart,
     Stop,
+    /// Several devices answer to the name, or no longer.
+    Hold,
+    Release,
 }
 
 fn answer() -> impl Strategy<Value = Answer> {
@@ -76,6 +79,8 @@ fn input() -> impl Strategy<Value = Input> {
         6 => prop_oneof![Just(1_u64), Just(60), Just(200), Just(4000)].prop_map(Input::Pass),
         3 => Just(Input::Restart),
         1 => Just(Input::Stop),
+        2 => Just(Input::Hold),
+        3 => Just(Input::Release),
     ]
 }
 
@@ -109,6 +114,7 @@ struct Judge {
     /// The State that an answer or a notification last brought, as the session heard it.
     last_state: Option<i64>,
     asleep: bool,
+    held: bool,
 }
 
 impl Judge {
@@ -132,6 +138,7 @@ impl Judge {
                 .iter()
                 .any(|operation| entry.starts_with(operation));
             assert!(!(asked && self.asleep), "{entry} to a sleeping device");
+            assert!(!(asked && self.held), "{entry} while it is held");
             match entry.as_str() {
                 "execute /5/0/2" => {
                     assert!(!self.executes.contains(&attempt), "a second Execute");
@@ -176,15 +183,18 @@ impl Judge {
         }
     }
 
-    fn apply(&mut self, bench: &mut Bench, input: Input) {
+    /// What the judge goes by from now on.
+    fn note(&mut self, input: &Input) {
         match input {
             Input::Asleep => self.asleep = true,
             Input::Notify(_)
             | Input::NotifyResult(_)
             | Input::Contact(_)
             | Input::Block(_)
-            | Input::Taken(_)
-            | Input::Restart => self.asleep = false,
+            | Input::Taken(_) => self.asleep = false,
+            Input::Restart => (self.asleep, self.held) = (false, false),
+            Input::Hold => self.held = true,
+            Input::Release => self.held = false,
             Input::Turn
             | Input::Answer(_)
             | Input::StrayAnswer
@@ -193,6 +203,10 @@ impl Judge {
             | Input::Pass(_)
             | Input::Stop => {}
         }
+    }
+
+    fn apply(&mut self, bench: &mut Bench, input: Input) {
+        self.note(&input);
         match input {
             Input::Turn => {
                 if let Some(operation) = &bench.outstanding {
@@ -243,6 +257,8 @@ impl Judge {
             Input::Pass(seconds) => bench.pass(secs(seconds)),
             Input::Restart => bench.restart(),
             Input::Stop => bench.stop(),
+            Input::Hold => bench.hold(),
+            Input::Release => bench.release(),
         }
     }
 }
@@ -282,7 +298,7 @@ proptest! {
                 bench.committed.state = TaskState::Pending;
                 bench.end = None;
                 bench.restart();
-                judge.asleep = false;
+                (judge.asleep, judge.held) = (false, false);
             } else {
                 judge.apply(&mut bench, input);
             }
