@@ -241,13 +241,10 @@ impl Shared {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let size_bytes = match std::fs::metadata(path) {
-            Ok(metadata) => metadata.len(),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        std::fs::remove_file(path)?;
-        self.bytes.fetch_sub(size_bytes, Ordering::Relaxed);
+        if let Some(size_bytes) = size_bytes(path)? {
+            std::fs::remove_file(path)?;
+            self.bytes.fetch_sub(size_bytes, Ordering::Relaxed);
+        }
         Ok(())
     }
 }
@@ -276,16 +273,22 @@ impl IncomingBlob {
     /// Makes them durable under their SHA-256.
     ///
     /// # Errors
-    /// [`BlobError::Full`] or [`BlobError::Io`]; nothing is stored then.
+    /// [`BlobError::Full`] or [`BlobError::Io`]; nothing is stored then that outlives the next start.
     pub fn keep(mut self) -> Result<Kept, BlobError> {
         self.file.sync_all()?;
         let sha256 = Sha256Digest(std::mem::take(&mut self.sha256).finalize().into());
         let shared = Arc::clone(&self.shared);
         let _naming = lock(&shared.naming);
-        let replaced_bytes = rename_durably(&self.path, &shared.path(sha256))?;
+        let path = shared.path(sha256);
+        let shelf = open_shelf(&path)?;
+        let replaced_bytes = size_bytes(&path)?;
+        std::fs::rename(&self.path, &path)?;
         self.named = true;
         let freed_bytes = replaced_bytes.unwrap_or(0);
         shared.bytes.fetch_sub(freed_bytes, Ordering::Relaxed);
+        // The name is durable once its folder is. Where that fails no row comes to name the bytes, and
+        // the next start removes them.
+        shelf.sync_all()?;
         Ok(Kept {
             sha256,
             is_new: replaced_bytes.is_none(),
@@ -351,14 +354,18 @@ fn not_found(error: io::Error, sha256: Sha256Digest) -> BlobError {
     error.into()
 }
 
-/// Renames a synced file and syncs the folders that tell of it; the size of what it replaced.
-fn rename_durably(from: &Path, to: &Path) -> io::Result<Option<u64>> {
-    let replaced_bytes = match std::fs::metadata(to) {
-        Ok(metadata) => Some(metadata.len()),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let Some(shelf) = to.parent() else {
+/// How large a file is; `None` where there is none.
+fn size_bytes(path: &Path) -> io::Result<Option<u64>> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The folder of a file, made durably where it is not there.
+fn open_shelf(path: &Path) -> io::Result<File> {
+    let Some(shelf) = path.parent() else {
         return Err(ErrorKind::InvalidInput.into());
     };
     if !shelf.is_dir() {
@@ -367,9 +374,7 @@ fn rename_durably(from: &Path, to: &Path) -> io::Result<Option<u64>> {
             File::open(folder)?.sync_all()?;
         }
     }
-    std::fs::rename(from, to)?;
-    File::open(shelf)?.sync_all()?;
-    Ok(replaced_bytes)
+    File::open(shelf)
 }
 
 #[cfg(test)]
