@@ -20,6 +20,8 @@ pub(crate) const ROWS: &[Row] = &[
 /// The longest that a bomb may keep the server busy.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
+const CHUNKED: &str = "transfer-encoding: chunked\r\n";
+
 /// All that the server says to these bytes, until it closes. Half a connection is closed at once: the
 /// server need not wait for more.
 fn say(site: &Site, bytes: &[u8]) -> String {
@@ -181,27 +183,28 @@ fn ranges(site: &Site) {
 fn smuggling(site: &Site) {
     let hidden = "GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     let length = hidden.len();
-    let chunks = "transfer-encoding: chunked\r\n";
+    let head = format!(
+        "POST /api/v1/groups HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\n",
+        site.server.token
+    );
     // Its body, which is read to the end, is refused in any case: no body is no JSON.
-    let body = |fields: &str, body: &str| {
-        format!(
-            "POST /api/v1/groups HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
-             content-type: application/json\r\n{fields}\r\n{body}{hidden}",
-            site.server.token
-        )
-    };
-    for sound in [body("content-length: 0\r\n", ""), body(chunks, "0\r\n\r\n")] {
+    let body = |fields: &str, body: &str| format!("{head}{fields}\r\n{body}{hidden}");
+    for sound in [
+        body("content-length: 0\r\n", ""),
+        body(CHUNKED, "0\r\n\r\n"),
+    ] {
         let said = say(site, sound.as_bytes());
         assert_eq!(statuses(&said), [400, 200], "{said}");
     }
     let cases = [
         (
             "CL.TE",
-            body(&format!("content-length: 5\r\n{chunks}"), "0\r\n\r\n"),
+            body(&format!("content-length: 5\r\n{CHUNKED}"), "0\r\n\r\n"),
         ),
         (
             "TE.CL",
-            body(&format!("{chunks}content-length: 5\r\n"), "0\r\n\r\n"),
+            body(&format!("{CHUNKED}content-length: 5\r\n"), "0\r\n\r\n"),
         ),
         (
             "two lengths",
@@ -238,10 +241,10 @@ fn smuggling(site: &Site) {
             "an unknown coding",
             body("transfer-encoding: xchunked\r\n", "0\r\n\r\n"),
         ),
-        ("a chunk's size is none", body(chunks, "zz\r\n\r\n")),
+        ("a chunk's size is none", body(CHUNKED, "zz\r\n\r\n")),
         (
             "a chunk's size is too large",
-            body(chunks, "ffffffffffffffffff\r\n\r\n"),
+            body(CHUNKED, "ffffffffffffffffff\r\n\r\n"),
         ),
     ];
     for (name, bytes) in cases {
