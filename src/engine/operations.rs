@@ -288,13 +288,14 @@ impl Engine {
         let Some((endpoint, observed)) = self.operations.observed.get(&token).cloned() else {
             return;
         };
-        let Some(registration) = self.registry.by_endpoint(&endpoint).cloned() else {
+        let Some(registration) = self.registry.by_endpoint(&endpoint) else {
             return;
         };
-        if registration.peer != *peer {
-            self.move_peer(now, registration.slot, peer);
+        let (slot, has_moved) = (registration.slot, registration.peer != *peer);
+        if has_moved {
+            self.move_peer(now, slot, peer);
         }
-        self.show_heard(now, &registration);
+        self.show_heard(now, slot);
         let format = response.content_format();
         let value = decode_value(observed, format, &response.payload, &self.config.pack);
         if let (path::UPLINK_DATA, Ok(value), true) = (observed, &value, response.code.is_success())

@@ -60,12 +60,13 @@ impl Engine {
         let Some(registration) = self.registry.get(registered.slot).cloned() else {
             return self.refuse(Code::INTERNAL_SERVER_ERROR);
         };
-        self.enter(now, &registration.endpoint);
-        self.record(Record::Registered(registration.clone()));
-        self.renew_observations(&registration.endpoint);
-        self.device_booted(now, &registration.endpoint);
-        self.heard(now, &registration, Contact::Register);
-        self.introductions.push_back(registration.endpoint);
+        let endpoint = registration.endpoint.clone();
+        self.enter(now, &endpoint);
+        self.record(Record::Registered(registration));
+        self.renew_observations(&endpoint);
+        self.device_booted(now, &endpoint);
+        self.heard(now, registered.slot, Contact::Register);
+        self.introductions.push_back(endpoint);
         registered.location.response()
     }
 
@@ -81,17 +82,19 @@ impl Engine {
             Err(error) => return self.refuse(error.code()),
         };
         self.counters.registration_updates += 1;
-        let Some(registration) = self.registry.get(updated.slot).cloned() else {
+        let Some(registration) = self.registry.get(updated.slot) else {
             return self.refuse(Code::INTERNAL_SERVER_ERROR);
         };
         // An Update that only prolongs is not written: a restart gives everyone a grace period.
         if updated.changed {
-            self.record(Record::Registered(registration.clone()));
+            let registration = registration.clone();
+            let endpoint = registration.endpoint.clone();
+            self.record(Record::Registered(registration));
+            if updated.moved {
+                self.follow(now, &endpoint);
+            }
         }
-        if updated.moved {
-            self.follow(now, &registration.endpoint);
-        }
-        self.heard(now, &registration, Contact::Update);
+        self.heard(now, updated.slot, Contact::Update);
         Response::new(Code::CHANGED)
     }
 
@@ -154,24 +157,26 @@ impl Engine {
     }
 
     /// A device has said something of itself: its sessions may go on.
-    pub(super) fn heard(&mut self, now: Now, registration: &Registration, contact: Contact) {
-        self.show_heard(now, registration);
-        self.contact(now, &registration.endpoint, contact);
+    pub(super) fn heard(&mut self, now: Now, slot: RegistrationSlot, contact: Contact) {
+        if let Some(endpoint) = self.show_heard(now, slot) {
+            self.contact(now, &endpoint, contact);
+        }
     }
 
-    /// For the live view.
-    pub(super) fn show_heard(&mut self, now: Now, registration: &Registration) {
-        self.note_awake(now, &registration.endpoint);
+    /// For the live view, and for what waits for the device. Returns whom that slot belongs to.
+    pub(super) fn show_heard(&mut self, now: Now, slot: RegistrationSlot) -> Option<EndpointName> {
+        let registration = self.registry.hear(now.instant, slot)?;
+        let endpoint = registration.endpoint.clone();
+        let (queue_mode, lifetime) = (registration.binding.queue_mode, registration.lifetime);
+        self.note_awake(&endpoint);
         let awake_time = self.config.product.awake_time;
         self.outputs.push_back(Output::Heard {
-            endpoint: registration.endpoint.clone(),
+            endpoint: endpoint.clone(),
             at: now.utc,
-            awake_until: registration
-                .binding
-                .queue_mode
-                .then(|| now.instant + awake_time),
-            lifetime: registration.lifetime,
+            awake_until: queue_mode.then(|| now.instant + awake_time),
+            lifetime,
         });
+        Some(endpoint)
     }
 
     pub(super) fn forget_registration(&mut self, registration: Registration) {

@@ -20,8 +20,8 @@ impl Engine {
     /// among them might write one device's values to another's report: it is refused as a stranger's
     /// is. To 4.04 a client registers anew.
     pub(super) fn handle_send(&mut self, now: Now, peer: &Peer, request: &Request) -> Response {
-        let registration = match self.registry.by_peer(peer) {
-            Ok(registration) => registration.clone(),
+        let (slot, endpoint) = match self.registry.by_peer(peer) {
+            Ok(registration) => (registration.slot, registration.endpoint.clone()),
             Err(UnknownPeer::Unregistered) => {
                 self.counters.sends_unknown += 1;
                 return Response::new(Code::NOT_FOUND);
@@ -47,11 +47,11 @@ impl Engine {
             return Response::new(Code::REQUEST_ENTITY_TOO_LARGE);
         }
         for record in uplinks() {
-            self.keep_uplink(&registration.endpoint, record.at(now.utc), &record.value);
+            self.keep_uplink(&endpoint, record.at(now.utc), &record.value);
         }
         self.counters.sends += 1;
-        self.take_values(now, &registration.endpoint, records);
-        self.heard(now, &registration, Contact::Uplink);
+        self.take_values(now, &endpoint, records);
+        self.heard(now, slot, Contact::Uplink);
         Response::new(Code::CHANGED)
     }
 

@@ -38,7 +38,7 @@ impl Engine {
         let Some(id) = self.task_of.get(endpoint).copied() else {
             return;
         };
-        self.awake(now, endpoint);
+        self.awake_with(now, endpoint, Some(id));
         match self.tasks.get_mut(&id) {
             Some(TaskEntry::Running(session)) => {
                 session.handle_contact(now, contact);
@@ -119,18 +119,23 @@ impl Engine {
 
     /// A device was heard: in queue mode it listens for a while longer.
     pub(super) fn awake(&mut self, now: Now, endpoint: &EndpointName) {
-        self.note_awake(now, endpoint);
-        let Some(id) = self.task_of.get(endpoint).copied() else {
-            return;
-        };
+        let task = self.task_of.get(endpoint).copied();
+        self.awake_with(now, endpoint, task);
+    }
+
+    /// As [`Self::awake`], where the device's task is known.
+    fn awake_with(&mut self, now: Now, endpoint: &EndpointName, task: Option<TaskId>) {
         let Some(registration) = self.registry.by_endpoint(endpoint) else {
             return;
         };
+        let (slot, queue_mode) = (registration.slot, registration.binding.queue_mode);
+        self.registry.hear(now.instant, slot);
+        self.note_awake(endpoint);
+        let Some(id) = task else {
+            return;
+        };
         let awake_time = self.config.product.awake_time;
-        let asleep_at = registration
-            .binding
-            .queue_mode
-            .then(|| now.instant + awake_time);
+        let asleep_at = queue_mode.then(|| now.instant + awake_time);
         self.timers.set(Timer::Asleep(id), asleep_at);
     }
 
@@ -141,7 +146,7 @@ impl Engine {
         session.handle_block(now, end_bytes);
         let endpoint = session.task().endpoint.clone();
         self.ready.push_back(id);
-        self.awake(now, &endpoint);
+        self.awake_with(now, &endpoint, Some(id));
     }
 
     pub(super) fn block_taken(&mut self, now: Now, id: TaskId, taken_bytes: u64) {

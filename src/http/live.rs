@@ -1,7 +1,6 @@
 //! The live view: what the driver knows of devices and downloads now. Not persisted.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use dashmap::DashMap;
 
@@ -17,13 +16,16 @@ pub struct LiveDevice {
     pub awake_until: Option<Instant>,
     /// When it was last heard.
     pub last_seen: Utc,
-    /// Whether it registered in queue mode.
-    pub queue_mode: bool,
     /// Its registration's lifetime.
-    pub lifetime: Duration,
+    pub lifetime_seconds: u32,
 }
 
 impl LiveDevice {
+    /// Whether it registered in queue mode.
+    pub fn queue_mode(&self) -> bool {
+        self.awake_until.is_some()
+    }
+
     /// Whether a request would be heard at `now`.
     pub fn is_awake(&self, now: Instant) -> bool {
         self.awake_until.is_none_or(|until| now < until)
@@ -104,14 +106,15 @@ impl LiveView {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn device(awake_until: Option<Instant>) -> LiveDevice {
         LiveDevice {
             awake_until,
             last_seen: Utc::from_unix_ms(0),
-            queue_mode: awake_until.is_some(),
-            lifetime: Duration::from_secs(86_400),
+            lifetime_seconds: 86_400,
         }
     }
 

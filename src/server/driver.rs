@@ -260,12 +260,10 @@ impl Driver {
                     awake_until,
                     lifetime,
                 } => {
-                    let queue_mode = awake_until.is_some();
                     let device = LiveDevice {
                         awake_until,
                         last_seen: at,
-                        queue_mode,
-                        lifetime,
+                        lifetime_seconds: u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX),
                     };
                     self.parts.live.show_device(endpoint, device);
                 }

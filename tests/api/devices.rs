@@ -86,8 +86,7 @@ async fn a_device_is_shown_with_what_it_reported_and_how_it_is_now() {
     let live = LiveDevice {
         awake_until: Some(service.clock.now().instant + Duration::from_secs(3600)),
         last_seen: Utc::from_unix_ms(2_000),
-        queue_mode: true,
-        lifetime: Duration::from_secs(86_400),
+        lifetime_seconds: 86_400,
     };
     service.live.show_device(endpoint("d1"), live);
     let shown = service.get("/api/v1/devices/d1").await.expect(200);

@@ -35,8 +35,7 @@ async fn service(answer: Option<(u8, Option<u16>, Bytes)>) -> Service {
         LiveDevice {
             awake_until: None,
             last_seen: Utc::from_unix_ms(0),
-            queue_mode: false,
-            lifetime: Duration::from_secs(60),
+            lifetime_seconds: 60,
         },
     );
     *service.engine.ends.lock().expect("not poisoned") =

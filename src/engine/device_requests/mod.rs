@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 pub use queue::DeviceRequestLimits;
 pub(super) use turns::NoAnswer;
 
-use crate::clock::{Instant, Now};
+use crate::clock::Now;
 use crate::coap::RequestId;
 use crate::lwm2m::{Path, path};
 use crate::model::{
@@ -36,7 +36,7 @@ struct InFlight {
     attempt: usize,
 }
 
-/// Operators' requests, and which devices listen.
+/// Operators' requests, and which devices leave them unanswered.
 #[derive(Debug, Default)]
 pub(super) struct DeviceRequests {
     queue: Queue,
@@ -44,8 +44,6 @@ pub(super) struct DeviceRequests {
     by_exchange: HashMap<RequestId, EndpointName>,
     /// Devices whose next request may leave.
     turns: VecDeque<EndpointName>,
-    /// Until when a device in queue mode listens.
-    awake_until: HashMap<EndpointName, Instant>,
     /// Devices that have left a request unanswered and were not heard since.
     silent: HashSet<EndpointName>,
 }
@@ -63,7 +61,6 @@ impl DeviceRequests {
 
     /// The device is no longer registered.
     pub(super) fn forget_presence(&mut self, endpoint: &EndpointName) {
-        self.awake_until.remove(endpoint);
         self.silent.remove(endpoint);
     }
 
@@ -179,22 +176,15 @@ impl Engine {
 
     /// A device has answered: it was heard, and listens.
     pub(super) fn answer_heard(&mut self, now: Now, endpoint: &EndpointName) {
-        if let Some(registration) = self.registry.by_endpoint(endpoint).cloned() {
-            self.show_heard(now, &registration);
+        if let Some(registration) = self.registry.by_endpoint(endpoint) {
+            self.show_heard(now, registration.slot);
         }
         self.awake(now, endpoint);
     }
 
-    /// A device has just been heard, so that it listens: for a while where it is in queue mode.
-    pub(super) fn note_awake(&mut self, now: Now, endpoint: &EndpointName) {
-        let Some(registration) = self.registry.by_endpoint(endpoint) else {
-            return;
-        };
+    /// A device has just been heard: what waits for it may leave.
+    pub(super) fn note_awake(&mut self, endpoint: &EndpointName) {
         let requests = &mut self.device_requests;
-        if registration.binding.queue_mode {
-            let until = now.instant + self.config.product.awake_time;
-            requests.awake_until.insert(endpoint.clone(), until);
-        }
         requests.silent.remove(endpoint);
         if requests.queue.waiting_of(endpoint) > 0 {
             requests.turns.push_back(endpoint.clone());

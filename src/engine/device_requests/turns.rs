@@ -164,8 +164,10 @@ impl Engine {
         let Some(registration) = self.registry.by_endpoint(endpoint) else {
             return false;
         };
-        let until = self.device_requests.awake_until.get(endpoint);
-        !registration.binding.queue_mode || until.is_some_and(|until| now.instant < *until)
+        let heard_at = self.registry.heard_at(registration.slot);
+        let awake_time = self.config.product.awake_time;
+        let is_awake = heard_at.is_some_and(|at| now.instant < at + awake_time);
+        !registration.binding.queue_mode || is_awake
     }
 
     fn request_to_send(&self, asked: &NewDeviceRequest, attempt: usize) -> Option<Request> {

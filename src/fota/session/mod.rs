@@ -159,7 +159,12 @@ impl Session {
 
     /// What is to be done next; drain it after every input.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        if action.is_none() && self.actions.capacity() > 0 {
+            // A download goes on for hours without an action: ten thousand keep no room for them.
+            self.actions = VecDeque::new();
+        }
+        action
     }
 
     /// When [`Self::handle_timeout`] is due.

@@ -41,7 +41,7 @@ async fn a_device_that_left_and_came_back_in_one_commit_is_shown() {
     hear(&mut driver, &mut device, register(OTHER, 900, "</3/0>"));
     commit(&mut driver, &bench).await;
     let shown = bench.live.device(&endpoint(OTHER)).unwrap();
-    assert_eq!(shown.lifetime, Duration::from_secs(900));
+    assert_eq!(shown.lifetime_seconds, 900);
 }
 
 #[tokio::test(start_paused = true)]
