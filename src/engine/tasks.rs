@@ -317,7 +317,6 @@ impl Engine {
             Next::RetryAt(at) => {
                 task.state = TaskState::Pending;
                 task.phase = Phase::WaitingContact;
-                task.uri_intended = false;
                 task.waiting_for = Some(WaitingFor::RetryDelay);
                 task.since = now.utc;
                 task.until = Some(at);

@@ -219,6 +219,7 @@ impl Session {
             End::Stopped => (TaskState::Stopped, TimelineStep::Stopped, String::new()),
         };
         self.task.state = state;
+        self.task.uri_intended = self.progress.own_package;
         self.task.waiting_for = None;
         self.task.until = None;
         self.set_phase(now, Phase::Done);

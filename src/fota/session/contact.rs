@@ -171,7 +171,7 @@ impl Session {
         match self.stage {
             Stage::Idle | Stage::Slot => {}
             Stage::Identify | Stage::Radio | Stage::Start => {
-                self.refresh_identity(now);
+                self.refresh_identity(now, self.terms.settings.read_timeout);
             }
             Stage::Foreign | Stage::Outcome => self.reported.state = Reading::Unread,
             Stage::Download => {

@@ -126,6 +126,10 @@ impl Session {
         if due(self.deadlines.silence) {
             self.deadlines.silence = None;
             self.deadlines.silences = self.deadlines.silences.saturating_add(1);
+            if self.presence == Presence::Unanswering {
+                // It ought to listen, and may have all of the image: only the answer was lost.
+                self.presence = Presence::Listening;
+            }
             self.reported.state = Reading::Unread;
         }
         if due(self.deadlines.stage) {

@@ -143,17 +143,14 @@ impl Session {
             self.set_phase(now, Phase::Downloading);
         }
         // What the device fetches by itself goes on while nothing may be asked of it.
-        if self.presence != Presence::Listening || (self.held && self.pushes()) {
+        if self.held || self.presence == Presence::Asleep {
             self.deadlines.silence = None;
+        } else {
+            self.ask_after_silence(now);
+        }
+        if self.presence != Presence::Listening || (self.held && self.pushes()) {
             self.wait_for_device(now);
             return;
-        }
-        if self.held {
-            self.deadlines.silence = None;
-        } else if self.deadlines.silence.is_none() {
-            let doublings = self.deadlines.silences.min(SILENCE_DOUBLINGS_MAX);
-            let silence = self.terms.settings.silence_before_result_read * (1 << doublings);
-            self.deadlines.silence = Some(now.instant + silence);
         }
         let complete = self.bytes_served >= self.wanted.image_size_bytes;
         let waiting_for = if complete && self.bytes_served > 0 {
@@ -162,6 +159,15 @@ impl Session {
             WaitingFor::Block
         };
         self.wait(now, waiting_for);
+    }
+
+    /// What it does is asked once it has said nothing for a while.
+    pub(super) fn ask_after_silence(&mut self, now: Now) {
+        if self.deadlines.silence.is_none() {
+            let doublings = self.deadlines.silences.min(SILENCE_DOUBLINGS_MAX);
+            let silence = self.terms.settings.silence_before_result_read * (1 << doublings);
+            self.deadlines.silence = Some(now.instant + silence);
+        }
     }
 
     /// The device fetches: it has our URI.

@@ -296,6 +296,10 @@ impl Session {
     /// Sends an operation if the device listens; else its next contact brings the session back here.
     fn operate(&mut self, now: Now, operation: Operation) {
         if !self.may_ask() {
+            if self.stage == Stage::Download && self.presence == Presence::Unanswering && !self.held
+            {
+                self.ask_after_silence(now);
+            }
             self.wait_for_device(now);
             return;
         }
@@ -371,7 +375,8 @@ impl Progress {
             uri_known: task.capability.is_some(),
             download_begun: false,
             // While a package of someone else may still lie there, the phase stays behind.
-            own_package: executed_before || (uri_intended && has_begun(task.phase)),
+            own_package: executed_before
+                || (task.uri_intended && (!resumed || has_begun(task.phase))),
             execution: if executed {
                 Execution::Open
             } else {

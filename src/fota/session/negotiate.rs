@@ -1,5 +1,7 @@
 //! What the device reports, and the slot that follows from it (seed 004, steps 4 to 8).
 
+use std::time::Duration;
+
 use crate::clock::Now;
 use crate::coap::Code;
 use crate::lwm2m::{Answer, Path, Value, path};
@@ -12,6 +14,9 @@ use super::super::action::Action;
 use super::super::object5::{DeliveryMethod, State, UpdateResult};
 use super::super::step::{Execution, Reading};
 use super::{Presence, Session};
+
+/// How long State and version hold good while a slot is waited for.
+const FRESH_FOR: Duration = Duration::from_secs(3 * 60);
 
 /// The first code of class 5.
 const SERVER_ERROR: Code = Code::new(5, 0);
@@ -32,7 +37,8 @@ impl Session {
                 TimelineStep::SlotGranted,
                 format!("cell {}, tier {}", claim.cell, claim.tier),
             );
-            self.refresh_identity(now);
+            // What follows rests on it, however long an answer may take on this product.
+            self.refresh_identity(now, FRESH_FOR.min(self.terms.settings.read_timeout));
         }
         self.proceed(now);
         self.flush();
@@ -45,7 +51,7 @@ impl Session {
             path::DEVICE_FIRMWARE_VERSION => self.version_read(now, answer),
             path::FIRMWARE_UPDATE_RESULT => self.result_read(answer),
             path::CELL_ID => {
-                // A time-out leaves it to be asked again: without a cell the attempt fails.
+                // A time-out leaves it, as the next two, to be asked again while there is time.
                 if let Some(reading) = interpret(answer, cell_id) {
                     self.reported.cell = reading;
                 }
@@ -53,11 +59,15 @@ impl Session {
             path::RADIO_SIGNAL_STRENGTH => {
                 let unit = self.terms.settings.radio_unit;
                 let rsrp = |value: &Value| Rsrp::normalise(value.as_integer()?, unit);
-                self.reported.rsrp = interpret(answer, rsrp).unwrap_or(Reading::Unreadable(None));
+                if let Some(reading) = interpret(answer, rsrp) {
+                    self.reported.rsrp = reading;
+                }
             }
             path::SIGNAL_SNR => {
                 let sinr = |value: &Value| Sinr::normalise(value.as_integer()?);
-                self.reported.sinr = interpret(answer, sinr).unwrap_or(Reading::Unreadable(None));
+                if let Some(reading) = interpret(answer, sinr) {
+                    self.reported.sinr = reading;
+                }
             }
             path::FIRMWARE_DELIVERY_METHOD => {
                 let method = |value: &Value| DeliveryMethod::from_number(value.as_integer()?);
@@ -131,9 +141,9 @@ impl Session {
     }
 
     /// What was read of the device long ago is read again.
-    pub(super) fn refresh_identity(&mut self, now: Now) {
+    pub(super) fn refresh_identity(&mut self, now: Now, fresh_for: Duration) {
         let age = now.instant.saturating_since(self.version_read_at);
-        if age > self.terms.settings.read_timeout {
+        if age > fresh_for {
             self.reported.state = Reading::Unread;
             self.reported.version = Reading::Unread;
         }

@@ -283,6 +283,82 @@ fn a_retry_takes_up_the_download_that_an_earlier_attempt_began() {
     assert_eq!(bench.committed.execute_intended_attempt, Some(2));
 }
 
+/// Nothing is answered until the attempt is over; then the next one begins.
+fn lose_every_answer_and_retry(mut bench: Bench) -> Bench {
+    while bench.end.is_none() {
+        if bench.outstanding.is_some() {
+            bench.answer(Answer::TimedOut);
+        } else {
+            bench.pass_to_deadline();
+        }
+    }
+    assert_eq!(bench.failure(), FailureReason::DownloadStalled);
+    let mut task = bench.committed;
+    task.state = TaskState::Pending;
+    task.phase = Phase::WaitingContact;
+    let mut bench = Bench::with(bench.device, bench.wanted, bench.terms, task);
+    bench.run();
+    bench
+}
+
+#[test]
+fn what_an_earlier_attempt_brought_whole_is_executed_and_not_fetched_again() {
+    let mut bench = Bench::new(Device::default());
+    bench.run_to_download();
+    bench.block(SIZE_BYTES);
+    bench.device.state = 2;
+    let bench = lose_every_answer_and_retry(bench);
+    assert_eq!(bench.count("write /5/0/1"), 0);
+    assert_eq!(bench.count("execute /5/0/2"), 1);
+    assert!(bench.committed.slot.is_some());
+}
+
+#[test]
+fn what_was_read_before_a_long_wait_for_a_slot_is_read_again_before_execute() {
+    let mut terms = Terms::default();
+    terms.settings.read_timeout = secs(90 * 60);
+    let mut task = new_task();
+    (task.attempt, task.uri_intended) = (1, true);
+    let device = Device {
+        state: 2,
+        ..Device::default()
+    };
+    let mut bench = Bench::with(device, super::bench::wanted(), terms, task);
+    while bench.requested.is_none() {
+        assert!(bench.turn());
+    }
+    bench.pass(secs(30 * 60));
+    bench.run_to("execute /5/0/2");
+    assert_eq!(bench.count("read /5/0/3"), 2);
+    assert_eq!(bench.count("read /3/0/3"), 2);
+}
+
+#[test]
+fn a_package_of_someone_else_is_not_executed_in_a_later_attempt_either() {
+    let mut bench = Bench::new(Device {
+        state: 2,
+        ..Device::default()
+    });
+    bench.run();
+    let bench = lose_every_answer_and_retry(bench);
+    assert_eq!(bench.count("write /5/0/1"), 1);
+    assert_eq!(bench.count("execute /5/0/2"), 0);
+}
+
+#[test]
+fn a_device_that_left_a_question_unanswered_in_its_download_is_asked_again() {
+    let mut bench = Bench::new(Device::default());
+    bench.run_to_download();
+    bench.block(SIZE_BYTES);
+    bench.device.state = 2;
+    bench.pass_to_deadline();
+    bench.answer(Answer::TimedOut);
+    assert_eq!(bench.committed.waiting_for, Some(WaitingFor::Contact));
+    bench.pass_to_deadline();
+    bench.run();
+    assert_eq!(bench.count("execute /5/0/2"), 1);
+}
+
 #[test]
 fn a_refused_uri_is_explained_by_state_and_result() {
     let mut bench = Bench::new(Device {

@@ -191,6 +191,19 @@ fn radio_values_that_are_not_answered_in_time_are_unknown() {
 }
 
 #[test]
+fn a_radio_value_whose_answer_was_lost_is_asked_for_again_when_the_device_is_heard() {
+    for value in ["read /4/0/2", "read /4/0/11"] {
+        let mut bench = Bench::new(Device::default());
+        bench.run_to(value);
+        bench.answer(Answer::TimedOut);
+        bench.contact(Contact::Update);
+        bench.run();
+        assert_eq!(bench.count(value), 2);
+        assert_eq!(bench.slot.unwrap().tier, CoverageTier::Tier0);
+    }
+}
+
+#[test]
 fn a_silent_device_is_offline_and_a_silent_version_has_its_own_cause() {
     let mut bench = Bench::new(Device::default());
     bench.answer(Answer::TimedOut);
