@@ -5,8 +5,8 @@ use crate::lwm2m::{Answer, Operation, path};
 use crate::model::{ObservationCancel, Phase, SlotHeld, TimelineStep, WaitingFor};
 
 use super::super::step::{Execution, Observation, Reading};
-use super::deadlines::Stage;
 use super::Session;
+use super::deadlines::Stage;
 
 impl Session {
     /// Sends the only Execute of this attempt. The intent is committed before it leaves.
