@@ -24,11 +24,11 @@ const ACK_TIMEOUT: Duration = Duration::from_millis(200);
 const MAX_RETRANSMIT: u32 = 4;
 
 /// Between two requests of one peer.
-const PACE: Duration = Duration::from_millis(4);
+const PACE: Duration = Duration::from_millis(2);
 const OPERATOR_PACE: Duration = Duration::from_millis(8);
 
 /// So many Updates come between two Registers.
-const UPDATES_PER_REGISTER: u32 = 50;
+const UPDATES_PER_REGISTER: u32 = 100;
 
 /// A device's socket, with the retransmission that CoAP asks of it.
 #[derive(Debug)]
@@ -142,13 +142,15 @@ impl Honest {
     pub(crate) fn start(server: &Server, downloader: Downloader) -> Self {
         let figures = Arc::new(Shared::default());
         let stop = Arc::new(AtomicBool::new(false));
-        let mut canary = Client::new(server.coap);
+        let [mut canary, mut other] = [(); 2].map(|()| Client::new(server.coap));
         let registered = canary.exchange(register(CANARIES[0]), nothing).unwrap();
         let location = location(&registered.message);
+        let registered = other.exchange(register(CANARIES[1]), nothing).unwrap();
+        assert_eq!(registered.message.code, Code::CREATED);
         let devices = Devices {
             canary,
             location: location.clone(),
-            other: Client::new(server.coap),
+            other,
         };
         let operator = Operator::new(server);
         let threads = vec![
