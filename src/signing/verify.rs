@@ -188,17 +188,10 @@ pub fn verify(
 
 /// The SHA-256 of a whole file.
 fn digest(file: &mut (impl Read + Seek)) -> io::Result<Sha256Digest> {
-    const CHUNK_BYTES: usize = 64 << 10;
     let mut sha256 = Sha256::new();
-    let mut chunk = vec![0; CHUNK_BYTES];
     file.rewind()?;
-    loop {
-        let count = file.read(&mut chunk)?;
-        if count == 0 {
-            return Ok(Sha256Digest(sha256.finalize().into()));
-        }
-        sha256.update(&chunk[..count]);
-    }
+    io::copy(file, &mut sha256)?;
+    Ok(Sha256Digest(sha256.finalize().into()))
 }
 
 fn verifying_key<'a>(

@@ -78,16 +78,11 @@ async fn draft(api: &Api, package: &Value, device: &str) -> String {
 }
 
 /// By how much the most memory that the server had grew meanwhile.
-async fn growth<T>(server: &Server, what: &str, work: impl Future<Output = T>) -> (u64, T) {
+async fn growth<T>(server: &Server, work: impl Future<Output = T>) -> (u64, T) {
     server.forget_peak();
     let before = server.memory_bytes("VmRSS");
     let result = work.await;
     let peak = server.memory_bytes("VmHWM");
-    println!(
-        "{what}: from {} to {} KiB at most",
-        before >> 10,
-        peak >> 10
-    );
     (peak.saturating_sub(before), result)
 }
 
@@ -101,7 +96,7 @@ async fn the_largest_packages_are_taken_in_constant_memory_and_an_image_is_in_me
         ("deflated", deflated(&site, IMAGE_BYTES)),
         ("stored", stored(&site)),
     ] {
-        let (growth, answer) = growth(&server, what, api.upload(archive)).await;
+        let (growth, answer) = growth(&server, api.upload(archive)).await;
         packages.push(answer.is(201));
         assert!(growth < GROWTH_MAX_BYTES, "{what}: {growth}");
     }
@@ -113,13 +108,13 @@ async fn the_largest_packages_are_taken_in_constant_memory_and_an_image_is_in_me
         api.post(&path, &json!({})).await.is(200);
     };
     let first = draft(&api, &packages[1], "d1").await;
-    let (grown, ()) = growth(&server, "activated", activate(&first)).await;
+    let (grown, ()) = growth(&server, activate(&first)).await;
     assert!(grown > image_bytes, "it is served from memory: {grown}");
     assert!(grown < image_bytes + GROWTH_MAX_BYTES, "{grown}");
 
     let second = draft(&api, &packages[1], "d2").await;
-    let (grown, ()) = growth(&server, "the same again", activate(&second)).await;
-    assert!(grown < GROWTH_MAX_BYTES, "{grown}");
+    let (grown, ()) = growth(&server, activate(&second)).await;
+    assert!(grown < GROWTH_MAX_BYTES, "the same again: {grown}");
 
     for campaign in [first, second] {
         let path = format!("{campaign}/stop");
