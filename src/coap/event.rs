@@ -75,6 +75,16 @@ pub enum Event {
         /// The state.
         response: Response,
     },
+    /// A fresh notification of which this is the first block (RFC 7959 §2.6), already acknowledged. It is
+    /// not to be taken for the whole, which [`super::Endpoint::fetch_notification`] fetches.
+    NotificationBegun {
+        /// Whence it came.
+        peer: Peer,
+        /// Which observation.
+        token: Token,
+        /// The first block.
+        first: Response,
+    },
     /// A confirmable notification of ours was acknowledged.
     Delivered {
         /// Which notification.

@@ -31,6 +31,8 @@ pub(super) enum Purpose {
     Observe,
     /// A request that ends one: a notification is not its response.
     CancelObservation,
+    /// A request for the rest of what was notified under this token.
+    NotificationRest(Token),
     /// A notification: its acknowledgement, or a Reset, is awaited.
     Notification,
     /// A separate response, which nobody is told about.
@@ -41,7 +43,7 @@ impl Purpose {
     const fn awaits_response(self) -> bool {
         matches!(
             self,
-            Self::Request | Self::Observe | Self::CancelObservation
+            Self::Request | Self::Observe | Self::CancelObservation | Self::NotificationRest(_)
         )
     }
 }

@@ -331,6 +331,11 @@ pub(super) fn has_more(response: &Response) -> bool {
     block2(response).is_some_and(|block| block.more)
 }
 
+/// Whether a response is one block of several, the first or any other.
+pub(super) fn is_part(response: &Response) -> bool {
+    block2(response).is_some_and(|block| block.more || block.num > 0)
+}
+
 fn block2(response: &Response) -> Option<BlockValue> {
     BlockValue::from_options(&response.options, OptionNumber::BLOCK2)
         .ok()

@@ -299,6 +299,9 @@ impl Engine {
             } => {
                 self.handle_notification(now, &peer, token, &response);
             }
+            Event::NotificationBegun { peer, token, first } => {
+                self.fetch_notification(now, &peer, token, first);
+            }
             Event::TimedOut { id, peer: _ } => {
                 if !self.device_not_answered(now, id, NoAnswer::TimedOut) {
                     self.handle_no_answer(now, id, false);

@@ -312,6 +312,31 @@ impl Engine {
         }
     }
 
+    /// The first block of a notification: the rest is fetched, then it is handled as a whole.
+    pub(super) fn fetch_notification(
+        &mut self,
+        now: Now,
+        peer: &Peer,
+        token: Token,
+        first: Response,
+    ) {
+        let Some((endpoint, observed)) = self.operations.observed.get(&token) else {
+            return;
+        };
+        let Some(registration) = self.registry.by_endpoint(endpoint) else {
+            return;
+        };
+        let operation = Operation::Observe(*observed);
+        let links = Links::parse(&registration.links, self.config.registration.links_max);
+        let request = links.map_or_else(
+            |_| operation.request(),
+            |links| operation.request_below(links.alternate_path()),
+        );
+        let parameters = TransmissionParameters::from(self.config.product.transmission);
+        self.coap
+            .fetch_notification(now.instant, peer, token, request, first, &parameters);
+    }
+
     /// Takes up an observation that was live before a restart.
     pub(super) fn restore_observation(&mut self, stored: StoredObservation) {
         let Some(observed) = Path::parse(&stored.path) else {

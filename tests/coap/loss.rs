@@ -96,6 +96,7 @@ fn every_request_ends_exactly_once_and_is_processed_at_most_once() {
                 assert_eq!(ended.insert(id, None), None, "seed {seed}");
             }
             other @ (Event::Notification { .. }
+            | Event::NotificationBegun { .. }
             | Event::BlockTaken { .. }
             | Event::Broken { .. }
             | Event::Delivered { .. }
@@ -167,6 +168,7 @@ fn a_device_downloads_an_image_block_by_block_and_late_changes_of_size_are_right
             }
             Event::TimedOut { .. } => fetch(pair, fetched.len(), 4),
             other @ (Event::Notification { .. }
+            | Event::NotificationBegun { .. }
             | Event::BlockTaken { .. }
             | Event::Broken { .. }
             | Event::Delivered { .. }
@@ -219,6 +221,7 @@ fn notifications_are_delivered_in_order_of_their_numbers() {
             | Event::BlockTaken { .. }
             | Event::Broken { .. }
             | Event::Delivered { .. }
+            | Event::NotificationBegun { .. }
             | Event::Reset { .. } => {}
         });
         assert!(heard.is_sorted(), "seed {seed}: {heard:?}");
@@ -280,6 +283,7 @@ fn a_body_arrives_whole_and_once_or_its_request_ends_otherwise() {
             Event::Response { response, .. } => ended.push(Some(response.code)),
             Event::TimedOut { .. } => ended.push(None),
             other @ (Event::Notification { .. }
+            | Event::NotificationBegun { .. }
             | Event::Broken { .. }
             | Event::Delivered { .. }
             | Event::Reset { .. }) => panic!("seed {seed}: {other:?}"),
@@ -329,6 +333,7 @@ fn a_long_answer_is_fetched_whole_over_a_bad_link() {
             Event::Response { response, .. } => ended.push(Some(response.payload)),
             Event::TimedOut { .. } => ended.push(None),
             other @ (Event::Notification { .. }
+            | Event::NotificationBegun { .. }
             | Event::BlockTaken { .. }
             | Event::Broken { .. }
             | Event::Delivered { .. }

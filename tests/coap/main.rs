@@ -6,6 +6,7 @@ mod limits;
 mod lockstep;
 mod loss;
 mod messages;
+mod notified_blocks;
 mod observations;
 mod options;
 mod pair;

@@ -11,7 +11,7 @@ use narrowcast::coap::{
 use crate::lockstep::{Lockstep, RFC, With, ack, address, con, decode, piggybacked};
 
 /// Blocks of 16 bytes.
-fn small() -> EndpointConfig {
+pub(crate) fn small() -> EndpointConfig {
     EndpointConfig {
         block1_szx: 0,
         block2_body_bytes_max: 64,
@@ -21,7 +21,7 @@ fn small() -> EndpointConfig {
     }
 }
 
-fn body(length: u8) -> Bytes {
+pub(crate) fn body(length: u8) -> Bytes {
     (0..length).collect()
 }
 
@@ -52,7 +52,7 @@ impl Lockstep {
         taken_bytes
     }
 
-    fn holds_nothing(&mut self) {
+    pub(crate) fn holds_nothing(&mut self) {
         self.nothing();
         self.no_event();
         let held = self.endpoint.held();
@@ -61,7 +61,7 @@ impl Lockstep {
     }
 }
 
-fn block(num: u32, more: bool, szx: u8) -> BlockValue {
+pub(crate) fn block(num: u32, more: bool, szx: u8) -> BlockValue {
     BlockValue { num, more, szx }
 }
 
@@ -71,7 +71,7 @@ fn block1(message: &Message) -> BlockValue {
         .expect("there")
 }
 
-fn block2(message: &Message) -> Option<BlockValue> {
+pub(crate) fn block2(message: &Message) -> Option<BlockValue> {
     BlockValue::from_options(&message.options, OptionNumber::BLOCK2).expect("well formed")
 }
 
@@ -81,7 +81,7 @@ fn answer(piece: &Message, code: Code, block: BlockValue) -> Message {
 }
 
 /// One block of a representation.
-fn content(asked: &Message, block: BlockValue, etag: u8, piece: &[u8]) -> Message {
+pub(crate) fn content(asked: &Message, block: BlockValue, etag: u8, piece: &[u8]) -> Message {
     piggybacked(asked, Code::CONTENT)
         .with(OptionNumber::ETAG, &[etag])
         .with(OptionNumber::BLOCK2, &block.encode())

@@ -1,5 +1,6 @@
 //! The endpoint: bytes and requests in, events and datagrams out.
 
+mod notifications;
 mod receive;
 mod reply;
 mod request;
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::clock::Instant;
 use crate::model::{Peer, Transmit};
+use notifications::Rests;
 
 /// One CoAP endpoint in both roles. It performs no I/O: datagrams and the time come in, and after
 /// each input events and datagrams are polled until there are none.
@@ -40,6 +42,8 @@ pub struct Endpoint {
     /// Of exchanges that have not ended: those that are one block of several.
     transfers: Transfers,
     observations: Observations,
+    /// Of transfers: those that fetch what was notified.
+    rests: Rests,
     dedup: Dedup,
     bodies: Block1Bodies,
     message_ids: MessageIds,
@@ -58,6 +62,7 @@ impl Endpoint {
             exchanges: Exchanges::new(config.requests_max, config.queue_per_peer_max, timing_rng),
             transfers: Transfers::default(),
             observations: Observations::new(config.observations_max),
+            rests: Rests::default(),
             dedup: Dedup::new(rng.r#gen(), config.dedup_entries_max),
             bodies: Block1Bodies::new(rng.r#gen(), &config),
             message_ids: MessageIds::new(rng.r#gen(), config.message_ids_max),
@@ -71,6 +76,7 @@ impl Endpoint {
         self.now = now;
         while let Some((id, exchange)) = self.exchanges.next_given_up(now, &mut self.outbox) {
             self.transfers.remove(id);
+            self.forget_rest(id, exchange.purpose);
             let is_notification = exchange.purpose == Purpose::Notification;
             if is_notification && exchange.reliability == Reliability::NonConfirmable {
                 continue;
@@ -80,9 +86,16 @@ impl Endpoint {
                 // Unless the device has moved, and notified from its new address.
                 self.observations.remove_if_silent(exchange.token);
             }
-            if exchange.purpose != Purpose::SeparateResponse {
-                let peer = exchange.peer;
-                self.events.push_back(Event::TimedOut { id, peer });
+            match exchange.purpose {
+                Purpose::SeparateResponse => {}
+                Purpose::NotificationRest(_) => self.outbox.counters.transfers_broken += 1,
+                Purpose::Request
+                | Purpose::Observe
+                | Purpose::CancelObservation
+                | Purpose::Notification => {
+                    let peer = exchange.peer;
+                    self.events.push_back(Event::TimedOut { id, peer });
+                }
             }
         }
         self.bodies.expire(now);
@@ -165,6 +178,8 @@ impl Endpoint {
 
     fn end_exchange(&mut self, id: RequestId) -> Option<Exchange> {
         self.transfers.remove(id);
-        self.exchanges.end(self.now, id, &mut self.outbox)
+        let exchange = self.exchanges.end(self.now, id, &mut self.outbox)?;
+        self.forget_rest(id, exchange.purpose);
+        Some(exchange)
     }
 }

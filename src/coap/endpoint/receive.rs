@@ -220,22 +220,7 @@ impl Endpoint {
             self.complete(request_id, response);
             return;
         }
-        let is_last = observe.is_none() || !response.code.is_success();
-        if is_last {
-            self.observations.remove(token);
-        } else if !self
-            .observations
-            .advance(self.now, token, observe.unwrap_or(0))
-        {
-            self.outbox.counters.stale_notifications += 1;
-            return;
-        }
-        self.outbox.counters.notifications += 1;
-        self.events.push_back(Event::Notification {
-            peer: peer.clone(),
-            token,
-            response,
-        });
+        self.handle_notification(peer, token, response);
     }
 
     fn handle_acknowledgement(&mut self, peer: &Peer, message: Message) {
@@ -257,7 +242,10 @@ impl Endpoint {
         }
         // §5.3.2: a piggy-backed response has the message id and the token of its request.
         let awaits_response = match exchange.purpose {
-            Purpose::Request | Purpose::Observe | Purpose::CancelObservation => true,
+            Purpose::Request
+            | Purpose::Observe
+            | Purpose::CancelObservation
+            | Purpose::NotificationRest(_) => true,
             Purpose::Notification | Purpose::SeparateResponse => false,
         };
         if !awaits_response || exchange.token != message.token || !message.code.is_response() {
@@ -280,9 +268,16 @@ impl Endpoint {
         if exchange.purpose == Purpose::Observe {
             self.observations.remove(exchange.token);
         }
-        if exchange.purpose != Purpose::SeparateResponse {
-            let peer = exchange.peer;
-            self.events.push_back(Event::Reset { id, peer });
+        match exchange.purpose {
+            Purpose::SeparateResponse => {}
+            Purpose::NotificationRest(_) => self.outbox.counters.transfers_broken += 1,
+            Purpose::Request
+            | Purpose::Observe
+            | Purpose::CancelObservation
+            | Purpose::Notification => {
+                let peer = exchange.peer;
+                self.events.push_back(Event::Reset { id, peer });
+            }
         }
     }
 
@@ -305,6 +300,10 @@ impl Endpoint {
         let Some(response) = self.take_block(id, response) else {
             return;
         };
+        let purpose = self.exchanges.get(id).map(|exchange| exchange.purpose);
+        if let Some(Purpose::NotificationRest(token)) = purpose {
+            return self.rest_fetched(id, token, response);
+        }
         self.establish(id, &response);
         let Some(exchange) = self.end_exchange(id) else {
             return;

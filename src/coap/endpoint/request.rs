@@ -94,7 +94,7 @@ impl Endpoint {
         parameters: &TransmissionParameters,
     ) -> Result<RequestId, Full> {
         self.now = now;
-        self.observations.remove(token);
+        self.forget_observation(token);
         if let Some((id, _)) = self.exchanges.by_token(peer, token) {
             self.end_exchange(id);
         }
@@ -114,6 +114,7 @@ impl Endpoint {
     /// Rejects notifications with this token from now on, without telling the peer before.
     pub fn forget_observation(&mut self, token: Token) {
         self.observations.remove(token);
+        self.abandon_rest(token);
     }
 
     /// Lets a request or notification go: nothing is sent again and no event follows. An observation

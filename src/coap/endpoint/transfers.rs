@@ -106,6 +106,15 @@ impl Endpoint {
             return;
         };
         let (peer, reliability) = (exchange.peer.clone(), exchange.reliability);
+        // An observation has begun with its first answer; the rest is fetched without it (§2.6).
+        let purpose = match exchange.purpose {
+            Purpose::NotificationRest(observed) => Purpose::NotificationRest(observed),
+            Purpose::Request
+            | Purpose::Observe
+            | Purpose::CancelObservation
+            | Purpose::Notification
+            | Purpose::SeparateResponse => Purpose::Request,
+        };
         let parameters = exchange.parameters;
         let token = Token::from(self.rng.r#gen::<[u8; 8]>());
         let message_id = self.next_message_id(&peer, reliability, &parameters);
@@ -124,8 +133,7 @@ impl Endpoint {
             peer,
             message_id,
             token,
-            // An observation has begun with its first answer; the rest is fetched without it (§2.6).
-            purpose: Purpose::Request,
+            purpose,
             reliability,
             parameters,
             datagram: message.encode(),
@@ -146,7 +154,9 @@ impl Endpoint {
 
     fn give_up(&mut self, id: RequestId, error: TransferError) {
         self.outbox.counters.transfers_broken += 1;
-        if let Some(exchange) = self.end_exchange(id) {
+        if let Some(exchange) = self.end_exchange(id)
+            && !matches!(exchange.purpose, Purpose::NotificationRest(_))
+        {
             let peer = exchange.peer;
             self.events.push_back(Event::Broken { id, peer, error });
         }

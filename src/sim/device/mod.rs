@@ -284,7 +284,9 @@ impl SimDevice {
                 self.handle_lost(now, Sent { socket, id });
             }
             // It observes nothing, and what it sends fits in one block.
-            Event::Notification { .. } | Event::BlockTaken { .. } => {}
+            Event::Notification { .. }
+            | Event::NotificationBegun { .. }
+            | Event::BlockTaken { .. } => {}
         }
     }
 
