@@ -145,7 +145,11 @@ pub(crate) fn known(device: &DeviceConfig, now: Utc) -> Device {
 
 /// An image whose last block is a short one.
 pub(crate) fn image(seed: u64) -> Bytes {
-    let mut image = vec![0; 5_000];
+    image_of(5_000, seed)
+}
+
+pub(crate) fn image_of(size_bytes: usize, seed: u64) -> Bytes {
+    let mut image = vec![0; size_bytes];
     StdRng::seed_from_u64(seed).fill_bytes(&mut image);
     Bytes::from(image)
 }

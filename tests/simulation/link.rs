@@ -15,6 +15,8 @@ pub(crate) struct Link {
     pub(crate) duplication: u32,
     /// Copies that take up to a minute longer.
     pub(crate) stalls: u32,
+    /// Copies that others overtake: they take up to four seconds longer. In percent.
+    pub(crate) overtaken: u32,
     /// Of a thousand copies, how many arrive with a bit turned over.
     pub(crate) damaged_permille: u32,
     pub(crate) delay_min: Duration,
@@ -35,6 +37,7 @@ impl Link {
             loss: 0,
             duplication: 0,
             stalls: 0,
+            overtaken: 0,
             damaged_permille: 0,
             delay_min: Duration::from_millis(100),
             delay_max: Duration::from_millis(400),
@@ -69,6 +72,9 @@ impl Link {
             if self.stalls > 0 && percent(rng, self.stalls) {
                 chaos.count(Fault::Delay);
                 delay += Duration::from_secs(rng.gen_range(10..60));
+            }
+            if self.overtaken > 0 && percent(rng, self.overtaken) {
+                delay += Duration::from_millis(rng.gen_range(0..4_000));
             }
             let damaged =
                 self.damaged_permille > 0 && rng.gen_range(0..1000) < self.damaged_permille;

@@ -17,6 +17,7 @@ mod formats;
 mod lifecycle;
 mod link;
 mod loop_guard;
+mod loss;
 mod notifications;
 mod outcomes;
 mod push;

@@ -99,13 +99,22 @@ impl Drop for World {
 impl World {
     /// A server that knows all these devices, and the devices, switched off until their time.
     pub(crate) fn new(seed: u64, config: EngineConfig, devices: Vec<DeviceConfig>) -> Self {
+        Self::with_image(seed, config, devices, fleet::image(seed))
+    }
+
+    /// As [`Self::new`], with an image of one's own.
+    pub(crate) fn with_image(
+        seed: u64,
+        config: EngineConfig,
+        devices: Vec<DeviceConfig>,
+        image: Bytes,
+    ) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let now = Now {
             instant: Instant::ORIGIN,
             utc: Utc::from_unix_ms(EPOCH_UNIX_MS),
         };
         let server = Server::new(config, StdRng::from_seed(rng.r#gen()));
-        let image = fleet::image(seed);
         let at_rest = account::at_rest(&server.config);
         let mut world = Self {
             seed,

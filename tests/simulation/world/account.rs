@@ -43,6 +43,12 @@ impl World {
         self.verdict_with(at_rest(&self.server.config))
     }
 
+    /// As [`Self::verdict`], but a device counts in the class in which it was admitted: what its radio
+    /// said may have been lost.
+    pub(crate) fn verdict_as_admitted(&self) -> Verdict {
+        self.judge.verdict()
+    }
+
     pub(crate) fn verdict_with(&self, at_rest: AtRest) -> Verdict {
         let devices: Vec<_> = self.devices.iter().map(|it| it.config.clone()).collect();
         let mut judge = Judge::new(fleet::limits(&devices, &self.image, at_rest));

@@ -39,7 +39,7 @@ impl World {
         self.server.breach.clone().map_or(Ok(()), Err)
     }
 
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let mut tasks = self.server.tasks.values();
         tasks.all(|task| task.state.is_final())
             && self.server.slots_in_use() == 0
