@@ -130,6 +130,8 @@ impl Judge {
             DeviceEvent::Booted { .. }
             | DeviceEvent::Registered
             | DeviceEvent::DownloadResumed { .. }
+            | DeviceEvent::DownlinkTaken { .. }
+            | DeviceEvent::RebootTaken { .. }
             | DeviceEvent::ObservationsForgotten => {}
             DeviceEvent::UriAccepted => self.begin(line),
             DeviceEvent::Downloaded { sha256 } => {

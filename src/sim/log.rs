@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use crate::clock::Instant;
 use crate::model::Sha256Digest;
 
@@ -46,6 +48,16 @@ pub enum DeviceEvent {
     },
     /// It switched off, and what the server observed is gone with it.
     ObservationsForgotten,
+    /// It took data that was written to `/19/1/0`.
+    DownlinkTaken {
+        /// The data.
+        data: Bytes,
+    },
+    /// It took an Execute of `/3/0/4`, and loses its power.
+    RebootTaken {
+        /// What the Execute said beside.
+        arguments: Bytes,
+    },
     /// Its power went without warning. What was active and not persisted has ended.
     PowerCut,
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use narrowcast::coap::{Message, Token};
 use narrowcast::lwm2m::path;
-use narrowcast::model::{Record, Restored, TaskId, Transmit, UpdateTask};
+use narrowcast::model::{DeviceRequestState, Record, Restored, TaskId, Transmit, UpdateTask};
 
 use crate::wire::SentRequest;
 
@@ -21,6 +21,8 @@ pub(crate) enum Bug {
     LostRetry,
     /// What follows records is sent though their commit never happens.
     AnswerBeforeCommit,
+    /// After a restart a write of an operator's that had left is sent again.
+    WriteAgain,
     /// The State of the last notification is believed where it was read anew.
     StaleState,
 }
@@ -43,6 +45,7 @@ impl Bug {
                 Self::SecondExecute
                 | Self::SlotsForgotten
                 | Self::AnswerBeforeCommit
+                | Self::WriteAgain
                 | Self::StaleState => true,
             }
         });
@@ -53,6 +56,13 @@ impl Bug {
         if self == Self::SlotsForgotten {
             for task in &mut restored.tasks {
                 task.slot = None;
+            }
+        }
+        if self == Self::WriteAgain {
+            for request in &mut restored.device_requests {
+                if request.state == DeviceRequestState::Sent {
+                    request.state = DeviceRequestState::Queued;
+                }
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::bugs::Bug;
 use crate::faults::{on_two_threads, seeds};
 use crate::fleet;
 use crate::link::percent;
-use crate::world::{Breach, Check, Fault, World};
+use crate::world::{Breach, Check, Errand, Fault, World};
 
 use plan::Drawn;
 
@@ -51,6 +51,7 @@ fn run(seed: u64, bug: Option<Bug>) -> (World, Vec<Drawn>, Result<(), Breach>) {
 struct Census {
     faults: BTreeMap<Fault, u64>,
     failures: BTreeMap<FailureReason, u64>,
+    errands: BTreeMap<Errand, u64>,
     inputs: u64,
     sound: usize,
     sound_updated: usize,
@@ -65,6 +66,7 @@ impl Census {
         Self {
             faults: world.chaos.counts().clone(),
             failures: world.server.failures.clone(),
+            errands: world.errands(),
             inputs: world.server.inputs,
             sound_updated: updated.count(),
             sound: sound.len(),
@@ -78,6 +80,9 @@ impl Census {
         for (reason, count) in other.failures {
             *self.failures.entry(reason).or_default() += count;
         }
+        for (errand, count) in other.errands {
+            *self.errands.entry(errand).or_default() += count;
+        }
         self.inputs += other.inputs;
         self.sound += other.sound;
         self.sound_updated += other.sound_updated;
@@ -88,6 +93,10 @@ impl Census {
         for fault in Fault::ALL {
             let count = self.faults.get(&fault).copied().unwrap_or_default();
             println!("{:<24} {count:>9}", format!("{fault:?}"));
+        }
+        for errand in Errand::ALL {
+            let count = self.errands.get(&errand).copied().unwrap_or_default();
+            println!("{:<24} {count:>9}", format!("{errand:?}"));
         }
         for reason in FailureReason::ALL {
             let count = self.failures.get(reason).copied().unwrap_or_default();
@@ -123,6 +132,12 @@ fn under_every_fault_the_checks_hold_and_all_comes_to_an_end() {
     }
     for fault in Fault::ALL {
         assert!(census.faults.contains_key(&fault), "{fault:?} never came");
+    }
+    for errand in Errand::ALL {
+        assert!(
+            census.errands.contains_key(&errand),
+            "{errand:?} never came"
+        );
     }
     // No two devices have one name here.
     let reasons = FailureReason::ALL.iter();
@@ -171,6 +186,11 @@ fn a_lost_retry_is_found() {
 #[test]
 fn an_answer_before_its_commit_is_found() {
     finds(Bug::AnswerBeforeCommit, Check::Committed);
+}
+
+#[test]
+fn a_write_that_a_restart_repeats_is_found() {
+    finds(Bug::WriteAgain, Check::Requests);
 }
 
 #[test]

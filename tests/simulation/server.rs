@@ -18,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::bugs::Bug;
-use crate::world::{Breach, Check, Since};
+use crate::world::{Breach, Check, Requests, Since};
 
 /// Where in an input the server dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub(crate) struct Server {
     pub(crate) breach: Option<Breach>,
     /// Something was committed, or begun anew, since the last check.
     pub(crate) changed: bool,
+    /// What operators asked of devices.
+    pub(crate) requests: Requests,
     rng: StdRng,
 }
 
@@ -103,6 +105,7 @@ impl Server {
             bug: None,
             breach: None,
             changed: false,
+            requests: Requests::default(),
             rng: StdRng::from_seed(rng.r#gen()),
         }
     }
@@ -254,6 +257,8 @@ impl Server {
                 changed.insert((task.campaign, task.id));
             } else if let Record::Campaign { id, .. } = record {
                 self.activated.insert(*id);
+            } else if let Record::DeviceRequest(request) = record {
+                self.check_change_of_request(at, request);
             } else if let Record::Registered(registration) = record {
                 let location = (registration.slot, registration.secret);
                 self.locations.insert(location);

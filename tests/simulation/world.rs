@@ -7,6 +7,7 @@ mod chaos;
 mod checks;
 mod end;
 mod operators;
+mod requests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -30,6 +31,7 @@ use crate::wire::SentRequest;
 
 pub(crate) use chaos::{Chaos, Fate, Fault, Trouble};
 pub(crate) use checks::{Breach, Check, Since};
+pub(crate) use requests::{Ask, Errand, Requests};
 
 use air::Happening;
 
@@ -315,6 +317,7 @@ impl World {
         );
         let at = self.now.instant;
         self.afflict(device, &event);
+        self.check_effect(device, &event);
         self.log.push(LogLine { at, device, event });
         self.check_devices();
         if of_consequence

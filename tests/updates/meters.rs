@@ -114,6 +114,8 @@ impl Milestones {
             DeviceEvent::UpdateEnded { .. } => 4,
             DeviceEvent::DownloadFailed { .. }
             | DeviceEvent::DownloadResumed { .. }
+            | DeviceEvent::DownlinkTaken { .. }
+            | DeviceEvent::RebootTaken { .. }
             | DeviceEvent::Flashed { .. }
             | DeviceEvent::ObservationsForgotten
             | DeviceEvent::PowerCut => return,

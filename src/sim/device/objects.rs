@@ -24,7 +24,7 @@ impl SimDevice {
             return Response::new(Code::NOT_FOUND);
         };
         if request.code == Code::POST
-            && let Some(response) = self.execute_own(now, path)
+            && let Some(response) = self.execute_own(now, path, request)
         {
             return response;
         }

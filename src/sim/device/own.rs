@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::super::log::DeviceEvent;
 use super::SimDevice;
 use crate::clock::Instant;
 use crate::coap::{Code, ContentFormat, Request, Response};
@@ -50,7 +51,9 @@ impl SimDevice {
         if path == UTC_OFFSET {
             self.own.utc_offset = String::from_utf8_lossy(&request.payload).into_owned();
         } else if self.own.downlinks.len() < DOWNLINKS_MAX {
-            self.own.downlinks.push(request.payload.clone());
+            let data = request.payload.clone();
+            self.own.downlinks.push(data.clone());
+            self.log(DeviceEvent::DownlinkTaken { data });
         } else {
             return Some(Response::new(Code::REQUEST_ENTITY_TOO_LARGE));
         }
@@ -58,11 +61,18 @@ impl SimDevice {
     }
 
     /// An execute of Reboot: the power goes with the answer. `None` where it is of another resource.
-    pub(super) fn execute_own(&mut self, now: Instant, path: Path) -> Option<Response> {
+    pub(super) fn execute_own(
+        &mut self,
+        now: Instant,
+        path: Path,
+        request: &Request,
+    ) -> Option<Response> {
         if path != REBOOT {
             return None;
         }
         self.own.reboots += 1;
+        let arguments = request.payload.clone();
+        self.log(DeviceEvent::RebootTaken { arguments });
         let off = self.config.reboot;
         self.cut_power(now, off);
         Some(Response::new(Code::CHANGED))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use narrowcast::coap::EndpointConfig;
-use narrowcast::engine::EngineConfig;
+use narrowcast::engine::{DeviceRequestLimits, EngineConfig};
 use narrowcast::lwm2m::path;
 use narrowcast::model::{
     CampaignId, Delivery, ProductSettings, RetryPolicy, Sha256Digest, SlotHeld, UpdateCancel,
@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 
 use crate::fleet;
 use crate::link::{Link, percent};
-use crate::world::{Fate, Trouble, World};
+use crate::world::{Ask, Fate, Trouble, World};
 
 pub(super) const DEVICES: usize = 12;
 
@@ -47,6 +47,12 @@ pub(super) fn config(rng: &mut StdRng) -> EngineConfig {
             contact_timeout: 180 * MINUTE,
             download_stall_timeout: 30 * MINUTE,
             ..ProductSettings::default()
+        },
+        device_requests: DeviceRequestLimits {
+            waiting_per_device_max: 3,
+            waiting_max: 10,
+            ended_per_device_max: 3,
+            ended_max: 15,
         },
         devices_max: DEVICES,
         tasks_max: 3 * DEVICES,
@@ -177,6 +183,14 @@ pub(super) fn plan(world: &mut World, rng: &mut StdRng, drawn: &[Drawn], first: 
     if percent(rng, 15) {
         let at = Duration::from_secs(rng.gen_range(60..BUSY_SECONDS));
         world.plan(at, Trouble::Stop(first));
+    }
+    for _ in 0..rng.gen_range(10..40) {
+        let at = Duration::from_secs(rng.gen_range(0..BUSY_SECONDS));
+        let device = rng.gen_range(0..DEVICES);
+        for _ in 0..[1, 1, 1, 5][rng.gen_range(0..4)] {
+            let within = Duration::from_secs(rng.gen_range(30..3 * 3_600));
+            world.plan(at, Trouble::Asked(device, Ask::draw(rng), within));
+        }
     }
     let calm_at = MINUTE * rng.gen_range(120..360);
     world.plan(calm_at, Trouble::Calm);

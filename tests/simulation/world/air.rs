@@ -90,6 +90,7 @@ impl World {
                 self.requests.push((self.now.instant, index, request));
             }
             self.check_answer(&datagram);
+            self.check_request(&datagram);
             self.fly((to, false), datagram, Happening::ToDevice);
         }
     }
@@ -116,6 +117,7 @@ impl World {
         for copy in self.link.copies(&mut self.rng, &mut self.chaos) {
             let mut datagram = datagram.clone();
             if copy.damaged {
+                self.server.requests.damaged(&datagram);
                 self.chaos.damages(way, self.now.instant + copy.delay);
                 let at = self.rng.gen_range(0..datagram.len());
                 datagram[at] ^= 1 << self.rng.gen_range(0..8);

@@ -12,6 +12,7 @@ use narrowcast::sim::log::DeviceEvent;
 
 use super::World;
 use super::air::Happening;
+use super::requests::Ask;
 use crate::bugs::Stale;
 use crate::fleet;
 use crate::link::Link;
@@ -83,6 +84,8 @@ pub(crate) enum Trouble {
     /// A second campaign, for these devices.
     Campaign(Vec<usize>, RetryPolicy),
     Stop(CampaignId),
+    /// An operator asks something of a device, to be done within this time.
+    Asked(usize, Ask, Duration),
     /// Nothing more goes wrong from now on.
     Calm,
 }
@@ -226,6 +229,8 @@ impl World {
                 } else {
                     Fault::ClockBack
                 });
+                let back_ms = jump_ms.min(0).unsigned_abs();
+                self.server.requests.set_back += Duration::from_millis(back_ms);
                 self.now.utc = Utc::from_unix_ms(self.now.utc.unix_ms() + jump_ms);
             }
             Trouble::StoreError => {
@@ -239,6 +244,7 @@ impl World {
             Trouble::Stop(id) => {
                 self.stop(id);
             }
+            Trouble::Asked(device, ask, within) => self.ask(device, ask, within),
             Trouble::Calm => self.calm(),
         }
     }

@@ -44,6 +44,8 @@ pub(crate) enum Check {
     Early,
     /// The loop guard keeps count, and bars at its limit.
     Deliveries,
+    /// What an operator asks of a device leaves in one message, is done once, and ends in its time.
+    Requests,
     /// An Execute is for a device that had the package not long ago.
     Believed,
     /// All comes to an end, and nothing stays behind.
@@ -144,7 +146,7 @@ impl Server {
         if let Some(told) = self.wrong_tasks() {
             self.breach(at, Check::Tasks, told);
         }
-        if let Some(told) = self.over_bounds() {
+        if let Some(told) = self.over_bounds().or_else(|| self.too_many_requests()) {
             self.breach(at, Check::Bounds, told);
         }
     }
@@ -210,6 +212,8 @@ impl Server {
         let (coap, limits, devices) = (held.coap, &self.config.coap, self.config.devices_max);
         let transfers_max = limits.requests_max + limits.block2_bodies_max;
         let deadlines_max = 4 * (coap.requests + coap.block1_bodies) + 256;
+        let requests = self.config.device_requests;
+        let requests_max = requests.waiting_max + requests.ended_max;
         let timers_max = 3 * held.tasks + self.engine.campaigns() + 2;
         let bounds = [
             ("answers", coap.dedup_entries, limits.dedup_entries_max),
@@ -225,11 +229,17 @@ impl Server {
             ("devices", held.devices, devices),
             ("reports", held.reports, held.devices),
             ("tasks", held.tasks, self.config.tasks_max),
+            ("requests of operators", held.device_requests, requests_max),
             ("downloads", held.downloads, held.tasks),
             (
                 "endpoints watched",
                 held.flapping_watched,
                 self.config.flapping.endpoints_max,
+            ),
+            (
+                "register rates",
+                held.register_rates,
+                self.config.register_rate.endpoints_max,
             ),
             ("timers", held.timers, timers_max),
         ];

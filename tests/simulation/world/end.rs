@@ -44,6 +44,7 @@ impl World {
         tasks.all(|task| task.state.is_final())
             && self.server.slots_in_use() == 0
             && self.server.active_campaigns() == 0
+            && self.server.requests.all_ended()
     }
 
     /// What must be true when all is over.
@@ -55,6 +56,7 @@ impl World {
             self.breach(Check::End, format!("it still holds {held:?}"));
         }
         self.check_campaigns();
+        self.check_requests();
         for index in 0..self.devices.len() {
             self.check_deliveries(index);
         }
