@@ -14,7 +14,7 @@ use crate::coap::Stranger;
 use crate::download::{self, Downloader};
 use crate::figures::{Figures, KINDS, Kind};
 use crate::honest::{CANARIES, Honest};
-use crate::http::Connection;
+use crate::http::{Connection, request};
 use crate::registrations;
 use crate::server::{Server, resident_kib};
 
@@ -25,7 +25,7 @@ const GROWTH_KIB_MAX: u64 = 96 * 1024;
 /// Connections of the operator that come and go.
 const DESCRIPTORS_SLACK: usize = 4;
 /// The longest that anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(20);
 
 /// One kind of bad input.
@@ -87,6 +87,14 @@ pub(crate) fn play(rows: &[Row], numbers: RangeInclusive<u32>) {
             let _ = writeln!(faults, "row {} ({}): {fault}", row.number, row.name);
         }
     }
+    // Devices' answers wait for commits: whether the disk was slow.
+    let metrics = request("GET", "/metrics", &site.server.token, None);
+    let metrics = String::from_utf8(site.server.ask(&metrics).body).unwrap();
+    let commits = |line: &&str| line.starts_with("narrowcast_store_commit_seconds");
+    metrics
+        .lines()
+        .filter(commits)
+        .for_each(|line| println!("{line}"));
     for line in site.server.log() {
         // Nothing that a peer said begins a line.
         if !line.starts_with("20") {
