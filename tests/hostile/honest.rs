@@ -16,8 +16,12 @@ use crate::figures::{Kind, Shared};
 use crate::http::{Connection, request};
 use crate::server::{Server, resident_kib};
 
-/// The device that only prolongs, and the one that registers now and then.
-pub(crate) const CANARIES: [&str; 2] = ["canary-1", "canary-2"];
+/// The device that only prolongs.
+pub(crate) const CANARY: &str = "canary-1";
+
+/// How the names begin of those that register, one after the other: none does so too often.
+pub(crate) const NEWCOMER: &str = "newcomer-";
+pub(crate) const NEWCOMERS: u32 = 512;
 
 /// RFC 7252 §4.8.
 const ACK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -142,15 +146,13 @@ impl Honest {
     pub(crate) fn start(server: &Server, downloader: Downloader) -> Self {
         let figures = Arc::new(Shared::default());
         let stop = Arc::new(AtomicBool::new(false));
-        let [mut canary, mut other] = [(); 2].map(|()| Client::new(server.coap));
-        let registered = canary.exchange(register(CANARIES[0]), nothing).unwrap();
+        let mut canary = Client::new(server.coap);
+        let registered = canary.exchange(register(CANARY), nothing).unwrap();
         let location = location(&registered.message);
-        let registered = other.exchange(register(CANARIES[1]), nothing).unwrap();
-        assert_eq!(registered.message.code, Code::CREATED);
         let devices = Devices {
             canary,
             location: location.clone(),
-            other,
+            newcomers: Client::new(server.coap),
         };
         let operator = Operator::new(server);
         let threads = vec![
@@ -206,7 +208,7 @@ fn nothing(_: &Message) -> Response {
 struct Devices {
     canary: Client,
     location: String,
-    other: Client,
+    newcomers: Client,
 }
 
 impl Devices {
@@ -217,7 +219,9 @@ impl Devices {
             let updated = self.canary.exchange(post(&self.location), nothing);
             note(&figures, Kind::Device, Code::CHANGED, updated);
             if updates % UPDATES_PER_REGISTER == 0 {
-                let registered = self.other.exchange(register(CANARIES[1]), nothing);
+                let number = updates / UPDATES_PER_REGISTER % NEWCOMERS;
+                let register = register(&format!("{NEWCOMER}{number}"));
+                let registered = self.newcomers.exchange(register, nothing);
                 note(&figures, Kind::Device, Code::CREATED, registered);
             }
             thread::sleep(PACE);

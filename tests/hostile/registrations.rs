@@ -10,7 +10,7 @@ use narrowcast::model::EndpointName;
 use crate::coap::{
     Stranger, confirmable, decode, get, location, loopback, post, register, with_option,
 };
-use crate::honest::CANARIES;
+use crate::honest::CANARY;
 use crate::site::{Row, Site};
 
 pub(crate) const ROWS: &[Row] = &[
@@ -167,7 +167,7 @@ fn guesses(site: &Site) {
             .collect();
         assert_eq!(codes, [Code::NOT_FOUND; 2], "{guess}");
     }
-    let shown = &site.all_devices()[CANARIES[0]];
+    let shown = &site.all_devices()[CANARY];
     assert_eq!(shown["lifetime_seconds"], 86_400);
 }
 

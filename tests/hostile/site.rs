@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::coap::Stranger;
 use crate::download::{self, Downloader};
 use crate::figures::{Figures, KINDS, Kind};
-use crate::honest::{CANARIES, Honest};
+use crate::honest::{CANARY, Honest, NEWCOMER, NEWCOMERS};
 use crate::http::{Connection, request};
 use crate::registrations;
 use crate::server::{Server, resident_kib};
@@ -107,8 +107,8 @@ pub(crate) fn play(rows: &[Row], numbers: RangeInclusive<u32>) {
 impl Site {
     fn start() -> Self {
         let server = Server::start();
-        let own = CANARIES.into_iter().chain([download::ENDPOINT]);
-        let own = own.map(str::to_owned);
+        let own = [CANARY, download::ENDPOINT].map(str::to_owned).into_iter();
+        let own = own.chain((0..NEWCOMERS).map(|number| format!("{NEWCOMER}{number}")));
         server.enter(own.chain(registrations::entered_devices()));
         let downloader = Downloader::start(&server);
         let image_path = downloader.path.clone();
@@ -233,7 +233,10 @@ impl Site {
 
     /// Every device that the row has no business with, but for what time alone changes.
     fn devices(&self, row: &Row) -> BTreeMap<String, Value> {
-        let is_the_rows = |name: &str| row.registers.iter().any(|it| name.starts_with(it));
+        let is_the_rows = |name: &str| {
+            let mut beginnings = row.registers.iter().chain([&NEWCOMER]);
+            beginnings.any(|it| name.starts_with(it))
+        };
         let mut devices = self.all_devices();
         devices.retain(|name, _| !is_the_rows(name));
         for device in devices.values_mut() {
