@@ -20,6 +20,8 @@ pub(crate) const ROWS: &[Row] = &[
 /// The longest that a bomb may keep the server busy.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
+/// What a smuggler hides.
+const HIDDEN: &str = "GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 const CHUNKED: &str = "transfer-encoding: chunked\r\n";
 
 /// All that the server says to these bytes, until it closes. Half a connection is closed at once: the
@@ -181,15 +183,14 @@ fn ranges(site: &Site) {
 /// Each has a second request inside of what one reader takes for a body and another does not. The
 /// server answers once and closes, or it would answer that one too.
 fn smuggling(site: &Site) {
-    let hidden = "GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    let length = hidden.len();
+    let length = HIDDEN.len();
     let head = format!(
         "POST /api/v1/groups HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
          content-type: application/json\r\n",
         site.server.token
     );
     // Its body, which is read to the end, is refused in any case: no body is no JSON.
-    let body = |fields: &str, body: &str| format!("{head}{fields}\r\n{body}{hidden}");
+    let body = |fields: &str, body: &str| format!("{head}{fields}\r\n{body}{HIDDEN}");
     for sound in [
         body("content-length: 0\r\n", ""),
         body(CHUNKED, "0\r\n\r\n"),
