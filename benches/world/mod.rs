@@ -11,6 +11,7 @@ use narrowcast::coap::{
     Token,
 };
 use narrowcast::engine::{Command, Engine, EngineConfig, Output};
+use narrowcast::lwm2m::RegisterRateConfig;
 use narrowcast::model::{
     Campaign, CampaignId, CampaignState, CampaignTargets, Component, Device, DeviceModel,
     DeviceType, EndpointName, FirmwareVersion, Manufacturer, Package, PackageId, PackageKind, Peer,
@@ -40,6 +41,11 @@ impl World {
             product: ProductSettings {
                 transmission: TransmissionPreset::Loopback,
                 ..ProductSettings::default()
+            },
+            // A fleet of the size wanted registers again and again.
+            register_rate: RegisterRateConfig {
+                registers_max: u32::MAX,
+                ..RegisterRateConfig::default()
             },
             ..EngineConfig::default()
         };

@@ -8,16 +8,16 @@ use crate::clock::Instant;
 /// Makes digests of 64 bits under a secret seed: among a million keys one meets another's by chance
 /// once in 10^13, and nobody can aim for it.
 #[derive(Debug)]
-pub(super) struct Digests {
+pub(crate) struct Digests {
     seed: u64,
 }
 
 impl Digests {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { seed }
     }
 
-    pub(super) fn of(&self, key: impl Hash) -> u64 {
+    pub(crate) fn of(&self, key: impl Hash) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.seed, key).hash(&mut hasher);
         hasher.finish()
@@ -25,11 +25,11 @@ impl Digests {
 }
 
 /// A map by digest, which is not hashed once more.
-pub(super) type DigestMap<V> = HashMap<u64, V, BuildHasherDefault<AsItIs>>;
+pub(crate) type DigestMap<V> = HashMap<u64, V, BuildHasherDefault<AsItIs>>;
 
 /// Takes a digest for its own hash.
 #[derive(Debug, Default)]
-pub(super) struct AsItIs(u64);
+pub(crate) struct AsItIs(u64);
 
 impl Hasher for AsItIs {
     fn write(&mut self, bytes: &[u8]) {
@@ -50,15 +50,15 @@ impl Hasher for AsItIs {
 
 /// Whole seconds since the origin, rounded up: half the bytes of an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Seconds(u32);
+pub(crate) struct Seconds(u32);
 
 impl Seconds {
-    pub(super) fn at_least(instant: Instant) -> Self {
+    pub(crate) fn at_least(instant: Instant) -> Self {
         let seconds = instant.since_origin().as_secs().saturating_add(1);
         Self(u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 
-    pub(super) fn is_past(self, now: Instant) -> bool {
+    pub(crate) fn is_past(self, now: Instant) -> bool {
         u64::from(self.0) <= now.since_origin().as_secs()
     }
 }

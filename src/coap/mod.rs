@@ -26,7 +26,7 @@ mod block1;
 mod codec;
 mod config;
 mod dedup;
-mod digest;
+pub(crate) mod digest;
 mod endpoint;
 mod event;
 mod exchange;

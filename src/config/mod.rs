@@ -9,6 +9,7 @@ mod device_requests;
 mod flapping;
 mod http;
 mod loop_guard;
+mod register_rate;
 mod template;
 mod update;
 mod word;
@@ -25,6 +26,7 @@ pub use device_requests::{DeviceRequestsConfig, UplinksConfig};
 pub use flapping::FlappingSettings;
 pub use http::{HttpConfig, MetricsConfig};
 pub use loop_guard::LoopGuardSettings;
+pub use register_rate::RegisterRateSettings;
 pub use template::default_file;
 pub use update::UpdateConfig;
 
@@ -53,6 +55,8 @@ pub struct Config {
     pub loop_guard: LoopGuardSettings,
     /// When several devices under one endpoint name are taken for such.
     pub flapping: FlappingSettings,
+    /// How often a device may register.
+    pub register_rate: RegisterRateSettings,
     /// What operators ask of devices.
     pub device_requests: DeviceRequestsConfig,
     /// What devices send of their own data.
@@ -71,6 +75,7 @@ impl Default for Config {
             update: UpdateConfig::default(),
             loop_guard: LoopGuardSettings::default(),
             flapping: FlappingSettings::default(),
+            register_rate: RegisterRateSettings::default(),
             device_requests: DeviceRequestsConfig::default(),
             uplinks: UplinksConfig::default(),
             cells: CellsConfig::default(),
@@ -106,6 +111,7 @@ impl Config {
             product: self.update.product(self.coap.transmission),
             loop_guard: self.loop_guard.guard(),
             flapping: self.flapping.detector(),
+            register_rate: self.register_rate.rate(),
             device_requests: self.device_requests.limits(),
             uplinks: self.uplinks.limits(),
             tier_borders: self.cells.borders(),
@@ -130,6 +136,7 @@ impl Config {
             .and_then(|()| self.update.check())
             .and_then(|()| self.loop_guard.check())
             .and_then(|()| self.flapping.check())
+            .and_then(|()| self.register_rate.check())
             .and_then(|()| self.device_requests.check(self.http.request_timeout))
             .and_then(|()| self.uplinks.check())
             .and_then(|()| self.cells.check())
@@ -271,6 +278,26 @@ mod tests {
         ] {
             let error = load(&format!("[loop_guard]\n{line}\n")).unwrap_err();
             assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn how_often_a_device_may_register_reaches_the_engine_within_its_bounds() {
+        let text = "[register_rate]\nregisters_max = 5\nwindow = \"3m\"\nendpoints_max = 7\n";
+        let rate = load(text).unwrap().engine().register_rate;
+        assert_eq!((rate.registers_max, rate.endpoints_max), (5, 7));
+        assert_eq!(rate.window, std::time::Duration::from_secs(180));
+        for (line, says) in [
+            (
+                "registers_max = 0",
+                "register_rate.registers_max must be at",
+            ),
+            ("window = \"0s\"", "register_rate.window"),
+            ("endpoints_max = 0", "register_rate.endpoints_max must be 1"),
+            ("endpoints_max = 2000001", "register_rate.endpoints_max"),
+        ] {
+            let error = load(&format!("[register_rate]\n{line}\n")).unwrap_err();
+            assert!(error.to_string().contains(says), "{line}: {error}");
         }
     }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::campaign::LoopGuardConfig;
 use crate::coap::EndpointConfig;
-use crate::lwm2m::{FlappingConfig, PackLimits, RegistrationLimits, RegistryConfig};
+use crate::lwm2m::{
+    FlappingConfig, PackLimits, RegisterRateConfig, RegistrationLimits, RegistryConfig,
+};
 use crate::model::{CellId, ProductSettings, TierBorders, TierLimits};
 
 use super::{DeviceRequestLimits, UplinkLimits};
@@ -43,6 +45,8 @@ pub struct EngineConfig {
     pub loop_guard: LoopGuardConfig,
     /// When several devices under one name are taken for such.
     pub flapping: FlappingConfig,
+    /// How often a device may register.
+    pub register_rate: RegisterRateConfig,
     /// What operators ask of devices.
     pub device_requests: DeviceRequestLimits,
     /// What devices send of their own data.
@@ -78,6 +82,7 @@ impl Default for EngineConfig {
             cell_limits: BTreeMap::new(),
             loop_guard: LoopGuardConfig::default(),
             flapping: FlappingConfig::default(),
+            register_rate: RegisterRateConfig::default(),
             device_requests: DeviceRequestLimits::default(),
             uplinks: UplinkLimits::default(),
             onboarding: Onboarding::Deny,

@@ -28,6 +28,8 @@ pub struct Held {
     pub device_requests: usize,
     /// Endpoints of which it is watched who registers: `flapping.endpoints_max`.
     pub flapping_watched: usize,
+    /// Endpoints whose Registers are counted: `register_rate.endpoints_max`.
+    pub register_rates: usize,
     /// Deadlines: a few for each task.
     pub timers: usize,
 }
@@ -46,6 +48,7 @@ impl Engine {
             observations: self.operations.observations(),
             device_requests: self.device_requests.len(),
             flapping_watched: self.flapping.watched(),
+            register_rates: self.register_rate.counted(),
             timers: self.timers.len(),
         }
     }

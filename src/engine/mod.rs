@@ -50,7 +50,7 @@ pub use uplinks::UplinkLimits;
 use crate::campaign::LoopGuard;
 use crate::clock::{Instant, Now};
 use crate::coap::{self, Event};
-use crate::lwm2m::{FlappingDetector, Registry};
+use crate::lwm2m::{FlappingDetector, RegisterRate, Registry};
 use crate::model::{
     CampaignId, DeviceReport, DownloadCapability, EndpointName, Peer, Record, TaskId,
 };
@@ -79,6 +79,7 @@ pub struct Engine {
     scheduler: CellScheduler,
     loop_guard: LoopGuard,
     flapping: FlappingDetector,
+    register_rate: RegisterRate,
     operations: Operations,
     device_requests: DeviceRequests,
     timers: Timers,
@@ -105,6 +106,8 @@ pub struct EngineCounters {
     pub deregisters: u64,
     /// Registration requests that were refused.
     pub registrations_refused: u64,
+    /// Of these: Registers of devices that had registered too often of late.
+    pub registers_too_often: u64,
     /// Registrations whose lifetime ran out.
     pub registrations_expired: u64,
     /// Registers that took a live registration over from another peer.
@@ -165,6 +168,7 @@ impl Engine {
             scheduler,
             loop_guard: LoopGuard::new(config.loop_guard),
             flapping: FlappingDetector::new(config.flapping),
+            register_rate: RegisterRate::new(config.register_rate),
             operations: Operations::default(),
             device_requests: DeviceRequests::default(),
             timers: Timers::default(),

@@ -40,6 +40,12 @@ impl Engine {
             // One copy of the name for all that is held of the device.
             register.endpoint = known.clone();
         }
+        // What is forbidden is not counted, or a stranger could keep the device from registering.
+        if !self.registry.forbids(&register.endpoint, peer)
+            && let Err(wait) = self.register_rate.count(now.instant, &register.endpoint)
+        {
+            return self.refuse_too_often(now, peer, &register.endpoint, wait);
+        }
         let registered = match self.registry.register(now, peer, register) {
             Ok(registered) => registered,
             Err(error) => return self.refuse(error.code()),
@@ -123,12 +129,8 @@ impl Engine {
         let left = self
             .closed_until
             .map_or(Duration::ZERO, |until| until - now.instant);
-        // Rounded up, and never at once.
-        let seconds = u32::try_from(left.as_secs())
-            .unwrap_or(u32::MAX)
-            .saturating_add(1);
         self.counters.registrations_refused += 1;
-        unavailable(seconds)
+        unavailable(whole_seconds(left))
     }
 
     /// Whether a device is registered now.
@@ -225,6 +227,24 @@ impl Engine {
         }
     }
 
+    /// The device keeps the registration that it has, and may update that.
+    fn refuse_too_often(
+        &mut self,
+        now: Now,
+        peer: &Peer,
+        endpoint: &EndpointName,
+        wait: Duration,
+    ) -> Response {
+        let held = self.registry.by_endpoint(endpoint);
+        if let Some(held) = held.map(|held| held.peer.clone()) {
+            // It would have taken the registration over: two devices of one name go on as before.
+            self.registration_replaced(now, endpoint, &held, peer);
+        }
+        self.counters.registrations_refused += 1;
+        self.counters.registers_too_often += 1;
+        unavailable(whole_seconds(wait))
+    }
+
     fn refuse(&mut self, code: Code) -> Response {
         self.counters.registrations_refused += 1;
         if code == Code::SERVICE_UNAVAILABLE {
@@ -232,6 +252,12 @@ impl Engine {
         }
         Response::new(code)
     }
+}
+
+/// Rounded up, and never at once.
+fn whole_seconds(wait: Duration) -> u32 {
+    let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
+    seconds.saturating_add(1)
 }
 
 /// 5.03, and when to come again (RFC 7252 §5.9.3.4).
@@ -271,22 +297,27 @@ mod tests {
         engine
     }
 
-    /// The answer to a Register under this name.
+    /// The answer to a Register under this name, from where that is at home.
     fn register(engine: &mut Engine, name: &str) -> Code {
+        register_from(engine, name, name.as_bytes()[name.len() - 1])
+    }
+
+    /// The answer to a Register under this name from another place.
+    fn register_from(engine: &mut Engine, name: &str, place: u8) -> Code {
         let request = Request::new(Code::POST, "/rd")
             .with_query("lwm2m=1.0")
             .with_query(&format!("ep={name}"))
             .with_query("lt=60");
+        let heard = engine.counters().registers + engine.counters().registrations_refused;
         let datagram = Message {
             kind: MessageType::Confirmable,
             code: request.code,
-            id: MessageId(7),
+            id: MessageId(u16::try_from(heard).unwrap()),
             token: Token::EMPTY,
             options: request.options,
             payload: request.payload,
         };
-        let last = name.as_bytes()[name.len() - 1];
-        let peer = Peer::Address(SocketAddr::from(([10, 0, 0, last], 40_000)));
+        let peer = Peer::Address(SocketAddr::from(([10, 0, 0, place], 40_000)));
         engine.handle_datagram(Now::default(), &peer, &datagram.encode().to_vec());
         let mut answer = None;
         loop {
@@ -324,5 +355,30 @@ mod tests {
             assert_eq!(register(&mut engine, "b"), Code::CREATED);
             assert_eq!(register(&mut engine, "c"), Code::SERVICE_UNAVAILABLE);
         }
+    }
+    #[test]
+    fn a_device_that_registers_too_often_keeps_what_it_has_and_is_told_when_to_come_again() {
+        let mut engine = engine(Onboarding::Deny, 10, &["a", "b"]);
+        for _ in 0..10 {
+            assert_eq!(register(&mut engine, "a"), Code::CREATED);
+        }
+        assert_eq!(register(&mut engine, "a"), Code::SERVICE_UNAVAILABLE);
+        assert!(engine.is_registered(&EndpointName::parse("a").unwrap()));
+        assert_eq!(engine.counters().registers_too_often, 1);
+        assert_eq!(register(&mut engine, "b"), Code::CREATED);
+    }
+    #[test]
+    fn two_devices_that_register_too_often_under_one_name_stay_flagged() {
+        let mut engine = engine(Onboarding::Deny, 10, &["a"]);
+        for turn in 0..12 {
+            register_from(&mut engine, "a", 1 + turn % 2);
+        }
+        let takeovers = engine.counters().takeovers;
+        assert_eq!(
+            register_from(&mut engine, "a", 1),
+            Code::SERVICE_UNAVAILABLE
+        );
+        assert_eq!(engine.counters().takeovers, takeovers + 1);
+        assert_eq!(engine.endpoints_flapping(), 1);
     }
 }

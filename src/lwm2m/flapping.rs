@@ -11,7 +11,8 @@
 //! it does not come back to one that it had. Two duplicates behind one NAT do, while their bindings last.
 //! A device that reboots in an update may have another address afterwards, even twice: that stays below
 //! the limit. Updates and notifications never count, as a location or a token proves who sends them; nor
-//! does what is refused, so that a stranger flags nobody who is registered over a secured session.
+//! does what is forbidden, so that a stranger flags nobody who is registered over a secured session. A
+//! Register that is refused only because the name registers too often counts: the two are still there.
 //!
 //! What is not told apart: duplicates behind one NAT that gives each wake a new port, and duplicates of
 //! one credential, which over secured sessions are one [`Peer`] wherever they are.

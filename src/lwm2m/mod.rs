@@ -18,6 +18,7 @@ mod operation;
 mod pack;
 pub mod path;
 mod peer_index;
+mod register_rate;
 mod registration;
 mod registry;
 mod value;
@@ -33,6 +34,7 @@ pub use operation::{Answer, Operation, decode_answer};
 pub use pack::{decode_pack, encode_pack};
 pub use path::Path;
 pub use peer_index::UnknownPeer;
+pub use register_rate::{RegisterRate, RegisterRateConfig};
 pub use registration::{
     Register, RegistrationError, RegistrationLimits, RegistrationRequest, RegistrationUpdate,
 };

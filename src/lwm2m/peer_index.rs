@@ -1,8 +1,8 @@
 //! Which registrations were last heard from a peer.
 
-use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, RandomState};
+use std::collections::BTreeSet;
 
+use crate::coap::digest::{DigestMap, Digests};
 use crate::model::{Peer, RegistrationSlot};
 
 /// Why a peer alone does not say which device it is.
@@ -18,20 +18,28 @@ pub enum UnknownPeer {
 
 /// Registrations by peer: a search, never a look at all of them.
 ///
-/// Of a peer only a digest is kept, under a secret key. That two peers have the same is less likely
+/// Of a peer only a digest is kept, under a secret seed. That two peers have the same is less likely
 /// than 10^-7 among a million; who asks compares the peer of what was found with the one meant.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct PeerIndex {
-    keys: RandomState,
+    digests: Digests,
     /// The first registration of each peer.
-    first: HashMap<u64, RegistrationSlot>,
+    first: DigestMap<RegistrationSlot>,
     /// The further ones of peers that have several.
     others: BTreeSet<(u64, RegistrationSlot)>,
 }
 
 impl PeerIndex {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            digests: Digests::new(seed),
+            first: DigestMap::default(),
+            others: BTreeSet::new(),
+        }
+    }
+
     pub(super) fn insert(&mut self, peer: &Peer, slot: RegistrationSlot) {
-        let digest = self.keys.hash_one(peer);
+        let digest = self.digests.of(peer);
         let first = *self.first.entry(digest).or_insert(slot);
         if first != slot {
             self.others.insert((digest, slot));
@@ -39,7 +47,7 @@ impl PeerIndex {
     }
 
     pub(super) fn remove(&mut self, peer: &Peer, slot: RegistrationSlot) {
-        let digest = self.keys.hash_one(peer);
+        let digest = self.digests.of(peer);
         if self.others.remove(&(digest, slot)) {
             return;
         }
@@ -59,7 +67,7 @@ impl PeerIndex {
 
     /// The only registration of a peer.
     pub(super) fn only(&self, peer: &Peer) -> Result<RegistrationSlot, UnknownPeer> {
-        let digest = self.keys.hash_one(peer);
+        let digest = self.digests.of(peer);
         let first = self.first.get(&digest);
         match (first, self.another(digest)) {
             (Some(slot), None) => Ok(*slot),

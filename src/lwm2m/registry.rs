@@ -71,14 +71,15 @@ const STALE_EXPIRIES_MAX: usize = 1024;
 
 impl Registry {
     /// A registry without registrations. `rng` makes the locations, so its seed must be secret.
-    pub fn new(config: RegistryConfig, rng: StdRng) -> Self {
+    pub fn new(config: RegistryConfig, mut rng: StdRng) -> Self {
+        let by_peer = PeerIndex::new(rng.r#gen());
         Self {
             config,
             rng,
             entries: Vec::new(),
             free: BTreeSet::new(),
             by_endpoint: HashMap::new(),
-            by_peer: PeerIndex::default(),
+            by_peer,
             links: LinksPool::new(config.links_pool_max),
             expiries: ExpiryQueue::default(),
         }
@@ -148,6 +149,12 @@ impl Registry {
             location: Location { slot, secret },
             replaced: held.map(|held| held.registration),
         })
+    }
+
+    /// Whether a Register of this endpoint from `peer` is [`RegisterError::Forbidden`].
+    pub fn forbids(&self, endpoint: &EndpointName, peer: &Peer) -> bool {
+        let held = self.by_endpoint(endpoint);
+        held.is_some_and(|held| !may_replace(&held.peer, peer))
     }
 
     /// Prolongs a registration, and notes what changed. Over NoSec the location alone proves the

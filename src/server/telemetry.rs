@@ -86,7 +86,11 @@ fn report(engine: &Engine) {
         ("register", engine_counters.registers),
         ("update", engine_counters.registration_updates),
         ("deregister", engine_counters.deregisters),
-        ("refused", engine_counters.registrations_refused),
+        (
+            "refused",
+            engine_counters.registrations_refused - engine_counters.registers_too_often,
+        ),
+        ("too_often", engine_counters.registers_too_often),
         ("expired", engine_counters.registrations_expired),
     ] {
         counter!("narrowcast_registration_requests_total", "operation" => operation)
@@ -116,6 +120,11 @@ fn report(engine: &Engine) {
         gauge!("narrowcast_slots_in_use", "tier" => tier.word())
             .set(engine.slots_in_use(tier) as f64);
     }
+    report_held(engine);
+    report_messages(engine);
+}
+
+fn report_held(engine: &Engine) {
     let held = engine.held();
     for (what, value) in [
         ("duplicates", held.coap.dedup_entries),
@@ -129,9 +138,13 @@ fn report(engine: &Engine) {
         ("device_requests", held.device_requests),
         ("downloads", held.downloads),
         ("flapping_watched", held.flapping_watched),
+        ("register_rates", held.register_rates),
     ] {
         gauge!("narrowcast_held", "what" => what).set(value as f64);
     }
+}
+
+fn report_messages(engine: &Engine) {
     let coap = engine.coap_counters();
     for (name, value) in [
         ("received", coap.received),

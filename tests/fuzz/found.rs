@@ -8,6 +8,7 @@ use narrowcast::coap::{
     BlockValue, Code, ContentFormat, Message, MessageId, MessageType, OptionNumber, Request,
 };
 use narrowcast::engine::{Command, Engine, EngineConfig, Output};
+use narrowcast::lwm2m::RegisterRateConfig;
 use narrowcast::model::{Device, EndpointName, Peer};
 
 struct Bench {
@@ -18,7 +19,14 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let mut engine = Engine::new(EngineConfig::default(), [7; 32]);
+        let config = EngineConfig {
+            register_rate: RegisterRateConfig {
+                registers_max: u32::MAX,
+                ..RegisterRateConfig::default()
+            },
+            ..EngineConfig::default()
+        };
+        let mut engine = Engine::new(config, [7; 32]);
         let device = Device {
             endpoint: EndpointName::parse("meter").unwrap(),
             manufacturer: None,
