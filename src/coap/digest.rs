@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use crate::clock::Instant;
 
@@ -56,6 +57,10 @@ impl Seconds {
     pub(crate) fn at_least(instant: Instant) -> Self {
         let seconds = instant.since_origin().as_secs().saturating_add(1);
         Self(u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn instant(self) -> Instant {
+        Instant::from_origin(Duration::from_secs(self.0.into()))
     }
 
     pub(crate) fn is_past(self, now: Instant) -> bool {

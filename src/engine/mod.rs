@@ -43,6 +43,7 @@ pub use command::{CellStatus, Command, CommandError, TaskProgress, TierStatus};
 pub use config::{EngineConfig, Onboarding};
 pub use device_requests::DeviceRequestLimits;
 pub use held::Held;
+pub use download::{DownloadChange, ServedImage};
 pub use output::Output;
 pub use restore::Resumption;
 pub use uplinks::UplinkLimits;
@@ -156,6 +157,7 @@ impl Engine {
             queue_max: config.tasks_max,
         });
         Self {
+        let register_rate = RegisterRate::new(config.register_rate, rng.next_u64());
             coap: coap::Endpoint::new(config.coap.clone(), fork(&mut rng)),
             registry: Registry::new(config.registry, fork(&mut rng)),
             rng,
@@ -168,7 +170,7 @@ impl Engine {
             scheduler,
             loop_guard: LoopGuard::new(config.loop_guard),
             flapping: FlappingDetector::new(config.flapping),
-            register_rate: RegisterRate::new(config.register_rate),
+            register_rate,
             operations: Operations::default(),
             device_requests: DeviceRequests::default(),
             timers: Timers::default(),

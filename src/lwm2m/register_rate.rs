@@ -1,10 +1,11 @@
 //! How often one device may register: each Register costs a commit and makes the server forget what the
 //! device was told, so one that boots in a loop must not make others wait.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Instant;
+use crate::coap::digest::{DigestMap, Digests, Seconds};
 use crate::model::EndpointName;
 
 /// How many Registers of one endpoint are accepted.
@@ -28,27 +29,29 @@ impl Default for RegisterRateConfig {
     }
 }
 
-/// The Registers of late, by endpoint.
+/// The Registers of late, by a digest of the endpoint. Two whose digests meet share a window.
 #[derive(Debug)]
 pub struct RegisterRate {
     config: RegisterRateConfig,
-    windows: HashMap<EndpointName, Window>,
+    digests: Digests,
+    windows: DigestMap<Window>,
     /// The windows in the order in which they end.
-    order: VecDeque<(Instant, EndpointName)>,
+    order: VecDeque<(Seconds, u64)>,
 }
 
 #[derive(Debug)]
 struct Window {
-    ends: Instant,
+    ends: Seconds,
     registers: u32,
 }
 
 impl RegisterRate {
-    /// Nobody has registered yet.
-    pub fn new(config: RegisterRateConfig) -> Self {
+    /// Nobody has registered yet. `seed` must be secret.
+    pub fn new(config: RegisterRateConfig, seed: u64) -> Self {
         Self {
             config,
-            windows: HashMap::new(),
+            digests: Digests::new(seed),
+            windows: DigestMap::default(),
             order: VecDeque::new(),
         }
     }
@@ -58,12 +61,17 @@ impl RegisterRate {
     /// # Errors
     /// Where there were too many: how long until the next is accepted.
     pub fn count(&mut self, now: Instant, endpoint: &EndpointName) -> Result<(), Duration> {
-        while self.order.front().is_some_and(|(ends, _)| *ends <= now) {
+        while self
+            .order
+            .front()
+            .is_some_and(|(ends, _)| ends.is_past(now))
+        {
             self.forget_oldest();
         }
-        if let Some(window) = self.windows.get_mut(endpoint) {
+        let digest = self.digests.of(endpoint);
+        if let Some(window) = self.windows.get_mut(&digest) {
             if window.registers >= self.config.registers_max {
-                return Err(window.ends - now);
+                return Err(window.ends.instant() - now);
             }
             window.registers += 1;
             return Ok(());
@@ -71,10 +79,10 @@ impl RegisterRate {
         while self.windows.len() >= self.config.endpoints_max.max(1) {
             self.forget_oldest();
         }
-        let ends = now + self.config.window;
+        let ends = Seconds::at_least(now + self.config.window);
         let window = Window { ends, registers: 1 };
-        self.windows.insert(endpoint.clone(), window);
-        self.order.push_back((ends, endpoint.clone()));
+        self.windows.insert(digest, window);
+        self.order.push_back((ends, digest));
         Ok(())
     }
 
@@ -84,8 +92,8 @@ impl RegisterRate {
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((_, endpoint)) = self.order.pop_front() {
-            self.windows.remove(&endpoint);
+        if let Some((_, digest)) = self.order.pop_front() {
+            self.windows.remove(&digest);
         }
     }
 }
@@ -103,10 +111,11 @@ mod tests {
     }
 
     fn rate(endpoints_max: usize) -> RegisterRate {
-        RegisterRate::new(RegisterRateConfig {
+        let config = RegisterRateConfig {
             endpoints_max,
             ..RegisterRateConfig::default()
-        })
+        };
+        RegisterRate::new(config, 1)
     }
 
     #[test]
@@ -115,12 +124,13 @@ mod tests {
         for second in 0..10 {
             assert_eq!(rate.count(at(100 + second), &name(0)), Ok(()));
         }
-        let left = Duration::from_secs(580);
+        // The end is rounded up to the next second.
+        let left = Duration::from_secs(581);
         assert_eq!(rate.count(at(120), &name(0)), Err(left));
         assert_eq!(rate.count(at(120), &name(1)), Ok(()));
-        assert_eq!(rate.count(at(700), &name(0)), Ok(()));
+        assert_eq!(rate.count(at(701), &name(0)), Ok(()));
         assert_eq!(rate.counted(), 2);
-        assert_eq!(rate.count(at(720), &name(0)), Ok(()));
+        assert_eq!(rate.count(at(721), &name(0)), Ok(()));
         assert_eq!(rate.counted(), 1, "a window that is over is forgotten");
     }
 

@@ -66,6 +66,9 @@ struct Entry {
     heard: Option<Instant>,
 }
 
+/// By how many the table of entries grows at least.
+const ENTRIES_MORE: usize = 1024;
+
 /// Stale entries that the queue may hold beside as many as there are registrations.
 const STALE_EXPIRIES_MAX: usize = 1024;
 
@@ -373,6 +376,11 @@ impl Registry {
             return Some(slot);
         }
         let slot = next_slot(&self.entries)?;
+        if self.entries.len() == self.entries.capacity() {
+            // An eighth more, not twice as many: a million entries are 140 MB.
+            self.entries
+                .reserve_exact(self.entries.len() / 8 + ENTRIES_MORE);
+        }
         self.entries.push(None);
         Some(slot)
     }
