@@ -119,6 +119,10 @@ const fn english(reason: FailureReason) -> &'static str {
         FailureReason::Stopped => {
             "Stopped by an operator. Make a new campaign to update the device."
         }
+        FailureReason::KeyRevoked => {
+            "The key that signed the package was revoked. Sign the firmware with another key of the \
+             manufacturer, upload that package, and make a new campaign."
+        }
     }
 }
 
@@ -201,6 +205,9 @@ const fn chinese(reason: FailureReason) -> &'static str {
             "设备与固件包不匹配,请核对两者的厂商名称、型号、设备类型和源版本,并补全设备缺失的信息。"
         }
         FailureReason::Stopped => "升级任务已被手动停止,如需升级请新建升级任务。",
+        FailureReason::KeyRevoked => {
+            "固件包的签名密钥已被吊销,升级已停止。请用该厂商的其他密钥重新签名固件并上传,然后新建升级任务。"
+        }
     }
 }
 
@@ -240,7 +247,8 @@ mod tests {
             | FailureReason::Barred
             | FailureReason::Flapping
             | FailureReason::NotEligible
-            | FailureReason::Stopped => None,
+            | FailureReason::Stopped
+            | FailureReason::KeyRevoked => None,
         }
     }
 

@@ -38,7 +38,10 @@ fn retries_max(reason: FailureReason) -> u8 {
         | FailureReason::UnsupportedProtocol
         | FailureReason::NotEligible => 0,
         // Somebody else decides.
-        FailureReason::TaskConflict | FailureReason::Barred | FailureReason::Stopped => 0,
+        FailureReason::TaskConflict
+        | FailureReason::Barred
+        | FailureReason::Stopped
+        | FailureReason::KeyRevoked => 0,
         // Once it may have been the link; twice it is the package.
         FailureReason::IntegrityCheckFailed => 1,
         FailureReason::DeviceOffline
@@ -106,6 +109,7 @@ mod tests {
             FailureReason::TaskConflict,
             FailureReason::Barred,
             FailureReason::Stopped,
+            FailureReason::KeyRevoked,
         ] {
             assert_eq!(attempts(5, reason), 1, "{reason}");
         }

@@ -105,7 +105,7 @@ impl Engine {
         }
         if stopped {
             // The restart cut its end short: what waits is stopped, what runs ends by itself.
-            self.stop_tasks(now, id);
+            self.stop_tasks(now, id, &by_operator());
         }
         self.end_if_done(now, id);
         self.timers.set(Timer::Openings, Some(now.instant));
@@ -114,6 +114,16 @@ impl Engine {
 
     /// Ends a campaign: what waits is stopped, what runs gets no Execute any more.
     pub(super) fn stop_campaign(&mut self, now: Now, id: CampaignId) -> Result<(), CommandError> {
+        self.end_campaign(now, id, &by_operator())
+    }
+
+    /// The same for `cause`, which its tasks keep.
+    pub(super) fn end_campaign(
+        &mut self,
+        now: Now,
+        id: CampaignId,
+        cause: &Failure,
+    ) -> Result<(), CommandError> {
         let Some(running) = self.campaigns.get_mut(&id) else {
             return Err(CommandError::NotActive);
         };
@@ -124,21 +134,26 @@ impl Engine {
             state,
             at: now.utc,
         });
-        self.stop_tasks(now, id);
+        self.stop_tasks(now, id, cause);
         self.end_if_done(now, id);
         Ok(())
     }
 
-    fn stop_tasks(&mut self, now: Now, id: CampaignId) {
+    fn stop_tasks(&mut self, now: Now, id: CampaignId, cause: &Failure) {
         for task in self.tasks_of(id) {
             match self.tasks.get_mut(&task) {
                 Some(TaskEntry::Running(session)) => {
-                    session.handle_stop(now);
+                    session.handle_stop(now, cause.clone());
                     self.ready.push_back(task);
                 }
                 Some(TaskEntry::Idle(idle)) => {
-                    let idle = idle.clone();
-                    self.timeline(now, &idle, TimelineStep::Stopped, String::new());
+                    let mut idle = idle.clone();
+                    let mut detail = String::new();
+                    if cause.reason != FailureReason::Stopped {
+                        detail = told(cause);
+                        idle.failure = Some(cause.clone());
+                    }
+                    self.timeline(now, &idle, TimelineStep::Stopped, detail);
                     self.finish(now, idle, TaskState::Stopped);
                 }
                 None => {}
@@ -341,5 +356,12 @@ impl Engine {
         }
         self.campaigns.remove(&id);
         self.timers.set(Timer::Contact(id), None);
+    }
+}
+
+fn by_operator() -> Failure {
+    Failure {
+        reason: FailureReason::Stopped,
+        evidence: "an operator stopped the campaign".to_owned(),
     }
 }

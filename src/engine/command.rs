@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::campaign::Progress;
 use crate::model::{
     Campaign, CampaignId, CellId, CoverageTier, Device, DeviceRequestId, EndpointName,
-    InvalidTransition, Package, TaskId, UpdateTask,
+    InvalidTransition, KeyChange, Package, TaskId, UpdateTask,
 };
 
 /// An operator's wish that the engine carries out. Its records are committed before it is answered.
@@ -33,6 +33,14 @@ pub enum Command {
     /// Ends a campaign: nothing new starts, no Execute leaves; what the device already does ends by
     /// itself.
     StopCampaign(CampaignId),
+    /// Revokes a manufacturer's key, which the store has: active campaigns of the packages that it
+    /// signed end as with [`Command::StopCampaign`], in the same commit.
+    RevokeKey {
+        /// The key's id.
+        id: String,
+        /// By whom, when and why.
+        change: KeyChange,
+    },
     /// Lets a device be updated again that the loop guard barred.
     LiftBar(EndpointName),
     /// Takes a device away with all that is known of it, unless a campaign updates it.

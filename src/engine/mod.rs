@@ -28,6 +28,7 @@ mod output;
 mod registrations;
 mod removal;
 mod restore;
+mod revocation;
 mod routes;
 mod send;
 mod tasks;
@@ -211,6 +212,10 @@ impl Engine {
                 self.run_campaign(now, running, tasks)
             }
             Command::StopCampaign(id) => self.stop_campaign(now, id),
+            Command::RevokeKey { id, change } => {
+                self.revoke_key(now, id, change);
+                Ok(())
+            }
             Command::LiftBar(endpoint) => self.lift_bar(endpoint),
             Command::RemoveDevice(endpoint) => self.remove_device(now, endpoint),
             Command::CancelDeviceRequest { endpoint, id } => {

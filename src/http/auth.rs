@@ -23,7 +23,7 @@ pub enum Role {
     Approver,
     /// Makes and removes tokens.
     Admin,
-    /// Enters manufacturers' keys.
+    /// Enters, retires and revokes manufacturers' keys.
     KeyAdmin,
 }
 
@@ -110,7 +110,9 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
         ("GET", "/metrics") => Access::Metrics,
 
         ("GET", "/api/v1/keys") => Access::AnyRole,
-        ("POST", "/api/v1/keys") => Access::KeyAdmin,
+        ("POST", "/api/v1/keys" | "/api/v1/keys/{id}/retire" | "/api/v1/keys/{id}/revoke") => {
+            Access::KeyAdmin
+        }
 
         (
             "GET",

@@ -45,6 +45,8 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(health::metrics))
         .routes(routes!(health::openapi_json))
         .routes(routes!(keys::list_keys, keys::create_key))
+        .routes(routes!(keys::retire_key))
+        .routes(routes!(keys::revoke_key))
         .routes(routes!(packages::list_packages, packages::create_package))
         .routes(routes!(packages::show_package))
         .routes(routes!(devices::list_devices, devices::create_device))

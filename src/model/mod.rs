@@ -6,6 +6,7 @@ mod datagram;
 mod delivery;
 mod device;
 mod device_request;
+mod key;
 mod language;
 mod package;
 mod peer;
@@ -32,6 +33,7 @@ pub use device_request::{
     DeviceAnswer, DeviceOperation, DeviceRequest, DeviceRequestId, DeviceRequestState,
     NewDeviceRequest,
 };
+pub use key::{KeyChange, KeyState};
 pub use language::Language;
 pub use package::{Component, Image, Package, PackageId, PackageKind, Sha256Digest};
 pub use peer::{Identity, Peer};

@@ -3,8 +3,8 @@
 use super::words::words;
 use super::{
     CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, Registration, RegistrationSlot, StoredObservation, TaskId,
-    UpdateTask, Uplink,
+    DeviceRequestId, EndpointName, KeyChange, Registration, RegistrationSlot, StoredObservation,
+    TaskId, UpdateTask, Uplink,
 };
 use crate::clock::Utc;
 
@@ -107,6 +107,13 @@ pub enum Record {
         state: CampaignState,
         /// When.
         at: Utc,
+    },
+    /// A manufacturer's key was revoked.
+    KeyRevoked {
+        /// Its id.
+        id: String,
+        /// By whom, when and why.
+        change: KeyChange,
     },
     /// A line of a device's history.
     Timeline(TimelineEntry),

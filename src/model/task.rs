@@ -104,6 +104,15 @@ words! {
         NotEligible = "not_eligible",
         /// An operator stopped it.
         Stopped = "stopped",
+        /// 密钥已吊销: the key that signed the package was revoked.
+        KeyRevoked = "key_revoked",
+    }
+}
+
+impl FailureReason {
+    /// Whether the task was stopped, rather than that it failed.
+    pub const fn is_stop(self) -> bool {
+        matches!(self, Self::Stopped | Self::KeyRevoked)
     }
 }
 

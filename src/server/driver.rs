@@ -355,6 +355,7 @@ impl Driver {
                 | Record::ObservationEnded { .. }
                 | Record::Task(_)
                 | Record::Campaign { .. }
+                | Record::KeyRevoked { .. }
                 | Record::Timeline(_)
                 | Record::Report { .. }
                 | Record::Delivered { .. }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::clock::Utc;
 use crate::model::{
     CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, Record, Registration, RegistrationSlot, StoredObservation,
-    TaskId, TimelineEntry, UpdateTask, Uplink,
+    DeviceRequestId, EndpointName, KeyChange, Record, Registration, RegistrationSlot,
+    StoredObservation, TaskId, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// What a list of records comes to: the last word on each key, in the order of the keys. `None` is
@@ -25,6 +25,8 @@ pub(super) struct Batch {
     pub(super) tasks: BTreeMap<TaskId, UpdateTask>,
     /// Changes of campaigns, all and in order: each leaves its time.
     pub(super) campaigns: Vec<(CampaignId, CampaignState, Utc)>,
+    /// Keys that were revoked, by id.
+    pub(super) revoked_keys: Vec<(String, KeyChange)>,
     /// Lines of history, all and in order.
     pub(super) timeline: Vec<TimelineEntry>,
     /// Reports by device.
@@ -83,6 +85,7 @@ impl Batch {
                 self.tasks.insert(task.id, task);
             }
             Record::Campaign { id, state, at } => self.campaigns.push((id, state, at)),
+            Record::KeyRevoked { id, change } => self.revoked_keys.push((id, change)),
             Record::Timeline(entry) => self.timeline.push(entry),
             Record::Report { endpoint, report } => {
                 self.reports.insert(endpoint, report);

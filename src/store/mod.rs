@@ -20,8 +20,9 @@ use async_trait::async_trait;
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, CampaignTargets, DeliveryHistory, Device, DeviceReport,
-    DeviceRequest, DeviceRequestId, EndpointName, GroupId, Manufacturer, Package, PackageId,
-    Record, Restored, RetryPolicy, TaskState, TimelineEntry, UpdateTask, Uplink,
+    DeviceRequest, DeviceRequestId, EndpointName, GroupId, KeyChange, KeyState, Manufacturer,
+    Package, PackageId, Record, Restored, RetryPolicy, TaskState, TimelineEntry, UpdateTask,
+    Uplink,
 };
 
 /// How many lines of a device's history are kept; the oldest give way.
@@ -75,14 +76,33 @@ pub struct StoredKey {
     pub id: String,
     /// Whose key it is.
     pub manufacturer: Manufacturer,
-    /// `RSA`.
+    /// `RSA` or `ECDSA_256K1`.
     pub algorithm: String,
-    /// Modulus length.
+    /// Modulus length, or the length of the curve's order.
     pub bits: u32,
     /// SPKI in PEM.
     pub public_key_pem: String,
     /// When it was entered.
     pub created_at: Utc,
+    /// The name of the token that it was entered with; `None` where that was not kept.
+    pub created_by: Option<String>,
+    /// By whom it was retired, if it was.
+    pub retired: Option<KeyChange>,
+    /// By whom it was revoked, if it was.
+    pub revoked: Option<KeyChange>,
+}
+
+impl StoredKey {
+    /// What it may still do.
+    pub const fn state(&self) -> KeyState {
+        if self.revoked.is_some() {
+            KeyState::Revoked
+        } else if self.retired.is_some() {
+            KeyState::Retired
+        } else {
+            KeyState::Active
+        }
+    }
 }
 
 /// A static group of devices.
@@ -167,6 +187,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         of: Option<&Manufacturer>,
         page: Page,
     ) -> Result<Vec<StoredKey>, StoreError>;
+
+    /// One key.
+    async fn key(&self, id: &str) -> Result<StoredKey, StoreError>;
+    /// Retires a key; `Conflict` unless it is active. A key is revoked by [`Record::KeyRevoked`].
+    async fn retire_key(&self, id: &str, change: KeyChange) -> Result<(), StoreError>;
 
     /// Enters a package; its `id` is ignored and the number given to it returned. `Conflict` where
     /// the same image for the same product and version is there.

@@ -6,10 +6,10 @@ use narrowcast::clock::Utc;
 use narrowcast::engine::{CellStatus, Command, CommandError, TierStatus};
 use narrowcast::http::{CellsPage, EngineError, EngineRequest, EngineRequests};
 use narrowcast::model::{
-    CampaignState, CellId, CoverageTier, DeviceAnswer, DeviceRequest, DeviceRequestId,
+    CampaignId, CampaignState, CellId, CoverageTier, DeviceAnswer, DeviceRequest, DeviceRequestId,
     DeviceRequestState, NewDeviceRequest, Record,
 };
-use narrowcast::store::Store;
+use narrowcast::store::{Page, Store};
 use tokio::sync::oneshot;
 
 /// What the engine was asked, and whether it refuses.
@@ -91,6 +91,22 @@ impl TestEngine {
                 state: CampaignState::Stopped,
                 at,
             }),
+            Command::RevokeKey { id, change } => {
+                let revoked = Record::KeyRevoked {
+                    id: id.clone(),
+                    change: change.clone(),
+                };
+                store.commit(vec![revoked]).await.expect("a commit");
+                for campaign in campaigns_of(id, store).await {
+                    let stopped = Record::Campaign {
+                        id: campaign,
+                        state: CampaignState::Stopped,
+                        at,
+                    };
+                    store.commit(vec![stopped]).await.expect("a commit");
+                }
+                None
+            }
             Command::RemoveDevice(endpoint) => Some(Record::DeviceForgotten {
                 endpoint: endpoint.clone(),
             }),
@@ -111,6 +127,22 @@ impl TestEngine {
         self.commands.lock().expect("not poisoned").push(command);
         Ok(())
     }
+}
+
+/// The active campaigns of the packages that a key signed.
+async fn campaigns_of(key_id: &str, store: &dyn Store) -> Vec<CampaignId> {
+    let page = Page {
+        after: None,
+        limit: 100,
+    };
+    let mut found = Vec::new();
+    for (campaign, _) in store.campaigns(page).await.expect("campaigns") {
+        let package = store.package(campaign.package).await.expect("a package");
+        if package.key_id == key_id && campaign.state.is_active() {
+            found.push(campaign.id);
+        }
+    }
+    found
 }
 
 /// Cells 10, 20 and 30.

@@ -68,6 +68,50 @@ fn after_a_stop_no_execute_leaves_and_all_tasks_are_final() {
 }
 
 #[test]
+fn once_a_key_is_revoked_nothing_of_it_is_flashed_and_tasks_say_why() {
+    for begun in 1..8 {
+        for restarts in [false, true] {
+            let seed = 60 + begun as u64;
+            let mut world = World::new(seed, fleet::engine_config(), fleet::mixed(16));
+            let id = world.campaign_for_all(retries(2));
+            world.run_until("some downloads", |world| downloaded(world) >= begun);
+            let revoked_at = world.now.instant;
+            // Another key's packages are not concerned.
+            assert_eq!(world.revoke("ffff"), server::Outcome::Done(Ok(())));
+            assert_eq!(
+                ready(world.server.store.campaign(id)).unwrap().0.state,
+                CampaignState::Running
+            );
+            let key_id = fleet::package(&world.image, world.now.utc).key_id;
+            assert_eq!(world.revoke(&key_id), server::Outcome::Done(Ok(())));
+            if restarts {
+                world.restart();
+            }
+            world.run_to_the_end();
+            world.run_for(HOUR);
+            for (at, device, request) in &world.requests {
+                assert!(
+                    *at <= revoked_at || !(request.is_execute() || request.is_uri_write()),
+                    "{request:?} to device {device}"
+                );
+            }
+            let (campaign, counts) = ready(world.server.store.campaign(id)).unwrap();
+            assert_eq!(campaign.state, CampaignState::Stopped);
+            assert_eq!(counts.pending + counts.running, 0);
+            assert!(counts.stopped > 0);
+            for task in ready(world.server.store.tasks(id, None, server::ALL)).unwrap() {
+                if task.state == TaskState::Stopped {
+                    let failure = task.failure.expect("a reason");
+                    assert_eq!(failure.reason, FailureReason::KeyRevoked);
+                    assert!(failure.evidence.contains(&key_id), "{failure:?}");
+                }
+            }
+            assert!(world.verdict().holds(), "{:?}", world.verdict());
+        }
+    }
+}
+
+#[test]
 fn after_a_stop_and_a_restart_the_next_campaign_keeps_the_limits() {
     let devices: Vec<_> = (0..8).map(fleet::device).collect();
     for seed in 30..50 {

@@ -1,10 +1,10 @@
 //! What every making of the store does alike. Each function here runs once for each.
 
 use narrowcast::model::{
-    CampaignId, CampaignState, Device, GroupId, Package, PackageId, Record, RegistrationSlot,
-    UpdateTask,
+    CampaignId, CampaignState, Device, GroupId, KeyChange, KeyState, Package, PackageId, Record,
+    RegistrationSlot, UpdateTask,
 };
-use narrowcast::store::{Store, TIMELINE_ENTRIES_MAX};
+use narrowcast::store::{Store, StoredKey, TIMELINE_ENTRIES_MAX};
 
 use crate::samples::{
     deliveries, device, draft, endpoint, key, observation, package, page, page_after, registration,
@@ -15,6 +15,8 @@ use crate::{is_conflict, is_not_found};
 for_each_store! {
     an_empty_store_is_ready_and_restores_nothing,
     keys_are_listed_by_id_and_by_manufacturer,
+    a_key_is_retired_once_and_only_while_it_is_active,
+    the_first_word_on_a_keys_revocation_counts,
     a_package_is_found_under_the_number_it_was_given,
     the_same_image_for_the_same_product_and_version_conflicts,
     devices_are_entered_all_or_none,
@@ -64,6 +66,55 @@ async fn keys_are_listed_by_id_and_by_manufacturer(store: &dyn Store) {
     assert_eq!(of, [key("b", "Quectel")]);
     let of = store.keys(Some(quectel), page_after("b", 9)).await.unwrap();
     assert_eq!(of, [key("c", "Quectel")]);
+}
+
+fn change(number: i64) -> KeyChange {
+    KeyChange {
+        at: utc(number),
+        by: format!("gate {number}"),
+        reason: "钥匙丢失 & 'quoted'".to_owned(),
+    }
+}
+
+fn revoked(id: &str, number: i64) -> Record {
+    Record::KeyRevoked {
+        id: id.to_owned(),
+        change: change(number),
+    }
+}
+
+async fn a_key_is_retired_once_and_only_while_it_is_active(store: &dyn Store) {
+    store.add_key(key("a", "Quectel")).await.unwrap();
+    store.add_key(key("b", "Quectel")).await.unwrap();
+    assert_eq!(store.key("a").await.unwrap().state(), KeyState::Active);
+    store.retire_key("a", change(1)).await.unwrap();
+    assert!(is_conflict(store.retire_key("a", change(2)).await));
+    let retired = StoredKey {
+        retired: Some(change(1)),
+        ..key("a", "Quectel")
+    };
+    assert_eq!(store.key("a").await.unwrap(), retired);
+    assert_eq!(retired.state(), KeyState::Retired);
+    assert_eq!(store.key("b").await.unwrap(), key("b", "Quectel"));
+    let listed = store.keys(None, page(9)).await.unwrap();
+    assert_eq!(listed, [retired, key("b", "Quectel")]);
+    store.commit(vec![revoked("b", 3)]).await.unwrap();
+    assert!(is_conflict(store.retire_key("b", change(4)).await));
+    assert!(is_not_found(store.key("c").await));
+    assert!(is_not_found(store.retire_key("c", change(5)).await));
+}
+
+async fn the_first_word_on_a_keys_revocation_counts(store: &dyn Store) {
+    store.add_key(key("a", "Quectel")).await.unwrap();
+    store.retire_key("a", change(1)).await.unwrap();
+    let records = vec![revoked("a", 2), revoked("a", 3), revoked("nobody's", 4)];
+    store.commit(records).await.unwrap();
+    store.commit(vec![revoked("a", 5)]).await.unwrap();
+    let stored = store.key("a").await.unwrap();
+    assert_eq!(stored.state(), KeyState::Revoked);
+    assert_eq!(stored.revoked, Some(change(2)));
+    assert_eq!(stored.retired, Some(change(1)), "who retired it is kept");
+    assert!(is_not_found(store.key("nobody's").await));
 }
 
 async fn a_package_is_found_under_the_number_it_was_given(store: &dyn Store) {

@@ -1,8 +1,8 @@
 //! Both makings of the store come to the same state, whatever is committed.
 
 use narrowcast::model::{
-    CampaignId, CampaignState, DeviceRequestId, DeviceRequestState, Record, RegistrationSlot,
-    TaskId, TaskState, UpdateTask,
+    CampaignId, CampaignState, DeviceRequestId, DeviceRequestState, KeyChange, Record,
+    RegistrationSlot, TaskId, TaskState, UpdateTask,
 };
 use narrowcast::store::{MemoryStore, SqliteStore, Store};
 use proptest::prelude::*;
@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use crate::device_requests::{request, uplink};
 use crate::restart::text;
 use crate::samples::{
-    deliveries, device, draft, endpoint, observation, page, registration, report, timeline, utc,
+    deliveries, device, draft, endpoint, key, observation, page, registration, report, timeline,
+    utc,
 };
 
 const CAMPAIGNS: u64 = 2;
@@ -55,6 +56,14 @@ fn record() -> impl Strategy<Value = Record> {
             id: CampaignId(id),
             state,
             at: utc(at),
+        }),
+        1 => (0..3_u8, 0..100_i64).prop_map(|(id, at)| Record::KeyRevoked {
+            id: id.to_string(),
+            change: KeyChange {
+                at: utc(at),
+                by: at.to_string(),
+                reason: "lost".to_owned(),
+            },
         }),
         3 => (number.clone(), 0..1000_i64).prop_map(|(it, line)| timeline(it, line)),
         2 => (number.clone(), number.clone()).prop_map(|(it, value)| Record::Report {
@@ -111,11 +120,17 @@ async fn read_all(store: &dyn Store) -> String {
         delivered.push(store.deliveries(&endpoint(number)).await.ok());
         uplinks.push(store.uplinks(&endpoint(number), u32::MAX).await.unwrap());
     }
+    let keys = store.keys(None, page(9)).await.unwrap();
     let restored = text(&store.restore().await.unwrap());
-    format!("{campaigns:#?}\n{tasks:#?}\n{histories:#?}\n{delivered:#?}\n{uplinks:?}\n{restored}")
+    format!(
+        "{keys:?}\n{campaigns:#?}\n{tasks:#?}\n{histories:#?}\n{delivered:#?}\n{uplinks:?}\n{restored}"
+    )
 }
 
 async fn commit_all(store: &dyn Store, commits: &[Vec<Record>]) -> String {
+    for id in ["0", "1"] {
+        store.add_key(key(id, "Quectel")).await.unwrap();
+    }
     for _ in 0..CAMPAIGNS {
         draft(store, TASKS_PER_CAMPAIGN).await;
     }

@@ -2,13 +2,13 @@
 
 use narrowcast::model::Restored;
 use narrowcast::model::{CampaignState, Record};
-use narrowcast::store::{MemoryStore, OpenError, SqliteStore, Store, StoreError};
+use narrowcast::store::{MemoryStore, OpenError, SqliteStore, Store, StoreError, StoredKey};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use crate::samples::{
-    deliveries, device, draft, endpoint, observation, page, registration, report, sqlite, timeline,
-    utc,
+    deliveries, device, draft, endpoint, key, observation, page, registration, report, sqlite,
+    timeline, utc,
 };
 
 /// Every field, as text: equal states read equal.
@@ -98,6 +98,7 @@ async fn a_store_that_was_not_closed_opens_again() {
 async fn a_database_of_the_first_version_is_brought_up_to_date() {
     let (folder, store) = sqlite().await;
     fill(&store).await;
+    store.add_key(key("a", "Quectel")).await.unwrap();
     store.close().await;
     let path = folder.path().join("store.db");
     let mut plain = plain_connection(&path).await;
@@ -105,6 +106,13 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
         "DROP TABLE deliveries",
         "DROP TABLE device_requests",
         "DROP TABLE uplinks",
+        "ALTER TABLE keys DROP COLUMN created_by",
+        "ALTER TABLE keys DROP COLUMN retired_at",
+        "ALTER TABLE keys DROP COLUMN retired_by",
+        "ALTER TABLE keys DROP COLUMN retired_reason",
+        "ALTER TABLE keys DROP COLUMN revoked_at",
+        "ALTER TABLE keys DROP COLUMN revoked_by",
+        "ALTER TABLE keys DROP COLUMN revoked_reason",
         "DELETE FROM _sqlx_migrations WHERE version > 1",
     ] {
         sqlx::query(sql).execute(&mut plain).await.unwrap();
@@ -113,6 +121,11 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
     let restored = store.restore().await.unwrap();
     assert_eq!(restored.registrations.len(), 49);
     assert_eq!(restored.deliveries, []);
+    let entered = StoredKey {
+        created_by: None,
+        ..key("a", "Quectel")
+    };
+    assert_eq!(store.key("a").await.unwrap(), entered);
     let history = deliveries(1, false);
     let record = Record::Delivered {
         endpoint: endpoint(1),

@@ -139,6 +139,9 @@ pub(crate) fn key(id: &str, manufacturer: &str) -> StoredKey {
         bits: 2048,
         public_key_pem: "-----BEGIN PUBLIC KEY-----\n".to_owned(),
         created_at: utc(1),
+        created_by: Some("gate".to_owned()),
+        retired: None,
+        revoked: None,
     }
 }
 

@@ -27,23 +27,18 @@ impl Closing {
 }
 
 impl Session {
-    /// The campaign was stopped: no Execute leaves any more. What the device already does ends by
-    /// itself.
-    pub fn handle_stop(&mut self, now: Now) {
-        if self
-            .closing
-            .as_ref()
-            .is_some_and(|closing| closing.end == End::Succeeded || closing.deadline.is_none())
-        {
+    /// The campaign was stopped for this cause: no Execute leaves any more. What the device already
+    /// does ends by itself. The first cause counts.
+    pub fn handle_stop(&mut self, now: Now, cause: Failure) {
+        if self.closing.as_ref().is_some_and(|closing| {
+            matches!(closing.end, End::Succeeded | End::Stopped) || closing.deadline.is_none()
+        }) {
             return;
         }
         let waits = self.closing.is_some() && self.task.slot.is_some();
         self.abandon();
         // Running until its slot is free: only then may a restart forget it.
-        self.task.failure = Some(Failure {
-            reason: FailureReason::Stopped,
-            evidence: "an operator stopped the campaign".to_owned(),
-        });
+        self.task.failure = Some(cause);
         self.dirty = true;
         if waits {
             if let Some(closing) = &mut self.closing {
@@ -216,7 +211,11 @@ impl Session {
                 TimelineStep::Failed,
                 format!("{}: {}", failure.reason, failure.evidence),
             ),
-            End::Stopped => (TaskState::Stopped, TimelineStep::Stopped, String::new()),
+            End::Stopped => (
+                TaskState::Stopped,
+                TimelineStep::Stopped,
+                self.why_stopped(),
+            ),
         };
         self.task.state = state;
         self.task.uri_intended = self.progress.own_package;
@@ -231,6 +230,16 @@ impl Session {
             end,
             deadline: None,
         });
+    }
+
+    /// Nothing where an operator stopped it: the step says so.
+    fn why_stopped(&self) -> String {
+        match &self.task.failure {
+            Some(failure) if failure.reason == FailureReason::KeyRevoked => {
+                format!("{}: {}", failure.reason, failure.evidence)
+            }
+            Some(_) | None => String::new(),
+        }
     }
 
     pub(super) fn release_slot(&mut self) {

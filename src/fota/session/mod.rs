@@ -23,8 +23,8 @@ use std::collections::VecDeque;
 use crate::clock::{Instant, Now};
 use crate::lwm2m::{Answer, Operation};
 use crate::model::{
-    DeviceReport, DownloadCapability, Failure, FailureReason, Phase, SlotClaim, TaskState,
-    TimelineStep, UpdateTask, WaitingFor,
+    DeviceReport, DownloadCapability, Failure, Phase, SlotClaim, TaskState, TimelineStep,
+    UpdateTask, WaitingFor,
 };
 
 use super::action::{Action, End};
@@ -250,7 +250,7 @@ impl Session {
     /// The end that the attempt had come to before the restart.
     fn known_end(&self) -> Option<End> {
         let of_failure = |failure: Failure| {
-            if failure.reason == FailureReason::Stopped {
+            if failure.reason.is_stop() {
                 End::Stopped
             } else {
                 End::Failed(failure)

@@ -15,6 +15,7 @@ use super::targets::resolve;
 use super::view::{CampaignView, Retry, Targets};
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, QueryParams};
+use crate::http::keys::check_not_revoked;
 use crate::http::language::Preferred;
 use crate::http::{HttpState, fields};
 use crate::model::{
@@ -127,6 +128,10 @@ async fn plan(
     let retry = parse_retry(&body.retry)?;
     let targets: CampaignTargets = body.targets.parse(state)?;
     let package = find_package(state, body.package_id).await?;
+    // Whether its key is there is asked at the activation.
+    if let Ok(key) = state.store.key(&package.key_id).await {
+        check_not_revoked(&key).map_err(|problem| problem.with_field("package_id"))?;
+    }
     let devices = resolve(state, &targets).await?;
     let (included, mut excluded) = partition(state, &package, devices, language).await?;
     let excluded_count = excluded.len();

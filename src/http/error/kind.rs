@@ -58,6 +58,18 @@ kinds! {
         ["The campaign's state does not allow this", "任务当前状态不允许此操作"],
         ["A draft can be activated, an active campaign stopped, any other deleted.",
          "草稿可激活，进行中的任务可停止，其余可删除。"];
+    KEY_REVOKED = CONFLICT "key_revoked",
+        ["The key that signed the package is revoked", "固件包的签名密钥已被吊销"],
+        ["Sign the firmware with another key of the manufacturer and upload that package.",
+         "请用该厂商的其他密钥重新签名固件并上传。"];
+    KEY_RETIRED = CONFLICT "key_retired",
+        ["The key that signed the package is retired", "固件包的签名密钥已停用"],
+        ["Sign the firmware with an active key of the manufacturer; GET /api/v1/keys lists them.",
+         "请用该厂商有效的密钥重新签名；GET /api/v1/keys 列出所有密钥。"];
+    INVALID_KEY_TRANSITION = CONFLICT "invalid_key_transition",
+        ["The key's state does not allow this", "密钥当前状态不允许此操作"],
+        ["An active key can be retired or revoked, a retired one revoked; neither is undone.",
+         "有效的密钥可停用或吊销，已停用的可吊销；两者均不可撤销。"];
     UPDATE_ACTIVE = CONFLICT "update_active",
         ["A campaign updates this device", "设备正在升级任务中"],
         ["Wait until its task has ended, or stop the campaign.", "请等待任务结束，或停止升级计划。"];

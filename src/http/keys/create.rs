@@ -1,13 +1,14 @@
 //! `POST /api/v1/keys`.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::KeyView;
 use crate::http::HttpState;
+use crate::http::auth::TokenName;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::JsonBody;
 use crate::http::fields;
@@ -28,6 +29,7 @@ pub(crate) struct CreateKey {
     responses((status = 201, description = "Entered", body = KeyView)))]
 pub(crate) async fn create_key(
     State(state): State<HttpState>,
+    Extension(token): Extension<TokenName>,
     JsonBody(body): JsonBody<CreateKey>,
 ) -> Result<(StatusCode, Json<KeyView>), Problem> {
     if body
@@ -52,8 +54,13 @@ pub(crate) async fn create_key(
         bits: verified.bits,
         public_key_pem: verified.public_key_pem,
         created_at: state.now_utc(),
+        created_by: Some(token.0),
+        retired: None,
+        revoked: None,
     };
     let added = state.store.add_key(key.clone()).await;
     added.map_err(|error| Problem::of_store(error, format_args!("key {}", key.id)))?;
+    let by = key.created_by.as_deref();
+    tracing::info!(key = key.id, manufacturer = %key.manufacturer, token = by, "a key was entered");
     Ok((StatusCode::CREATED, Json(key.into())))
 }

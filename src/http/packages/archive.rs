@@ -10,18 +10,32 @@ use crate::model::Manufacturer;
 use crate::store::{BlobError, IncomingBlob, Page, StoreError, StoredKey};
 
 /// Keys of one manufacturer that are tried: several may be active while one replaces another.
-const KEYS_TRIED_MAX: u32 = 64;
+const KEYS_TRIED_MAX: usize = 64;
 
-/// A manufacturer's keys.
-pub(in crate::http) async fn find_keys(
+/// How many keys are read at a time.
+const KEYS_PAGE: u32 = 64;
+
+/// A manufacturer's keys, the active ones first: who signed is told apart from a stranger, whatever
+/// has become of the key.
+pub(super) async fn find_keys(
     state: &HttpState,
     manufacturer: &Manufacturer,
 ) -> Result<Vec<StoredKey>, Problem> {
-    let page = Page {
-        after: None,
-        limit: KEYS_TRIED_MAX,
-    };
-    Ok(state.store.keys(Some(manufacturer), page).await?)
+    let mut found: Vec<StoredKey> = Vec::new();
+    loop {
+        let page = Page {
+            after: found.last().map(|key| key.id.clone()),
+            limit: KEYS_PAGE,
+        };
+        let keys = state.store.keys(Some(manufacturer), page).await?;
+        if keys.is_empty() {
+            break;
+        }
+        found.extend(keys);
+    }
+    found.sort_by_key(StoredKey::state);
+    found.truncate(KEYS_TRIED_MAX);
+    Ok(found)
 }
 
 /// Verifies an archive that was kept.

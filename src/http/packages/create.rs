@@ -12,6 +12,7 @@ use super::{PackageView, body_bytes_max};
 use crate::http::blocking::blocking;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::require_length;
+use crate::http::keys::check_active;
 use crate::http::{HttpState, PackageClaims, VerifiedPackage};
 use crate::model::{Manufacturer, Package, PackageId, Sha256Digest};
 use crate::store::{BlobStore, IncomingBlob, StoreError, StoredKey};
@@ -59,7 +60,11 @@ pub(crate) async fn create_package(
         .map_err(|rejection| Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE, rejection.body_text()))?;
     let PackageForm { archive, claims } = read_form(multipart, &state).await?;
     let keys = keys_of(&state, &claims.manufacturer).await?;
-    let (verified, image) = unpack_archive(&state, &archive, keys, claims.clone()).await?;
+    let (verified, image) = unpack_archive(&state, &archive, keys.clone(), claims.clone()).await?;
+    let signer = keys.iter().find(|key| key.id == verified.key_id);
+    signer.map_or(Ok(()), |key| {
+        check_active(key).map_err(|problem| problem.with_field("file"))
+    })?;
     check_mismatches(&verified)?;
     let upload = Upload {
         archive,

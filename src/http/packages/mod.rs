@@ -6,7 +6,7 @@ mod form;
 mod list;
 mod show;
 
-pub(super) use archive::{find_keys, verify_archive};
+pub(super) use archive::verify_archive;
 pub(super) use create::*;
 pub(super) use list::*;
 pub(super) use show::*;

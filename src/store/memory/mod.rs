@@ -16,8 +16,8 @@ use super::{
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, GroupId, Manufacturer, Package, PackageId, Record, Restored,
-    TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
+    DeviceRequestId, EndpointName, GroupId, KeyChange, KeyState, Manufacturer, Package, PackageId,
+    Record, Restored, TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// A store in memory, with a switch that lets a commit fail.
@@ -122,6 +122,21 @@ impl Store for MemoryStore {
     ) -> Result<Vec<StoredKey>, StoreError> {
         let include = |key: &StoredKey| of.is_none_or(|of| *of == key.manufacturer);
         Ok(page_by_text(&self.lock().keys, &page, include))
+    }
+
+    async fn key(&self, id: &str) -> Result<StoredKey, StoreError> {
+        let state = self.lock();
+        state.keys.get(id).cloned().ok_or(StoreError::NotFound)
+    }
+
+    async fn retire_key(&self, id: &str, change: KeyChange) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let key = state.keys.get_mut(id).ok_or(StoreError::NotFound)?;
+        if key.state() != KeyState::Active {
+            return Err(StoreError::Conflict("only an active key can be retired"));
+        }
+        key.retired = Some(change);
+        Ok(())
     }
 
     async fn add_package(&self, package: Package) -> Result<PackageId, StoreError> {

@@ -93,6 +93,11 @@ impl State {
                 }
             }
         }
+        for (id, change) in batch.revoked_keys {
+            if let Some(key) = self.keys.get_mut(&id) {
+                key.revoked.get_or_insert(change);
+            }
+        }
         for entry in batch.timeline {
             let entries = self.timeline.entry(entry.endpoint.clone()).or_default();
             entries.push_back(entry);

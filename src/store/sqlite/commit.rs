@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::bulk::{BulkStatement, Query};
 use super::error::store_error;
 use super::rows::{integer, json_list, json_times, milliseconds, peer_text};
-use super::{device_requests, devices, uplinks};
+use super::{device_requests, devices, keys, uplinks};
 use crate::clock::Utc;
 use crate::model::{
     CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName, Registration,
@@ -118,6 +118,7 @@ impl RecordStatements {
             observations,
             tasks,
             campaigns,
+            revoked_keys,
             mut timeline,
             reports,
             deliveries,
@@ -156,6 +157,9 @@ impl RecordStatements {
             .await?;
         for (id, state, at) in campaigns {
             change_campaign(connection, id, state, at).await?;
+        }
+        for (id, change) in revoked_keys {
+            keys::revoke_key(connection, id, change).await?;
         }
         // The lines of one device stand together, in their order, and so are numbered easily.
         timeline.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));

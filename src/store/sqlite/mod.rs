@@ -19,6 +19,7 @@ mod device_requests;
 mod devices;
 mod error;
 mod groups;
+mod keys;
 mod open;
 mod packages;
 mod restore;
@@ -38,8 +39,8 @@ use super::{
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, GroupId, Manufacturer, Package, PackageId, Record, Restored,
-    TaskState, TimelineEntry, UpdateTask, Uplink,
+    DeviceRequestId, EndpointName, GroupId, KeyChange, Manufacturer, Package, PackageId, Record,
+    Restored, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// The durable state of one server, in one SQLite file.
@@ -113,7 +114,7 @@ impl Store for SqliteStore {
     }
 
     async fn add_key(&self, key: StoredKey) -> Result<(), StoreError> {
-        packages::add_key(&self.writer, key).await
+        keys::add_key(&self.writer, key).await
     }
 
     async fn keys(
@@ -121,7 +122,15 @@ impl Store for SqliteStore {
         of: Option<&Manufacturer>,
         page: Page,
     ) -> Result<Vec<StoredKey>, StoreError> {
-        packages::keys(&self.readers, of, page).await
+        keys::keys(&self.readers, of, page).await
+    }
+
+    async fn key(&self, id: &str) -> Result<StoredKey, StoreError> {
+        keys::key(&self.readers, id).await
+    }
+
+    async fn retire_key(&self, id: &str, change: KeyChange) -> Result<(), StoreError> {
+        keys::retire_key(&self.writer, &self.readers, id, change).await
     }
 
     async fn add_package(&self, package: Package) -> Result<PackageId, StoreError> {

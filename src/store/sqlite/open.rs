@@ -157,6 +157,11 @@ fn migrator() -> Migrator {
             "device_requests",
             include_str!("../migrations/sqlite/0003_device_requests.sql"),
         ),
+        (
+            4,
+            "key_states",
+            include_str!("../migrations/sqlite/0004_key_states.sql"),
+        ),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let sql = sql.into_sql_str();

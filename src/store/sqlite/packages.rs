@@ -1,4 +1,4 @@
-//! Keys and packages.
+//! Packages.
 
 use std::sync::Arc;
 
@@ -7,44 +7,8 @@ use sqlx::sqlite::SqlitePool;
 use super::error::{or_conflict, store_error};
 use super::rows::{self, Columns, integer, json_list, select};
 use super::writer::Writer;
-use crate::model::{FirmwareVersion, Manufacturer, Package, PackageId};
-use crate::store::{Page, StoreError, StoredKey};
-
-pub(super) async fn add_key(writer: &Arc<Writer>, key: StoredKey) -> Result<(), StoreError> {
-    let mut write = writer.begin().await?;
-    let added = sqlx::query(
-        "INSERT INTO keys (id, manufacturer, algorithm, bits, public_key_pem, created_at)
-         VALUES (?,?,?,?,?,?)",
-    )
-    .bind(key.id)
-    .bind(key.manufacturer.as_str().to_owned())
-    .bind(key.algorithm)
-    .bind(key.bits)
-    .bind(key.public_key_pem)
-    .bind(key.created_at.unix_ms())
-    .execute(write.connection())
-    .await
-    .map_err(or_conflict("this key is there already"));
-    write.finish(1, added).await.map(drop)
-}
-
-pub(super) async fn keys(
-    readers: &SqlitePool,
-    of: Option<&Manufacturer>,
-    page: Page,
-) -> Result<Vec<StoredKey>, StoreError> {
-    sqlx::query(select(
-        rows::KEY,
-        "FROM keys WHERE id > ?1 AND (?3 IS NULL OR manufacturer = ?3) ORDER BY id LIMIT ?2",
-    ))
-    .bind(page.after.unwrap_or_default())
-    .bind(page.limit)
-    .bind(of.map(|manufacturer| manufacturer.as_str().to_owned()))
-    .try_map(|row| rows::key(&row))
-    .fetch_all(readers)
-    .await
-    .map_err(store_error)
-}
+use crate::model::{FirmwareVersion, Package, PackageId};
+use crate::store::{Page, StoreError};
 
 pub(super) async fn add_package(
     writer: &Arc<Writer>,

@@ -11,9 +11,10 @@ use crate::clock::Utc;
 use crate::model::{
     BindingMode, CampaignId, CellId, Component, CoverageTier, DeliveryHistory, Device, DeviceModel,
     DeviceReport, DeviceType, DownloadCapability, EndpointName, Failure, FailureReason,
-    FirmwareVersion, Identity, Lwm2mVersion, Manufacturer, Package, PackageId, PackageKind, Peer,
-    Phase, Registration, RegistrationSlot, Sha256Digest, SlotClaim, StoredObservation, SuccessNote,
-    TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask, WaitingFor,
+    FirmwareVersion, Identity, KeyChange, Lwm2mVersion, Manufacturer, Package, PackageId,
+    PackageKind, Peer, Phase, Registration, RegistrationSlot, Sha256Digest, SlotClaim,
+    StoredObservation, SuccessNote, TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask,
+    WaitingFor,
 };
 use crate::store::{DeviceGroup, StoredKey, StoredToken};
 
@@ -369,7 +370,8 @@ pub(super) fn package(row: &SqliteRow) -> Decoded<Package> {
 }
 
 /// The columns that [`key`] reads.
-pub(super) const KEY: &str = "id, manufacturer, algorithm, bits, public_key_pem, created_at";
+pub(super) const KEY: &str = "id, manufacturer, algorithm, bits, public_key_pem, created_at, \
+     created_by, retired_at, retired_by, retired_reason, revoked_at, revoked_by, revoked_reason";
 
 /// A manufacturer's key.
 pub(super) fn key(row: &SqliteRow) -> Decoded<StoredKey> {
@@ -381,7 +383,21 @@ pub(super) fn key(row: &SqliteRow) -> Decoded<StoredKey> {
         bits: columns.number()?,
         public_key_pem: columns.value()?,
         created_at: columns.utc()?,
+        created_by: columns.value()?,
+        retired: key_change(&mut columns)?,
+        revoked: key_change(&mut columns)?,
     })
+}
+
+fn key_change(columns: &mut Columns<'_>) -> Decoded<Option<KeyChange>> {
+    let at = columns.optional_utc()?;
+    let by: Option<String> = columns.value()?;
+    let reason: Option<String> = columns.value()?;
+    Ok(at.map(|at| KeyChange {
+        at,
+        by: by.unwrap_or_default(),
+        reason: reason.unwrap_or_default(),
+    }))
 }
 
 /// The columns that [`group`] reads.

@@ -1,7 +1,7 @@
 //! What an operator does.
 
 use narrowcast::engine::{Command, CommandError};
-use narrowcast::model::{CampaignId, CampaignTargets, RetryPolicy};
+use narrowcast::model::{CampaignId, CampaignTargets, KeyChange, RetryPolicy};
 use narrowcast::store::{NewCampaign, Store};
 
 use super::World;
@@ -63,6 +63,16 @@ impl World {
 
     pub(crate) fn stop(&mut self, id: CampaignId) -> Outcome {
         self.command(Command::StopCampaign(id))
+    }
+
+    pub(crate) fn revoke(&mut self, key_id: &str) -> Outcome {
+        let change = KeyChange {
+            at: self.now.utc,
+            by: "gate".to_owned(),
+            reason: "the laptop was stolen".to_owned(),
+        };
+        let id = key_id.to_owned();
+        self.command(Command::RevokeKey { id, change })
     }
 
     pub(crate) fn command(&mut self, command: Command) -> Outcome {

@@ -9,8 +9,8 @@ use crate::coap::Code;
 use crate::fota::{Action, Contact, End, Session, Terms, Wanted};
 use crate::lwm2m::{Answer, Operation, Path, Value, path};
 use crate::model::{
-    CampaignId, DeviceReport, DownloadCapability, EndpointName, FailureReason, FirmwareVersion,
-    Image, SlotClaim, SlotHeld, TaskId, TimelineStep, UpdateTask,
+    CampaignId, DeviceReport, DownloadCapability, EndpointName, Failure, FailureReason,
+    FirmwareVersion, Image, SlotClaim, SlotHeld, TaskId, TimelineStep, UpdateTask,
 };
 
 pub(super) const OLD: &str = "V1";
@@ -357,7 +357,11 @@ impl Bench {
     }
 
     pub(super) fn stop(&mut self) {
-        self.session.handle_stop(self.now);
+        let cause = Failure {
+            reason: FailureReason::Stopped,
+            evidence: "an operator stopped the campaign".to_owned(),
+        };
+        self.session.handle_stop(self.now, cause);
         self.drain();
     }
 
