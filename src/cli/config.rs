@@ -30,7 +30,8 @@ pub(super) fn run(args: &ConfigArgs, output: &Output) -> Result<(), CliError> {
     match &args.verb {
         ConfigVerb::Init => output.line(default_file().trim_end()),
         ConfigVerb::Check { file } => {
-            Config::load(Some(file)).map_err(|error| CliError::Failed(error.to_string()))?;
+            let config = Config::load(Some(file)).map_err(CliError::failed)?;
+            config.check().map_err(CliError::failed)?;
             output.line("ok")
         }
     }

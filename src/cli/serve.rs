@@ -26,6 +26,9 @@ pub(super) struct ServeArgs {
     /// Listen for operators (default 127.0.0.1:8080).
     #[arg(long, value_name = "ADDR")]
     http: Option<SocketAddr>,
+    /// Serve packages to devices by HTTP there; nothing is unless it is asked for.
+    #[arg(long, value_name = "ADDR")]
+    device_http: Option<SocketAddr>,
     /// The host that devices fetch packages from, an IPv4 address best.
     #[arg(long, value_name = "HOST")]
     public_host: Option<String>,
@@ -92,6 +95,9 @@ fn configure(args: &ServeArgs) -> Result<Config, CliError> {
     if let Some(http) = args.http {
         config.http.listen = http;
     }
+    if args.device_http.is_some() {
+        config.device_http.listen = args.device_http;
+    }
     if args.public_host.is_some() {
         config.coap.public_host.clone_from(&args.public_host);
     }
@@ -106,11 +112,13 @@ fn configure(args: &ServeArgs) -> Result<Config, CliError> {
 
 /// What scripts wait for: real addresses, `off` for a listener that was not asked for.
 pub(super) fn ready_line(listening: Listening) -> String {
-    let coap = listening
-        .coap
-        .map_or_else(|| "off".to_owned(), |address| address.to_string());
+    let or_off = |address: Option<SocketAddr>| {
+        address.map_or_else(|| "off".to_owned(), |address| address.to_string())
+    };
     format!(
-        "ready coap={coap} coaps=off http={} device-http=off",
-        listening.http
+        "ready coap={} coaps=off http={} device-http={}",
+        or_off(listening.coap),
+        listening.http,
+        or_off(listening.device_http)
     )
 }

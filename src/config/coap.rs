@@ -54,7 +54,7 @@ impl CoapConfig {
 
 /// An address that is not a wildcard, or a host name (RFC 1123 §2.1). It becomes a part of the URI
 /// that every device is told.
-fn is_reachable_host(host: &str) -> bool {
+pub(super) fn is_reachable_host(host: &str) -> bool {
     if let Ok(address) = host.parse::<IpAddr>() {
         return !address.is_unspecified();
     }

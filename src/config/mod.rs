@@ -5,6 +5,7 @@
 
 mod cells;
 mod coap;
+mod device_http;
 mod device_requests;
 mod flapping;
 mod http;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cells::{CellLimits, CellsConfig, LimitsConfig};
 pub use coap::{CoapConfig, OnboardingConfig, PresetConfig};
+pub use device_http::DeviceHttpConfig;
 pub use device_requests::{DeviceRequestsConfig, UplinksConfig};
 pub use flapping::FlappingSettings;
 pub use http::{HttpConfig, MetricsConfig};
@@ -31,6 +33,8 @@ pub use template::default_file;
 pub use update::UpdateConfig;
 
 use crate::engine::EngineConfig;
+use crate::model::{Delivery, DownloadProtocol};
+use crate::net::is_wildcard;
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The device side.
     pub coap: CoapConfig,
+    /// Where devices fetch packages by HTTP.
+    pub device_http: DeviceHttpConfig,
     /// The operators' side.
     pub http: HttpConfig,
     /// Metrics.
@@ -70,6 +76,7 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("./narrowcast-data"),
             coap: CoapConfig::default(),
+            device_http: DeviceHttpConfig::default(),
             http: HttpConfig::default(),
             metrics: MetricsConfig::default(),
             update: UpdateConfig::default(),
@@ -101,7 +108,7 @@ impl Config {
             .merge(Env::prefixed("NARROWCAST__").split("__"))
             .extract()
             .map_err(|error| ConfigError(error.to_string()))?;
-        config.check()?;
+        config.check_values()?;
         Ok(config)
     }
 
@@ -125,13 +132,20 @@ impl Config {
         engine
     }
 
-    /// What types cannot say. [`Config::load`] has checked what it read; who changes it checks again.
+    /// What types cannot say. [`Config::load`] has checked each value that it read, but not what flags may
+    /// still say.
     ///
     /// # Errors
     /// The first key whose value cannot be used, with what could.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_values()?;
+        self.check_download().map_err(ConfigError)
+    }
+
+    fn check_values(&self) -> Result<(), ConfigError> {
         self.coap
             .check()
+            .and_then(|()| self.device_http.check())
             .and_then(|()| self.http.check())
             .and_then(|()| self.update.check())
             .and_then(|()| self.loop_guard.check())
@@ -142,14 +156,40 @@ impl Config {
             .and_then(|()| self.cells.check())
             .map_err(ConfigError)
     }
+
+    /// The host that devices fetch from by HTTP, where it is not the listener's own address.
+    pub fn device_http_host(&self) -> Option<&str> {
+        let own = self.device_http.public_host.as_deref();
+        own.or(self.coap.public_host.as_deref())
+    }
+
+    /// Devices are told to fetch by HTTP only where they can.
+    fn check_download(&self) -> Result<(), String> {
+        if self.update.download != DownloadProtocol::Http || self.update.delivery == Delivery::Push
+        {
+            return Ok(());
+        }
+        match self.device_http.listen {
+            None => Err(
+                "update.download is \"http\", and devices have nothing to fetch from: set \
+                 device_http.listen (--device-http)"
+                    .to_owned(),
+            ),
+            Some(listen) if is_wildcard(listen) && self.device_http_host().is_none() => {
+                Err(format!(
+                    "update.download is \"http\", and {listen} is no address that devices can fetch \
+                     from: set device_http.public_host or coap.public_host (--public-host)"
+                ))
+            }
+            Some(_) => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
-        Delivery, ObservationCancel, ProductSettings, RadioUnit, SlotHeld, UpdateCancel,
-    };
+    use crate::model::{ObservationCancel, ProductSettings, RadioUnit, SlotHeld, UpdateCancel};
 
     fn load(text: &str) -> Result<Config, ConfigError> {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -209,6 +249,7 @@ mod tests {
                 ["until_download", "`until_result`, `until_downloaded`"],
             ),
             ("delivery = \"both\"", ["both", "`pull`, `push`, `auto`"]),
+            ("download = \"ftp\"", ["ftp", "`coap`, `http`"]),
             (
                 "cancel = \"reset\"",
                 ["reset", "`none`, `execute`, `empty_uri`"],
@@ -232,11 +273,13 @@ mod tests {
     fn what_a_product_wants_reaches_the_engine() {
         let text = "[update]\nobservation_cancel = \"after_download\"\nobserve_result = true\n\
                     radio_unit = \"csq\"\ntrust_result_only = true\nslot_held = \"until_downloaded\"\n\
-                    delivery = \"auto\"\ncancel = \"execute\"\n";
+                    delivery = \"auto\"\ncancel = \"execute\"\ndownload = \"http\"\n\
+                    [device_http]\nlisten = \"127.0.0.1:0\"\n";
         let expected = ProductSettings {
             observation_cancel: ObservationCancel::AfterDownload,
             slot_held: SlotHeld::UntilDownloaded,
             delivery: Delivery::Auto,
+            download: DownloadProtocol::Http,
             cancel: UpdateCancel::Execute,
             observe_result: true,
             radio_unit: RadioUnit::Csq,
@@ -246,6 +289,33 @@ mod tests {
         assert_eq!(load(text).unwrap().engine().product, expected);
         let defaults = load("").unwrap().engine().product;
         assert_eq!(defaults, ProductSettings::default());
+    }
+
+    #[test]
+    fn devices_are_told_to_fetch_by_http_only_where_they_can() {
+        const HTTP: &str = "[update]\ndownload = \"http\"\n";
+        let listening = |listen: &str| format!("{HTTP}[device_http]\nlisten = \"{listen}\"\n");
+        for (text, says) in [
+            (HTTP.to_owned(), "device_http.listen (--device-http)"),
+            (listening("0.0.0.0:8090"), "device_http.public_host"),
+        ] {
+            // A flag may still say it.
+            let config = load(&text).unwrap();
+            let error = config.check().unwrap_err().to_string();
+            assert!(
+                error.contains("update.download") && error.contains(says),
+                "{error}"
+            );
+        }
+        let host = "public_host = \"203.0.113.5\"\n";
+        for text in [
+            listening("192.0.2.1:8090"),
+            format!("{}{host}", listening("0.0.0.0:8090")),
+            format!("{}[coap]\n{host}", listening("0.0.0.0:8090")),
+            format!("{HTTP}delivery = \"push\"\n"),
+        ] {
+            assert!(load(&text).unwrap().check().is_ok(), "{text}");
+        }
     }
 
     #[test]

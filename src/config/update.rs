@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{PresetConfig, word};
 use crate::model::{
-    Delivery, ObservationCancel, ProductSettings, RadioUnit, SlotHeld, UpdateCancel,
+    Delivery, DownloadProtocol, ObservationCancel, ProductSettings, RadioUnit, SlotHeld,
+    UpdateCancel,
 };
 
 /// `[update]`.
@@ -22,6 +23,9 @@ pub struct UpdateConfig {
     /// How packages get to devices.
     #[serde(with = "word")]
     pub delivery: Delivery,
+    /// By which protocol devices that fetch their packages do so.
+    #[serde(with = "word")]
+    pub download: DownloadProtocol,
     /// How a download is cancelled when its task is stopped.
     #[serde(with = "word")]
     pub cancel: UpdateCancel,
@@ -65,6 +69,7 @@ impl Default for UpdateConfig {
             observation_cancel: product.observation_cancel,
             slot_held: product.slot_held,
             delivery: product.delivery,
+            download: product.download,
             cancel: product.cancel,
             observe_result: product.observe_result,
             radio_unit: product.radio_unit,
@@ -89,6 +94,7 @@ impl UpdateConfig {
             observation_cancel: self.observation_cancel,
             slot_held: self.slot_held,
             delivery: self.delivery,
+            download: self.download,
             cancel: self.cancel,
             observe_result: self.observe_result,
             radio_unit: self.radio_unit,

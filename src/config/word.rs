@@ -6,7 +6,9 @@ use std::marker::PhantomData;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserializer, Serializer};
 
-use crate::model::{Delivery, ObservationCancel, RadioUnit, SlotHeld, UpdateCancel};
+use crate::model::{
+    Delivery, DownloadProtocol, ObservationCancel, RadioUnit, SlotHeld, UpdateCancel,
+};
 
 /// An enum of [`crate::model`] whose variants have fixed words.
 pub(super) trait Word: Copy + Sized + 'static {
@@ -35,6 +37,7 @@ macro_rules! word {
 
 word!(
     Delivery,
+    DownloadProtocol,
     ObservationCancel,
     RadioUnit,
     SlotHeld,

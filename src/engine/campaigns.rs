@@ -9,10 +9,11 @@ use crate::campaign::Progress;
 use crate::clock::{Now, Utc};
 use crate::fota::{HELD_EVIDENCE, Wanted};
 use crate::model::{
-    Campaign, CampaignId, CampaignState, Delivery, Failure, FailureReason, Image, Package, Record,
-    TaskId, TaskState, TimelineStep, UpdateTask, WaitingFor,
+    Campaign, CampaignId, CampaignState, Delivery, DownloadProtocol, Failure, FailureReason, Image,
+    Package, Record, TaskId, TaskState, TimelineStep, UpdateTask, WaitingFor,
 };
 
+use super::download::{ServedImage, uri_file_name};
 use super::tasks::{TaskEntry, told};
 use super::timers::Timer;
 use super::{CellStatus, CommandError, Engine, TierStatus};
@@ -25,6 +26,8 @@ pub(super) struct RunningCampaign {
     pub(super) package: Package,
     pub(super) image: Bytes,
     pub(super) wanted: Wanted,
+    /// The last segment of the path that devices fetch from by HTTP.
+    file_name: String,
     progress: Progress,
 }
 
@@ -36,13 +39,24 @@ impl RunningCampaign {
             image_size_bytes: package.image_size_bytes,
             image: Image::from(image.clone()),
             uri_base: String::new(),
+            uri_suffix: String::new(),
         };
+        let file_name = uri_file_name(&package.file_name);
         Self {
             campaign,
             package,
             image,
             wanted,
+            file_name,
             progress: ended,
+        }
+    }
+
+    pub(super) fn served(&self) -> ServedImage {
+        ServedImage {
+            image: Image::from(self.image.clone()),
+            sha256: self.package.image_sha256,
+            file_name: self.file_name.clone(),
         }
     }
 }
@@ -63,7 +77,14 @@ impl Engine {
             running.campaign.state = state.activate()?;
             running.campaign.activated_at = Some(now.utc);
         }
-        match &self.config.download_base {
+        let base = match self.config.product.download {
+            DownloadProtocol::Coap => &self.config.download_base,
+            DownloadProtocol::Http => {
+                running.wanted.uri_suffix = format!("/{}", running.file_name);
+                &self.config.http_download_base
+            }
+        };
+        match base {
             Some(base) => running.wanted.uri_base.clone_from(base),
             // What is pushed is fetched from nowhere.
             None if !resumed && self.config.product.delivery != Delivery::Push => {

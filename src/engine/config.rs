@@ -55,6 +55,8 @@ pub struct EngineConfig {
     pub onboarding: Onboarding,
     /// What devices fetch from, `coap://203.0.113.5:5683/fw/`; `None`: activation refuses.
     pub download_base: Option<String>,
+    /// The same where a product's devices fetch by HTTP, `http://203.0.113.5:8090/fw/`.
+    pub http_download_base: Option<String>,
     /// Block size exponent where a device names none: 5 is 512 bytes.
     pub default_szx: u8,
     /// The most bytes of images in memory.
@@ -87,6 +89,7 @@ impl Default for EngineConfig {
             uplinks: UplinkLimits::default(),
             onboarding: Onboarding::Deny,
             download_base: None,
+            http_download_base: None,
             default_szx: 5,
             image_bytes_max: 512 * 1024 * 1024,
             tasks_max: 2_000_000,

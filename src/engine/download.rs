@@ -1,6 +1,9 @@
 //! Package bytes by Block2: any block, at any time, from any address, to whoever has the capability.
 //!
-//! The answer is a function of the request alone, so duplicates need no cache (decisions, 8).
+//! The answer is a function of the request alone, so duplicates need no cache (decisions, 8). Another
+//! listener serves the same images under the same capabilities: it is told of each change by
+//! [`Output::Download`], and tells what was fetched by [`Engine::handle_fetched`]. The session then
+//! knows of it as it knows of a block.
 
 use bytes::Bytes;
 
@@ -8,9 +11,32 @@ use crate::clock::Now;
 use crate::coap::{
     self, BlockError, BlockValue, Code, ContentFormat, OptionNumber, ReplyTo, Request, Response,
 };
-use crate::model::{DownloadCapability, Sha256Digest, TaskId};
+use crate::model::{DownloadCapability, Image, Sha256Digest, TaskId};
 
 use super::{Engine, Output, TaskProgress};
+
+/// The longest file name in a URI, in bytes (BC25 DFOTA, `AT+QFOTADL`).
+const FILE_NAME_BYTES_MAX: usize = 63;
+
+/// What may be fetched under a capability.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedImage {
+    /// The bytes, shared with the campaign.
+    pub image: Image,
+    /// Their hash.
+    pub sha256: Sha256Digest,
+    /// The last segment of the path where a URI has a file name.
+    pub file_name: String,
+}
+
+/// What has changed in what may be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DownloadChange {
+    /// This image is served under the capability.
+    Served(DownloadCapability, ServedImage),
+    /// Nothing is, any more.
+    Withdrawn(DownloadCapability),
+}
 
 /// A capability that may be used now.
 #[derive(Clone, Debug)]
@@ -26,18 +52,42 @@ impl Engine {
         &mut self,
         capability: DownloadCapability,
         task: TaskId,
-        image: Bytes,
-        sha256: &Sha256Digest,
+        served: ServedImage,
     ) -> bool {
         let mut etag = [0; 8];
-        etag.copy_from_slice(&sha256.0[..8]);
+        etag.copy_from_slice(&served.sha256.0[..8]);
+        let image = served.image.bytes().clone();
         let download = Download { task, image, etag };
-        self.downloads.insert(capability, download).is_none()
+        let is_new = self.downloads.insert(capability, download).is_none();
+        if is_new {
+            let change = DownloadChange::Served(capability, served);
+            self.outputs.push_back(Output::Download(change));
+        }
+        is_new
     }
 
     /// Blocks under `capability` are answered 4.04 from now on.
     pub(super) fn withdraw_download(&mut self, capability: DownloadCapability) {
-        self.downloads.remove(&capability);
+        if self.downloads.remove(&capability).is_some() {
+            let change = DownloadChange::Withdrawn(capability);
+            self.outputs.push_back(Output::Download(change));
+        }
+    }
+
+    /// Bytes of an image were fetched under its capability by another way than CoAP, up to this offset.
+    /// What is not served any more is fetched for nothing.
+    pub fn handle_fetched(&mut self, now: Now, capability: DownloadCapability, end_bytes: u64) {
+        let Some(download) = self.downloads.get(&capability) else {
+            return;
+        };
+        let (task, size_bytes) = (download.task, download.image.len() as u64);
+        self.outputs.push_back(Output::Progress(TaskProgress {
+            task,
+            bytes_served: end_bytes,
+            size_bytes,
+        }));
+        self.block_served(now, task, end_bytes);
+        self.pump(now);
     }
 
     pub(super) fn handle_block_request(
@@ -73,6 +123,23 @@ impl Engine {
     }
 }
 
+/// A package's file name as a segment of a path that every module takes as it stands: unreserved
+/// characters (RFC 3986 §2.3), at most [`FILE_NAME_BYTES_MAX`] of them, the last rather than the first,
+/// as they say what kind of file it is.
+pub(super) fn uri_file_name(file_name: &str) -> String {
+    let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let plain = file_name
+        .chars()
+        .map(|c| if is_plain(&c) { c } else { '_' });
+    let plain: String = plain.collect();
+    let tail = &plain[plain.len().saturating_sub(FILE_NAME_BYTES_MAX)..];
+    // A name that begins with a dot could be a step up in the path.
+    match tail.trim_start_matches('.') {
+        "" => "firmware.bin".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
 /// The response to one block request, and where in the image the block ends.
 fn block_response(
     download: &Download,
@@ -104,4 +171,40 @@ fn block_response(
 /// Past the end, or a block value that RFC 7959 §2.2 does not know.
 fn bad_block() -> Response {
     Response::new(Code::BAD_REQUEST).with_diagnostic("no such block")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_file_name_is_one_plain_segment() {
+        for (file_name, segment) in [
+            (
+                "BC25R01A03_TO_BC25R01A04.bin",
+                "BC25R01A03_TO_BC25R01A04.bin",
+            ),
+            ("a b%2f?.bin", "a_b_2f_.bin"),
+            ("固件.bin", "__.bin"),
+            ("..", "firmware.bin"),
+            ("", "firmware.bin"),
+            (".hidden", "hidden"),
+        ] {
+            assert_eq!(uri_file_name(file_name), segment);
+        }
+        let long = format!("{}.bin", "x".repeat(100));
+        assert_eq!(uri_file_name(&long), format!("{}.bin", "x".repeat(59)));
+    }
+
+    proptest! {
+        #[test]
+        fn every_file_name_has_a_segment_within_the_bounds(file_name in ".*") {
+            let segment = uri_file_name(&file_name);
+            prop_assert!((1..=FILE_NAME_BYTES_MAX).contains(&segment.len()));
+            prop_assert!(!segment.starts_with('.') && !segment.contains(['/', '%', '?', '#', ' ']));
+            prop_assert!(segment.is_ascii());
+        }
+    }
 }

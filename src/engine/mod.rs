@@ -43,8 +43,8 @@ use rand::{RngCore, SeedableRng};
 pub use command::{CellStatus, Command, CommandError, TaskProgress, TierStatus};
 pub use config::{EngineConfig, Onboarding};
 pub use device_requests::DeviceRequestLimits;
-pub use held::Held;
 pub use download::{DownloadChange, ServedImage};
+pub use held::Held;
 pub use output::Output;
 pub use restore::Resumption;
 pub use uplinks::UplinkLimits;
@@ -157,8 +157,8 @@ impl Engine {
             overrides: config.cell_limits.clone(),
             queue_max: config.tasks_max,
         });
-        Self {
         let register_rate = RegisterRate::new(config.register_rate, rng.next_u64());
+        Self {
             coap: coap::Endpoint::new(config.coap.clone(), fork(&mut rng)),
             registry: Registry::new(config.registry, fork(&mut rng)),
             rng,

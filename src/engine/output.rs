@@ -6,7 +6,7 @@ use crate::clock::{Instant, Utc};
 use crate::lwm2m::Flapping;
 use crate::model::{EndpointName, Record, Transmit};
 
-use super::TaskProgress;
+use super::{DownloadChange, TaskProgress};
 
 /// One thing for the driver to do. What comes after a record in the outputs of one input is sent only
 /// when that record is committed.
@@ -36,6 +36,9 @@ pub enum Output {
     },
     /// For the live view: how far a download is.
     Progress(TaskProgress),
+    /// For listeners beside CoAP: what may be fetched. A capability may be served only once the records
+    /// before it are committed, and one that is withdrawn is unknown only then.
+    Download(DownloadChange),
     /// Nothing is left to do before this instant; `None`: before the next input.
     Timeout(Option<Instant>),
 }

@@ -331,7 +331,8 @@ mod tests {
                 Output::Record(_)
                 | Output::Heard { .. }
                 | Output::Flapping { .. }
-                | Output::Progress(_) => {}
+                | Output::Progress(_)
+                | Output::Download(_) => {}
                 Output::Timeout(_) => return answer.unwrap(),
             }
         }

@@ -75,7 +75,8 @@ mod tests {
                 Output::Transmit(_)
                 | Output::Heard { .. }
                 | Output::Flapping { .. }
-                | Output::Progress(_) => {}
+                | Output::Progress(_)
+                | Output::Download(_) => {}
             }
         }
     }

@@ -135,8 +135,8 @@ impl Engine {
         if let (Some(capability), true) = (task.capability, fetches)
             && let Some(campaign) = self.campaigns.get(&task.campaign)
         {
-            let (image, sha256) = (campaign.image.clone(), campaign.package.image_sha256);
-            self.serve_download(capability, id, image, &sha256);
+            let served = campaign.served();
+            self.serve_download(capability, id, served);
         }
         let cut_off = task.state == TaskState::Running;
         let retry_wait = self.retry_wait(now, &task);

@@ -230,7 +230,7 @@ mod tests {
                     }
                     Output::Record(record) => self.records.push(record),
                     Output::Heard { endpoint, .. } => self.heard.push(endpoint.to_string()),
-                    Output::Flapping { .. } | Output::Progress(_) => {}
+                    Output::Flapping { .. } | Output::Progress(_) | Output::Download(_) => {}
                     Output::Timeout(_) => return answer.unwrap(),
                 }
             }

@@ -245,8 +245,8 @@ impl Engine {
             }
             Action::ServeDownload(capability) => {
                 if let Some(campaign) = self.campaigns.get(&task.campaign) {
-                    let (image, sha256) = (campaign.image.clone(), campaign.package.image_sha256);
-                    if self.serve_download(capability, id, image, &sha256) {
+                    let served = campaign.served();
+                    if self.serve_download(capability, id, served) {
                         self.count_delivery(now, &task);
                     }
                 }

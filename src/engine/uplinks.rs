@@ -179,7 +179,8 @@ mod tests {
                     Output::Record(_)
                     | Output::Heard { .. }
                     | Output::Flapping { .. }
-                    | Output::Progress(_) => {}
+                    | Output::Progress(_)
+                    | Output::Download(_) => {}
                 }
             }
         }

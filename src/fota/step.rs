@@ -35,6 +35,8 @@ pub struct Wanted {
     pub image: Image,
     /// What stands before the capability in the Package URI, e.g. `coap://203.0.113.5:5683/fw/`.
     pub uri_base: String,
+    /// What stands behind it: nothing, or `/` and a file name.
+    pub uri_suffix: String,
 }
 
 /// On which terms a device is updated.

@@ -14,6 +14,7 @@ mod engine_handle;
 mod error;
 mod extract;
 mod fields;
+mod firmware;
 mod groups;
 mod hardening;
 mod health;
@@ -36,7 +37,8 @@ pub use cells::Tiers;
 pub use engine_handle::{
     CellsPage, EngineError, EngineHandle, EngineRequest, EngineRequests, engine_channel,
 };
-pub use listener::{ConnectionLimits, serve};
+pub use firmware::{Downloads, firmware_router};
+pub use listener::{ConnectionLimits, serve, serve_devices};
 pub use live::{LiveDevice, LiveView};
 pub use openapi::openapi;
 pub use package_verifier::{

@@ -38,8 +38,8 @@ pub use language::Language;
 pub use package::{Component, Image, Package, PackageId, PackageKind, Sha256Digest};
 pub use peer::{Identity, Peer};
 pub use product::{
-    Delivery, ObservationCancel, ProductSettings, RadioUnit, SlotHeld, TransmissionPreset,
-    UpdateCancel,
+    Delivery, DownloadProtocol, ObservationCancel, ProductSettings, RadioUnit, SlotHeld,
+    TransmissionPreset, UpdateCancel,
 };
 pub use record::{Record, TimelineEntry, TimelineStep};
 pub use registration::{

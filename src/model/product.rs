@@ -38,6 +38,16 @@ words! {
 }
 
 words! {
+    /// By which protocol a device that fetches its package does so.
+    pub enum DownloadProtocol {
+        /// From `coap://`, block by block (RFC 7959).
+        Coap = "coap",
+        /// From `http://`, on the device listener.
+        Http = "http",
+    }
+}
+
+words! {
     /// How a device is told to give a download up, when its task is stopped. Whatever this says, the
     /// package is withdrawn.
     pub enum UpdateCancel {
@@ -89,6 +99,8 @@ pub struct ProductSettings {
     pub slot_held: SlotHeld,
     /// How packages get to it.
     pub delivery: Delivery,
+    /// By which protocol it fetches them.
+    pub download: DownloadProtocol,
     /// How a download is cancelled.
     pub cancel: UpdateCancel,
     /// Whether `/5/0/5` may be observed too; reading or observing it resets some modules.
@@ -125,6 +137,7 @@ impl Default for ProductSettings {
             observation_cancel: ObservationCancel::AfterResult,
             slot_held: SlotHeld::UntilResult,
             delivery: Delivery::Pull,
+            download: DownloadProtocol::Coap,
             cancel: UpdateCancel::None,
             observe_result: false,
             radio_unit: RadioUnit::Auto,

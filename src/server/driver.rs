@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::clock::{Instant, SystemClock};
-use crate::engine::{Engine, Output};
-use crate::http::{EngineError, EngineRequest, EngineRequests, LiveDevice, LiveView};
+use crate::engine::{DownloadChange, Engine, Output};
+use crate::http::{Downloads, EngineError, EngineRequest, EngineRequests, LiveDevice, LiveView};
 use crate::model::{Peer, Record, Transmit};
 use crate::net::RECEIVE_BYTES;
 use crate::store::{Store, StoreError};
@@ -62,6 +62,7 @@ pub(super) enum DriverError {
 #[derive(Debug, Default)]
 struct Batch {
     records: Vec<Record>,
+    downloads: Vec<DownloadChange>,
     transmits: Vec<Transmit>,
     replies: Vec<Reply>,
 }
@@ -70,9 +71,7 @@ struct Batch {
 #[derive(Debug)]
 struct InFlight {
     commit: JoinHandle<(Result<(), StoreError>, Duration)>,
-    records: Vec<Record>,
-    transmits: Vec<Transmit>,
-    replies: Vec<Reply>,
+    batch: Batch,
 }
 
 /// The owner of the engine.
@@ -97,6 +96,7 @@ pub(super) struct DriverParts {
     pub(super) store: Arc<dyn Store>,
     pub(super) link: Link,
     pub(super) live: Arc<LiveView>,
+    pub(super) downloads: Arc<Downloads>,
     pub(super) requests: EngineRequests,
     pub(super) shutdown: watch::Receiver<bool>,
     pub(super) clock: SystemClock,
@@ -108,6 +108,7 @@ pub(super) struct DriverParts {
 enum Input {
     Readable(std::io::Result<()>),
     Request(Option<EngineRequest>),
+    Fetched,
     Committed(CommitResult),
     Timeout,
     Shutdown,
@@ -115,7 +116,7 @@ enum Input {
 
 impl Driver {
     pub(super) fn new(engine: Engine, parts: DriverParts) -> Self {
-        Self {
+        let mut driver = Self {
             engine,
             parts,
             gathered: Batch::default(),
@@ -124,12 +125,21 @@ impl Driver {
             awaited: Awaited::default(),
             failures_in_row: 0,
             commit_not_before: None,
-        }
+        };
+        driver.take_up();
+        driver
+    }
+
+    /// Takes the outputs of an engine that was made from what is committed. What it serves rests on
+    /// nothing else, whatever else it has to commit.
+    fn take_up(&mut self) {
+        self.drain(None);
+        let served = std::mem::take(&mut self.gathered.downloads);
+        self.parts.downloads.replace(served);
     }
 
     /// Runs until it is told to stop; then what has gathered is committed and sent.
     pub(super) async fn run(mut self) -> Result<(), DriverError> {
-        self.drain(None);
         self.start_commit();
         self.observe();
         loop {
@@ -146,6 +156,7 @@ impl Driver {
                     let (result, took) = result?;
                     self.handle_committed(result, took).await?;
                 }
+                Input::Fetched => self.handle_fetched(),
                 Input::Timeout => {
                     self.engine.handle_timeout(self.parts.clock.now());
                     self.drain(None);
@@ -196,6 +207,7 @@ impl Driver {
             _ = self.parts.shutdown.wait_for(|stop| *stop) => Input::Shutdown,
             () = timeout => Input::Timeout,
             request = self.parts.requests.recv(), if room => Input::Request(request),
+            () = self.parts.downloads.fetching(), if room => Input::Fetched,
             readable = self.parts.link.readable(), if room => Input::Readable(readable),
         }
     }
@@ -210,6 +222,15 @@ impl Driver {
             let now = self.parts.clock.now();
             self.engine
                 .handle_datagram(now, &Peer::Address(address), &buffer[..length]);
+            self.drain(None);
+        }
+    }
+
+    /// Tells the engine what was fetched by HTTP.
+    fn handle_fetched(&mut self) {
+        for (capability, end_bytes) in self.parts.downloads.take_fetched() {
+            let now = self.parts.clock.now();
+            self.engine.handle_fetched(now, capability, end_bytes);
             self.drain(None);
         }
     }
@@ -271,6 +292,10 @@ impl Driver {
                     self.parts.live.show_flapping(endpoint, flapping);
                 }
                 Output::Progress(progress) => self.parts.live.show_progress(progress),
+                Output::Download(change) => {
+                    self.parts.downloads.announce(&change);
+                    self.gathered.downloads.push(change);
+                }
                 Output::Timeout(deadline) => {
                     self.deadline = deadline;
                     break;
@@ -290,29 +315,22 @@ impl Driver {
             }
             self.commit_not_before = None;
         }
-        let Batch {
-            records,
-            transmits,
-            replies,
-        } = std::mem::take(&mut self.gathered);
-        if records.is_empty() {
-            self.set_free(&records, transmits, replies);
+        let batch = std::mem::take(&mut self.gathered);
+        if batch.records.is_empty() {
+            self.set_free(batch);
             return;
         }
-        self.parts.failpoint.reach(Point::BeforeCommit, &records);
+        self.parts
+            .failpoint
+            .reach(Point::BeforeCommit, &batch.records);
         let (store, clock) = (Arc::clone(&self.parts.store), self.parts.clock);
-        let to_commit = records.clone();
+        let to_commit = batch.records.clone();
         let commit = tokio::spawn(async move {
             let begun = clock.now().instant;
             let result = store.commit(to_commit).await;
             (result, clock.now().instant - begun)
         });
-        self.in_flight = Some(InFlight {
-            commit,
-            records,
-            transmits,
-            replies,
-        });
+        self.in_flight = Some(InFlight { commit, batch });
     }
 
     async fn handle_committed(
@@ -326,19 +344,26 @@ impl Driver {
         match result {
             Ok(()) => {
                 self.failures_in_row = 0;
-                self.parts.telemetry.committed(done.records.len(), took);
-                self.set_free(&done.records, done.transmits, done.replies);
+                let records = done.batch.records.len();
+                self.parts.telemetry.committed(records, took);
+                self.set_free(done.batch);
                 Ok(())
             }
             Err(error @ StoreError::Fatal(_)) => Err(error.into()),
-            Err(error) => self.start_over(&error, done.replies).await,
+            Err(error) => self.start_over(&error, done.batch.replies).await,
         }
     }
 
     /// What rested on these records may be seen now.
-    fn set_free(&mut self, records: &[Record], transmits: Vec<Transmit>, replies: Vec<Reply>) {
-        self.parts.failpoint.reach(Point::AfterCommit, records);
-        for record in records {
+    fn set_free(&mut self, batch: Batch) {
+        let Batch {
+            records,
+            downloads,
+            transmits,
+            replies,
+        } = batch;
+        self.parts.failpoint.reach(Point::AfterCommit, &records);
+        for record in &records {
             match record {
                 // It may have registered again since: the record speaks of its moment only.
                 Record::Deregistered { endpoint, .. } if !self.engine.is_registered(endpoint) => {
@@ -365,12 +390,16 @@ impl Driver {
                 | Record::DeliveriesForgotten { .. } => {}
             }
         }
+        // Before a device is told of it.
+        for change in downloads {
+            self.parts.downloads.apply(change);
+        }
         for transmit in &transmits {
             self.parts.link.send(transmit);
         }
-        self.parts.failpoint.reach(Point::AfterSend, records);
+        self.parts.failpoint.reach(Point::AfterSend, &records);
         // Before who asks learns that it was taken up: its end may be there already.
-        self.awaited.committed(records);
+        self.awaited.committed(&records);
         for reply in replies {
             reply.send();
         }
@@ -406,7 +435,7 @@ impl Driver {
                     self.engine = engine;
                     self.engine.close_until(not_before);
                     self.parts.live.clear();
-                    self.drain(None);
+                    self.take_up();
                     return Ok(());
                 }
                 Err(error @ StoreError::Fatal(_)) => return Err(error.into()),
@@ -437,7 +466,7 @@ impl Driver {
             };
             let (result, _) = (&mut in_flight.commit).await?;
             result?;
-            self.set_free(&in_flight.records, in_flight.transmits, in_flight.replies);
+            self.set_free(in_flight.batch);
             self.start_commit();
         }
     }

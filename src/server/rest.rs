@@ -1,10 +1,25 @@
 //! The bounds of the REST side, as they are set.
 
-use crate::config::{CellsConfig, DeviceRequestsConfig, HttpConfig};
+use crate::config::{CellsConfig, DeviceHttpConfig, DeviceRequestsConfig, HttpConfig};
 use crate::http::{ConnectionLimits, HttpLimits, Tiers};
 
 /// What clients may do to connections.
 pub(super) fn connection_limits(config: &HttpConfig) -> ConnectionLimits {
+    ConnectionLimits {
+        connections_max: count(config.connections_max),
+        connections_per_address_max: count(config.connections_per_address_max),
+        first_byte_timeout: config.first_byte_timeout,
+        header_timeout: config.header_timeout,
+        header_bytes_max: count(config.header_bytes_max),
+        headers_max: count(config.headers_max),
+        rate_min_bytes_per_second: config.rate_min_bytes_per_second,
+        rate_grace: config.rate_grace,
+        idle_timeout: config.idle_timeout,
+    }
+}
+
+/// What devices may do to them.
+pub(super) fn device_connection_limits(config: &DeviceHttpConfig) -> ConnectionLimits {
     ConnectionLimits {
         connections_max: count(config.connections_max),
         connections_per_address_max: count(config.connections_per_address_max),

@@ -12,9 +12,10 @@ use tokio::task::{JoinError, JoinHandle};
 
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::engine::Engine;
-use crate::http::{self, HttpParts, HttpState, LiveView};
+use crate::engine::{Engine, EngineConfig};
+use crate::http::{self, Downloads, HttpParts, HttpState, LiveView};
 use crate::lwm2m::EndpointNameForm;
+use crate::model::DownloadProtocol;
 use crate::net::{UdpEndpoint, is_wildcard};
 use crate::store::{OpenError, SqliteStore, Store, StoreError};
 
@@ -23,7 +24,7 @@ use super::failpoint::Failpoint;
 use super::link::Link;
 use super::packages::open_packages;
 use super::rebuild::Rebuild;
-use super::rest::{connection_limits, request_limits, tiers};
+use super::rest::{connection_limits, device_connection_limits, request_limits, tiers};
 use super::telemetry::{self, Telemetry};
 use super::verifier::SigningVerifier;
 
@@ -45,7 +46,7 @@ pub enum RunError {
     /// A listener's address cannot be had.
     #[error("cannot listen on {address} ({listener}): {source}")]
     Bind {
-        /// `coap` or `http`.
+        /// `coap`, `http` or `device-http`.
         listener: &'static str,
         /// What was asked for.
         address: SocketAddr,
@@ -68,8 +69,9 @@ pub enum RunError {
     Store(#[from] StoreError),
     /// Campaigns are active, and their devices would have nowhere to fetch from.
     #[error(
-        "campaigns are active, and devices could not fetch their packages: give --coap, and \
-         --public-host where that names no address (coap.listen, coap.public_host)"
+        "campaigns are active, and devices could not fetch their packages: give --coap, or where they \
+         fetch by HTTP --device-http, and --public-host where that names no address (coap.listen, \
+         device_http.listen, coap.public_host)"
     )]
     NoPublicHost,
     /// The engine's driver ended.
@@ -96,6 +98,8 @@ pub struct Listening {
     pub coap: Option<SocketAddr>,
     /// REST.
     pub http: SocketAddr,
+    /// Packages by HTTP for devices, where it is on.
+    pub device_http: Option<SocketAddr>,
 }
 
 /// A running server.
@@ -120,22 +124,19 @@ impl Server {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&data_dir.join(STORE_FILE)).await?);
         let blobs = open_packages(data_dir, &*store).await?;
         let udp = config.coap.listen.map(bind_udp).transpose()?;
-        let tcp = TcpListener::bind(config.http.listen)
-            .await
-            .map_err(bind_error("http", config.http.listen))?;
+        let (rest, http_address) = bind_tcp("http", config.http.listen).await?;
+        let devices = match config.device_http.listen {
+            Some(address) => Some(bind_tcp("device-http", address).await?),
+            None => None,
+        };
         let listening = Listening {
             coap: udp.as_ref().map(UdpEndpoint::local_address),
-            http: tcp
-                .local_addr()
-                .map_err(bind_error("http", config.http.listen))?,
+            http: http_address,
+            device_http: devices.as_ref().map(|(_, address)| *address),
         };
 
-        let mut engine_config = config.engine();
-        engine_config.download_base = listening
-            .coap
-            .and_then(|coap| download_base(coap, config.coap.public_host.as_deref()));
         let rebuild = Rebuild {
-            config: engine_config,
+            config: engine_config(config, listening),
             package_bytes: blobs.clone(),
         };
         let engine = rebuild.engine(&*store, clock.now()).await?;
@@ -146,7 +147,7 @@ impl Server {
         let (stop_http, http_shutdown) = watch::channel(false);
         let (stop_driver, driver_shutdown) = watch::channel(false);
         let (handle, requests) = http::engine_channel(ENGINE_REQUESTS_MAX, ENGINE_TIMEOUT);
-        let live = Arc::new(LiveView::default());
+        let (live, downloads) = (Arc::new(LiveView::default()), Arc::<Downloads>::default());
         let driver = Driver::new(
             engine,
             DriverParts {
@@ -154,6 +155,7 @@ impl Server {
                 store: Arc::clone(&store),
                 link: Link::new(udp),
                 live: Arc::clone(&live),
+                downloads: Arc::clone(&downloads),
                 requests,
                 shutdown: driver_shutdown,
                 clock,
@@ -176,12 +178,23 @@ impl Server {
             limits: request_limits(&config.http, &config.device_requests),
         }));
         let limits = connection_limits(&config.http);
+        let rest = http::serve(rest, router, limits, clock, http_shutdown.clone());
+        let limits = device_connection_limits(&config.device_http);
+        let devices = async move {
+            if let Some((listener, _)) = devices {
+                let router = http::firmware_router(downloads, clock);
+                http::serve_devices(listener, router, limits, clock, http_shutdown).await;
+            }
+        };
         Ok(Self {
             listening,
             stop_http,
             stop_driver,
             driver: tokio::spawn(driver.run()),
-            http: tokio::spawn(http::serve(tcp, router, limits, clock, http_shutdown)),
+            // The driver shows already what may be fetched: nobody is told that it is not there.
+            http: tokio::spawn(async {
+                tokio::join!(rest, devices);
+            }),
         })
     }
 
@@ -254,7 +267,11 @@ fn check_download_base(
     engine: &Engine,
     listening: Listening,
 ) -> Result<(), RunError> {
-    if rebuild.config.download_base.is_some() {
+    let base = match rebuild.config.product.download {
+        DownloadProtocol::Coap => &rebuild.config.download_base,
+        DownloadProtocol::Http => &rebuild.config.http_download_base,
+    };
+    if base.is_some() {
         return Ok(());
     }
     if engine.campaigns() > 0 {
@@ -264,6 +281,27 @@ fn check_download_base(
         tracing::warn!("no campaign can be activated until --public-host says where devices fetch");
     }
     Ok(())
+}
+
+/// What the engine is told, with where devices fetch from.
+fn engine_config(config: &Config, listening: Listening) -> EngineConfig {
+    let mut engine = config.engine();
+    engine.download_base = listening
+        .coap
+        .and_then(|address| download_base("coap", address, config.coap.public_host.as_deref()));
+    engine.http_download_base = listening
+        .device_http
+        .and_then(|address| download_base("http", address, config.device_http_host()));
+    engine
+}
+
+async fn bind_tcp(
+    listener: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), RunError> {
+    let bound = TcpListener::bind(address).await;
+    let bound = bound.and_then(|tcp| tcp.local_addr().map(|local| (tcp, local)));
+    bound.map_err(bind_error(listener, address))
 }
 
 fn bind_udp(address: SocketAddr) -> Result<UdpEndpoint, RunError> {
@@ -285,20 +323,20 @@ fn bind_error(listener: &'static str, address: SocketAddr) -> impl Fn(std::io::E
 }
 
 /// The URI that capabilities are appended to: the configured host, or the listener's own address.
-fn download_base(coap: SocketAddr, public_host: Option<&str>) -> Option<String> {
-    let port = coap.port();
+fn download_base(scheme: &str, listener: SocketAddr, public_host: Option<&str>) -> Option<String> {
+    let port = listener.port();
     let host = match public_host {
         Some(host) => match host.parse() {
             Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
             Ok(IpAddr::V4(_)) | Err(_) => host.to_owned(),
         },
-        None if is_wildcard(coap) => return None,
-        None => SocketAddr::new(coap.ip(), 0)
+        None if is_wildcard(listener) => return None,
+        None => SocketAddr::new(listener.ip(), 0)
             .to_string()
             .trim_end_matches(":0")
             .to_owned(),
     };
-    Some(format!("coap://{host}:{port}/fw/"))
+    Some(format!("{scheme}://{host}:{port}/fw/"))
 }
 
 fn http_ended(ended: Result<(), JoinError>) -> Result<(), RunError> {
@@ -314,7 +352,7 @@ mod tests {
     use super::*;
 
     fn base(coap: &str, public_host: Option<&str>) -> Option<String> {
-        download_base(coap.parse().unwrap(), public_host)
+        download_base("coap", coap.parse().unwrap(), public_host)
     }
 
     #[test]

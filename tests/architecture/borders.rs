@@ -12,9 +12,16 @@ const BORDERS: &[(&str, &[&str])] = &[
     ),
     ("clap", &["src/cli/"]),
     ("coap_lite", &["src/coap/codec.rs"]),
-    ("dashmap", &["src/http/live.rs"]),
-    ("hyper", &["src/http/listener/"]),
+    (
+        "dashmap",
+        &["src/http/live.rs", "src/http/firmware/downloads.rs"],
+    ),
+    (
+        "hyper",
+        &["src/http/listener/", "src/http/firmware/image_body.rs"],
+    ),
     ("hyper_util", &["src/http/listener/"]),
+    ("k256", &["src/signing/keys/"]),
     ("minicbor", &["src/lwm2m/codec/"]),
     ("pkcs8", &["src/signing/"]),
     ("rsa", &["src/signing/"]),

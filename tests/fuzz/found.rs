@@ -78,7 +78,8 @@ impl Bench {
                 Output::Record(_)
                 | Output::Heard { .. }
                 | Output::Flapping { .. }
-                | Output::Progress(_) => {}
+                | Output::Progress(_)
+                | Output::Download(_) => {}
                 Output::Timeout(deadline) => return (deadline, codes),
             }
         }

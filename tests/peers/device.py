@@ -117,7 +117,7 @@ def objects(options):
         UPDATE_RESULT: (INTEGER, RESULT_INITIAL),
         6: (STRING, "app"),
         7: (STRING, options.version),
-        8: (MULTIPLE, {0: (INTEGER, 0), 1: (INTEGER, 2)}),
+        8: (MULTIPLE, {index: (INTEGER, one) for index, one in enumerate(options.protocols)}),
         9: (INTEGER, 1 if options.push_only else 2),
     }
     security = {
@@ -441,6 +441,10 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def protocols(text):
+    return [int(one) for one in text.split(",")]
+
+
 def parse_options():
     peers = os.environ.get("NARROWCAST_PEERS", "target/peers")
     parser = argparse.ArgumentParser(
@@ -467,6 +471,7 @@ def parse_options():
     add("--download-seconds", type=int, default=60, help="the longest a download may take")
     add("--fail", type=int, choices=range(2, 10), metavar="2..9", help="result after the download")
     add("--update-fail", action="store_true", help="back to Downloaded with result 8")
+    add("--protocols", type=protocols, default=[0, 2], help="/5/0/8, e.g. 0,2: CoAP and HTTP")
     add("--push-only", action="store_true", help="no URI is taken: the package comes by /5/0/0")
     add("--roam", action="store_true", help="another own port after the reboot")
     add("--max-seconds", type=float, default=60, help="then deregister and end")

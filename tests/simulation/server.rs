@@ -225,7 +225,7 @@ impl Server {
                 Output::Heard { endpoint, at, .. } => {
                     self.heard.insert(endpoint, at);
                 }
-                Output::Flapping { .. } | Output::Progress(_) => {}
+                Output::Flapping { .. } | Output::Progress(_) | Output::Download(_) => {}
                 Output::Timeout(deadline) => {
                     if deadline.is_some_and(|at| at < now.instant) {
                         let told = format!("{deadline:?} is in the past");

@@ -25,6 +25,17 @@ impl Held {
     }
 
     pub(crate) async fn of(image_bytes: usize) -> Self {
+        let held = Self::by("coap", image_bytes).await;
+        let base = format!("coap://{}/fw/", held.bench.server.coap());
+        assert!(held.uri.starts_with(&base), "{}", held.uri);
+        held
+    }
+
+    pub(crate) async fn by_http(image_bytes: usize) -> Self {
+        Self::by("http", image_bytes).await
+    }
+
+    async fn by(protocol: &str, image_bytes: usize) -> Self {
         // The device says State 0 all the while: it is not to be asked. Those that fetch take their time.
         let patient = SHORT_TIMES
             .replace(
@@ -35,15 +46,12 @@ impl Held {
                 "download_stall_timeout = \"20s\"",
                 "download_stall_timeout = \"5m\"",
             );
+        let patient = format!("{patient}download = \"{protocol}\"\n");
         let bench = Bench::with_image(&patient, image_bytes).await;
         let mut device = bench.device(&["--think-seconds", "100"]).await;
         let campaign = bench.activate().await;
         device.wait_for("write").await;
         let uri = device.written("/5/0/1").remove(0);
-        assert!(
-            uri.starts_with(&format!("coap://{}/fw/", bench.server.coap())),
-            "{uri}"
-        );
         Self {
             bench,
             _device: device,

@@ -17,6 +17,8 @@ mod disk;
 mod downloads;
 mod firmware;
 mod habits;
+mod http_downloads;
+mod http_updates;
 mod kills;
 mod lossy;
 mod meters;

@@ -34,6 +34,9 @@ version_settle = "1s"
 quarantine = "2s"
 "#;
 
+/// By their names in the `ready` line.
+const LISTENERS: [&str; 3] = ["coap", "http", "device-http"];
+
 #[derive(Debug)]
 pub(crate) struct Server {
     folder: TempDir,
@@ -42,6 +45,7 @@ pub(crate) struct Server {
     child: Child,
     coap: SocketAddr,
     http: SocketAddr,
+    device_http: SocketAddr,
     token: String,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -70,9 +74,9 @@ impl Server {
         fs::write(folder.path().join("narrowcast.toml"), settings).unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let any = SocketAddr::V4(SocketAddrV4::new(own_address(), 0));
-        let (child, ready) = spawn(&folder, flags, &environment, (any, any), &log, None);
+        let (child, ready) = spawn(&folder, flags, &environment, [any; 3], &log, None);
         let ready = ready.unwrap();
-        let [coap, http] = ["coap", "http"].map(|listener| address(&ready, listener));
+        let [coap, http, device_http] = LISTENERS.map(|listener| address(&ready, listener));
         let token = create_token(&folder);
         Self {
             folder,
@@ -81,6 +85,7 @@ impl Server {
             child,
             coap,
             http,
+            device_http,
             token,
             log,
         }
@@ -88,6 +93,10 @@ impl Server {
 
     pub(crate) fn coap(&self) -> SocketAddr {
         self.coap
+    }
+
+    pub(crate) fn device_http(&self) -> SocketAddr {
+        self.device_http
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -121,7 +130,7 @@ impl Server {
 
     /// The same, to die where the failpoint says; that may be before it has said that it is ready.
     pub(crate) fn restart_armed(&mut self, failpoint: Option<&str>) {
-        let addresses = (self.coap, self.http);
+        let addresses = [self.coap, self.http, self.device_http];
         let (child, ready) = spawn(
             &self.folder,
             &self.flags,
@@ -132,8 +141,8 @@ impl Server {
         );
         self.child = child;
         if let Some(ready) = ready {
-            assert_eq!(address(&ready, "coap"), self.coap, "{ready}");
-            assert_eq!(address(&ready, "http"), self.http, "{ready}");
+            let again = LISTENERS.map(|listener| address(&ready, listener));
+            assert_eq!(again, addresses, "{ready}");
         }
     }
 
@@ -163,7 +172,7 @@ fn spawn(
     folder: &TempDir,
     flags: &[&str],
     environment: &[(&str, String)],
-    (coap, http): (SocketAddr, SocketAddr),
+    [coap, http, device_http]: [SocketAddr; 3],
     log: &Arc<Mutex<Vec<String>>>,
     failpoint: Option<&str>,
 ) -> (Child, Option<String>) {
@@ -179,6 +188,7 @@ fn spawn(
         .arg("--data-dir")
         .arg(folder.path().join("data"))
         .args(["--coap", &coap.to_string(), "--http", &http.to_string()])
+        .args(["--device-http", &device_http.to_string()])
         .args(flags)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -79,7 +79,8 @@ impl Session {
         }
         self.begin_delivery(now);
         let capability = self.intend_download();
-        let text = format!("{}{}", self.wanted.uri_base, capability.to_hex());
+        let (base, suffix) = (&self.wanted.uri_base, &self.wanted.uri_suffix);
+        let text = format!("{base}{}{suffix}", capability.to_hex());
         let path = path::FIRMWARE_PACKAGE_URI;
         self.operate(now, Operation::WriteText { path, text });
     }

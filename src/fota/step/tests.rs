@@ -15,6 +15,7 @@ fn wanted() -> Wanted {
         image_size_bytes: 2048,
         image: Image::default(),
         uri_base: "coap://203.0.113.5:5683/fw/".to_owned(),
+        uri_suffix: String::new(),
     }
 }
 

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use axum::Router;
 use metrics::counter;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::ConnectionLimits;
+use super::audience::Audience;
 use super::connection::serve_connection;
 use super::places::{Full, Places};
 use super::refusal::NO_PLACE;
@@ -29,9 +31,31 @@ pub async fn serve(
     router: Router,
     limits: ConnectionLimits,
     clock: SystemClock,
+    stop: watch::Receiver<bool>,
+) {
+    serve_to(Audience::Operators, listener, router, limits, clock, stop).await;
+}
+
+/// The same for modules that fetch packages.
+pub async fn serve_devices(
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    clock: SystemClock,
+    stop: watch::Receiver<bool>,
+) {
+    serve_to(Audience::Devices, listener, router, limits, clock, stop).await;
+}
+
+async fn serve_to(
+    audience: Audience,
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    clock: SystemClock,
     mut stop: watch::Receiver<bool>,
 ) {
-    let places = Places::new(&limits);
+    let places = Places::new(&limits, audience);
     let mut connections = JoinSet::new();
     let connection_stop = stop.clone();
     let mut said_at = None;
@@ -57,17 +81,16 @@ pub async fn serve(
                         let stop = connection_stop.clone();
                         connections.spawn(async move {
                             let _place = place;
-                            // Answers are written whole: there is nothing to gather for.
-                            let _ = stream.set_nodelay(true);
-                            serve_connection(stream, router, limits, clock, stop).await;
+                            prepare(&stream, audience);
+                            serve_connection(stream, audience, router, limits, clock, stop).await;
                         });
                     }
-                    Err(full) => refuse(stream, full),
+                    Err(full) => refuse(stream, full, audience),
                 }
             }
             Err(error) if is_peers(&error) => {}
             Err(error) => {
-                counter!("narrowcast_http_accept_errors_total").increment(1);
+                counter!(audience.accept_errors_metric()).increment(1);
                 let now = clock.now().instant;
                 if said_at.is_none_or(|at| now.saturating_since(at) >= SAY_EVERY) {
                     tracing::error!(%error, "no HTTP connection can be accepted just now");
@@ -79,6 +102,15 @@ pub async fn serve(
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// What cannot be set makes a connection slower, or what is told of it less exact.
+fn prepare(stream: &TcpStream, audience: Audience) {
+    // Answers are written whole: there is nothing to gather for.
+    let _ = stream.set_nodelay(true);
+    if let Some(bytes) = audience.send_buffer_bytes() {
+        let _ = SockRef::from(stream).set_send_buffer_size(bytes);
+    }
 }
 
 /// The next connection; after an error of the machine's not at once, or the loop would spin on it.
@@ -101,8 +133,8 @@ fn is_peers(error: &io::Error) -> bool {
 }
 
 /// Says that there is no place, as far as that can be said without waiting, and closes.
-fn refuse(stream: TcpStream, full: Full) {
-    counter!("narrowcast_http_connections_refused_total", "reason" => full.word()).increment(1);
+fn refuse(stream: TcpStream, full: Full, audience: Audience) {
+    counter!(audience.refused_metric(), "reason" => full.word()).increment(1);
     if let Ok(mut stream) = stream.into_std() {
         // Who does not take it sees the connection close.
         let _ = stream.write(&NO_PLACE);

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use super::ConnectionLimits;
 use super::alarm::Alarm;
+use super::audience::Audience;
 use super::body::{AnswerBody, PacedBody};
 use super::host;
 use super::stream::{Watch, WatchedStream};
@@ -33,6 +34,7 @@ const BUFFER_BYTES_MAX: usize = 16 * 1024;
 /// Serves a connection until either side ends it, a deadline comes, or the server stops.
 pub(super) async fn serve_connection(
     stream: TcpStream,
+    audience: Audience,
     router: Router,
     limits: ConnectionLimits,
     clock: SystemClock,
@@ -42,7 +44,7 @@ pub(super) async fn serve_connection(
     let requests = TowerToHyperService::new(router);
     let service = service_fn(|request| answer(request, requests.clone(), watch.clone(), limits));
     let io = TokioIo::new(WatchedStream::new(stream, watch.clone()));
-    let mut connection = pin!(builder(&limits).serve_connection(io, service));
+    let mut connection = pin!(builder(&limits, audience).serve_connection(io, service));
     let mut alarm = Alarm::default();
     let mut stopping = false;
     loop {
@@ -55,7 +57,7 @@ pub(super) async fn serve_connection(
                 return Poll::Pending;
             };
             alarm.poll(context, &clock, until).map(|()| {
-                counter!("narrowcast_http_timeouts_total", "reason" => expired.word()).increment(1);
+                counter!(audience.timeouts_metric(), "reason" => expired.word()).increment(1);
             })
         });
         tokio::select! {
@@ -73,12 +75,13 @@ pub(super) async fn serve_connection(
 }
 
 /// Deadlines are ours: hyper's one time-out does not tell a silent client from an idle one.
-fn builder(limits: &ConnectionLimits) -> http1::Builder {
+fn builder(limits: &ConnectionLimits, audience: Audience) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .header_read_timeout(None)
         .max_header_size(limits.header_bytes_max)
         .max_headers(limits.headers_max)
+        .title_case_headers(audience.title_case())
         .max_buf_size(BUFFER_BYTES_MAX.max(limits.header_bytes_max));
     builder
 }

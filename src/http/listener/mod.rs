@@ -1,10 +1,11 @@
-//! The operators' listener: connections are accepted, bounded, served and ended here.
+//! Connections are accepted, bounded, served and ended here: those of operators, and those of devices.
 //!
 //! HTTP/1.1 alone. What a client may do to a connection is bounded in number, bytes and time
 //! ([`ConnectionLimits`]); what a request may do is the router's to bound.
 
 mod accept;
 mod alarm;
+mod audience;
 mod body;
 mod connection;
 mod deadlines;
@@ -16,7 +17,7 @@ mod stream;
 
 use std::time::Duration;
 
-pub use accept::serve;
+pub use accept::{serve, serve_devices};
 pub(super) use body::is_too_slow;
 
 /// The bounds of connections.

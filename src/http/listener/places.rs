@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use metrics::gauge;
 
 use super::ConnectionLimits;
+use super::audience::Audience;
 
 /// The open connections, counted.
 #[derive(Debug)]
 pub(super) struct Places {
     connections_max: usize,
     per_address_max: usize,
+    audience: Audience,
     counts: Mutex<Counts>,
 }
 
@@ -48,10 +50,11 @@ impl Full {
 }
 
 impl Places {
-    pub(super) fn new(limits: &ConnectionLimits) -> Arc<Self> {
+    pub(super) fn new(limits: &ConnectionLimits, audience: Audience) -> Arc<Self> {
         Arc::new(Self {
             connections_max: limits.connections_max,
             per_address_max: limits.connections_per_address_max,
+            audience,
             counts: Mutex::default(),
         })
     }
@@ -69,7 +72,7 @@ impl Places {
         }
         *of_address += 1;
         counts.all += 1;
-        show(&counts);
+        self.show(&counts);
         Ok(Place {
             places: Arc::clone(self),
             address,
@@ -86,7 +89,11 @@ impl Places {
         if left == Some(0) {
             counts.by_address.remove(&address);
         }
-        show(&counts);
+        self.show(&counts);
+    }
+
+    fn show(&self, counts: &Counts) {
+        gauge!(self.audience.connections_metric()).set(counts.all as f64);
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -98,10 +105,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.places.give_back(self.address);
     }
-}
-
-fn show(counts: &Counts) {
-    gauge!("narrowcast_http_connections").set(counts.all as f64);
 }
 
 /// Whose address it is: one host has a whole IPv6 /64 to choose from (RFC 4291 §2.5.4).
@@ -120,11 +123,12 @@ mod tests {
     use super::*;
 
     fn places(connections_max: usize, connections_per_address_max: usize) -> Arc<Places> {
-        Places::new(&ConnectionLimits {
+        let limits = ConnectionLimits {
             connections_max,
             connections_per_address_max,
             ..ConnectionLimits::default()
-        })
+        };
+        Places::new(&limits, Audience::Operators)
     }
 
     fn address(text: &str) -> IpAddr {

@@ -121,6 +121,7 @@ pub(super) fn wanted() -> Wanted {
         image_size_bytes: SIZE_BYTES,
         image: Image::from(Bytes::from_static(&[7; SIZE_BYTES as usize])),
         uri_base: "coap://203.0.113.5:5683/fw/".to_owned(),
+        uri_suffix: String::new(),
     }
 }
 

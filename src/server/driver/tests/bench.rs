@@ -72,6 +72,7 @@ impl Bench {
             store: store.clone(),
             link: Link::new(Some(udp)),
             live: live.clone(),
+            downloads: Arc::default(),
             requests,
             shutdown,
             clock,

@@ -60,9 +60,7 @@ async fn of_all_that_is_there_datagrams_are_taken_last() {
     }
     driver.in_flight = Some(InFlight {
         commit,
-        records: Vec::new(),
-        transmits: Vec::new(),
-        replies: Vec::new(),
+        batch: Batch::default(),
     });
     driver.deadline = Some(Instant::ORIGIN);
     bench.stop.send(true).unwrap();

@@ -1,0 +1,262 @@
+//! The package of a running task, fetched by curl, by wget and by hand: the same bytes whatever is asked.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use narrowcast::clock::SystemClock;
+use serde_json::json;
+
+use crate::bench::IMAGE_BYTES;
+use crate::downloads::Held;
+use crate::peers;
+use crate::rest::POLL;
+
+/// Takes curl seconds at the rate that a test sets.
+const LARGE_BYTES: usize = 2_000_003;
+
+fn curl(arguments: &[&str], uri: &str) -> Output {
+    Command::new(peers::on_path("curl"))
+        .args(["--silent", "--show-error", "--fail", "--max-time", "60"])
+        .args(arguments)
+        .arg(uri)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// The head and the body of the answer to what is sent as it stands.
+fn raw(held: &Held, request: &str) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(held.bench.server.device_http()).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|at| at == b"\r\n\r\n").unwrap();
+    let body = answer.split_off(end + 4);
+    (String::from_utf8(answer).unwrap(), body)
+}
+
+fn path(held: &Held) -> &str {
+    let base = format!("http://{}", held.bench.server.device_http());
+    held.uri.strip_prefix(base.as_str()).unwrap()
+}
+
+/// Waits until a client has written some of a file.
+fn wait_for_bytes(file: &Path, bytes: u64) {
+    while fs::metadata(file).map_or(0, |file| file.len()) < bytes {
+        thread::sleep(POLL);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_fetches_the_image_whole_and_in_parts() {
+    let held = Held::by_http(IMAGE_BYTES).await;
+    held.check(&curl(&[], &held.uri).stdout, "whole");
+    held.check(&curl(&["--http1.0"], &held.uri).stdout, "HTTP/1.0");
+    for size in [512, 1000, IMAGE_BYTES] {
+        let mut fetched = Vec::new();
+        while fetched.len() < IMAGE_BYTES {
+            let range = format!("{}-{}", fetched.len(), fetched.len() + size - 1);
+            fetched.extend(curl(&["--range", &range], &held.uri).stdout);
+        }
+        held.check(&fetched, &format!("{size} bytes at a time"));
+    }
+    let behind = format!("{IMAGE_BYTES}-");
+    let refused = curl(&["--range", &behind], &held.uri);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("416"));
+    let tail = curl(&["--range", "-11"], &held.uri).stdout;
+    assert!(tail == held.bench.firmware.image[IMAGE_BYTES - 11..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_modules_send_is_understood() {
+    let held = Held::by_http(IMAGE_BYTES).await;
+    let path = path(&held);
+    for (request, status, length) in [
+        (format!("GET {path} HTTP/1.0\r\n\r\n"), "200", IMAGE_BYTES),
+        (
+            format!("GET {path} HTTP/1.0\r\nHost: x:1\r\nConnection: Close\r\n\r\n"),
+            "200",
+            IMAGE_BYTES,
+        ),
+        (
+            format!("GET {path} HTTP/1.0\r\nRange:bytes=5-14\r\n\r\n"),
+            "206",
+            10,
+        ),
+        (
+            format!("GET {path} HTTP/1.1\r\nHost:x\r\nRange:bytes=0-\r\nConnection:close\r\n\r\n"),
+            "206",
+            IMAGE_BYTES,
+        ),
+        (
+            format!(
+                "GET {path} HTTP/1.1\r\nHost: x\r\nconnection: close\r\n\
+                 RANGE: bytes=0-9,0-9,20-\r\n\r\n"
+            ),
+            "200",
+            IMAGE_BYTES,
+        ),
+        (
+            format!(
+                "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nRange: bytes=7-\r\n\
+                 If-Range: \"00\"\r\n\r\n"
+            ),
+            "200",
+            IMAGE_BYTES,
+        ),
+    ] {
+        let (head, body) = raw(&held, &request);
+        assert_eq!(head.split(' ').nth(1), Some(status), "{request}{head}");
+        assert_eq!(body.len(), length, "{request}{head}");
+        // Some modules look for the very letters.
+        assert!(
+            head.contains(&format!("Content-Length: {length}\r\n")),
+            "{head}"
+        );
+        assert!(head.contains("Accept-Ranges: bytes\r\n"), "{head}");
+        assert_eq!(
+            head.contains("Content-Range: bytes "),
+            status == "206",
+            "{head}"
+        );
+        assert!(!head.to_lowercase().contains("transfer-encoding"), "{head}");
+        assert!(head.len() < 300, "{head}");
+        if length == IMAGE_BYTES {
+            held.check(&body, &request);
+        }
+    }
+    let (head, body) = raw(&held, &format!("HEAD {path} HTTP/1.0\r\n\r\n"));
+    assert!(head.contains(&format!("Content-Length: {IMAGE_BYTES}\r\n")) && body.is_empty());
+    let (head, body) = raw(&held, &format!("POST {path} HTTP/1.0\r\n\r\n"));
+    assert!(
+        head.starts_with("HTTP/1.0 405") && body.len() < 30,
+        "{head}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_goes_on_where_a_kill_cut_it_off() {
+    let mut held = Held::by_http(LARGE_BYTES).await;
+    let folder = tempfile::tempdir().unwrap();
+    for (program, slowly, resume) in [
+        (
+            "curl",
+            &["--silent", "--limit-rate", "200k", "--output"][..],
+            &[
+                "--silent",
+                "--show-error",
+                "--fail",
+                "--continue-at",
+                "-",
+                "--output",
+            ][..],
+        ),
+        (
+            "wget",
+            &["--quiet", "--tries=1", "--limit-rate=200k", "-O"],
+            &["--quiet", "--tries=1", "--continue", "-O"],
+        ),
+    ] {
+        let file = folder.path().join(program);
+        let mut client = Command::new(peers::on_path(program))
+            .args(slowly)
+            .arg(&file)
+            .arg(&held.uri)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for_bytes(&file, 100_000);
+        held.bench.server.kill();
+        assert!(
+            !client.wait().unwrap().success(),
+            "{program} was not cut off"
+        );
+        held.bench.server.restart();
+        let before = fs::metadata(&file).unwrap().len();
+        assert!(before < LARGE_BYTES as u64);
+        let resumed = Command::new(peers::on_path(program))
+            .args(resume)
+            .arg(&file)
+            .arg(&held.uri)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(resumed.status.success(), "{program}: {resumed:?}");
+        held.check(&fs::read(&file).unwrap(), program);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_far_a_download_is_is_shown() {
+    let held = Held::by_http(IMAGE_BYTES).await;
+    for (range, end) in [
+        ("0-511", 512),
+        ("512-9999", 10_000),
+        ("10000-", IMAGE_BYTES),
+    ] {
+        curl(&["--range", range], &held.uri);
+        let shown = held.bench.rest.tasks(held.campaign);
+        let mut task = shown.await.remove(0);
+        // It is told behind the last byte.
+        while task["bytes_served"] != json!(end) {
+            tokio::time::sleep(POLL).await;
+            task = held.bench.rest.tasks(held.campaign).await.remove(0);
+        }
+        assert_eq!(task["waiting_for"].is_null(), false, "{task:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lacks_the_capability_gets_nothing_and_with_the_task_it_ends() {
+    let held = Held::by_http(IMAGE_BYTES).await;
+    let status = |uri: &str| {
+        let written = curl(
+            &["--output", "/dev/null", "--write-out", "%{http_code}"],
+            uri,
+        );
+        String::from_utf8(written.stdout).unwrap()
+    };
+    assert_eq!(status(&held.uri), "200");
+    let other = held.uri.replace("/fw/", "/fw/0");
+    assert_eq!(status(&other), "404");
+    let rest = &held.bench.rest;
+    let stop = format!("/campaigns/{}/stop", held.campaign);
+    rest.post(&stop, &json!({})).await;
+    assert_eq!(status(&held.uri), "404");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_that_take_it_slowly_hold_up_nobody() {
+    const SLOW: usize = 100;
+    let held = Held::by_http(LARGE_BYTES).await;
+    let request = format!("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", path(&held));
+    let mut slow = Vec::new();
+    for _ in 0..SLOW {
+        let mut stream = TcpStream::connect(held.bench.server.device_http()).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        slow.push(stream);
+    }
+    let clock = SystemClock::new();
+    let mut took = Vec::new();
+    for turn in 0..200 {
+        // 200 bytes a second each, and none of them is cut off.
+        let mut bytes = [0; 200];
+        slow[turn % SLOW].read_exact(&mut bytes).unwrap();
+        let begun = clock.now().instant;
+        let (head, body) = raw(
+            &held,
+            &format!("GET {} HTTP/1.0\r\nRange: bytes=0-511\r\n\r\n", path(&held)),
+        );
+        assert!(head.contains(" 206 ") && body.len() == 512, "{head}");
+        took.push(clock.now().instant - begun);
+    }
+    took.sort_unstable();
+    let p99 = took[took.len() * 99 / 100];
+    println!("512 bytes beside {SLOW} slow readers: p99 {p99:?}");
+    assert!(p99 < Duration::from_millis(500), "{p99:?}");
+}
