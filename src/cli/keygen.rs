@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rand::rngs::OsRng;
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use super::output::Output;
 use super::passphrase;
 use crate::signing::{KEY_BITS, KEY_BITS_DEFAULT, PrivateKey};
 
-/// Make an RSA key pair for signing packages: private.pem (encrypted) and public.pem.
+/// Make a key pair for signing packages: private.pem (encrypted) and public.pem.
 #[derive(Args, Debug)]
 pub(super) struct KeygenArgs {
     /// Folder for private.pem and public.pem; made where it is missing.
@@ -23,22 +23,42 @@ pub(super) struct KeygenArgs {
     /// on the terminal where it is left out.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
-    /// Length of the key: 2048, 3072 or 4096.
-    #[arg(long, value_name = "BITS", default_value_t = KEY_BITS_DEFAULT, value_parser = parse_bits)]
-    bits: usize,
+    /// What the key signs with, always over SHA-256.
+    #[arg(long, value_enum, default_value_t = Algorithm::Rsa)]
+    algorithm: Algorithm,
+    /// Length of an RSA key: 2048 (where it is left out), 3072 or 4096.
+    #[arg(long, value_name = "BITS", value_parser = parse_bits)]
+    bits: Option<usize>,
     /// Print the result as JSON.
     #[arg(long)]
     pub(super) json: bool,
 }
 
+/// The two that the carriers' tool offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Algorithm {
+    /// RSASSA-PKCS1-v1_5.
+    Rsa,
+    /// ECDSA on the curve secp256k1.
+    #[value(name = "ecdsa-secp256k1")]
+    EcdsaSecp256k1,
+}
+
 pub(super) fn run(args: &KeygenArgs, output: &Output) -> Result<(), CliError> {
+    if args.algorithm == Algorithm::EcdsaSecp256k1 && args.bits.is_some() {
+        let fault = "--bits is for RSA keys: one on secp256k1 has 256 bits";
+        return Err(CliError::Usage(fault.to_owned()));
+    }
     let private_path = args.out.join("private.pem");
     let public_path = args.out.join("public.pem");
     for path in [&private_path, &public_path] {
         refuse_existing(path, output)?;
     }
     let passphrase = passphrase::new(args.passphrase_file.as_deref(), output)?;
-    let key = PrivateKey::generate(args.bits, &mut OsRng)?;
+    let key = match args.algorithm {
+        Algorithm::Rsa => PrivateKey::generate(args.bits.unwrap_or(KEY_BITS_DEFAULT), &mut OsRng)?,
+        Algorithm::EcdsaSecp256k1 => PrivateKey::generate_secp256k1(&mut OsRng)?,
+    };
     let private_pem = key.to_encrypted_pem(&passphrase, &mut OsRng)?;
     let public_pem = key.public_key().to_pem()?;
 
@@ -53,7 +73,8 @@ pub(super) fn run(args: &KeygenArgs, output: &Output) -> Result<(), CliError> {
     ));
     let json = json!({
         "key_id": key_id,
-        "bits": args.bits,
+        "algorithm": key.public_key().algorithm().word(),
+        "bits": key.public_key().bits(),
         "private_key": private_path.display().to_string(),
         "public_key": public_path.display().to_string(),
     });

@@ -14,9 +14,9 @@ use crate::store::StoredKey;
 pub struct VerifiedKey {
     /// SHA-256 of the SPKI, hexadecimal.
     pub id: String,
-    /// `RSA`.
+    /// `RSA` or `ECDSA_256K1`.
     pub algorithm: String,
-    /// Modulus length in bits.
+    /// Length of the modulus or of the curve's order, in bits.
     pub bits: u32,
     /// The key as SPKI in PEM.
     pub public_key_pem: String,
@@ -117,7 +117,7 @@ pub trait PackageVerifier: fmt::Debug + Send + Sync + 'static {
     /// Reads a public key.
     ///
     /// # Errors
-    /// Where it is no RSA public key in PEM, or a weak one.
+    /// Where it is no public key in PEM that is accepted, or a weak one.
     fn read_key(&self, public_key_pem: &str) -> Result<VerifiedKey, Refusal>;
 
     /// Verifies a signed archive against the manufacturer's keys, then opens it and writes its firmware

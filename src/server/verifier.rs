@@ -20,7 +20,7 @@ impl PackageVerifier for SigningVerifier {
         let key = PublicKey::from_pem(public_key_pem).map_err(key_refusal)?;
         Ok(VerifiedKey {
             id: key.id().to_string(),
-            algorithm: "RSA".to_owned(),
+            algorithm: key.algorithm().word().to_owned(),
             bits: u32::try_from(key.bits()).unwrap_or(u32::MAX),
             public_key_pem: key.to_pem().map_err(key_refusal)?,
         })

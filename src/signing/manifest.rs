@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::keys::PublicKey;
 use crate::model::Sha256Digest;
 
 const FORMAT: &str = "narrowcast-signed-package";
@@ -23,13 +24,12 @@ pub(super) struct Manifest {
 impl Manifest {
     pub(super) const FILE_NAME: &'static str = "manifest.json";
 
-    /// What is so of a payload signed by the key of `key_bits` with `key_id`.
+    /// What is so of a payload signed by `key`.
     pub(super) fn new(
         payload_name: &str,
         payload_size_bytes: u64,
         payload_sha256: &Sha256Digest,
-        key_bits: usize,
-        key_id: &Sha256Digest,
+        key: &PublicKey,
     ) -> Self {
         Self {
             format: FORMAT.to_owned(),
@@ -37,8 +37,8 @@ impl Manifest {
             payload: payload_name.to_owned(),
             size: payload_size_bytes,
             sha256: payload_sha256.to_string(),
-            algorithm: format!("RSA{key_bits}+SHA256"),
-            key_id: key_id.to_string(),
+            algorithm: key.signature_algorithm(),
+            key_id: key.id().to_string(),
         }
     }
 

@@ -8,7 +8,8 @@
 //! ├── NAME.zip                 the original zip, byte for byte
 //! │   ├── FIRMWARE.bin         what devices receive (up to five files)
 //! │   └── package-info.json    optional; thereby signed
-//! └── NAME.zip.sig             RSASSA-PKCS1-v1_5 with SHA-256 over the bytes of NAME.zip
+//! └── NAME.zip.sig             RSASSA-PKCS1-v1_5, or ECDSA on secp256k1 in DER, with SHA-256, over
+//!                              the bytes of NAME.zip
 //! ```
 //!
 //! The layout is ours: the carriers publish none, so no bit compatibility with their tool is claimed.
@@ -27,7 +28,7 @@ mod verify;
 mod zip;
 
 pub use info::{FormFields, InfoError, Mismatch, PackageInfo};
-pub use keys::{KEY_BITS, KEY_BITS_DEFAULT, KeyError, PrivateKey, PublicKey};
+pub use keys::{KEY_BITS, KEY_BITS_DEFAULT, KeyAlgorithm, KeyError, PrivateKey, PublicKey};
 pub use limits::PackageLimits;
 pub use passphrase::{Passphrase, WeakPassphrase};
 pub use payload::{FirmwareFile, Payload, PayloadError, zip_firmware};

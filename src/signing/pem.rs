@@ -12,7 +12,9 @@ pub(super) enum PemKind {
     Pkcs8,
     /// `RSA PRIVATE KEY`: PKCS#1.
     Pkcs1,
-    /// `RSA PRIVATE KEY` with `DEK-Info`: OpenSSL's traditional encryption.
+    /// `EC PRIVATE KEY`: SEC 1.
+    Sec1,
+    /// `RSA PRIVATE KEY` or `EC PRIVATE KEY` with `DEK-Info`: OpenSSL's traditional encryption.
     TraditionalEncrypted,
     /// Any other private key.
     OtherPrivate,
@@ -36,16 +38,31 @@ impl PemKind {
         match label {
             "ENCRYPTED PRIVATE KEY" => Self::EncryptedPkcs8,
             "PRIVATE KEY" => Self::Pkcs8,
-            "RSA PRIVATE KEY" if text.contains("DEK-Info") || text.contains("Proc-Type") => {
+            "RSA PRIVATE KEY" | "EC PRIVATE KEY"
+                if text.contains("DEK-Info") || text.contains("Proc-Type") =>
+            {
                 Self::TraditionalEncrypted
             }
             "RSA PRIVATE KEY" => Self::Pkcs1,
+            "EC PRIVATE KEY" => Self::Sec1,
             _ if holds_private_key(text) => Self::OtherPrivate,
             "PUBLIC KEY" => Self::Spki,
             "RSA PUBLIC KEY" => Self::Pkcs1Public,
             "CERTIFICATE" => Self::Certificate,
             _ => Self::Other,
         }
+    }
+}
+
+/// The text behind the `EC PARAMETERS` that `openssl ecparam -genkey` writes before the key, which
+/// names its curve itself.
+pub(super) fn behind_parameters(text: &str) -> &str {
+    const END: &str = "-----END EC PARAMETERS-----";
+    match text.split_once(END) {
+        Some((head, rest)) if head.starts_with("-----BEGIN EC PARAMETERS-----") => {
+            rest.trim_start()
+        }
+        Some(_) | None => text,
     }
 }
 
@@ -68,7 +85,7 @@ mod tests {
             ),
             ("-----BEGIN CERTIFICATE-----\n", PemKind::Certificate),
             ("-----BEGIN PRIVATE KEY-----\n", PemKind::Pkcs8),
-            ("-----BEGIN EC PRIVATE KEY-----\n", PemKind::OtherPrivate),
+            ("-----BEGIN EC PRIVATE KEY-----\n", PemKind::Sec1),
             (
                 "-----BEGIN OPENSSH PRIVATE KEY-----\n",
                 PemKind::OtherPrivate,

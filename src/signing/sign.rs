@@ -52,14 +52,7 @@ pub fn sign(
     }
     Payload::decode(Cursor::new(zip), limits, &mut io::sink())?;
     let sha256 = Sha256Digest(Sha256::digest(zip).into());
-    let public = key.public_key();
-    let manifest = Manifest::new(
-        &payload_name,
-        zip.len() as u64,
-        &sha256,
-        public.bits(),
-        &public.id(),
-    );
+    let manifest = Manifest::new(&payload_name, zip.len() as u64, &sha256, key.public_key());
     let manifest = manifest.encode().map_err(|_| SignError::TooLarge)?;
     let signature = key.sign(&sha256, rng)?;
     SignedArchive::encode(&manifest, &payload_name, zip, &signature).ok_or(SignError::TooLarge)

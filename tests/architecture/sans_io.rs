@@ -32,6 +32,7 @@ const CRATES: &[&str] = &[
     "coap_lite",
     "hex",
     "jiff",
+    "k256",
     "minicbor",
     "pkcs8",
     "rand",

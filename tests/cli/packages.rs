@@ -57,6 +57,48 @@ async fn a_signed_package_is_taken_and_shown() {
     assert_eq!(shown.is(200), package);
 }
 
+#[tokio::test]
+async fn a_package_signed_on_secp256k1_is_taken_until_its_key_is_revoked() {
+    let site = Site::new();
+    std::fs::write(site.path().join("phrase"), "correct horse battery\n").unwrap();
+    std::fs::write(site.path().join("FW.bin"), [7; 5000]).unwrap();
+    let phrase = ["--passphrase-file", "phrase"];
+    let keygen = ["keygen", "--out", ".", "--algorithm", "ecdsa-secp256k1"];
+    run(site.path(), &[&keygen[..], &phrase].concat()).exits(0);
+    let sign = ["sign", "--key", "private.pem", "FW.bin"];
+    run(site.path(), &[&sign[..], &phrase].concat()).exits(0);
+    let public_pem = std::fs::read_to_string(site.path().join("public.pem")).unwrap();
+    let archive = std::fs::read(site.path().join("FW_signed.zip")).unwrap();
+
+    let (_server, api) = with_key(&site, &public_pem).await;
+    let keys = api.get("/api/v1/keys").await.is(200);
+    assert_eq!(keys[0]["algorithm"], "ECDSA_256K1");
+    assert_eq!(keys[0]["bits"], 256);
+    assert_eq!(keys[0]["created_by"], "admin");
+    let package = api.upload(archive).await.is(201);
+    assert_eq!(package["key_id"], keys[0]["id"]);
+
+    let device = json!({
+        "endpoint": "d1",
+        "manufacturer": MANUFACTURER,
+        "model": MODEL,
+        "device_type": DEVICE_TYPE,
+    });
+    api.post("/api/v1/devices", &device).await.is(201);
+    let targets = json!({ "devices": ["d1"] });
+    let campaign = json!({ "name": "n", "package_id": package["id"], "targets": targets });
+    let draft = api.post("/api/v1/campaigns", &campaign).await.is(201);
+    let revoke = format!("/api/v1/keys/{}/revoke", keys[0]["id"].as_str().unwrap());
+    let reason = json!({"reason": "lost"});
+    let revoked = api.post(&revoke, &reason).await.is(200);
+    assert_eq!(revoked["key"]["revoked"]["by"], "admin");
+    assert_eq!(revoked["packages"][0]["id"], package["id"]);
+    assert_eq!(revoked["campaigns"][0]["id"], draft["id"]);
+    let activate = format!("/api/v1/campaigns/{}/activate", draft["id"]);
+    let refused = api.post(&activate, &json!({})).await;
+    refused.is_problem(409, "key_revoked");
+}
+
 /// Where the bytes with this hash are kept.
 fn kept(site: &Site, sha256: &Value) -> PathBuf {
     let name = sha256.as_str().unwrap();

@@ -1,6 +1,6 @@
 //! Keys in PEM.
 
-use narrowcast::signing::{KeyError, PublicKey};
+use narrowcast::signing::{KeyAlgorithm, KeyError, PublicKey};
 use proptest::prelude::*;
 
 use crate::bounds::bounded;
@@ -25,6 +25,7 @@ fn seeds() -> Vec<Vec<u8>> {
         include_str!("../../certs/rsa1024-public.pem"),
         include_str!("../../certs/rsa-e3-public.pem"),
         include_str!("../../certs/ec-public.pem"),
+        include_str!("../../certs/secp256k1-public.pem"),
         include_str!("../../certs/signing-certificate.pem"),
     ]
     .map(|pem| pem.as_bytes().to_vec())
@@ -41,7 +42,11 @@ proptest! {
         // The DER, its numbers, and what multiplication with them takes.
         match bounded(text.len(), 64 * 1024, 16, || PublicKey::from_pem(&text)) {
             Ok(key) => {
-                prop_assert!(!holds_private && (2048..=4096).contains(&key.bits()));
+                let is_strong = match key.algorithm() {
+                    KeyAlgorithm::Rsa => (2048..=4096).contains(&key.bits()),
+                    KeyAlgorithm::EcdsaSecp256k1 => key.bits() == 256,
+                };
+                prop_assert!(!holds_private && is_strong);
                 let pem = key.to_pem().unwrap();
                 prop_assert_eq!(PublicKey::from_pem(&pem), Ok(key));
             }

@@ -111,6 +111,40 @@ fn a_new_pair_signs_and_verifies() {
 }
 
 #[test]
+fn a_pair_on_secp256k1_signs_the_same_bytes_again_and_openssl_verifies_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    write(path, "phrase", "correct horse battery\n");
+    write(path, "FW.bin", firmware());
+    let keygen = ["keygen", "--out", "keys", "--passphrase-file", "phrase"];
+    let algorithm = ["--algorithm", "ecdsa-secp256k1"];
+    let with_bits = [&keygen[..], &algorithm, &["--bits", "2048"]].concat();
+    exits(&narrowcast(path, &with_bits), 2);
+    assert!(!path.join("keys").exists());
+    let made = narrowcast(path, &[&keygen[..], &algorithm, &["--json"]].concat());
+    exits(&made, 0);
+    assert_eq!(json(&made)["algorithm"], "ECDSA_256K1");
+    assert_eq!(json(&made)["bits"], 256);
+    let key = ["--key", "keys/private.pem", "--passphrase-file", "phrase"];
+    let mut signed = Vec::new();
+    for out in ["one.zip", "two.zip"] {
+        let sign = [&["sign"], &key[..], &["--out", out, "FW.bin"]].concat();
+        exits(&narrowcast(path, &sign), 0);
+        signed.push(std::fs::read(path.join(out)).unwrap());
+    }
+    assert_eq!(signed[0], signed[1]);
+    let verify = ["verify", "--key", "keys/public.pem", "one.zip", "--json"];
+    let verified = narrowcast(path, &verify);
+    exits(&verified, 0);
+    assert_eq!(json(&verified)["key_id"], json(&made)["key_id"]);
+    run(path, "unzip", &["-q", "one.zip"]);
+    let verify = ["dgst", "-sha256", "-verify", "keys/public.pem"];
+    let files = ["-signature", "FW.zip.sig", "FW.zip"];
+    let said = run(path, "openssl", &[&verify[..], &files].concat());
+    assert_eq!(said, "Verified OK\n");
+}
+
+#[test]
 fn signing_again_gives_the_same_bytes() {
     let folder = folder();
     let sign = |out: &str| {

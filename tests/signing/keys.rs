@@ -251,16 +251,16 @@ fn weak_and_foreign_public_keys_are_refused() {
     let exponent = include_str!("../../certs/rsa-e3-public.pem");
     assert_eq!(refused(exponent), KeyError::Exponent);
     let curve = include_str!("../../certs/ec-public.pem");
-    assert_eq!(refused(curve), KeyError::NotRsa);
+    assert_eq!(refused(curve), KeyError::Curve);
     let certificate = include_str!("../../certs/signing-certificate.pem");
     assert_eq!(refused(certificate), KeyError::CertificateGiven);
     assert_eq!(refused(""), KeyError::NotPem);
     assert_eq!(refused("garbage"), KeyError::NotPem);
     assert_eq!(
         refused(&PUBLIC_PEM.replace("MIIB", "AAAA")),
-        KeyError::NotRsa
+        KeyError::NotAKey
     );
-    assert_eq!(refused(&PUBLIC_PEM[..200]), KeyError::NotRsa);
+    assert_eq!(refused(&PUBLIC_PEM[..200]), KeyError::NotAKey);
     assert_eq!(
         refused(&format!("{PUBLIC_PEM}{}", " ".repeat(20_000))),
         KeyError::TooLarge
@@ -298,7 +298,7 @@ fn other_private_keys_are_refused() {
         )
     };
     let curve = generated(&["EC", "-pkeyopt", "ec_paramgen_curve:P-256"]);
-    assert_eq!(refused(&curve), KeyError::NotRsa);
+    assert_eq!(refused(&curve), KeyError::Curve);
     let short = generated(&["RSA", "-pkeyopt", "rsa_keygen_bits:1024"]);
     assert_eq!(refused(&short), KeyError::Bits { bits: 1024 });
     let exponent = [

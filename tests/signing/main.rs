@@ -7,6 +7,7 @@
 )]
 
 mod commands;
+mod ecdsa;
 mod fixture;
 mod forgeries;
 mod interoperation;

@@ -28,9 +28,23 @@ pub enum KeyError {
     TooLarge,
     /// PEM, with something else inside.
     #[error(
-        "the PEM text is damaged, or holds no RSA key: RSA keys only (2048, 3072 or 4096 bits)"
+        "the PEM text is damaged, or holds no key that is accepted: RSA of 2048, 3072 or 4096 bits, \
+         or ECDSA on secp256k1"
     )]
-    NotRsa,
+    NotAKey,
+    /// An elliptic-curve key that is not one of secp256k1, or does not name its curve.
+    #[error(
+        "an elliptic-curve key that is damaged, of another curve, or that does not name its curve: \
+         secp256k1 is accepted (`narrowcast keygen --algorithm ecdsa-secp256k1`)"
+    )]
+    Curve,
+    /// A private key in a form of another program's.
+    #[error(
+        "the private key is in a form that is not read: convert it with `openssl pkcs8 -topk8 \
+         -in OLD.pem -out private.pem -v2 aes-256-cbc -v2prf hmacWithSHA256 -iter 600000`; a key \
+         of OpenSSH first with `ssh-keygen -p -m PEM -f OLD.pem`"
+    )]
+    OtherForm,
     /// A key that can be broken, or that nobody uses.
     #[error("an RSA key of {bits} bits: 2048 to 4096 are accepted")]
     Bits {
