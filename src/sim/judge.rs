@@ -130,6 +130,8 @@ impl Judge {
             DeviceEvent::Booted { .. }
             | DeviceEvent::Registered
             | DeviceEvent::DownloadResumed { .. }
+            | DeviceEvent::RegistrationRefused { .. }
+            | DeviceEvent::RegistrationUnanswered
             | DeviceEvent::DownlinkTaken { .. }
             | DeviceEvent::RebootTaken { .. }
             | DeviceEvent::ObservationsForgotten => {}

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::clock::Instant;
+use crate::coap::Code;
 use crate::model::Sha256Digest;
 
 /// One thing that happened on a device.
@@ -17,6 +18,13 @@ pub enum DeviceEvent {
     },
     /// The server took its registration.
     Registered,
+    /// The server refused to prolong its registration, so it registers anew.
+    RegistrationRefused {
+        /// The answer to the Update.
+        code: Code,
+    },
+    /// No answer came to its Update, so it registers anew.
+    RegistrationUnanswered,
     /// It took a Package URI, or the first block of a pushed package: from here it is active in its cell.
     UriAccepted,
     /// It fetches from where it stopped, not from the start: it was given the same URI again.

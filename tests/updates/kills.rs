@@ -148,7 +148,7 @@ async fn begin(seed: u64, clock: SystemClock) -> (Run, u64) {
         rest,
         fleet,
         read: 0,
-        milestones: Milestones::new(),
+        milestones: Milestones::default(),
         judge,
     };
     (run, campaign)
@@ -256,11 +256,8 @@ async fn check(mut run: Run, campaign: u64) {
         let reached = of_tier.any(|peak| peak.peak == peak.limit);
         assert!(reached, "nobody had to wait in tier {tier}: {verdict:#?}");
     }
-    let turned_away = run.milestones.turned_away();
-    assert!(
-        turned_away.is_empty(),
-        "registered again without a boot: {turned_away:?}"
-    );
+    let refused = run.milestones.refused();
+    assert!(refused.is_empty(), "registrations forgotten: {refused:?}");
     assert_eq!(run.fleet.running(), METERS, "a meter broke");
 }
 

@@ -85,28 +85,18 @@ fn class(index: usize) -> SlotClaim {
 #[derive(Debug, Default)]
 pub(crate) struct Milestones {
     reached: [BTreeSet<usize>; 5],
-    boots: Vec<u32>,
-    registrations: Vec<u32>,
+    refused: Vec<String>,
 }
 
 impl Milestones {
-    pub(crate) fn new() -> Self {
-        Self {
-            boots: vec![0; METERS],
-            registrations: vec![0; METERS],
-            ..Self::default()
-        }
-    }
-
     pub(crate) fn read(&mut self, line: &LogLine) {
         let milestone = match &line.event {
-            DeviceEvent::Booted { .. } => {
-                self.boots[line.device] += 1;
+            DeviceEvent::Registered => 0,
+            DeviceEvent::RegistrationRefused { code } => {
+                let meter = endpoint(line.device);
+                self.refused
+                    .push(format!("{meter} with {code} at {:?}", line.at));
                 return;
-            }
-            DeviceEvent::Registered => {
-                self.registrations[line.device] += 1;
-                0
             }
             DeviceEvent::UriAccepted => 1,
             DeviceEvent::Downloaded { .. } => 2,
@@ -114,6 +104,8 @@ impl Milestones {
             DeviceEvent::UpdateEnded { .. } => 4,
             DeviceEvent::DownloadFailed { .. }
             | DeviceEvent::DownloadResumed { .. }
+            | DeviceEvent::Booted { .. }
+            | DeviceEvent::RegistrationUnanswered
             | DeviceEvent::DownlinkTaken { .. }
             | DeviceEvent::RebootTaken { .. }
             | DeviceEvent::Flashed { .. }
@@ -133,12 +125,9 @@ impl Milestones {
         self.reached[0].iter().copied().map(endpoint).collect()
     }
 
-    /// Meters that had to register again without having booted: an Update of theirs was refused or
-    /// never answered.
-    pub(crate) fn turned_away(&self) -> Vec<String> {
-        (0..METERS)
-            .filter(|&index| self.registrations[index] > self.boots[index])
-            .map(endpoint)
-            .collect()
+    /// Meters whose Update was refused: the server had forgotten what it acknowledged. One that was
+    /// never answered only met the server dead each time that it was repeated.
+    pub(crate) fn refused(&self) -> &[String] {
+        &self.refused
     }
 }

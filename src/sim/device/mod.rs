@@ -299,6 +299,8 @@ impl SimDevice {
             Presence::Registered { .. } if self.registration_update == Some(answered) => {
                 self.registration_update = None;
                 if !response.code.is_success() {
+                    let code = response.code;
+                    self.log(DeviceEvent::RegistrationRefused { code });
                     self.register(now, 0);
                 }
             }
@@ -336,6 +338,7 @@ impl SimDevice {
             }
             Presence::Registered { .. } if self.registration_update == Some(lost) => {
                 self.registration_update = None;
+                self.log(DeviceEvent::RegistrationUnanswered);
                 self.register(now, 0);
             }
             Presence::Off { .. }
