@@ -15,12 +15,15 @@ mod outcome;
 use crate::coap::Code;
 use crate::lwm2m::{Path, path};
 use crate::model::{
-    CellId, CoverageTier, Delivery, Failure, FailureReason, FirmwareVersion, Image,
-    ObservationCancel, ProductSettings, Rsrp, SignalReading, Sinr, SlotClaim, SlotHeld,
+    CellId, CoverageTier, Delivery, DownloadProtocol, Failure, FailureReason, FirmwareVersion,
+    Image, ObservationCancel, ProductSettings, Rsrp, SignalReading, Sinr, SlotClaim, SlotHeld,
     SuccessNote, TierBorders,
 };
 
 use super::object5::{DeliveryMethod, State, UpdateResult};
+
+/// HTTP in `/5/0/8` (LwM2M 1.0, E.6).
+const PROTOCOL_HTTP: i64 = 2;
 
 /// What a campaign wants of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +92,8 @@ pub struct Reported {
     pub result: Reading<UpdateResult>,
     /// `/5/0/9`, where it decides.
     pub delivery_method: Reading<DeliveryMethod>,
+    /// `/5/0/8`, where it decides: all that it lists.
+    pub protocols: Reading<Vec<i64>>,
     /// `/4/0/8`.
     pub cell: Reading<CellId>,
     /// `/4/0/2`.
@@ -397,6 +402,9 @@ fn deliver(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
     let write = if is_pushed(&terms.settings, reported) {
         Step::Push
     } else {
+        if let Some(step) = protocol(terms, reported) {
+            return step;
+        }
         Step::WriteUri
     };
     // What was presumed is made sure of before anything new rests on it.
@@ -405,6 +413,24 @@ fn deliver(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
         .or_else(|| presumed.then_some(Step::Observe(path::FIRMWARE_STATE)))
         .or_else(|| observation(terms, progress))
         .unwrap_or(write)
+}
+
+/// What is missing before a device is told a URL, or why it is told none.
+fn protocol(terms: &Terms, reported: &Reported) -> Option<Step> {
+    if terms.settings.download != DownloadProtocol::Http {
+        return None;
+    }
+    match &reported.protocols {
+        Reading::Unread => Some(Step::Read(path::FIRMWARE_PROTOCOLS)),
+        Reading::Value(listed) if !listed.contains(&PROTOCOL_HTTP) => {
+            let listed: Vec<_> = listed.iter().map(i64::to_string).collect();
+            Some(Step::fail(
+                FailureReason::UnsupportedProtocol,
+                format!("/5/0/8 = {}: HTTP (2) is not among them", listed.join(", ")),
+            ))
+        }
+        Reading::Value(_) | Reading::Awaited | Reading::Unreadable(_) => None,
+    }
 }
 
 fn execute(terms: &Terms, progress: &Progress) -> Step {

@@ -1,6 +1,6 @@
 //! What is asked of a device, as CoAP requests, and what its answers mean.
 
-use super::value::{DataType, decode_value};
+use super::value::{DataType, decode_integers, decode_value};
 use super::{PackLimits, Path, Value, path};
 use crate::coap::{Code, ContentFormat, OptionNumber, Request, Response};
 use crate::model::Image;
@@ -56,7 +56,9 @@ impl Operation {
         match self {
             Self::Read(_) | Self::Observe(_) | Self::CancelObservation(_) => {
                 let mut request = Request::new(Code::GET, &path);
-                if self.path().resource.is_some() {
+                // A list is no text: its device answers in what it has for lists.
+                let is_list = self.path() == path::FIRMWARE_PROTOCOLS;
+                if self.path().resource.is_some() && !is_list {
                     let accept = match DataType::of(self.path()) {
                         DataType::Opaque => ContentFormat::OPAQUE,
                         DataType::Text
@@ -84,6 +86,8 @@ impl Operation {
 pub enum Answer {
     /// 2.05 with a value.
     Value(Value),
+    /// 2.05 with a list of integers, of a resource that has several.
+    Integers(Vec<i64>),
     /// 2.04 and the like.
     Done,
     /// 4.xx or 5.xx.
@@ -109,7 +113,13 @@ pub fn decode_answer(operation: &Operation, response: &Response, limits: &PackLi
             if response.code != Code::CONTENT {
                 return Answer::Done;
             }
-            decode_value(*path, response.content_format(), &response.payload, limits)
+            let format = response.content_format();
+            if *path == path::FIRMWARE_PROTOCOLS
+                && let Ok(integers) = decode_integers(*path, format, &response.payload)
+            {
+                return Answer::Integers(integers);
+            }
+            decode_value(*path, format, &response.payload, limits)
                 .map_or(Answer::Unreadable, Answer::Value)
         }
     }
@@ -148,6 +158,27 @@ mod tests {
         assert_eq!(uplink.options.uint(OptionNumber::ACCEPT), Some(42));
         let whole = Operation::Read(Path::of_instance(4, 0)).request();
         assert_eq!(whole.options.uint(OptionNumber::ACCEPT), None);
+    }
+
+    #[test]
+    fn a_list_of_protocols_is_told_from_a_lone_number() {
+        let read = Operation::Read(FIRMWARE_PROTOCOLS);
+        assert_eq!(read.request().options.uint(OptionNumber::ACCEPT), None);
+        let answer = |format: ContentFormat, payload: &str| {
+            let mut response = Response::new(Code::CONTENT);
+            response
+                .options
+                .push_uint(OptionNumber::CONTENT_FORMAT, format.0.into());
+            response.payload = Bytes::from(hex::decode(payload).unwrap());
+            decode_answer(&read, &response, &LIMITS)
+        };
+        let tlv = |payload| answer(ContentFormat::TLV, payload);
+        assert_eq!(tlv("8608410000410102"), Answer::Integers(vec![0, 2]));
+        assert_eq!(tlv("8308410000"), Answer::Integers(vec![0]));
+        assert_eq!(tlv("8008"), Answer::Integers(vec![]));
+        assert_eq!(tlv("c10801"), Answer::Value(Value::Integer(1)));
+        let text = answer(ContentFormat::TEXT, "32");
+        assert_eq!(text, Answer::Value(Value::Integer(2)));
     }
 
     #[test]

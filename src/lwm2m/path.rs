@@ -23,6 +23,8 @@ pub const FIRMWARE_UPDATE: Path = Path::of_resource(5, 0, 2);
 pub const FIRMWARE_STATE: Path = Path::of_resource(5, 0, 3);
 /// Firmware Update, Update Result.
 pub const FIRMWARE_UPDATE_RESULT: Path = Path::of_resource(5, 0, 5);
+/// Firmware Update, Firmware Update Protocol Support: a list of 0 CoAP, 1 CoAPS, 2 HTTP, 3 HTTPS.
+pub const FIRMWARE_PROTOCOLS: Path = Path::of_resource(5, 0, 8);
 /// Firmware Update, Firmware Update Delivery Method: 0 pull, 1 push, 2 both.
 pub const FIRMWARE_DELIVERY_METHOD: Path = Path::of_resource(5, 0, 9);
 /// Firmware Update, Cancel (Object 5 v1.1).

@@ -196,7 +196,31 @@ pub fn encode_value(path: Path, format: ContentFormat, value: &Value) -> Result<
     }
 }
 
-fn decode_tlv(path: Path, payload: &[u8]) -> Result<Value, ValueError> {
+/// Reads all values of a resource that has several, of integers, from TLV.
+///
+/// # Errors
+/// Where it is no TLV, or the resource is one value in it.
+pub(super) fn decode_integers(
+    path: Path,
+    format: Option<ContentFormat>,
+    payload: &[u8],
+) -> Result<Vec<i64>, ValueError> {
+    match format {
+        Some(ContentFormat::TLV | ContentFormat::OLD_TLV) | None => {}
+        Some(format) => return Err(ValueError::UnsupportedFormat(format)),
+    }
+    let resource = find_tlv(path, payload)?;
+    if resource.kind != tlv::Kind::MultipleResource {
+        return Err(ValueError::NotSingle);
+    }
+    let values = tlv::decode(resource.value)?;
+    values
+        .iter()
+        .map(|value| tlv_integer(value.value))
+        .collect()
+}
+
+fn find_tlv(path: Path, payload: &[u8]) -> Result<tlv::Entry<'_>, ValueError> {
     let mut entries = tlv::decode(payload)?;
     let wrapped = entries
         .iter()
@@ -204,10 +228,14 @@ fn decode_tlv(path: Path, payload: &[u8]) -> Result<Value, ValueError> {
     if let Some(instance) = wrapped {
         entries = tlv::decode(instance.value)?;
     }
-    let resource = entries
-        .iter()
+    entries
+        .into_iter()
         .find(|entry| Some(entry.id) == path.resource && is_resource(entry.kind))
-        .ok_or(ValueError::Missing)?;
+        .ok_or(ValueError::Missing)
+}
+
+fn decode_tlv(path: Path, payload: &[u8]) -> Result<Value, ValueError> {
+    let resource = find_tlv(path, payload)?;
     if resource.kind == tlv::Kind::Resource {
         return read_tlv_value(DataType::of(path), resource.value);
     }

@@ -1,6 +1,8 @@
 //! Whole updates of devices that fetch their package by HTTP.
 
-use crate::bench::{Bench, check_executed_once, check_succeeded};
+use serde_json::json;
+
+use crate::bench::{Bench, check_executed_once, check_failed, check_succeeded};
 use crate::device::Device;
 use crate::server::SHORT_TIMES;
 
@@ -40,4 +42,16 @@ async fn a_package_that_is_pushed_needs_no_url() {
     check_succeeded(&bench.update().await, None);
     assert!(device.written("/5/0/1").is_empty());
     check_executed_once(&mut device);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_lists_other_protocols_is_given_no_url() {
+    let bench = Bench::new(&by_http()).await;
+    let mut device = bench.device(&["--protocols", "0,1"]).await;
+    let task = bench.update().await;
+    check_failed(&task, "unsupported_protocol", "/5/0/8 = 0, 1");
+    assert!(device.written("/5/0/1").is_empty());
+    assert_eq!(device.all("execute"), Vec::<serde_json::Value>::new());
+    let shown = bench.shown().await;
+    assert_eq!(shown["firmware_version"], json!("1.0.0"));
 }

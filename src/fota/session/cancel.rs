@@ -37,7 +37,7 @@ impl Session {
             Operation::Execute(path) | Operation::WriteText { path, .. } => {
                 let path = *path;
                 match answer {
-                    Answer::Done | Answer::Value(_) | Answer::Unreadable => {
+                    Answer::Done | Answer::Value(_) | Answer::Integers(_) | Answer::Unreadable => {
                         self.note(format!("{path} was answered 2.04"));
                         self.send_cancellation(Operation::Read(path::FIRMWARE_UPDATE_RESULT));
                     }

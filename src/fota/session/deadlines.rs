@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::clock::{Instant, Now};
 use crate::lwm2m::path;
-use crate::model::{Delivery, FailureReason, Phase, ProductSettings, SuccessNote};
+use crate::model::{
+    Delivery, DownloadProtocol, FailureReason, Phase, ProductSettings, SuccessNote,
+};
 
 use super::super::object5::{State, UpdateResult};
 use super::super::step::{Execution, Progress, Reading, Step, UriWrite};
@@ -76,7 +78,8 @@ impl Stage {
                 path::CELL_ID
                 | path::RADIO_SIGNAL_STRENGTH
                 | path::SIGNAL_SNR
-                | path::FIRMWARE_DELIVERY_METHOD,
+                | path::FIRMWARE_DELIVERY_METHOD
+                | path::FIRMWARE_PROTOCOLS,
             ) => Self::Radio,
             Step::Read(_) | Step::Observe(_) if phase == Phase::Downloaded => Self::Confirm,
             Step::Read(_) | Step::Observe(_) if progress.uri != UriWrite::NotIntended => {
@@ -256,6 +259,14 @@ impl Session {
         if auto && self.reported.delivery_method.is_unread() {
             // It may know of no such resource and still listen: the cell is asked for.
             self.reported.delivery_method = Reading::Unreadable(None);
+            self.presence = Presence::Listening;
+            self.restart_stage(now);
+            return;
+        }
+        let http = self.terms.settings.download == DownloadProtocol::Http && !self.pushes();
+        if http && self.reported.protocols.is_unread() {
+            // The same of its protocols: it is told a URL then, and says itself what it makes of it.
+            self.reported.protocols = Reading::Unreadable(None);
             self.presence = Presence::Listening;
             self.restart_stage(now);
             return;

@@ -47,13 +47,16 @@ impl Session {
     /// The answer to an Observe.
     pub(super) fn observe_answered(&mut self, now: Now, path: Path, answer: Answer) {
         let observation = match &answer {
-            Answer::Value(_) | Answer::Done | Answer::Unreadable => Observation::Live,
+            Answer::Value(_) | Answer::Integers(_) | Answer::Done | Answer::Unreadable => {
+                Observation::Live
+            }
             Answer::Refused(_) => Observation::Refused,
             Answer::TimedOut | Answer::Reset => return,
         };
         let detail = match &answer {
             Answer::Refused(code) => format!("observing {path} was answered {code}"),
             Answer::Value(_)
+            | Answer::Integers(_)
             | Answer::Done
             | Answer::Unreadable
             | Answer::TimedOut
@@ -109,7 +112,7 @@ impl Session {
     /// The answer to the Write.
     pub(super) fn uri_answered(&mut self, now: Now, answer: &Answer) {
         match answer {
-            Answer::Done | Answer::Value(_) | Answer::Unreadable => {
+            Answer::Done | Answer::Value(_) | Answer::Integers(_) | Answer::Unreadable => {
                 self.progress.uri = UriWrite::Accepted;
                 self.timeline(
                     TimelineStep::UriWritten,

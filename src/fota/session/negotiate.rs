@@ -74,6 +74,14 @@ impl Session {
                 self.reported.delivery_method =
                     interpret(answer, method).unwrap_or(Reading::Unreadable(None));
             }
+            path::FIRMWARE_PROTOCOLS => {
+                // A lone number may be the delivery method, as an older numbering has it (carrier flows
+                // §3.2, 4): only a list says what the device cannot do.
+                self.reported.protocols = match answer {
+                    Answer::Integers(protocols) => Reading::Value(protocols),
+                    other => interpret(other, |_| None).unwrap_or(Reading::Unreadable(None)),
+                };
+            }
             Path { .. } => {}
         }
     }
@@ -238,7 +246,7 @@ pub(super) fn interpret<T>(
             Some(parse(&value).map_or(Reading::Unreadable(None), Reading::Value))
         }
         Answer::Refused(code) => Some(Reading::Unreadable(Some(code))),
-        Answer::Done | Answer::Unreadable => Some(Reading::Unreadable(None)),
+        Answer::Integers(_) | Answer::Done | Answer::Unreadable => Some(Reading::Unreadable(None)),
         Answer::TimedOut | Answer::Reset => None,
     }
 }

@@ -42,7 +42,9 @@ impl Session {
     /// The answer to Execute. None is not a failure: modules reboot before they answer.
     pub(super) fn execute_answered(&mut self, now: Now, answer: &Answer) {
         let detail = match answer {
-            Answer::Done | Answer::Value(_) | Answer::Unreadable => "2.04".to_owned(),
+            Answer::Done | Answer::Value(_) | Answer::Integers(_) | Answer::Unreadable => {
+                "2.04".to_owned()
+            }
             Answer::Refused(code) => {
                 self.progress.execution = Execution::Over;
                 self.reported.state = Reading::Unread;

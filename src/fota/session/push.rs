@@ -60,7 +60,7 @@ impl Session {
     /// The answer to the last block, or to one that was refused.
     pub(super) fn push_answered(&mut self, now: Now, answer: &Answer) {
         let detail = match answer {
-            Answer::Done | Answer::Value(_) => {
+            Answer::Done | Answer::Value(_) | Answer::Integers(_) => {
                 self.progress.uri = UriWrite::Accepted;
                 self.progress.own_package = true;
                 self.bytes_served = self.wanted.image_size_bytes;

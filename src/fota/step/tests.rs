@@ -27,6 +27,7 @@ fn reported(state: State, result: i64, running: Option<&str>) -> Reported {
         }),
         result: Reading::Value(UpdateResult::from_number(result)),
         delivery_method: Reading::Unread,
+        protocols: Reading::Unread,
         cell: Reading::Value(CellId(1)),
         rsrp: Reading::Value(Rsrp { dbm: -90 }),
         sinr: Reading::Value(Sinr { db: 10 }),
@@ -311,4 +312,42 @@ fn an_empty_list_of_source_versions_means_any() {
     assert_eq!(failure(&decide(&wanted)), Some(FailureReason::NotEligible));
     wanted.source_versions.clear();
     assert_eq!(decide(&wanted), Step::WriteUri);
+}
+
+#[test]
+fn a_url_is_told_only_to_a_device_that_does_not_say_that_it_knows_no_http() {
+    let mut terms = Terms::default();
+    terms.settings.download = DownloadProtocol::Http;
+    let next = |protocols: Reading<Vec<i64>>| {
+        let reported = Reported {
+            protocols,
+            ..reported(State::Idle, 0, Some("V1"))
+        };
+        step(&wanted(), &terms, &reported, &FRESH)
+    };
+    assert_eq!(next(Reading::Unread), Step::Read(path::FIRMWARE_PROTOCOLS));
+    for protocols in [
+        Reading::Value(vec![0, 2]),
+        Reading::Unreadable(Some(Code::NOT_FOUND)),
+        Reading::Unreadable(None),
+    ] {
+        assert_eq!(next(protocols), Step::WriteUri);
+    }
+    for listed in [vec![0, 1], vec![3], Vec::new()] {
+        let told = next(Reading::Value(listed));
+        assert_eq!(failure(&told), Some(FailureReason::UnsupportedProtocol));
+    }
+}
+
+#[test]
+fn protocols_are_of_interest_only_where_a_url_would_be_told() {
+    let reported = Reported {
+        protocols: Reading::Value(vec![0]),
+        ..reported(State::Idle, 0, Some("V1"))
+    };
+    assert_eq!(next(&reported, &FRESH), Step::WriteUri);
+    let mut terms = Terms::default();
+    terms.settings.download = DownloadProtocol::Http;
+    terms.settings.delivery = Delivery::Push;
+    assert_eq!(step(&wanted(), &terms, &reported, &FRESH), Step::Push);
 }
