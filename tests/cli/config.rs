@@ -79,6 +79,24 @@ fn a_public_host_that_no_device_could_ask_is_named() {
 }
 
 #[test]
+fn devices_that_shall_fetch_by_http_need_a_listener_with_an_address() {
+    const HTTP: &str = "[update]\ndownload = \"http\"\n";
+    check(HTTP)
+        .exits(1)
+        .says(&["update.download", "device_http.listen", "--device-http"]);
+    check(&format!("{HTTP}[device_http]\nlisten = \"0.0.0.0:8090\"\n"))
+        .exits(1)
+        .says(&["0.0.0.0:8090", "device_http.public_host", "--public-host"]);
+    check(&format!(
+        "{HTTP}[device_http]\nlisten = \"0.0.0.0:8090\"\npublic_host = \"203.0.113.5\"\n"
+    ))
+    .exits(0);
+    let folder = with_file(HTTP);
+    let serve = ["serve", "--config", "narrowcast.toml"];
+    run(folder.path(), &serve).exits(1).says(&["--device-http"]);
+}
+
+#[test]
 fn what_is_no_toml_is_said_with_its_line() {
     check("[http]\nlisten = \n")
         .exits(1)

@@ -23,6 +23,24 @@ fn the_ready_line_has_the_real_addresses() {
 }
 
 #[tokio::test]
+async fn the_device_listener_serves_packages_and_nothing_else() {
+    let site = Site::new();
+    let file = site.path().join("narrowcast.toml");
+    // What the file wants is given by a flag.
+    std::fs::write(&file, "[update]\ndownload = \"http\"\n").unwrap();
+    let file = file.to_str().unwrap();
+    let server = site.serve(&["--config", file, "--device-http", "127.0.0.1:0"]);
+    let address = server.listener("device-http");
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for path in ["/", "/healthz", "/metrics", "/api/v1/devices", "/fw/"] {
+        let url = format!("http://{address}{path}");
+        let answer = client.get(url).send().await.unwrap();
+        assert_eq!(answer.status(), 404, "{path}");
+        assert_eq!(answer.text().await.unwrap(), "Not Found");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_heard_that_was_not_asked_for() {
     let site = Site::new();
     let server = site.serve(&[]);
@@ -50,7 +68,7 @@ async fn borders_of_tiers_that_were_set_are_shown_as_such() {
 #[test]
 fn an_address_that_is_none_exits_with_2() {
     let site = Site::new();
-    for flag in ["--coap", "--http"] {
+    for flag in ["--coap", "--http", "--device-http"] {
         for address in ["nonsense", "127.0.0.1", "127.0.0.1:65536", "999.1.1.1:80"] {
             run(site.path(), &["serve", flag, address])
                 .exits(2)

@@ -25,17 +25,22 @@ impl Held {
     }
 
     pub(crate) async fn of(image_bytes: usize) -> Self {
-        let held = Self::by("coap", image_bytes).await;
+        let held = Self::by("coap", "", image_bytes).await;
         let base = format!("coap://{}/fw/", held.bench.server.coap());
         assert!(held.uri.starts_with(&base), "{}", held.uri);
         held
     }
 
     pub(crate) async fn by_http(image_bytes: usize) -> Self {
-        Self::by("http", image_bytes).await
+        Self::by_http_within("", image_bytes).await
     }
 
-    async fn by(protocol: &str, image_bytes: usize) -> Self {
+    /// By HTTP, with these settings beside the others.
+    pub(crate) async fn by_http_within(settings: &str, image_bytes: usize) -> Self {
+        Self::by("http", settings, image_bytes).await
+    }
+
+    async fn by(protocol: &str, settings: &str, image_bytes: usize) -> Self {
         // The device says State 0 all the while: it is not to be asked. Those that fetch take their time.
         let patient = SHORT_TIMES
             .replace(
@@ -46,7 +51,7 @@ impl Held {
                 "download_stall_timeout = \"20s\"",
                 "download_stall_timeout = \"5m\"",
             );
-        let patient = format!("{patient}download = \"{protocol}\"\n");
+        let patient = format!("{patient}download = \"{protocol}\"\n{settings}");
         let bench = Bench::with_image(&patient, image_bytes).await;
         let mut device = bench.device(&["--think-seconds", "100"]).await;
         let campaign = bench.activate().await;

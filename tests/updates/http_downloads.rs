@@ -260,3 +260,32 @@ async fn a_hundred_that_take_it_slowly_hold_up_nobody() {
     println!("512 bytes beside {SLOW} slow readers: p99 {p99:?}");
     assert!(p99 < Duration::from_millis(500), "{p99:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_is_cut_off_and_who_has_no_place_is_told() {
+    const BOUNDS: &str = "[device_http]\nrate_grace = \"1s\"\nrate_min_bytes_per_second = 65536\n\
+                          connections_per_address_max = 2\n";
+    let held = Held::by_http_within(BOUNDS, LARGE_BYTES).await;
+    let request = format!("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", path(&held));
+    let connect = || TcpStream::connect(held.bench.server.device_http()).unwrap();
+    let mut idle: Vec<_> = (0..2).map(|_| connect()).collect();
+    for stream in &mut idle {
+        stream.write_all(request.as_bytes()).unwrap();
+        // Its connection has its place.
+        stream.read_exact(&mut [0; 1]).unwrap();
+    }
+    let mut told = String::new();
+    connect().read_to_string(&mut told).unwrap();
+    assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
+    let cut = "narrowcast_device_http_timeouts_total{reason=\"answer_rate_min\"}";
+    while !held.bench.rest.has_metric(cut, 2.0).await {
+        tokio::time::sleep(POLL).await;
+    }
+    for mut stream in idle {
+        let mut taken = Vec::new();
+        // It may be a reset that ends it.
+        let _ = stream.read_to_end(&mut taken);
+        assert!(taken.len() < LARGE_BYTES, "{}", taken.len());
+    }
+    held.check(&curl(&[], &held.uri).stdout, "after the others");
+}

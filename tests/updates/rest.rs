@@ -99,6 +99,14 @@ impl Rest {
             .unwrap_or_else(|| panic!("no {name} in\n{text}"))
     }
 
+    /// Whether the metrics have this line.
+    pub(crate) async fn has_metric(&self, name: &str, value: f64) -> bool {
+        let request = self.client.get(format!("http://{}/metrics", self.server));
+        let text = self.text(request).await;
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(name));
+        values.any(|found| found.trim().parse() == Ok(value))
+    }
+
     /// Enters the manufacturer's key and uploads the package; answers its number.
     pub(crate) async fn upload(&self, firmware: &Firmware) -> u64 {
         let key = json!({ "manufacturer": MANUFACTURER, "public_key_pem": PUBLIC_PEM });

@@ -161,6 +161,27 @@ mod tests {
         assert_eq!(deadlines.next(), Some((at(11), Expired::Head)));
     }
 
+    /// A device at 200 bytes a second, whose socket takes 32 KiB at a time.
+    #[test]
+    fn a_device_may_take_an_image_for_an_hour() {
+        let limits = ConnectionLimits {
+            rate_min_bytes_per_second: 100,
+            rate_grace: Duration::from_secs(600),
+            ..ConnectionLimits::default()
+        };
+        let mut deadlines = Deadlines::new(at(0), limits);
+        deadlines.received(at(0));
+        deadlines.request_begun();
+        deadlines.answer_begun(at(0));
+        for second in (0..3600).step_by(32 * 1024 / 200) {
+            deadlines.sent(at(second), 32 * 1024);
+            deadlines.send_blocked();
+            let (until, expired) = deadlines.next().unwrap();
+            assert_eq!(expired, Expired::Answer);
+            assert!(until > at(second + 32 * 1024 / 200), "{second} s");
+        }
+    }
+
     #[test]
     fn a_head_that_dribbles_gets_no_more_time() {
         let mut deadlines = deadlines();

@@ -1,4 +1,5 @@
 mod bench;
 mod failures;
+mod fetches;
 mod flood;
 mod view;

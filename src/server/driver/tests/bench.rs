@@ -26,6 +26,7 @@ pub(super) const OTHER: &str = "meter-2";
 
 /// What the updating device fetches.
 pub(super) const BLOCK: &str = "/fw/07070707070707070707070707070707";
+pub(super) const IMAGE_BYTES: usize = 4096;
 const CAPABILITY: DownloadCapability = DownloadCapability([7; 16]);
 
 /// How many turns of the runtime an answer may take that waits for no timer.
@@ -35,6 +36,7 @@ const TURNS_MAX: u32 = 3_000_000;
 pub(super) struct Bench {
     pub(super) store: Arc<MemoryStore>,
     pub(super) live: Arc<LiveView>,
+    pub(super) downloads: Arc<Downloads>,
     pub(super) engine: EngineHandle,
     pub(super) stop: watch::Sender<bool>,
     pub(super) campaign: CampaignId,
@@ -65,6 +67,7 @@ impl Bench {
         };
         let engine = rebuild.engine(&*store, clock.now()).await.unwrap();
         let live = Arc::new(LiveView::default());
+        let downloads = Arc::<Downloads>::default();
         let (handle, requests) = engine_channel(16, Duration::from_secs(20));
         let (stop, shutdown) = watch::channel(false);
         let parts = DriverParts {
@@ -72,7 +75,7 @@ impl Bench {
             store: store.clone(),
             link: Link::new(Some(udp)),
             live: live.clone(),
-            downloads: Arc::default(),
+            downloads: downloads.clone(),
             requests,
             shutdown,
             clock,
@@ -82,6 +85,7 @@ impl Bench {
         let bench = Self {
             store,
             live,
+            downloads,
             engine: handle,
             stop,
             campaign,
@@ -100,7 +104,7 @@ impl Bench {
 async fn fill(store: &MemoryStore, blobs: &BlobStore, now: Now) -> CampaignId {
     let devices = [UPDATING, OTHER].map(|name| device(name, now.utc));
     store.add_devices(devices.to_vec()).await.unwrap();
-    let image = Bytes::from(vec![0xa5; 4096]);
+    let image = Bytes::from(vec![0xa5; IMAGE_BYTES]);
     let image_sha256 = blobs.put(&image).unwrap();
     let package = Package {
         id: PackageId(0),
