@@ -276,6 +276,7 @@ mod tests {
     use crate::clock::Utc;
     use crate::coap::{Message, MessageId, MessageType, Token};
     use crate::engine::{Command, EngineConfig};
+    use crate::model::Identity;
 
     fn engine(onboarding: Onboarding, devices_max: usize, entered: &[&str]) -> Engine {
         let config = EngineConfig {
@@ -304,6 +305,11 @@ mod tests {
 
     /// The answer to a Register under this name from another place.
     fn register_from(engine: &mut Engine, name: &str, place: u8) -> Code {
+        let peer = Peer::Address(SocketAddr::from(([10, 0, 0, place], 40_000)));
+        register_as(engine, name, &peer)
+    }
+
+    fn register_as(engine: &mut Engine, name: &str, peer: &Peer) -> Code {
         let request = Request::new(Code::POST, "/rd")
             .with_query("lwm2m=1.0")
             .with_query(&format!("ep={name}"))
@@ -317,8 +323,7 @@ mod tests {
             options: request.options,
             payload: request.payload,
         };
-        let peer = Peer::Address(SocketAddr::from(([10, 0, 0, place], 40_000)));
-        engine.handle_datagram(Now::default(), &peer, &datagram.encode().to_vec());
+        engine.handle_datagram(Now::default(), peer, &datagram.encode().to_vec());
         let mut answer = None;
         loop {
             match engine.poll_output() {
@@ -381,5 +386,16 @@ mod tests {
         );
         assert_eq!(engine.counters().takeovers, takeovers + 1);
         assert_eq!(engine.endpoints_flapping(), 1);
+    }
+    #[test]
+    fn a_stranger_does_not_use_up_the_registers_of_a_device_with_a_secured_session() {
+        let mut engine = engine(Onboarding::Deny, 10, &["a"]);
+        let owner = Peer::Secured(Identity::new("a"));
+        assert_eq!(register_as(&mut engine, "a", &owner), Code::CREATED);
+        for _ in 0..20 {
+            assert_eq!(register_from(&mut engine, "a", 9), Code::FORBIDDEN);
+        }
+        assert_eq!(register_as(&mut engine, "a", &owner), Code::CREATED);
+        assert_eq!(engine.counters().takeovers, 0);
     }
 }
