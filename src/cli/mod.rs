@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod error;
 mod file;
+mod inspect;
 mod keygen;
 mod language;
 mod openapi;
@@ -39,6 +40,7 @@ enum Command {
     Keygen(keygen::KeygenArgs),
     Sign(sign::SignArgs),
     Verify(verify::VerifyArgs),
+    Inspect(inspect::InspectArgs),
     Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
     Token(token::TokenArgs),
@@ -53,6 +55,7 @@ impl Command {
             Self::Keygen(args) => keygen::run(args, &Output::new(language, args.json)),
             Self::Sign(args) => sign::run(args, &Output::new(language, args.json)),
             Self::Verify(args) => verify::run(args, &Output::new(language, args.json)),
+            Self::Inspect(args) => inspect::run(args, &Output::new(language, args.json)),
             Self::Serve(args) => serve::run(args, &Output::new(language, false)),
             Self::Demo(args) => demo::run(args, &Output::new(language, args.json)),
             Self::Token(args) => token::run(args, &Output::new(language, args.json())),

@@ -105,7 +105,7 @@ fn as_text(package: &VerifiedPackage, output: &Output) -> String {
 }
 
 /// `验签异常!` is the carriers' sentence; the cause stands behind it.
-fn refusal(error: &VerifyError, output: &Output) -> String {
+pub(super) fn refusal(error: &VerifyError, output: &Output) -> String {
     let zh = match error {
         VerifyError::TooLarge { .. } => "文件过大",
         VerifyError::Zip(_) | VerifyError::NotSigned => "不是带签名软件包",

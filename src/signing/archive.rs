@@ -27,6 +27,7 @@ pub(super) enum ArchiveError {
 #[derive(Debug)]
 pub(super) struct SignedArchive {
     pub(super) manifest: Manifest,
+    pub(super) manifest_json: Vec<u8>,
     pub(super) payload_name: String,
     /// Where in the file `NAME.zip` lies.
     pub(super) payload: Range<u64>,
@@ -62,8 +63,8 @@ impl SignedArchive {
             return Err(ArchiveError::Headers);
         }
         let manifest_max = limits.manifest_bytes_max as u64;
-        let manifest = content.read(manifest, manifest_max, limits)?;
-        let manifest = Manifest::decode(&manifest)
+        let manifest_json = content.read(manifest, manifest_max, limits)?;
+        let manifest = Manifest::decode(&manifest_json)
             .map_err(|error| ArchiveError::Manifest(error.to_string()))?;
         let mut payload_sha256 = Sha256::new();
         content.unpack(payload, limits.archive_bytes_max, limits, |chunk| {
@@ -72,6 +73,7 @@ impl SignedArchive {
         })?;
         Ok(Self {
             manifest,
+            manifest_json,
             payload_name: payload.name.clone(),
             payload: payload.data.clone(),
             payload_sha256: Sha256Digest(payload_sha256.finalize().into()),

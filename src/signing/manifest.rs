@@ -17,7 +17,7 @@ pub(super) struct Manifest {
     payload: String,
     size: u64,
     sha256: String,
-    algorithm: String,
+    pub(super) algorithm: String,
     pub(super) key_id: String,
 }
 
@@ -32,13 +32,26 @@ impl Manifest {
         key: &PublicKey,
     ) -> Self {
         Self {
+            algorithm: key.signature_algorithm(),
+            key_id: key.id().to_string(),
+            ..Self::unsigned(payload_name, payload_size_bytes, payload_sha256)
+        }
+    }
+
+    /// What is so of a payload, whoever signed it.
+    pub(super) fn unsigned(
+        payload_name: &str,
+        payload_size_bytes: u64,
+        payload_sha256: &Sha256Digest,
+    ) -> Self {
+        Self {
             format: FORMAT.to_owned(),
             version: VERSION,
             payload: payload_name.to_owned(),
             size: payload_size_bytes,
             sha256: payload_sha256.to_string(),
-            algorithm: key.signature_algorithm(),
-            key_id: key.id().to_string(),
+            algorithm: String::new(),
+            key_id: String::new(),
         }
     }
 

@@ -13,10 +13,12 @@
 //! ```
 //!
 //! The layout is ours: the carriers publish none, so no bit compatibility with their tool is claimed.
-//! The same key and input give the same bytes. `NAME.zip` is parsed only after its signature held.
+//! The same key and input give the same bytes. `NAME.zip` is parsed only after its signature held; [`inspect()`], which needs no
+//! key, is the offline exception.
 
 mod archive;
 mod info;
+mod inspect;
 mod keys;
 mod limits;
 mod manifest;
@@ -28,6 +30,7 @@ mod verify;
 mod zip;
 
 pub use info::{FormFields, InfoError, Mismatch, PackageInfo};
+pub use inspect::{ContainerEntry, Inspection, inspect};
 pub use keys::{KEY_BITS, KEY_BITS_DEFAULT, KeyAlgorithm, KeyError, PrivateKey, PublicKey};
 pub use limits::PackageLimits;
 pub use passphrase::{Passphrase, WeakPassphrase};

@@ -158,13 +158,7 @@ pub fn verify(
     limits: &PackageLimits,
     firmware: &mut dyn Write,
 ) -> Result<VerifiedPackage, VerifyError> {
-    let size_bytes = archive.seek(SeekFrom::End(0))?;
-    if size_bytes > limits.archive_bytes_max {
-        return Err(VerifyError::TooLarge {
-            size_bytes,
-            max_bytes: limits.archive_bytes_max,
-        });
-    }
+    check_size(archive.seek(SeekFrom::End(0))?, limits)?;
     let signed = SignedArchive::decode(&mut archive, limits)?;
     let sha256 = signed.payload_sha256;
     let key = verifying_key(&signed, &sha256, candidates)?;
@@ -186,8 +180,19 @@ pub fn verify(
     })
 }
 
+pub(super) fn check_size(size_bytes: u64, limits: &PackageLimits) -> Result<(), VerifyError> {
+    let max_bytes = limits.archive_bytes_max;
+    if size_bytes > max_bytes {
+        return Err(VerifyError::TooLarge {
+            size_bytes,
+            max_bytes,
+        });
+    }
+    Ok(())
+}
+
 /// The SHA-256 of a whole file.
-fn digest(file: &mut (impl Read + Seek)) -> io::Result<Sha256Digest> {
+pub(super) fn digest(file: &mut (impl Read + Seek)) -> io::Result<Sha256Digest> {
     let mut sha256 = Sha256::new();
     file.rewind()?;
     io::copy(file, &mut sha256)?;

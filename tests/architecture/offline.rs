@@ -1,9 +1,9 @@
-//! The commands that see a private key cannot reach a network, nor can what they use in `cli`.
+//! The commands that are used beside a private key cannot reach a network, nor can what they use in `cli`.
 
 use crate::resolve::{FullPath, Meaning, Resolver, is_under};
 use crate::tree::{SourceFile, Tree};
 
-const COMMANDS: &[&str] = &["keygen", "sign", "verify"];
+const COMMANDS: &[&str] = &["inspect", "keygen", "sign", "verify"];
 
 /// Modules of ours that an offline command may use.
 const MODULES: &[&str] = &["cli", "clock", "model", "signing"];

@@ -309,6 +309,12 @@ fn other_private_keys_are_refused() {
         "rsa_keygen_pubexp:3",
     ];
     assert_eq!(refused(&generated(&exponent)), KeyError::Exponent);
+    assert_eq!(refused(&generated(&["ED25519"])), KeyError::NotAKey);
+    for label in ["OPENSSH PRIVATE KEY", "DSA PRIVATE KEY"] {
+        let error = refused(&PRIVATE_PEM.replace("PRIVATE KEY", label));
+        assert_eq!(error, KeyError::OtherForm, "{label}");
+        assert!(error.to_string().contains("openssl pkcs8 -topk8"));
+    }
     assert_eq!(refused(PUBLIC_PEM), KeyError::PublicKeyGiven);
     assert_eq!(refused(""), KeyError::NotPem);
     let bits = PrivateKey::generate(1024, &mut rng(1)).unwrap_err();

@@ -10,6 +10,7 @@ mod commands;
 mod ecdsa;
 mod fixture;
 mod forgeries;
+mod inspect;
 mod interoperation;
 mod io;
 mod keys;

@@ -31,7 +31,7 @@ pub struct PrivateKey {
 }
 
 enum Secret {
-    Rsa(RsaPrivateKey),
+    Rsa(Box<RsaPrivateKey>),
     Secp256k1(k256::SecretKey),
 }
 
@@ -106,7 +106,7 @@ impl PrivateKey {
 
     fn new(key: RsaPrivateKey) -> Result<Self, KeyError> {
         let public = PublicKey::new(key.to_public_key())?;
-        let secret = Secret::Rsa(key);
+        let secret = Secret::Rsa(Box::new(key));
         Ok(Self { secret, public })
     }
 
