@@ -102,6 +102,35 @@ pub struct Listening {
     pub device_http: Option<SocketAddr>,
 }
 
+/// What is heard.
+struct Listeners {
+    udp: Option<UdpEndpoint>,
+    rest: TcpListener,
+    devices: Option<TcpListener>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<(Self, Listening), RunError> {
+        let udp = config.coap.listen.map(bind_udp).transpose()?;
+        let coap = udp.as_ref().map(UdpEndpoint::local_address);
+        let (rest, http) = bind_tcp("http", config.http.listen).await?;
+        let (devices, device_http) = match config.device_http.listen {
+            Some(address) => {
+                let (devices, address) = bind_tcp("device-http", address).await?;
+                (Some(devices), Some(address))
+            }
+            None => (None, None),
+        };
+        let listeners = Self { udp, rest, devices };
+        let listening = Listening {
+            coap,
+            http,
+            device_http,
+        };
+        Ok((listeners, listening))
+    }
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
@@ -123,18 +152,7 @@ impl Server {
         open_data_dir(data_dir)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&data_dir.join(STORE_FILE)).await?);
         let blobs = open_packages(data_dir, &*store).await?;
-        let udp = config.coap.listen.map(bind_udp).transpose()?;
-        let (rest, http_address) = bind_tcp("http", config.http.listen).await?;
-        let devices = match config.device_http.listen {
-            Some(address) => Some(bind_tcp("device-http", address).await?),
-            None => None,
-        };
-        let listening = Listening {
-            coap: udp.as_ref().map(UdpEndpoint::local_address),
-            http: http_address,
-            device_http: devices.as_ref().map(|(_, address)| *address),
-        };
-
+        let (listeners, listening) = Listeners::bind(config).await?;
         let rebuild = Rebuild {
             config: engine_config(config, listening),
             package_bytes: blobs.clone(),
@@ -142,6 +160,7 @@ impl Server {
         let engine = rebuild.engine(&*store, clock.now()).await?;
         check_download_base(&rebuild, &engine, listening)?;
 
+        let Listeners { udp, rest, devices } = listeners;
         udp.iter().for_each(telemetry::watch_receive_drops);
 
         let (stop_http, http_shutdown) = watch::channel(false);
@@ -181,7 +200,7 @@ impl Server {
         let rest = http::serve(rest, router, limits, clock, http_shutdown.clone());
         let limits = device_connection_limits(&config.device_http);
         let devices = async move {
-            if let Some((listener, _)) = devices {
+            if let Some(listener) = devices {
                 let router = http::firmware_router(downloads, clock);
                 http::serve_devices(listener, router, limits, clock, http_shutdown).await;
             }

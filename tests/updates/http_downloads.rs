@@ -207,7 +207,7 @@ async fn how_far_a_download_is_is_shown() {
             tokio::time::sleep(POLL).await;
             task = held.bench.rest.tasks(held.campaign).await.remove(0);
         }
-        assert_eq!(task["waiting_for"].is_null(), false, "{task:#}");
+        assert!(!task["waiting_for"].is_null(), "{task:#}");
     }
 }
 

@@ -79,7 +79,12 @@ impl Session {
                 // §3.2, 4): only a list says what the device cannot do.
                 self.reported.protocols = match answer {
                     Answer::Integers(protocols) => Reading::Value(protocols),
-                    other => interpret(other, |_| None).unwrap_or(Reading::Unreadable(None)),
+                    Answer::Refused(code) => Reading::Unreadable(Some(code)),
+                    Answer::Value(_)
+                    | Answer::Done
+                    | Answer::Unreadable
+                    | Answer::TimedOut
+                    | Answer::Reset => Reading::Unreadable(None),
                 };
             }
             Path { .. } => {}
