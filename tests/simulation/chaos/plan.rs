@@ -194,6 +194,10 @@ pub(super) fn plan(world: &mut World, rng: &mut StdRng, drawn: &[Drawn], first: 
     }
     let calm_at = MINUTE * rng.gen_range(120..360);
     world.plan(calm_at, Trouble::Calm);
+    if percent(rng, 5) {
+        let at = Duration::from_secs(rng.gen_range(60..BUSY_SECONDS));
+        world.plan(at, Trouble::Revoke);
+    }
 }
 
 fn trouble(rng: &mut StdRng) -> Trouble {

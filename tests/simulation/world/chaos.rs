@@ -84,6 +84,8 @@ pub(crate) enum Trouble {
     /// A second campaign, for these devices.
     Campaign(Vec<usize>, RetryPolicy),
     Stop(CampaignId),
+    /// The key that signed all packages is revoked: what runs is stopped, and nothing begins after it.
+    Revoke,
     /// An operator asks something of a device, to be done within this time.
     Asked(usize, Ask, Duration),
     /// Nothing more goes wrong from now on.
@@ -107,6 +109,7 @@ pub(crate) struct Chaos {
     pub(crate) forget_percent: u32,
     pub(crate) fates: BTreeMap<usize, Fate>,
     pub(crate) calm: bool,
+    revoked: bool,
     counts: BTreeMap<Fault, u64>,
     dark_until: BTreeMap<usize, Instant>,
     deaf_until: BTreeMap<usize, Instant>,
@@ -237,12 +240,18 @@ impl World {
                 self.chaos.count(Fault::StoreError);
                 self.server.store.fail_after(1);
             }
+            Trouble::Campaign(..) if self.chaos.revoked => {}
             Trouble::Campaign(devices, retry) => {
                 let id = self.draft(&devices, retry);
                 self.activate(id).unwrap();
             }
             Trouble::Stop(id) => {
                 self.stop(id);
+            }
+            Trouble::Revoke => {
+                let key_id = fleet::package(&self.image, self.now.utc).key_id;
+                self.chaos.revoked = true;
+                self.revoke(&key_id);
             }
             Trouble::Asked(device, ask, within) => self.ask(device, ask, within),
             Trouble::Calm => self.calm(),
