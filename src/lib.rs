@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | 0 | [`clock`] | instants, UTC, and the one reader of the machine's clocks |
 //! | 1 | [`model`] | the nouns, their states, the records to commit |
-//! | 2 | [`coap`] · [`signing`] · [`store`] · [`net`] | wires, files, rows, sockets |
+//! | 2 | [`coap`] · [`signing`] · [`profile`] · [`store`] · [`net`] | wires, files, rows, sockets |
 //! | 3 | [`lwm2m`] | links, values, operations, the registry |
 //! | 4 | [`fota`] · [`scheduler`] · [`campaign`] | decisions, all pure |
 //! | 5 | [`engine`] | the whole, still sans-IO |
@@ -81,6 +81,7 @@ pub mod http;
 pub mod lwm2m;
 pub mod model;
 pub mod net;
+pub mod profile;
 pub mod scheduler;
 pub mod server;
 pub mod signing;

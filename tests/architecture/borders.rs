@@ -28,7 +28,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("sqlx", &["src/store/sqlite"]),
     ("utoipa", &["src/http/"]),
     ("utoipa_axum", &["src/http/"]),
-    ("zip", &["src/signing/"]),
+    ("zip", &["src/signing/", "src/profile/archive.rs"]),
 ];
 
 pub(crate) fn faults(tree: &Tree) -> Vec<String> {

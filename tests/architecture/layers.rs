@@ -9,7 +9,7 @@ use crate::tree::{SourceFile, Tree};
 const ROWS: &[&[&str]] = &[
     &["clock"],
     &["model"],
-    &["coap", "signing", "store", "net"],
+    &["coap", "signing", "profile", "store", "net"],
     &["lwm2m"],
     &["fota", "scheduler", "campaign"],
     &["engine"],

@@ -10,6 +10,7 @@ const MODULES: &[&str] = &[
     "model",
     "coap",
     "signing",
+    "profile",
     "lwm2m",
     "fota",
     "scheduler",
