@@ -11,6 +11,7 @@ mod language;
 mod openapi;
 mod output;
 mod passphrase;
+mod profile;
 mod serve;
 mod sign;
 mod telemetry;
@@ -41,6 +42,7 @@ enum Command {
     Sign(sign::SignArgs),
     Verify(verify::VerifyArgs),
     Inspect(inspect::InspectArgs),
+    Profile(profile::ProfileArgs),
     Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
     Token(token::TokenArgs),
@@ -56,6 +58,7 @@ impl Command {
             Self::Sign(args) => sign::run(args, &Output::new(language, args.json)),
             Self::Verify(args) => verify::run(args, &Output::new(language, args.json)),
             Self::Inspect(args) => inspect::run(args, &Output::new(language, args.json)),
+            Self::Profile(args) => profile::run(args, &Output::new(language, args.json())),
             Self::Serve(args) => serve::run(args, &Output::new(language, false)),
             Self::Demo(args) => demo::run(args, &Output::new(language, args.json)),
             Self::Token(args) => token::run(args, &Output::new(language, args.json())),

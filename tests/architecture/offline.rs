@@ -3,10 +3,10 @@
 use crate::resolve::{FullPath, Meaning, Resolver, is_under};
 use crate::tree::{SourceFile, Tree};
 
-const COMMANDS: &[&str] = &["inspect", "keygen", "sign", "verify"];
+const COMMANDS: &[&str] = &["inspect", "keygen", "profile", "sign", "verify"];
 
 /// Modules of ours that an offline command may use.
-const MODULES: &[&str] = &["cli", "clock", "model", "signing"];
+const MODULES: &[&str] = &["cli", "clock", "model", "profile", "signing"];
 
 const BANNED_PATHS: &[&str] = &[
     "axum",

@@ -12,6 +12,7 @@ mod demo;
 mod keys;
 mod language;
 mod packages;
+mod profile;
 mod program;
 mod releases;
 mod serve;
