@@ -6,10 +6,10 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use narrowcast::clock::Utc;
 use narrowcast::model::{
-    BindingMode, CampaignTargets, Component, DeviceModel, DeviceType, EndpointName,
-    FirmwareVersion, Lwm2mVersion, Manufacturer, Package, PackageId, PackageKind, Peer, Phase,
-    Record, Registration, RegistrationSlot, RetryPolicy, Sha256Digest, TaskId, TaskState,
-    UpdateTask,
+    AuditActor, AuditStamp, BindingMode, CampaignTargets, Component, DeviceModel, DeviceType,
+    EndpointName, FirmwareVersion, Lwm2mVersion, Manufacturer, Package, PackageId, PackageKind,
+    Peer, Phase, Record, Registration, RegistrationSlot, RetryPolicy, Sha256Digest, TaskId,
+    TaskState, UpdateTask,
 };
 use narrowcast::store::{NewCampaign, SqliteStore, Store};
 use rand::rngs::StdRng;
@@ -62,7 +62,16 @@ async fn package(store: &SqliteStore) -> PackageId {
         key_id: String::new(),
         uploaded_at: Utc::from_unix_ms(0),
     };
-    store.add_package(package).await.expect("a package")
+    store
+        .add_package(
+            package,
+            AuditStamp {
+                at: Utc::from_unix_ms(0),
+                actor: AuditActor::server(),
+            },
+        )
+        .await
+        .expect("a package")
 }
 
 /// A database with so many registrations and tasks.
@@ -85,7 +94,16 @@ async fn filled(rows: u32) -> (tempfile::TempDir, SqliteStore) {
         created_at: Utc::from_unix_ms(0),
     };
     let endpoints = (0..rows).map(endpoint).collect();
-    let made = store.create_campaign(campaign, endpoints).await;
+    let made = store
+        .create_campaign(
+            campaign,
+            endpoints,
+            AuditStamp {
+                at: Utc::from_unix_ms(0),
+                actor: AuditActor::server(),
+            },
+        )
+        .await;
     made.expect("a campaign");
     (folder, store)
 }

@@ -1,6 +1,7 @@
 //! The `narrowcast` command line: data to stdout, messages to stderr; exit 0 done, 1 failed, 2 wrong
 //! usage.
 
+mod audit;
 mod config;
 mod demo;
 mod error;
@@ -46,6 +47,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
     Token(token::TokenArgs),
+    Audit(audit::AuditArgs),
     Config(config::ConfigArgs),
     /// Print the OpenAPI document of the REST interface.
     Openapi,
@@ -62,6 +64,7 @@ impl Command {
             Self::Serve(args) => serve::run(args, &Output::new(language, false)),
             Self::Demo(args) => demo::run(args, &Output::new(language, args.json)),
             Self::Token(args) => token::run(args, &Output::new(language, args.json())),
+            Self::Audit(args) => audit::run(args, &Output::new(language, args.json())),
             Self::Config(args) => config::run(args, &Output::new(language, false)),
             Self::Openapi => openapi::run(&Output::new(language, false)),
         }

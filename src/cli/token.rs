@@ -9,6 +9,7 @@ use super::error::CliError;
 use super::output::Output;
 use crate::clock::SystemClock;
 use crate::http::{Role, is_token_name, new_token};
+use crate::model::{AuditActor, AuditStamp};
 use crate::server::{STORE_FILE, open_data_dir};
 use crate::store::{SqliteStore, Store, StoreError};
 
@@ -60,8 +61,11 @@ async fn create(args: &CreateArgs, output: &Output) -> Result<(), CliError> {
     let store = SqliteStore::open_beside(&args.data_dir.join(STORE_FILE))
         .await
         .map_err(CliError::failed)?;
-    let token = new_token(&args.name, args.role, SystemClock::new().now().utc);
-    let added = store.add_token(token.stored).await;
+    let at = SystemClock::new().now().utc;
+    let token = new_token(&args.name, args.role, at);
+    let actor = AuditActor::cli();
+    let added = store.add_token(token.stored, AuditStamp { at, actor });
+    let added = added.await;
     store.close().await;
     added.map_err(|error| match error {
         StoreError::Conflict(_) => {

@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 
 use super::HttpState;
 use super::error::{Problem, kinds};
+use crate::model::AuditActor;
 use crate::store::{StoreError, StoredToken};
 
 /// What a token's holder may do: each of the first four may do what those before it may. A key
@@ -21,7 +22,7 @@ pub enum Role {
     Operator,
     /// Activates campaigns.
     Approver,
-    /// Makes and removes tokens.
+    /// Makes and removes tokens; reads the audit log.
     Admin,
     /// Enters, retires and revokes manufacturers' keys.
     KeyAdmin,
@@ -164,9 +165,9 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
 
         ("POST", "/api/v1/campaigns/{id}/activate") => Access::AtLeast(Approver),
 
-        ("GET" | "POST", "/api/v1/tokens") | ("DELETE", "/api/v1/tokens/{name}") => {
-            Access::AtLeast(Admin)
-        }
+        ("GET", "/api/v1/audit" | "/api/v1/tokens")
+        | ("POST", "/api/v1/tokens")
+        | ("DELETE", "/api/v1/tokens/{name}") => Access::AtLeast(Admin),
         _ => return None,
     })
 }
@@ -197,6 +198,11 @@ pub(super) async fn authorize(
             );
             return Err(Problem::new(kinds::FORBIDDEN, detail));
         }
+        let actor = AuditActor {
+            name: name.0.clone(),
+            role: role.word().to_owned(),
+        };
+        request.extensions_mut().insert(actor);
         request.extensions_mut().insert(name);
         request.extensions_mut().insert(role);
     }

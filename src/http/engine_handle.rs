@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 
 use crate::engine::{CellStatus, Command, CommandError};
-use crate::model::{CellId, DeviceRequest, DeviceRequestId, NewDeviceRequest};
+use crate::model::{AuditActor, CellId, DeviceRequest, DeviceRequestId, NewDeviceRequest};
 
 /// The receiving end, for the driver.
 pub type EngineRequests = mpsc::Receiver<EngineRequest>;
@@ -27,8 +27,13 @@ pub struct CellsPage {
     reason = "few wait at a time; what is large in a command is behind pointers"
 )]
 pub enum EngineRequest {
-    /// To carry out a command; answered when its records are committed.
-    Command(Command, oneshot::Sender<Result<(), EngineError>>),
+    /// To carry out a command; answered when its records are committed. What an operator asked for
+    /// goes into the audit log with them.
+    Command(
+        Command,
+        Option<AuditActor>,
+        oneshot::Sender<Result<(), EngineError>>,
+    ),
     /// To take up a request to a device: answered with its number when it is committed, and once more
     /// when it has ended.
     Device(
@@ -82,7 +87,16 @@ impl EngineHandle {
     /// # Errors
     /// Where the engine refuses it, or cannot be asked.
     pub async fn command(&self, command: Command) -> Result<(), EngineError> {
-        self.ask(|answer| EngineRequest::Command(command, answer))
+        self.ask(|answer| EngineRequest::Command(command, None, answer))
+            .await?
+    }
+
+    /// Has a command carried out, and who asked for it noted in the audit log.
+    ///
+    /// # Errors
+    /// Where the engine refuses it, or cannot be asked.
+    pub async fn command_by(&self, actor: AuditActor, command: Command) -> Result<(), EngineError> {
+        self.ask(|answer| EngineRequest::Command(command, Some(actor), answer))
             .await?
     }
 
@@ -171,7 +185,7 @@ mod tests {
     async fn a_refusal_comes_back_as_the_engine_said_it() {
         let (handle, mut requests) = engine_channel(1, Duration::from_secs(5));
         let answering = async {
-            let Some(EngineRequest::Command(Command::StopCampaign(_), answer)) =
+            let Some(EngineRequest::Command(Command::StopCampaign(_), None, answer)) =
                 requests.recv().await
             else {
                 panic!("a stop command");

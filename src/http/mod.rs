@@ -5,6 +5,7 @@
 //! driver shows in the [`LiveView`]. Every error is `application/problem+json` (RFC 9457) with a
 //! stable `code`; which role a route needs stands in one table in `auth.rs`.
 
+mod audit;
 mod auth;
 mod blocking;
 mod campaigns;

@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use super::error::{Problem, kinds};
 use super::{HttpState, auth, hardening, idempotency, in_flight, language};
-use super::{campaigns, cells, devices, groups, health, keys, openapi, packages, tokens};
+use super::{audit, campaigns, cells, devices, groups, health, keys, openapi, packages, tokens};
 
 /// The whole service, for [`serve`](super::serve) to serve.
 pub fn router(state: HttpState) -> Router {
@@ -96,6 +96,7 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(campaigns::list_tasks))
         .routes(routes!(cells::list_cells))
         .routes(routes!(cells::show_tiers))
+        .routes(routes!(audit::list_audit))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::delete_token))
 }

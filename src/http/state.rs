@@ -11,7 +11,7 @@ use super::error::Problem;
 use super::idempotency::KeptAnswers;
 use super::{EngineHandle, LiveView, PackageVerifier, Tiers};
 use crate::clock::{SystemClock, Utc};
-use crate::model::{EndpointName, InvalidName};
+use crate::model::{AuditActor, AuditStamp, EndpointName, InvalidName};
 use crate::store::{BlobStore, Store};
 
 /// The bounds of the API. What is larger is refused with 413, 422 or 503.
@@ -126,6 +126,14 @@ impl HttpState {
     /// The endpoint client name in a field.
     pub(super) fn endpoint(&self, field: &str, text: &str) -> Result<EndpointName, Problem> {
         (self.parse_endpoint)(text).map_err(|fault| Problem::invalid_field(field, fault))
+    }
+
+    /// What the audit log is told of who changes something now.
+    pub(super) fn stamp(&self, actor: AuditActor) -> AuditStamp {
+        AuditStamp {
+            at: self.now_utc(),
+            actor,
+        }
     }
 
     pub(super) fn now_utc(&self) -> Utc {

@@ -1,5 +1,6 @@
 //! The nouns, their states and the legal transitions between them. No protocol, no I/O.
 
+mod audit;
 mod campaign;
 mod cell;
 mod datagram;
@@ -19,6 +20,7 @@ mod task;
 mod uplink;
 mod words;
 
+pub use audit::{AuditAction, AuditActor, AuditKind, AuditStamp, NewAuditEntry};
 pub use campaign::{
     Campaign, CampaignId, CampaignState, CampaignTargets, GroupId, InvalidTransition, RetryPolicy,
 };

@@ -3,8 +3,8 @@
 use super::words::words;
 use super::{
     CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, KeyChange, Registration, RegistrationSlot, StoredObservation,
-    TaskId, UpdateTask, Uplink,
+    DeviceRequestId, EndpointName, KeyChange, NewAuditEntry, Registration, RegistrationSlot,
+    StoredObservation, TaskId, UpdateTask, Uplink,
 };
 use crate::clock::Utc;
 
@@ -115,6 +115,8 @@ pub enum Record {
         /// By whom, when and why.
         change: KeyChange,
     },
+    /// An operator did this. What the server does to devices by itself is audited from their timelines.
+    Audit(NewAuditEntry),
     /// A line of a device's history.
     Timeline(TimelineEntry),
     /// What a device reported; replaces the stored report.

@@ -19,6 +19,7 @@ use crate::model::{Peer, Record, Transmit};
 use crate::net::RECEIVE_BYTES;
 use crate::store::{Store, StoreError};
 
+use super::audit::Audit;
 use super::failpoint::{Failpoint, Point};
 use super::link::Link;
 use super::rebuild::Rebuild;
@@ -237,9 +238,17 @@ impl Driver {
 
     fn handle_request(&mut self, request: EngineRequest) {
         match request {
-            EngineRequest::Command(command, answer) => {
-                let result = self.engine.handle_command(self.parts.clock.now(), command);
+            EngineRequest::Command(command, actor, answer) => {
+                let now = self.parts.clock.now();
+                let audit = actor.map(|actor| Audit::of_command(actor, now.utc, &command));
+                let before = self.gathered.records.len();
+                let result = self.engine.handle_command(now, command);
+                let is_done = result.is_ok();
                 self.drain(Some(Reply::Command(answer, result)));
+                if let Some(audit) = audit.filter(|_| is_done) {
+                    let entries = audit.entries(&self.gathered.records[before..]);
+                    self.gathered.records.extend(entries);
+                }
             }
             EngineRequest::Device(asked, answer, end) => {
                 let now = self.parts.clock.now();
@@ -381,6 +390,7 @@ impl Driver {
                 | Record::Task(_)
                 | Record::Campaign { .. }
                 | Record::KeyRevoked { .. }
+                | Record::Audit(_)
                 | Record::Timeline(_)
                 | Record::Report { .. }
                 | Record::Delivered { .. }

@@ -1,5 +1,6 @@
 //! The server's shell: it gives the engine its inputs, commits its records, then sends.
 
+mod audit;
 mod driver;
 mod failpoint;
 mod link;

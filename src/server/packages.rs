@@ -107,7 +107,14 @@ mod tests {
         assert_eq!(blobs.bytes(), 15, "without any package nothing is removed");
         drop(blobs);
 
-        store.add_package(package(image, archive)).await.unwrap();
+        let stamp = crate::model::AuditStamp {
+            at: Utc::from_unix_ms(0),
+            actor: crate::model::AuditActor::server(),
+        };
+        store
+            .add_package(package(image, archive), stamp)
+            .await
+            .unwrap();
         let blobs = open_packages(folder.path(), &store).await.unwrap();
         assert_eq!(blobs.bytes(), 10);
         for (sha256, is_there) in [(image, true), (archive, true), (orphan, false)] {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::audit;
 use crate::clock::Utc;
 use crate::model::{
     CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, KeyChange, Record, Registration, RegistrationSlot,
-    StoredObservation, TaskId, TimelineEntry, UpdateTask, Uplink,
+    DeviceRequestId, EndpointName, KeyChange, NewAuditEntry, Record, Registration,
+    RegistrationSlot, StoredObservation, TaskId, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// What a list of records comes to: the last word on each key, in the order of the keys. `None` is
@@ -27,6 +28,8 @@ pub(super) struct Batch {
     pub(super) campaigns: Vec<(CampaignId, CampaignState, Utc)>,
     /// Keys that were revoked, by id.
     pub(super) revoked_keys: Vec<(String, KeyChange)>,
+    /// Entries of the audit log, all and in order.
+    pub(super) audit: Vec<NewAuditEntry>,
     /// Lines of history, all and in order.
     pub(super) timeline: Vec<TimelineEntry>,
     /// Reports by device.
@@ -86,7 +89,11 @@ impl Batch {
             }
             Record::Campaign { id, state, at } => self.campaigns.push((id, state, at)),
             Record::KeyRevoked { id, change } => self.revoked_keys.push((id, change)),
-            Record::Timeline(entry) => self.timeline.push(entry),
+            Record::Audit(entry) => self.audit.push(entry),
+            Record::Timeline(entry) => {
+                self.audit.extend(audit::of_timeline(&entry));
+                self.timeline.push(entry);
+            }
             Record::Report { endpoint, report } => {
                 self.reports.insert(endpoint, report);
             }

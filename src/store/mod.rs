@@ -6,11 +6,13 @@
 
 use std::fmt;
 
+mod audit;
 mod batch;
 mod blobs;
 mod memory;
 mod sqlite;
 
+pub use audit::{AuditBreak, AuditChain, AuditEntry};
 pub use blobs::{BlobError, BlobStore, IncomingBlob, Kept};
 pub use memory::MemoryStore;
 pub use sqlite::{OpenError, SqliteStore};
@@ -19,10 +21,10 @@ use async_trait::async_trait;
 
 use crate::clock::Utc;
 use crate::model::{
-    Campaign, CampaignId, CampaignState, CampaignTargets, DeliveryHistory, Device, DeviceReport,
-    DeviceRequest, DeviceRequestId, EndpointName, GroupId, KeyChange, KeyState, Manufacturer,
-    Package, PackageId, Record, Restored, RetryPolicy, TaskState, TimelineEntry, UpdateTask,
-    Uplink,
+    AuditStamp, Campaign, CampaignId, CampaignState, CampaignTargets, DeliveryHistory, Device,
+    DeviceReport, DeviceRequest, DeviceRequestId, EndpointName, GroupId, KeyChange, KeyState,
+    Manufacturer, Package, PackageId, Record, Restored, RetryPolicy, TaskState, TimelineEntry,
+    UpdateTask, Uplink,
 };
 
 /// How many lines of a device's history are kept; the oldest give way.
@@ -179,8 +181,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Whether a read works: for readiness.
     async fn check(&self) -> Result<(), StoreError>;
 
+    /// The audit log by number. What takes an [`AuditStamp`] adds an entry to it in the same
+    /// transaction, and so does [`Record::Audit`].
+    async fn audit_entries(&self, page: Page) -> Result<Vec<AuditEntry>, StoreError>;
+
     /// Enters a key; `Conflict` where its id is there.
-    async fn add_key(&self, key: StoredKey) -> Result<(), StoreError>;
+    async fn add_key(&self, key: StoredKey, stamp: AuditStamp) -> Result<(), StoreError>;
     /// Keys, all or of one manufacturer, by id.
     async fn keys(
         &self,
@@ -191,11 +197,20 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// One key.
     async fn key(&self, id: &str) -> Result<StoredKey, StoreError>;
     /// Retires a key; `Conflict` unless it is active. A key is revoked by [`Record::KeyRevoked`].
-    async fn retire_key(&self, id: &str, change: KeyChange) -> Result<(), StoreError>;
+    async fn retire_key(
+        &self,
+        id: &str,
+        change: KeyChange,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError>;
 
     /// Enters a package; its `id` is ignored and the number given to it returned. `Conflict` where
     /// the same image for the same product and version is there.
-    async fn add_package(&self, package: Package) -> Result<PackageId, StoreError>;
+    async fn add_package(
+        &self,
+        package: Package,
+        stamp: AuditStamp,
+    ) -> Result<PackageId, StoreError>;
     /// One package.
     async fn package(&self, id: PackageId) -> Result<Package, StoreError>;
     /// Packages by number.
@@ -270,6 +285,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         &self,
         campaign: NewCampaign,
         endpoints: Vec<EndpointName>,
+        stamp: AuditStamp,
     ) -> Result<CampaignId, StoreError>;
     /// One campaign and its counts.
     async fn campaign(&self, id: CampaignId) -> Result<(Campaign, TaskCounts), StoreError>;
@@ -281,6 +297,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         &self,
         id: CampaignId,
         expected: CampaignState,
+        stamp: AuditStamp,
     ) -> Result<(), StoreError>;
     /// Tasks of a campaign by number, all or in one state.
     async fn tasks(
@@ -291,11 +308,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<UpdateTask>, StoreError>;
 
     /// Enters a token; `Conflict` where the name is taken.
-    async fn add_token(&self, token: StoredToken) -> Result<(), StoreError>;
+    async fn add_token(&self, token: StoredToken, stamp: AuditStamp) -> Result<(), StoreError>;
     /// The token with this hash.
     async fn token(&self, sha256: &[u8; 32]) -> Result<StoredToken, StoreError>;
     /// Tokens by name.
     async fn tokens(&self, page: Page) -> Result<Vec<StoredToken>, StoreError>;
     /// Takes a token away: it no longer opens anything.
-    async fn remove_token(&self, name: &str) -> Result<(), StoreError>;
+    async fn remove_token(&self, name: &str, stamp: AuditStamp) -> Result<(), StoreError>;
 }

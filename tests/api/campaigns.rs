@@ -3,8 +3,8 @@
 use narrowcast::clock::Utc;
 use narrowcast::engine::{Command, CommandError, TaskProgress};
 use narrowcast::model::{
-    CampaignId, CampaignState, Failure, FailureReason, FirmwareVersion, Package, PackageId, Phase,
-    Record, TaskId, TaskState, WaitingFor,
+    AuditActor, AuditStamp, CampaignId, CampaignState, Failure, FailureReason, FirmwareVersion,
+    Package, PackageId, Phase, Record, TaskId, TaskState, WaitingFor,
 };
 use narrowcast::store::{Page, Store};
 use reqwest::Method;
@@ -239,7 +239,13 @@ async fn with_package(change: impl FnOnce(&mut Package)) -> (Service, String) {
     change(&mut package);
     let id = service
         .store
-        .add_package(package)
+        .add_package(
+            package,
+            AuditStamp {
+                at: Utc::from_unix_ms(0),
+                actor: AuditActor::server(),
+            },
+        )
         .await
         .expect("a package")
         .0;

@@ -26,7 +26,7 @@ impl TestEngine {
     pub(crate) async fn run(self: Arc<Self>, mut requests: EngineRequests, store: Arc<dyn Store>) {
         while let Some(request) = requests.recv().await {
             match request {
-                EngineRequest::Command(command, answer) => {
+                EngineRequest::Command(command, _, answer) => {
                     let outcome = self.carry_out(command, store.as_ref()).await;
                     let _ = answer.send(outcome);
                 }

@@ -1,6 +1,7 @@
 //! The REST API from outside: over a real listener, with a store in memory and an engine that a test
 //! can make refuse.
 
+mod audit;
 mod campaigns;
 mod cells;
 mod connections;

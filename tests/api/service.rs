@@ -10,7 +10,7 @@ use narrowcast::http::{
     ConnectionLimits, HttpLimits, HttpParts, HttpState, LiveView, Role, engine_channel, new_token,
     router, serve,
 };
-use narrowcast::model::EndpointName;
+use narrowcast::model::{AuditActor, AuditStamp, EndpointName};
 use narrowcast::store::{BlobStore, MemoryStore, Store};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -92,7 +92,16 @@ impl Service {
         let mut tokens = BTreeMap::new();
         for role in Role::ALL {
             let token = new_token(role.word(), role, Utc::from_unix_ms(0));
-            store.add_token(token.stored).await.expect("a new token");
+            store
+                .add_token(
+                    token.stored,
+                    AuditStamp {
+                        at: Utc::from_unix_ms(0),
+                        actor: AuditActor::server(),
+                    },
+                )
+                .await
+                .expect("a new token");
             tokens.insert(role.word(), token.text);
         }
         Self {

@@ -6,6 +6,7 @@
     reason = "a test's helper that fails is a failed test, as the test itself"
 )]
 
+mod audit;
 mod config;
 mod connections;
 mod demo;

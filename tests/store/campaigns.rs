@@ -6,7 +6,7 @@ use narrowcast::model::{
 };
 use narrowcast::store::{Store, TaskCounts};
 
-use crate::samples::{draft, endpoint, new_campaign, page, page_after, registration, utc};
+use crate::samples::{draft, endpoint, new_campaign, page, page_after, registration, stamp, utc};
 use crate::{is_conflict, is_not_found};
 
 for_each_store! {
@@ -56,7 +56,7 @@ async fn a_draft_has_a_pending_task_for_each_device_in_order(store: &dyn Store) 
     }
     assert!(is_not_found(
         store
-            .create_campaign(new_campaign(PackageId(99)), vec![endpoint(1)])
+            .create_campaign(new_campaign(PackageId(99)), vec![endpoint(1)], stamp())
             .await
     ));
     assert_eq!(store.campaigns(page(9)).await.unwrap().len(), 1);
@@ -77,7 +77,7 @@ async fn a_campaign_of_many_chunks_is_whole(store: &dyn Store) {
         .collect();
     assert_eq!(pending, [(id, 2500), (empty, 0)]);
     store
-        .remove_campaign(id, CampaignState::Draft)
+        .remove_campaign(id, CampaignState::Draft, stamp())
         .await
         .unwrap();
     let left = store.campaigns(page_after(0, 9)).await.unwrap();
@@ -249,7 +249,7 @@ async fn a_campaign_stopped_with_a_device_at_work_is_restored(store: &dyn Store)
 
 async fn a_campaign_is_removed_only_in_the_expected_state(store: &dyn Store) {
     let (id, _) = running(store, 3).await;
-    let remove = |state| store.remove_campaign(id, state);
+    let remove = |state| store.remove_campaign(id, state, stamp());
     assert!(is_conflict(remove(CampaignState::Draft).await));
     assert_eq!(store.tasks(id, None, page(9)).await.unwrap().len(), 3);
     remove(CampaignState::Running).await.unwrap();
@@ -262,7 +262,9 @@ async fn a_campaign_is_removed_only_in_the_expected_state(store: &dyn Store) {
 
 async fn what_belongs_to_a_removed_campaign_stays_away(store: &dyn Store) {
     let (id, tasks) = running(store, 1).await;
-    let removed = store.remove_campaign(id, CampaignState::Running).await;
+    let removed = store
+        .remove_campaign(id, CampaignState::Running, stamp())
+        .await;
     removed.unwrap();
     let records = vec![
         Record::Task(tasks[0].clone()),

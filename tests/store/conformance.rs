@@ -8,7 +8,7 @@ use narrowcast::store::{Store, StoredKey, TIMELINE_ENTRIES_MAX};
 
 use crate::samples::{
     deliveries, device, draft, endpoint, key, observation, package, page, page_after, registration,
-    report, timeline, timeline_entry, token, utc,
+    report, stamp, timeline, timeline_entry, token, utc,
 };
 use crate::{is_conflict, is_not_found};
 
@@ -53,9 +53,11 @@ async fn an_empty_store_is_ready_and_restores_nothing(store: &dyn Store) {
 
 async fn keys_are_listed_by_id_and_by_manufacturer(store: &dyn Store) {
     for (id, manufacturer) in [("b", "Quectel"), ("a", "Neoway"), ("c", "Quectel")] {
-        store.add_key(key(id, manufacturer)).await.unwrap();
+        store.add_key(key(id, manufacturer), stamp()).await.unwrap();
     }
-    assert!(is_conflict(store.add_key(key("b", "Neoway")).await));
+    assert!(is_conflict(
+        store.add_key(key("b", "Neoway"), stamp()).await
+    ));
     let all = store.keys(None, page(10)).await.unwrap();
     assert_eq!(
         all,
@@ -84,11 +86,11 @@ fn revoked(id: &str, number: i64) -> Record {
 }
 
 async fn a_key_is_retired_once_and_only_while_it_is_active(store: &dyn Store) {
-    store.add_key(key("a", "Quectel")).await.unwrap();
-    store.add_key(key("b", "Quectel")).await.unwrap();
+    store.add_key(key("a", "Quectel"), stamp()).await.unwrap();
+    store.add_key(key("b", "Quectel"), stamp()).await.unwrap();
     assert_eq!(store.key("a").await.unwrap().state(), KeyState::Active);
-    store.retire_key("a", change(1)).await.unwrap();
-    assert!(is_conflict(store.retire_key("a", change(2)).await));
+    store.retire_key("a", change(1), stamp()).await.unwrap();
+    assert!(is_conflict(store.retire_key("a", change(2), stamp()).await));
     let retired = StoredKey {
         retired: Some(change(1)),
         ..key("a", "Quectel")
@@ -99,14 +101,16 @@ async fn a_key_is_retired_once_and_only_while_it_is_active(store: &dyn Store) {
     let listed = store.keys(None, page(9)).await.unwrap();
     assert_eq!(listed, [retired, key("b", "Quectel")]);
     store.commit(vec![revoked("b", 3)]).await.unwrap();
-    assert!(is_conflict(store.retire_key("b", change(4)).await));
+    assert!(is_conflict(store.retire_key("b", change(4), stamp()).await));
     assert!(is_not_found(store.key("c").await));
-    assert!(is_not_found(store.retire_key("c", change(5)).await));
+    assert!(is_not_found(
+        store.retire_key("c", change(5), stamp()).await
+    ));
 }
 
 async fn the_first_word_on_a_keys_revocation_counts(store: &dyn Store) {
-    store.add_key(key("a", "Quectel")).await.unwrap();
-    store.retire_key("a", change(1)).await.unwrap();
+    store.add_key(key("a", "Quectel"), stamp()).await.unwrap();
+    store.retire_key("a", change(1), stamp()).await.unwrap();
     let records = vec![revoked("a", 2), revoked("a", 3), revoked("nobody's", 4)];
     store.commit(records).await.unwrap();
     store.commit(vec![revoked("a", 5)]).await.unwrap();
@@ -118,8 +122,8 @@ async fn the_first_word_on_a_keys_revocation_counts(store: &dyn Store) {
 }
 
 async fn a_package_is_found_under_the_number_it_was_given(store: &dyn Store) {
-    let first = store.add_package(package("V2")).await.unwrap();
-    let second = store.add_package(package("V3")).await.unwrap();
+    let first = store.add_package(package("V2"), stamp()).await.unwrap();
+    let second = store.add_package(package("V3"), stamp()).await.unwrap();
     let stored = Package {
         id: second,
         ..package("V3")
@@ -130,11 +134,11 @@ async fn a_package_is_found_under_the_number_it_was_given(store: &dyn Store) {
 }
 
 async fn the_same_image_for_the_same_product_and_version_conflicts(store: &dyn Store) {
-    store.add_package(package("V2")).await.unwrap();
-    assert!(is_conflict(store.add_package(package("V2")).await));
+    store.add_package(package("V2"), stamp()).await.unwrap();
+    assert!(is_conflict(store.add_package(package("V2"), stamp()).await));
     let mut other_image = package("V2");
     other_image.image_sha256.0[0] ^= 1;
-    store.add_package(other_image).await.unwrap();
+    store.add_package(other_image, stamp()).await.unwrap();
     assert_eq!(store.packages(page(9)).await.unwrap().len(), 2);
 }
 
@@ -325,17 +329,17 @@ async fn a_group_is_renamed_unless_the_name_is_taken(store: &dyn Store) {
 }
 
 async fn tokens_are_found_by_their_hash_until_they_are_taken_away(store: &dyn Store) {
-    store.add_token(token("ops", 1)).await.unwrap();
-    store.add_token(token("ci", 2)).await.unwrap();
-    assert!(is_conflict(store.add_token(token("ops", 3)).await));
+    store.add_token(token("ops", 1), stamp()).await.unwrap();
+    store.add_token(token("ci", 2), stamp()).await.unwrap();
+    assert!(is_conflict(store.add_token(token("ops", 3), stamp()).await));
     assert_eq!(store.token(&[2; 32]).await.unwrap(), token("ci", 2));
     let all = store.tokens(page(10)).await.unwrap();
     assert_eq!(all, [token("ci", 2), token("ops", 1)]);
     let page = store.tokens(page_after("ci", 10)).await.unwrap();
     assert_eq!(page, [token("ops", 1)]);
-    store.remove_token("ci").await.unwrap();
+    store.remove_token("ci", stamp()).await.unwrap();
     assert!(is_not_found(store.token(&[2; 32]).await));
-    assert!(is_not_found(store.remove_token("ci").await));
+    assert!(is_not_found(store.remove_token("ci", stamp()).await));
 }
 
 fn deregistered(slot: u32, number: u32) -> Record {

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use crate::device_requests::{request, uplink};
 use crate::restart::text;
 use crate::samples::{
-    deliveries, device, draft, endpoint, key, observation, page, registration, report, timeline,
-    utc,
+    deliveries, device, draft, endpoint, key, observation, page, registration, report, stamp,
+    timeline, utc,
 };
 
 const CAMPAIGNS: u64 = 2;
@@ -129,7 +129,7 @@ async fn read_all(store: &dyn Store) -> String {
 
 async fn commit_all(store: &dyn Store, commits: &[Vec<Record>]) -> String {
     for id in ["0", "1"] {
-        store.add_key(key(id, "Quectel")).await.unwrap();
+        store.add_key(key(id, "Quectel"), stamp()).await.unwrap();
     }
     for _ in 0..CAMPAIGNS {
         draft(store, TASKS_PER_CAMPAIGN).await;

@@ -23,6 +23,7 @@ macro_rules! for_each_store {
     };
 }
 
+mod audit;
 mod campaigns;
 mod conformance;
 mod device_requests;

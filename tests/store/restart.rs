@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use crate::samples::{
     deliveries, device, draft, endpoint, key, observation, page, registration, report, sqlite,
-    timeline, utc,
+    stamp, timeline, utc,
 };
 
 /// Every field, as text: equal states read equal.
@@ -30,7 +30,7 @@ pub(crate) fn text(restored: &Restored) -> String {
     format!("{restored:#?} {secrets:?}")
 }
 
-async fn plain_connection(path: &std::path::Path) -> SqliteConnection {
+pub(crate) async fn plain_connection(path: &std::path::Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(path);
     options.connect().await.unwrap()
 }
@@ -98,7 +98,7 @@ async fn a_store_that_was_not_closed_opens_again() {
 async fn a_database_of_the_first_version_is_brought_up_to_date() {
     let (folder, store) = sqlite().await;
     fill(&store).await;
-    store.add_key(key("a", "Quectel")).await.unwrap();
+    store.add_key(key("a", "Quectel"), stamp()).await.unwrap();
     store.close().await;
     let path = folder.path().join("store.db");
     let mut plain = plain_connection(&path).await;
@@ -106,6 +106,7 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
         "DROP TABLE deliveries",
         "DROP TABLE device_requests",
         "DROP TABLE uplinks",
+        "DROP TABLE audit",
         "ALTER TABLE keys DROP COLUMN created_by",
         "ALTER TABLE keys DROP COLUMN retired_at",
         "ALTER TABLE keys DROP COLUMN retired_by",

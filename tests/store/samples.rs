@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use narrowcast::clock::Utc;
 use narrowcast::model::{
-    BindingMode, CampaignId, CampaignTargets, CellId, Component, CoverageTier, DeliveryHistory,
-    Device, DeviceModel, DeviceReport, DeviceType, EndpointName, FirmwareVersion, Identity,
-    Lwm2mVersion, Manufacturer, Package, PackageId, PackageKind, Peer, Record, Registration,
-    RegistrationSlot, RetryPolicy, Sha256Digest, StoredObservation, TaskId, TimelineEntry,
-    TimelineStep,
+    AuditActor, AuditStamp, BindingMode, CampaignId, CampaignTargets, CellId, Component,
+    CoverageTier, DeliveryHistory, Device, DeviceModel, DeviceReport, DeviceType, EndpointName,
+    FirmwareVersion, Identity, Lwm2mVersion, Manufacturer, Package, PackageId, PackageKind, Peer,
+    Record, Registration, RegistrationSlot, RetryPolicy, Sha256Digest, StoredObservation, TaskId,
+    TimelineEntry, TimelineStep,
 };
 use narrowcast::store::{NewCampaign, Page, SqliteStore, Store, StoredKey, StoredToken};
 
@@ -29,6 +29,14 @@ pub(crate) fn page_after(after: impl ToString, limit: u32) -> Page {
     Page {
         after: Some(after.to_string()),
         limit,
+    }
+}
+
+/// Who changes what tests change straight.
+pub(crate) fn stamp() -> AuditStamp {
+    AuditStamp {
+        at: utc(0),
+        actor: AuditActor::cli(),
     }
 }
 
@@ -173,10 +181,10 @@ pub(crate) fn new_campaign(package: PackageId) -> NewCampaign {
 /// A draft for devices 1 to `tasks`.
 pub(crate) async fn draft(store: &dyn Store, tasks: u32) -> CampaignId {
     let version = format!("V{}", store.packages(page(1000)).await.unwrap().len());
-    let package = store.add_package(package(&version)).await.unwrap();
+    let package = store.add_package(package(&version), stamp()).await.unwrap();
     let endpoints = (1..=tasks).map(endpoint).collect();
     store
-        .create_campaign(new_campaign(package), endpoints)
+        .create_campaign(new_campaign(package), endpoints, stamp())
         .await
         .unwrap()
 }

@@ -259,6 +259,30 @@ async fn check(mut run: Run, campaign: u64) {
     let refused = run.milestones.refused();
     assert!(refused.is_empty(), "registrations forgotten: {refused:?}");
     assert_eq!(run.fleet.running(), METERS, "a meter broke");
+    run.server.kill();
+    check_audit(&run.server);
+}
+
+/// The chain holds over all deaths, and no meter was flashed without an entry that it was intended.
+fn check_audit(server: &Server) {
+    println!("audit: {}", server.audit(&["verify"]));
+    let lines = server.audit(&["export", "--format", "ndjson"]);
+    let of_action = |action: &str| -> BTreeSet<String> {
+        let entries = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        entries
+            .filter(|entry: &serde_json::Value| entry["action"] == action)
+            .map(|entry| {
+                let details: serde_json::Value =
+                    serde_json::from_str(text(&entry["details"])).unwrap();
+                text(&details["endpoint"]).to_owned()
+            })
+            .collect()
+    };
+    let meters: BTreeSet<_> = (0..METERS).map(endpoint).collect();
+    assert_eq!(of_action("execute_intended"), meters);
+    assert_eq!(of_action("task_succeeded"), meters);
 }
 
 /// Why attempts of a meter failed.

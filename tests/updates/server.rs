@@ -146,6 +146,19 @@ impl Server {
         }
     }
 
+    /// What `narrowcast audit` says of its store.
+    pub(crate) fn audit(&self, arguments: &[&str]) -> String {
+        let asked = Command::new(PROGRAM)
+            .arg("audit")
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.folder.path().join("data"))
+            .output()
+            .unwrap();
+        assert!(asked.status.success(), "{asked:?}");
+        String::from_utf8(asked.stdout).unwrap()
+    }
+
     /// What it has written to stderr, over all its starts.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")

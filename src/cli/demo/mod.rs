@@ -25,7 +25,7 @@ use super::output::Output;
 use crate::clock::SystemClock;
 use crate::config::{Config, PresetConfig};
 use crate::http::{Role, new_token};
-use crate::model::Sha256Digest;
+use crate::model::{AuditActor, AuditStamp, Sha256Digest};
 use crate::server::{STORE_FILE, Server, install_metrics, open_data_dir};
 use crate::signing::{KEY_BITS_DEFAULT, PackageLimits, PrivateKey, sign, zip_firmware};
 use crate::sim::log::DeviceEvent;
@@ -143,8 +143,11 @@ async fn make_token(folder: &Path, clock: &SystemClock) -> Result<String, CliErr
     let store = SqliteStore::open_beside(&folder.join(STORE_FILE))
         .await
         .map_err(CliError::failed)?;
-    let token = new_token("demo", Role::Admin, clock.now().utc);
-    let added = store.add_token(token.stored).await;
+    let at = clock.now().utc;
+    let token = new_token("demo", Role::Admin, at);
+    let actor = AuditActor::cli();
+    let added = store.add_token(token.stored, AuditStamp { at, actor });
+    let added = added.await;
     store.close().await;
     added.map_err(CliError::failed)?;
     Ok(token.text)

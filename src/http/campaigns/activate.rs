@@ -1,7 +1,7 @@
 //! `POST /api/v1/campaigns/{id}/activate`.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use bytes::Bytes;
 
 use super::find;
@@ -13,7 +13,7 @@ use crate::http::HttpState;
 use crate::http::blocking::blocking;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
-use crate::model::{CampaignId, Package, UpdateTask};
+use crate::model::{AuditActor, CampaignId, Package, UpdateTask};
 use crate::store::Page;
 
 /// How many tasks are read at a time.
@@ -26,6 +26,7 @@ const TASKS_PAGE: u32 = 1000;
     responses((status = 200, description = "Activated", body = CampaignView)))]
 pub(crate) async fn activate_campaign(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     PathParams(id): PathParams<u64>,
 ) -> Result<Json<CampaignView>, Problem> {
     let _activation = state.activation.lock().await;
@@ -44,7 +45,7 @@ pub(crate) async fn activate_campaign(
         tasks,
         ended,
     };
-    state.engine.command(command).await?;
+    state.engine.command_by(actor, command).await?;
     Ok(Json(find(&state, id).await?.into()))
 }
 

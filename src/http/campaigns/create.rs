@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -19,7 +19,7 @@ use crate::http::keys::check_not_revoked;
 use crate::http::language::Preferred;
 use crate::http::{HttpState, fields};
 use crate::model::{
-    Campaign, CampaignTargets, EndpointName, Language, Package, PackageId, RetryPolicy,
+    AuditActor, Campaign, CampaignTargets, EndpointName, Language, Package, PackageId, RetryPolicy,
 };
 use crate::store::{NewCampaign, StoreError};
 
@@ -94,6 +94,7 @@ struct Plan {
     ))]
 pub(crate) async fn create_campaign(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     QueryParams(query): QueryParams<CreateQuery>,
     Preferred(language): Preferred,
     JsonBody(body): JsonBody<CreateCampaign>,
@@ -106,7 +107,8 @@ pub(crate) async fn create_campaign(
     if plan.included.is_empty() {
         return Err(no_device(&plan));
     }
-    let id = state.store.create_campaign(plan.campaign, plan.included);
+    let (draft, stamp) = (plan.campaign, state.stamp(actor));
+    let id = state.store.create_campaign(draft, plan.included, stamp);
     let id = id
         .await
         .map_err(|error| Problem::of_store(error, "campaign"))?;

@@ -1,5 +1,6 @@
 //! `DELETE /api/v1/campaigns/{id}`.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 
@@ -7,6 +8,7 @@ use super::find;
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
+use crate::model::AuditActor;
 
 /// Takes a draft or an ended campaign away, with its tasks.
 #[utoipa::path(delete, path = "/api/v1/campaigns/{id}", tag = "campaigns",
@@ -14,11 +16,15 @@ use crate::http::extract::PathParams;
     responses((status = 204, description = "Taken away")))]
 pub(crate) async fn delete_campaign(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     PathParams(id): PathParams<u64>,
 ) -> Result<StatusCode, Problem> {
     let (campaign, _) = find(&state, id).await?;
     campaign.state.delete()?;
-    let removed = state.store.remove_campaign(campaign.id, campaign.state);
+    let stamp = state.stamp(actor);
+    let removed = state
+        .store
+        .remove_campaign(campaign.id, campaign.state, stamp);
     let removed = removed.await;
     removed.map_err(|error| Problem::of_store(error, format_args!("campaign {id}")))?;
     Ok(StatusCode::NO_CONTENT)

@@ -9,6 +9,7 @@ use crate::http::HttpState;
 use crate::http::auth::TokenName;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
+use crate::model::AuditActor;
 
 /// Lifts the bar of a device that was given packages again and again: its deliveries are forgotten, and
 /// the next campaign may update it. What failed because of the bar stays failed.
@@ -17,6 +18,7 @@ use crate::http::extract::PathParams;
     responses((status = 204, description = "Lifted")))]
 pub(crate) async fn lift_bar(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     Extension(token): Extension<TokenName>,
     PathParams(endpoint): PathParams<String>,
 ) -> Result<StatusCode, Problem> {
@@ -24,7 +26,7 @@ pub(crate) async fn lift_bar(
     let found = state.store.device(&endpoint).await;
     found.map_err(|error| Problem::of_store(error, format_args!("device '{endpoint}'")))?;
     let command = Command::LiftBar(endpoint.clone());
-    state.engine.command(command).await?;
+    state.engine.command_by(actor, command).await?;
     tracing::info!(%endpoint, token = token.0, "the bar of a device was lifted");
     Ok(StatusCode::NO_CONTENT)
 }

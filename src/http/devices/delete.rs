@@ -9,6 +9,7 @@ use crate::http::HttpState;
 use crate::http::auth::TokenName;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
+use crate::model::AuditActor;
 
 /// Takes a device away: its registration ends, its groups, history, reports and requests are forgotten,
 /// and a Register under its name is a stranger's. In drafts its tasks are stopped; while an active
@@ -18,6 +19,7 @@ use crate::http::extract::PathParams;
     responses((status = 204, description = "Taken away")))]
 pub(crate) async fn delete_device(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     Extension(token): Extension<TokenName>,
     PathParams(endpoint): PathParams<String>,
 ) -> Result<StatusCode, Problem> {
@@ -28,7 +30,7 @@ pub(crate) async fn delete_device(
     let found = state.store.device(&endpoint).await;
     found.map_err(|error| Problem::of_store(error, format_args!("device '{endpoint}'")))?;
     let command = Command::RemoveDevice(endpoint.clone());
-    state.engine.command(command).await?;
+    state.engine.command_by(actor, command).await?;
     tracing::info!(%endpoint, token = token.0, "a device was taken away");
     Ok(StatusCode::NO_CONTENT)
 }

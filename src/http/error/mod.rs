@@ -123,6 +123,16 @@ impl Problem {
             .map_or(self.kind.status, |(status, _)| *status)
     }
 
+    /// The stable code, for programs.
+    pub(super) fn code(&self) -> &'static str {
+        self.code.unwrap_or(self.kind.code)
+    }
+
+    /// What is wrong here.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     fn body(&self, language: Language) -> Body {
         Body::from(self.to_json(language))
     }
@@ -131,7 +141,7 @@ impl Problem {
     pub(super) fn to_json(&self, language: Language) -> Vec<u8> {
         let body = ProblemBody {
             status: self.status().as_u16(),
-            code: self.code.unwrap_or(self.kind.code),
+            code: self.code(),
             title: of(self.kind.title, language),
             detail: &self.detail,
             field: self.field.as_deref(),

@@ -12,6 +12,7 @@ use crate::http::auth::TokenName;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::JsonBody;
 use crate::http::fields;
+use crate::model::AuditActor;
 use crate::store::StoredKey;
 
 /// A key to enter. `Debug` is left out: somebody may send a private key by mistake.
@@ -29,6 +30,7 @@ pub(crate) struct CreateKey {
     responses((status = 201, description = "Entered", body = KeyView)))]
 pub(crate) async fn create_key(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     Extension(token): Extension<TokenName>,
     JsonBody(body): JsonBody<CreateKey>,
 ) -> Result<(StatusCode, Json<KeyView>), Problem> {
@@ -58,7 +60,7 @@ pub(crate) async fn create_key(
         retired: None,
         revoked: None,
     };
-    let added = state.store.add_key(key.clone()).await;
+    let added = state.store.add_key(key.clone(), state.stamp(actor)).await;
     added.map_err(|error| Problem::of_store(error, format_args!("key {}", key.id)))?;
     let by = key.created_by.as_deref();
     tracing::info!(key = key.id, manufacturer = %key.manufacturer, token = by, "a key was entered");

@@ -8,7 +8,7 @@ use crate::http::HttpState;
 use crate::http::auth::TokenName;
 use crate::http::error::Problem;
 use crate::http::extract::{JsonBody, PathParams};
-use crate::model::KeyState;
+use crate::model::{AuditActor, KeyState};
 
 /// Retires a key: it verifies no new uploads, and packages that it verified before stay usable. There
 /// is no way back.
@@ -17,6 +17,7 @@ use crate::model::KeyState;
     responses((status = 200, description = "Retired", body = KeyView)))]
 pub(crate) async fn retire_key(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     Extension(token): Extension<TokenName>,
     PathParams(id): PathParams<String>,
     JsonBody(body): JsonBody<Reason>,
@@ -34,7 +35,8 @@ pub(crate) async fn retire_key(
         reason = change.reason,
         "a key is retired"
     );
-    let retired = state.store.retire_key(&id, change).await;
+    let stamp = state.stamp(actor);
+    let retired = state.store.retire_key(&id, change, stamp).await;
     retired.map_err(|error| Problem::of_store(error, format_args!("key '{id}'")))?;
     Ok(Json(find_key(&state, &id).await?.into()))
 }

@@ -12,7 +12,7 @@ use crate::http::HttpState;
 use crate::http::auth::TokenName;
 use crate::http::error::Problem;
 use crate::http::extract::{JsonBody, PathParams};
-use crate::model::KeyState;
+use crate::model::{AuditActor, KeyState};
 
 /// The most packages, and the most campaigns, that an answer lists; the rest are counted.
 const LISTED_MAX: usize = 1000;
@@ -40,6 +40,7 @@ pub(crate) struct RevokedKey {
     responses((status = 200, description = "Revoked, and what is affected", body = RevokedKey)))]
 pub(crate) async fn revoke_key(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     Extension(token): Extension<TokenName>,
     PathParams(id): PathParams<String>,
     JsonBody(body): JsonBody<Reason>,
@@ -62,7 +63,7 @@ pub(crate) async fn revoke_key(
         id: id.clone(),
         change,
     };
-    state.engine.command(command).await?;
+    state.engine.command_by(actor, command).await?;
     let mut packages = packages_of(&state, &id).await?;
     let mut campaigns = campaigns_of(&state, &packages).await?;
     for campaign in &mut campaigns {

@@ -1,9 +1,9 @@
 //! `POST /api/v1/packages`.
 
-use axum::Json;
 use axum::extract::{FromRequest, Multipart, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use utoipa::ToSchema;
 
 use super::archive::{find_keys, unpack_archive};
@@ -14,7 +14,10 @@ use crate::http::error::{Problem, kinds};
 use crate::http::extract::require_length;
 use crate::http::keys::check_active;
 use crate::http::{HttpState, PackageClaims, VerifiedPackage};
-use crate::model::{Manufacturer, Package, PackageId, Sha256Digest};
+use crate::model::{
+    AuditAction, AuditActor, AuditStamp, Manufacturer, NewAuditEntry, Package, PackageId, Record,
+    Sha256Digest,
+};
 use crate::store::{BlobStore, IncomingBlob, StoreError, StoredKey};
 
 /// An upload, as `multipart/form-data`.
@@ -48,6 +51,7 @@ pub(crate) struct CreatePackage {
     responses((status = 201, description = "Verified and kept", body = PackageView)))]
 pub(crate) async fn create_package(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
     require_length(request.headers(), body_bytes_max(&state.limits))?;
@@ -58,9 +62,42 @@ pub(crate) async fn create_package(
     let multipart = Multipart::from_request(request, &state)
         .await
         .map_err(|rejection| Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE, rejection.body_text()))?;
-    let PackageForm { archive, claims } = read_form(multipart, &state).await?;
-    let keys = keys_of(&state, &claims.manufacturer).await?;
-    let (verified, image) = unpack_archive(&state, &archive, keys.clone(), claims.clone()).await?;
+    let stamp = state.stamp(actor);
+    let package = match receive(&state, multipart, &stamp).await {
+        Ok(package) => package,
+        Err(problem) => {
+            let refused = Record::Audit(refused(stamp, &problem));
+            state.store.commit(vec![refused]).await?;
+            return Err(problem);
+        }
+    };
+    let location = format!("/api/v1/packages/{}", package.id.0);
+    let view = Json(PackageView::from(package));
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], view))
+}
+
+/// What the audit log is told of an upload that is not kept.
+fn refused(stamp: AuditStamp, problem: &Problem) -> NewAuditEntry {
+    let details = vec![
+        ("code", problem.code().to_owned()),
+        ("reason", problem.detail().to_owned()),
+    ];
+    NewAuditEntry {
+        stamp,
+        action: AuditAction::PackageRefused,
+        object: String::new(),
+        details,
+    }
+}
+
+async fn receive(
+    state: &HttpState,
+    multipart: Multipart,
+    stamp: &AuditStamp,
+) -> Result<Package, Problem> {
+    let PackageForm { archive, claims } = read_form(multipart, state).await?;
+    let keys = keys_of(state, &claims.manufacturer).await?;
+    let (verified, image) = unpack_archive(state, &archive, keys.clone(), claims.clone()).await?;
     let signer = keys.iter().find(|key| key.id == verified.key_id);
     signer.map_or(Ok(()), |key| {
         check_active(key).map_err(|problem| problem.with_field("file"))
@@ -71,14 +108,12 @@ pub(crate) async fn create_package(
         image,
         claims,
         verified,
+        stamp: stamp.clone(),
     };
     // A client that leaves now leaves nothing half kept.
-    let package = tokio::spawn(upload.keep(state.clone()))
+    tokio::spawn(upload.keep(state.clone()))
         .await
-        .map_err(|_| Problem::new(kinds::INTERNAL, "the package was not kept"))??;
-    let location = format!("/api/v1/packages/{}", package.id.0);
-    let view = Json(PackageView::from(package));
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], view))
+        .map_err(|_| Problem::new(kinds::INTERNAL, "the package was not kept"))?
 }
 
 async fn keys_of(
@@ -113,6 +148,7 @@ struct Upload {
     image: IncomingBlob,
     claims: PackageClaims,
     verified: VerifiedPackage,
+    stamp: AuditStamp,
 }
 
 impl Upload {
@@ -142,7 +178,7 @@ impl Upload {
         // The archive is kept whole, so that its signature can be verified again.
         let incoming = [self.image, self.archive];
         let new = blocking(move || keep_bytes(&blobs, incoming, expected)).await?;
-        match state.store.add_package(package.clone()).await {
+        match state.store.add_package(package.clone(), self.stamp).await {
             Ok(id) => {
                 package.id = id;
                 Ok(package)

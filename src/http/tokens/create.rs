@@ -1,8 +1,8 @@
 //! `POST /api/v1/tokens`.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,6 +10,7 @@ use super::{NAME_CHARS_MAX, new_token};
 use crate::http::error::Problem;
 use crate::http::extract::JsonBody;
 use crate::http::{HttpState, Role, fields};
+use crate::model::AuditActor;
 
 /// A token to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -40,13 +41,17 @@ pub(crate) struct CreatedToken {
     responses((status = 201, description = "Made", body = CreatedToken)))]
 pub(crate) async fn create_token(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     JsonBody(body): JsonBody<CreateToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
     fields::title("name", &body.name, NAME_CHARS_MAX)?;
     let role = fields::word("role", &body.role, &Role::ALL, Role::word)?;
     let token = new_token(&body.name, role, state.now_utc());
     let created_at = fields::time(token.stored.created_at);
-    let added = state.store.add_token(token.stored).await;
+    let added = state
+        .store
+        .add_token(token.stored, state.stamp(actor))
+        .await;
     added.map_err(|error| {
         Problem::of_store(error, format_args!("token '{}'", body.name)).with_field("name")
     })?;

@@ -6,18 +6,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+mod audited;
 mod state;
 
 use self::state::{Group, State};
 use super::batch::Batch;
 use super::{
-    DeviceGroup, NewCampaign, Page, Store, StoreError, StoredKey, StoredToken, TaskCounts,
+    AuditEntry, DeviceGroup, NewCampaign, Page, Store, StoreError, StoredKey, StoredToken,
+    TaskCounts,
 };
 use crate::clock::Utc;
 use crate::model::{
-    Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, GroupId, KeyChange, KeyState, Manufacturer, Package, PackageId,
-    Record, Restored, TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
+    AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport,
+    DeviceRequest, DeviceRequestId, EndpointName, GroupId, KeyChange, Manufacturer, Package,
+    PackageId, Record, Restored, TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// A store in memory, with a switch that lets a commit fail.
@@ -106,13 +108,15 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn add_key(&self, key: StoredKey) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        if state.keys.contains_key(&key.id) {
-            return Err(StoreError::Conflict("this key is there already"));
-        }
-        state.keys.insert(key.id.clone(), key);
-        Ok(())
+    async fn audit_entries(&self, page: Page) -> Result<Vec<AuditEntry>, StoreError> {
+        let after = page.after_number()?;
+        let state = self.lock();
+        let entries = state.audit.iter().filter(|entry| entry.number > after);
+        Ok(entries.take(limit(&page)).cloned().collect())
+    }
+
+    async fn add_key(&self, key: StoredKey, stamp: AuditStamp) -> Result<(), StoreError> {
+        self.lock().add_key(key, &stamp)
     }
 
     async fn keys(
@@ -129,33 +133,21 @@ impl Store for MemoryStore {
         state.keys.get(id).cloned().ok_or(StoreError::NotFound)
     }
 
-    async fn retire_key(&self, id: &str, change: KeyChange) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        let key = state.keys.get_mut(id).ok_or(StoreError::NotFound)?;
-        if key.state() != KeyState::Active {
-            return Err(StoreError::Conflict("only an active key can be retired"));
-        }
-        key.retired = Some(change);
-        Ok(())
+    async fn retire_key(
+        &self,
+        id: &str,
+        change: KeyChange,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError> {
+        self.lock().retire_key(id, change, &stamp)
     }
 
-    async fn add_package(&self, package: Package) -> Result<PackageId, StoreError> {
-        let mut state = self.lock();
-        let same = |other: &Package| {
-            other.image_sha256 == package.image_sha256
-                && other.manufacturer == package.manufacturer
-                && other.model == package.model
-                && other.device_type == package.device_type
-                && other.target_version == package.target_version
-        };
-        if state.packages.values().any(same) {
-            return Err(StoreError::Conflict(
-                "this image for this product and version is there already",
-            ));
-        }
-        let id = PackageId(next(&mut state.last_package));
-        state.packages.insert(id, Package { id, ..package });
-        Ok(id)
+    async fn add_package(
+        &self,
+        package: Package,
+        stamp: AuditStamp,
+    ) -> Result<PackageId, StoreError> {
+        self.lock().add_package(package, &stamp)
     }
 
     async fn package(&self, id: PackageId) -> Result<Package, StoreError> {
@@ -386,30 +378,9 @@ impl Store for MemoryStore {
         &self,
         campaign: NewCampaign,
         endpoints: Vec<EndpointName>,
+        stamp: AuditStamp,
     ) -> Result<CampaignId, StoreError> {
-        let mut state = self.lock();
-        if !state.packages.contains_key(&campaign.package) {
-            return Err(StoreError::NotFound);
-        }
-        let id = CampaignId(next(&mut state.last_campaign));
-        for endpoint in endpoints {
-            let task = TaskId(next(&mut state.last_task));
-            let new = UpdateTask::new(task, id, endpoint, campaign.created_at);
-            state.tasks.insert(task, new);
-        }
-        let campaign = Campaign {
-            id,
-            name: campaign.name,
-            package: campaign.package,
-            targets: campaign.targets,
-            retry: campaign.retry,
-            state: CampaignState::Draft,
-            created_at: campaign.created_at,
-            activated_at: None,
-            ended_at: None,
-        };
-        state.campaigns.insert(id, campaign);
-        Ok(id)
+        self.lock().create_campaign(campaign, endpoints, &stamp)
     }
 
     async fn campaign(&self, id: CampaignId) -> Result<(Campaign, TaskCounts), StoreError> {
@@ -435,15 +406,9 @@ impl Store for MemoryStore {
         &self,
         id: CampaignId,
         expected: CampaignState,
+        stamp: AuditStamp,
     ) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        let campaign = state.campaigns.get(&id).ok_or(StoreError::NotFound)?;
-        if campaign.state != expected {
-            return Err(StoreError::Conflict("the campaign's state has changed"));
-        }
-        state.campaigns.remove(&id);
-        state.tasks.retain(|_, task| task.campaign != id);
-        Ok(())
+        self.lock().remove_campaign(id, expected, &stamp)
     }
 
     async fn tasks(
@@ -468,16 +433,8 @@ impl Store for MemoryStore {
             .collect())
     }
 
-    async fn add_token(&self, token: StoredToken) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        let taken = |other: &StoredToken| other.sha256 == token.sha256 || other.name == token.name;
-        if state.tokens.values().any(taken) {
-            return Err(StoreError::Conflict(
-                "a token of this name is there already",
-            ));
-        }
-        state.tokens.insert(token.name.clone(), token);
-        Ok(())
+    async fn add_token(&self, token: StoredToken, stamp: AuditStamp) -> Result<(), StoreError> {
+        self.lock().add_token(token, &stamp)
     }
 
     async fn token(&self, sha256: &[u8; 32]) -> Result<StoredToken, StoreError> {
@@ -491,8 +448,7 @@ impl Store for MemoryStore {
         Ok(page_by_text(&self.lock().tokens, &page, |_| true))
     }
 
-    async fn remove_token(&self, name: &str) -> Result<(), StoreError> {
-        let removed = self.lock().tokens.remove(name);
-        removed.map(drop).ok_or(StoreError::NotFound)
+    async fn remove_token(&self, name: &str, stamp: AuditStamp) -> Result<(), StoreError> {
+        self.lock().remove_token(name, &stamp)
     }
 }

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, GroupId, Package, PackageId, Phase, Registration,
+    DeviceRequestId, EndpointName, GroupId, NewAuditEntry, Package, PackageId, Phase, Registration,
     RegistrationSlot, Restored, StoredObservation, TaskId, TaskState, TimelineEntry, UpdateTask,
     Uplink,
 };
 use crate::store::batch::Batch;
-use crate::store::{StoreError, StoredKey, StoredToken, TIMELINE_ENTRIES_MAX, TaskCounts};
+use crate::store::{
+    AuditChain, AuditEntry, StoreError, StoredKey, StoredToken, TIMELINE_ENTRIES_MAX, TaskCounts,
+};
 
 /// Every table.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub(super) struct State {
     pub(super) fail_after: Option<u64>,
     pub(super) failing: bool,
     pub(super) commits: u64,
+    pub(super) audit: Vec<AuditEntry>,
+    pub(super) chain: AuditChain,
     pub(super) keys: BTreeMap<String, StoredKey>,
     pub(super) tokens: BTreeMap<String, StoredToken>,
     pub(super) packages: BTreeMap<PackageId, Package>,
@@ -72,9 +76,13 @@ impl State {
         }
         put_or_remove(&mut self.registrations, batch.registrations);
         put_or_remove(&mut self.observations, batch.observations);
+        let mut audit = batch.audit;
         for (id, task) in batch.tasks {
             // One whose campaign was taken away stays away.
             if let Some(stored) = self.tasks.get_mut(&id) {
+                if !stored.state.is_final() {
+                    audit.extend(crate::store::audit::task_ended(&task));
+                }
                 *stored = UpdateTask {
                     campaign: stored.campaign,
                     endpoint: stored.endpoint.clone(),
@@ -98,6 +106,9 @@ impl State {
                 key.revoked.get_or_insert(change);
             }
         }
+        for entry in audit {
+            self.audited(entry);
+        }
         for entry in batch.timeline {
             let entries = self.timeline.entry(entry.endpoint.clone()).or_default();
             entries.push_back(entry);
@@ -115,6 +126,11 @@ impl State {
                 uplinks.pop_front();
             }
         }
+    }
+
+    /// Adds an entry to the audit log.
+    pub(super) fn audited(&mut self, entry: NewAuditEntry) {
+        self.audit.push(self.chain.append(entry));
     }
 
     /// Takes a device away with all that is known of it; what waits for it in drafts is stopped.

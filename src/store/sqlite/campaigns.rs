@@ -6,15 +6,16 @@ use std::sync::Arc;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
+use super::audit::append_if;
 use super::error::store_error;
 use super::rows::{self, Columns, integer, json_list, milliseconds, select};
 use super::writer::Writer;
 use crate::clock::Utc;
 use crate::model::{
-    Campaign, CampaignId, CampaignState, CampaignTargets, EndpointName, GroupId, PackageId,
-    RetryPolicy, TaskId, TaskState, UpdateTask, WaitingFor,
+    AuditStamp, Campaign, CampaignId, CampaignState, CampaignTargets, EndpointName, GroupId,
+    PackageId, RetryPolicy, TaskId, TaskState, UpdateTask, WaitingFor,
 };
-use crate::store::{NewCampaign, Page, StoreError, TaskCounts};
+use crate::store::{NewCampaign, Page, StoreError, TaskCounts, audit};
 
 /// How many tasks one transaction makes or takes away.
 const TASKS_PER_TRANSACTION: usize = 1000;
@@ -38,9 +39,10 @@ pub(super) async fn create(
     readers: &SqlitePool,
     campaign: NewCampaign,
     endpoints: Vec<EndpointName>,
+    stamp: &AuditStamp,
 ) -> Result<CampaignId, StoreError> {
     sweep(writer, readers).await?;
-    let built = build(writer, campaign, &endpoints).await;
+    let built = build(writer, campaign, &endpoints, stamp).await;
     if built.is_err() {
         // What could be written before it failed is taken away; if that fails too, the next sweep
         // finds it, and nothing shows it until then.
@@ -55,11 +57,13 @@ async fn build(
     writer: &Arc<Writer>,
     campaign: NewCampaign,
     endpoints: &[EndpointName],
+    stamp: &AuditStamp,
 ) -> Result<CampaignId, StoreError> {
     let created_at = campaign.created_at;
     let mut write = writer.begin().await?;
-    let begun = insert(write.connection(), campaign, endpoints.len()).await;
+    let begun = insert(write.connection(), campaign.clone(), endpoints.len()).await;
     let id = write.finish(1, begun).await?;
+    let entry = audit::campaign_created(id, &campaign, endpoints.len(), stamp);
     for chunk in endpoints.chunks(TASKS_PER_TRANSACTION) {
         let mut write = writer.begin().await?;
         let made = insert_tasks(write.connection(), id, chunk, created_at).await;
@@ -71,6 +75,8 @@ async fn build(
         .execute(write.connection())
         .await
         .map_err(store_error);
+    // Before this it was nobody's campaign.
+    let shown = append_if(write.connection(), shown, Some(entry)).await;
     write.finish(1, shown).await?;
     Ok(id)
 }
@@ -196,9 +202,12 @@ pub(super) async fn remove(
     readers: &SqlitePool,
     id: CampaignId,
     expected: CampaignState,
+    stamp: &AuditStamp,
 ) -> Result<(), StoreError> {
     let mut write = writer.begin().await?;
     let hidden = hide(write.connection(), id, expected).await;
+    let entry = audit::campaign_deleted(id, stamp);
+    let hidden = append_if(write.connection(), hidden, Some(entry)).await;
     write.finish(1, hidden).await?;
     match sweep(writer, readers).await {
         Err(error @ StoreError::Fatal(_)) => Err(error),

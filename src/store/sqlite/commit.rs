@@ -1,17 +1,17 @@
 //! The engine's records. All of one kind go out in a few statements of many rows each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::sqlite::SqliteConnection;
 
 use super::bulk::{BulkStatement, Query};
 use super::error::store_error;
-use super::rows::{integer, json_list, json_times, milliseconds, peer_text};
-use super::{device_requests, devices, keys, uplinks};
+use super::rows::{Columns, integer, json_list, json_times, milliseconds, peer_text};
+use super::{audit, device_requests, devices, keys, uplinks};
 use crate::clock::Utc;
 use crate::model::{
-    CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName, Registration,
-    RegistrationSlot, StoredObservation, TimelineEntry, UpdateTask,
+    CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName, NewAuditEntry,
+    Registration, RegistrationSlot, StoredObservation, TimelineEntry, UpdateTask,
 };
 use crate::store::StoreError;
 use crate::store::batch::Batch;
@@ -119,6 +119,7 @@ impl RecordStatements {
             tasks,
             campaigns,
             revoked_keys,
+            audit: mut audited,
             mut timeline,
             reports,
             deliveries,
@@ -149,6 +150,7 @@ impl RecordStatements {
             .execute(connection, &live, bind_observation)
             .await?;
         let tasks: Vec<UpdateTask> = tasks.into_values().collect();
+        audited.extend(task_ends(connection, &tasks).await?);
         self.task.execute(connection, &tasks, bind_task).await?;
         self.task_state
             .execute(connection, &tasks, |query, task| {
@@ -161,6 +163,7 @@ impl RecordStatements {
         for (id, change) in revoked_keys {
             keys::revoke_key(connection, id, change).await?;
         }
+        audit::append(connection, audited).await?;
         // The lines of one device stand together, in their order, and so are numbered easily.
         timeline.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
         self.timeline
@@ -325,6 +328,30 @@ fn bind_deliveries(query: Query, (endpoint, history): &(EndpointName, DeliveryHi
         .bind(endpoint.as_str().to_owned())
         .bind(json_times(&history.delivered_at))
         .bind(history.barred_since.map(Utc::unix_ms))
+}
+
+/// What the audit log is told of the tasks that come to their end.
+async fn task_ends(
+    connection: &mut SqliteConnection,
+    tasks: &[UpdateTask],
+) -> Result<Vec<NewAuditEntry>, StoreError> {
+    let ends = tasks.iter().filter(|task| task.state.is_final());
+    let ids: Vec<u64> = ends.clone().map(|task| task.id.0).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let unfinished: Vec<u64> = sqlx::query(
+        "SELECT id FROM tasks
+         WHERE id IN (SELECT value FROM json_each(?)) AND state IN ('pending', 'running')",
+    )
+    .bind(serde_json::Value::from(ids).to_string())
+    .try_map(|row| Columns::of(&row).number())
+    .fetch_all(connection)
+    .await
+    .map_err(store_error)?;
+    let unfinished: BTreeSet<u64> = unfinished.into_iter().collect();
+    let ends = ends.filter(|task| unfinished.contains(&task.id.0));
+    Ok(ends.filter_map(crate::store::audit::task_ended).collect())
 }
 
 async fn change_campaign(

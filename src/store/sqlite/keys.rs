@@ -4,13 +4,19 @@ use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
+use super::audit::append_if;
 use super::error::{or_conflict, store_error};
 use super::rows::{self, select};
 use super::writer::Writer;
-use crate::model::{KeyChange, Manufacturer};
-use crate::store::{Page, StoreError, StoredKey};
+use crate::model::{AuditStamp, KeyChange, Manufacturer};
+use crate::store::{Page, StoreError, StoredKey, audit};
 
-pub(super) async fn add_key(writer: &Arc<Writer>, key: StoredKey) -> Result<(), StoreError> {
+pub(super) async fn add_key(
+    writer: &Arc<Writer>,
+    key: StoredKey,
+    stamp: &AuditStamp,
+) -> Result<(), StoreError> {
+    let entry = audit::key_created(&key, stamp);
     let mut write = writer.begin().await?;
     let added = sqlx::query(
         "INSERT INTO keys (id, manufacturer, algorithm, bits, public_key_pem, created_at, created_by)
@@ -26,6 +32,7 @@ pub(super) async fn add_key(writer: &Arc<Writer>, key: StoredKey) -> Result<(), 
     .execute(write.connection())
     .await
     .map_err(or_conflict("this key is there already"));
+    let added = append_if(write.connection(), added, Some(entry)).await;
     write.finish(1, added).await.map(drop)
 }
 
@@ -58,11 +65,22 @@ pub(super) async fn key(readers: &SqlitePool, id: &str) -> Result<StoredKey, Sto
 
 pub(super) async fn retire_key(
     writer: &Arc<Writer>,
-    readers: &SqlitePool,
+    id: &str,
+    change: KeyChange,
+    stamp: &AuditStamp,
+) -> Result<(), StoreError> {
+    let entry = audit::key_retired(id, &change, stamp);
+    let mut write = writer.begin().await?;
+    let retired = retire(write.connection(), id, change).await;
+    let retired = append_if(write.connection(), retired, Some(entry)).await;
+    write.finish(1, retired).await
+}
+
+async fn retire(
+    connection: &mut SqliteConnection,
     id: &str,
     change: KeyChange,
 ) -> Result<(), StoreError> {
-    let mut write = writer.begin().await?;
     let retired = sqlx::query(
         "UPDATE keys SET retired_at = ?2, retired_by = ?3, retired_reason = ?4
          WHERE id = ?1 AND retired_at IS NULL AND revoked_at IS NULL",
@@ -71,13 +89,17 @@ pub(super) async fn retire_key(
     .bind(change.at.unix_ms())
     .bind(change.by)
     .bind(change.reason)
-    .execute(write.connection())
+    .execute(&mut *connection)
     .await
-    .map_err(store_error);
-    if write.finish(1, retired).await?.rows_affected() > 0 {
+    .map_err(store_error)?;
+    if retired.rows_affected() > 0 {
         return Ok(());
     }
-    key(readers, id).await?;
+    sqlx::query("SELECT 1 FROM keys WHERE id = ?")
+        .bind(id.to_owned())
+        .fetch_one(connection)
+        .await
+        .map_err(store_error)?;
     Err(StoreError::Conflict("only an active key can be retired"))
 }
 

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::Mutex;
 
+mod audit;
 mod bulk;
 mod campaigns;
 mod commit;
@@ -34,13 +35,14 @@ use self::commit::RecordStatements;
 use self::writer::Writer;
 use super::batch::Batch;
 use super::{
-    DeviceGroup, NewCampaign, Page, Store, StoreError, StoredKey, StoredToken, TaskCounts,
+    AuditEntry, DeviceGroup, NewCampaign, Page, Store, StoreError, StoredKey, StoredToken,
+    TaskCounts,
 };
 use crate::clock::Utc;
 use crate::model::{
-    Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, GroupId, KeyChange, Manufacturer, Package, PackageId, Record,
-    Restored, TaskState, TimelineEntry, UpdateTask, Uplink,
+    AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport,
+    DeviceRequest, DeviceRequestId, EndpointName, GroupId, KeyChange, Manufacturer, Package,
+    PackageId, Record, Restored, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// The durable state of one server, in one SQLite file.
@@ -113,8 +115,12 @@ impl Store for SqliteStore {
         restore::check(&self.readers).await
     }
 
-    async fn add_key(&self, key: StoredKey) -> Result<(), StoreError> {
-        keys::add_key(&self.writer, key).await
+    async fn audit_entries(&self, page: Page) -> Result<Vec<AuditEntry>, StoreError> {
+        audit::entries(&self.readers, page).await
+    }
+
+    async fn add_key(&self, key: StoredKey, stamp: AuditStamp) -> Result<(), StoreError> {
+        keys::add_key(&self.writer, key, &stamp).await
     }
 
     async fn keys(
@@ -129,12 +135,21 @@ impl Store for SqliteStore {
         keys::key(&self.readers, id).await
     }
 
-    async fn retire_key(&self, id: &str, change: KeyChange) -> Result<(), StoreError> {
-        keys::retire_key(&self.writer, &self.readers, id, change).await
+    async fn retire_key(
+        &self,
+        id: &str,
+        change: KeyChange,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError> {
+        keys::retire_key(&self.writer, id, change, &stamp).await
     }
 
-    async fn add_package(&self, package: Package) -> Result<PackageId, StoreError> {
-        packages::add_package(&self.writer, package).await
+    async fn add_package(
+        &self,
+        package: Package,
+        stamp: AuditStamp,
+    ) -> Result<PackageId, StoreError> {
+        packages::add_package(&self.writer, package, &stamp).await
     }
 
     async fn package(&self, id: PackageId) -> Result<Package, StoreError> {
@@ -252,9 +267,10 @@ impl Store for SqliteStore {
         &self,
         campaign: NewCampaign,
         endpoints: Vec<EndpointName>,
+        stamp: AuditStamp,
     ) -> Result<CampaignId, StoreError> {
         let _parts = self.parts.lock().await;
-        campaigns::create(&self.writer, &self.readers, campaign, endpoints).await
+        campaigns::create(&self.writer, &self.readers, campaign, endpoints, &stamp).await
     }
 
     async fn campaign(&self, id: CampaignId) -> Result<(Campaign, TaskCounts), StoreError> {
@@ -269,9 +285,10 @@ impl Store for SqliteStore {
         &self,
         id: CampaignId,
         expected: CampaignState,
+        stamp: AuditStamp,
     ) -> Result<(), StoreError> {
         let _parts = self.parts.lock().await;
-        campaigns::remove(&self.writer, &self.readers, id, expected).await
+        campaigns::remove(&self.writer, &self.readers, id, expected, &stamp).await
     }
 
     async fn tasks(
@@ -283,8 +300,8 @@ impl Store for SqliteStore {
         campaigns::tasks(&self.readers, campaign, state, page).await
     }
 
-    async fn add_token(&self, token: StoredToken) -> Result<(), StoreError> {
-        tokens::add_token(&self.writer, token).await
+    async fn add_token(&self, token: StoredToken, stamp: AuditStamp) -> Result<(), StoreError> {
+        tokens::add_token(&self.writer, token, &stamp).await
     }
 
     async fn token(&self, sha256: &[u8; 32]) -> Result<StoredToken, StoreError> {
@@ -295,8 +312,8 @@ impl Store for SqliteStore {
         tokens::tokens(&self.readers, page).await
     }
 
-    async fn remove_token(&self, name: &str) -> Result<(), StoreError> {
-        tokens::remove_token(&self.writer, name).await
+    async fn remove_token(&self, name: &str, stamp: AuditStamp) -> Result<(), StoreError> {
+        tokens::remove_token(&self.writer, name, &stamp).await
     }
 }
 

@@ -162,6 +162,11 @@ fn migrator() -> Migrator {
             "key_states",
             include_str!("../migrations/sqlite/0004_key_states.sql"),
         ),
+        (
+            6,
+            "audit",
+            include_str!("../migrations/sqlite/0006_audit.sql"),
+        ),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let sql = sql.into_sql_str();

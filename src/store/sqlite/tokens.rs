@@ -4,12 +4,19 @@ use std::sync::Arc;
 
 use sqlx::sqlite::SqlitePool;
 
+use super::audit::append_if;
 use super::error::{or_conflict, store_error};
 use super::rows::{self, select};
 use super::writer::Writer;
-use crate::store::{Page, StoreError, StoredToken};
+use crate::model::AuditStamp;
+use crate::store::{Page, StoreError, StoredToken, audit};
 
-pub(super) async fn add_token(writer: &Arc<Writer>, token: StoredToken) -> Result<(), StoreError> {
+pub(super) async fn add_token(
+    writer: &Arc<Writer>,
+    token: StoredToken,
+    stamp: &AuditStamp,
+) -> Result<(), StoreError> {
+    let entry = audit::token_created(&token, stamp);
     let mut write = writer.begin().await?;
     let added = sqlx::query("INSERT INTO tokens (name, role, sha256, created_at) VALUES (?,?,?,?)")
         .bind(token.name)
@@ -19,6 +26,7 @@ pub(super) async fn add_token(writer: &Arc<Writer>, token: StoredToken) -> Resul
         .execute(write.connection())
         .await
         .map_err(or_conflict("a token of this name is there already"));
+    let added = append_if(write.connection(), added, Some(entry)).await;
     write.finish(1, added).await.map(drop)
 }
 
@@ -50,7 +58,11 @@ pub(super) async fn tokens(
     .map_err(store_error)
 }
 
-pub(super) async fn remove_token(writer: &Arc<Writer>, name: &str) -> Result<(), StoreError> {
+pub(super) async fn remove_token(
+    writer: &Arc<Writer>,
+    name: &str,
+    stamp: &AuditStamp,
+) -> Result<(), StoreError> {
     let mut write = writer.begin().await?;
     let removed = sqlx::query("DELETE FROM tokens WHERE name = ?")
         .bind(name.to_owned())
@@ -58,5 +70,7 @@ pub(super) async fn remove_token(writer: &Arc<Writer>, name: &str) -> Result<(),
         .await
         .map_err(store_error)
         .and_then(super::error::found);
+    let entry = audit::token_deleted(name, stamp);
+    let removed = append_if(write.connection(), removed, Some(entry)).await;
     write.finish(1, removed).await
 }

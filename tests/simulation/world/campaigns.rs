@@ -1,7 +1,9 @@
 //! What an operator does.
 
 use narrowcast::engine::{Command, CommandError};
-use narrowcast::model::{CampaignId, CampaignTargets, KeyChange, RetryPolicy};
+use narrowcast::model::{
+    AuditActor, AuditStamp, CampaignId, CampaignTargets, KeyChange, RetryPolicy,
+};
 use narrowcast::store::{NewCampaign, Store};
 
 use super::World;
@@ -16,7 +18,14 @@ impl World {
             package.source_versions.clone_from(&self.source_versions);
             let sha256 = package.image_sha256;
             self.server.images.insert(sha256, self.image.clone());
-            ready(self.server.store.add_package(package)).unwrap()
+            ready(self.server.store.add_package(
+                package,
+                AuditStamp {
+                    at: self.now.utc,
+                    actor: AuditActor::server(),
+                },
+            ))
+            .unwrap()
         });
         let endpoints: Vec<_> = devices
             .iter()
@@ -32,7 +41,15 @@ impl World {
             retry,
             created_at: self.now.utc,
         };
-        let id = ready(self.server.store.create_campaign(campaign, endpoints)).unwrap();
+        let id = ready(self.server.store.create_campaign(
+            campaign,
+            endpoints,
+            AuditStamp {
+                at: self.now.utc,
+                actor: AuditActor::server(),
+            },
+        ))
+        .unwrap();
         for task in ready(self.server.store.tasks(id, None, ALL)).unwrap() {
             self.server.tasks.insert(task.id, task);
         }

@@ -11,10 +11,10 @@ use crate::coap::{Code, ContentFormat, Message, MessageId, MessageType, Request,
 use crate::engine::EngineConfig;
 use crate::http::{EngineHandle, engine_channel};
 use crate::model::{
-    CampaignId, CampaignState, CampaignTargets, CellId, Component, CoverageTier, Device,
-    DeviceModel, DeviceType, DownloadCapability, EndpointName, FirmwareVersion, Manufacturer,
-    Package, PackageId, PackageKind, Phase, ProductSettings, RetryPolicy, SlotClaim, TaskState,
-    TransmissionPreset, UpdateTask,
+    AuditActor, AuditStamp, CampaignId, CampaignState, CampaignTargets, CellId, Component,
+    CoverageTier, Device, DeviceModel, DeviceType, DownloadCapability, EndpointName,
+    FirmwareVersion, Manufacturer, Package, PackageId, PackageKind, Phase, ProductSettings,
+    RetryPolicy, SlotClaim, TaskState, TransmissionPreset, UpdateTask,
 };
 use crate::net::UdpEndpoint;
 use crate::store::{BlobStore, MemoryStore, NewCampaign, Page};
@@ -100,6 +100,14 @@ impl Bench {
     }
 }
 
+/// By whom and when the campaign is made.
+fn stamp(now: Now) -> AuditStamp {
+    AuditStamp {
+        at: now.utc,
+        actor: AuditActor::server(),
+    }
+}
+
 /// Two known devices, and a running campaign that one of them downloads in.
 async fn fill(store: &MemoryStore, blobs: &BlobStore, now: Now) -> CampaignId {
     let devices = [UPDATING, OTHER].map(|name| device(name, now.utc));
@@ -123,7 +131,7 @@ async fn fill(store: &MemoryStore, blobs: &BlobStore, now: Now) -> CampaignId {
         key_id: "00".repeat(32),
         uploaded_at: now.utc,
     };
-    let package = store.add_package(package).await.unwrap();
+    let package = store.add_package(package, stamp(now)).await.unwrap();
     let campaign = NewCampaign {
         name: "a campaign".to_owned(),
         package,
@@ -132,7 +140,10 @@ async fn fill(store: &MemoryStore, blobs: &BlobStore, now: Now) -> CampaignId {
         created_at: now.utc,
     };
     let endpoints = vec![endpoint(UPDATING)];
-    let id = store.create_campaign(campaign, endpoints).await.unwrap();
+    let id = store
+        .create_campaign(campaign, endpoints, stamp(now))
+        .await
+        .unwrap();
     let page = Page {
         after: None,
         limit: 1,

@@ -69,7 +69,7 @@ async fn of_a_stop_that_could_not_be_committed_no_device_hears_and_no_trace_is_l
     bench.store.fail(true);
     let stop = || Command::StopCampaign(bench.campaign);
     let (answer, mut answered) = oneshot::channel();
-    driver.handle_request(EngineRequest::Command(stop(), answer));
+    driver.handle_request(EngineRequest::Command(stop(), None, answer));
     driver.start_commit();
     // What it asks for is withdrawn by the stop.
     hear(&mut driver, &mut updating, block());
@@ -84,7 +84,7 @@ async fn of_a_stop_that_could_not_be_committed_no_device_hears_and_no_trace_is_l
 
     bench.store.fail(false);
     let (answer, mut answered) = oneshot::channel();
-    driver.handle_request(EngineRequest::Command(stop(), answer));
+    driver.handle_request(EngineRequest::Command(stop(), None, answer));
     driver.commit_not_before = None;
     driver.start_commit();
     hear(&mut driver, &mut updating, block());

@@ -35,7 +35,7 @@ async fn a_stop_that_could_not_be_committed_ends_no_download_and_one_that_was_do
         bench.store.fail(fails);
         let (answer, _answered) = oneshot::channel();
         let stop = Command::StopCampaign(bench.campaign);
-        driver.handle_request(EngineRequest::Command(stop, answer));
+        driver.handle_request(EngineRequest::Command(stop, None, answer));
         driver.commit_not_before = None;
         driver.start_commit();
         assert_eq!(fetch(&bench).await.0, before);

@@ -1,0 +1,139 @@
+//! What the audit log is told.
+
+use super::words::words;
+use crate::clock::Utc;
+
+words! {
+    /// What was done.
+    pub enum AuditAction {
+        /// A manufacturer's public key was entered.
+        KeyCreated = "key_created",
+        /// A key verifies no new uploads any more.
+        KeyRetired = "key_retired",
+        /// A key's packages are blocked.
+        KeyRevoked = "key_revoked",
+        /// A package came, was verified and is kept.
+        PackageAccepted = "package_accepted",
+        /// A package came and was refused.
+        PackageRefused = "package_refused",
+        /// A draft was made.
+        CampaignCreated = "campaign_created",
+        /// A campaign's tasks may begin.
+        CampaignActivated = "campaign_activated",
+        /// A campaign was ended by an operator, or with the key of its package.
+        CampaignStopped = "campaign_stopped",
+        /// A campaign was taken away.
+        CampaignDeleted = "campaign_deleted",
+        /// An API token was made.
+        TokenCreated = "token_created",
+        /// An API token was taken away.
+        TokenDeleted = "token_deleted",
+        /// A device that the loop guard had barred may be updated again.
+        BarLifted = "bar_lifted",
+        /// A device was taken away.
+        DeviceDeleted = "device_deleted",
+        /// A device is about to be told to flash.
+        ExecuteIntended = "execute_intended",
+        /// A task ended well.
+        TaskSucceeded = "task_succeeded",
+        /// An attempt of a task ended badly.
+        AttemptFailed = "attempt_failed",
+        /// A task ended badly.
+        TaskFailed = "task_failed",
+        /// A task was ended by an operator.
+        TaskStopped = "task_stopped",
+    }
+}
+
+words! {
+    /// What kind of thing it was done to.
+    pub enum AuditKind {
+        /// A manufacturer's key; its id is the SHA-256 of the SPKI.
+        Key = "key",
+        /// A package; by number, and one that was refused by its file's name.
+        Package = "package",
+        /// A campaign; by number.
+        Campaign = "campaign",
+        /// An API token; by name.
+        Token = "token",
+        /// A device; by endpoint name.
+        Device = "device",
+        /// A task; by number.
+        Task = "task",
+    }
+}
+
+impl AuditAction {
+    /// What kind of thing this is done to.
+    pub const fn kind(self) -> AuditKind {
+        match self {
+            Self::KeyCreated | Self::KeyRetired | Self::KeyRevoked => AuditKind::Key,
+            Self::PackageAccepted | Self::PackageRefused => AuditKind::Package,
+            Self::CampaignCreated
+            | Self::CampaignActivated
+            | Self::CampaignStopped
+            | Self::CampaignDeleted => AuditKind::Campaign,
+            Self::TokenCreated | Self::TokenDeleted => AuditKind::Token,
+            Self::BarLifted | Self::DeviceDeleted => AuditKind::Device,
+            Self::ExecuteIntended
+            | Self::TaskSucceeded
+            | Self::AttemptFailed
+            | Self::TaskFailed
+            | Self::TaskStopped => AuditKind::Task,
+        }
+    }
+}
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditActor {
+    /// A token's name; `cli` or `server` where it was no token.
+    pub name: String,
+    /// The token's role; `cli` or `server` where it was no token.
+    pub role: String,
+}
+
+impl AuditActor {
+    /// A command on the server's machine.
+    pub fn cli() -> Self {
+        Self {
+            name: "cli".to_owned(),
+            role: "cli".to_owned(),
+        }
+    }
+
+    /// The server by itself.
+    pub fn server() -> Self {
+        Self {
+            name: "server".to_owned(),
+            role: "server".to_owned(),
+        }
+    }
+}
+
+/// By whom and when something is changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditStamp {
+    /// When.
+    pub at: Utc,
+    /// By whom.
+    pub actor: AuditActor,
+}
+
+/// An entry of the audit log that has no place in it yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAuditEntry {
+    /// By whom and when.
+    pub stamp: AuditStamp,
+    /// What was done.
+    pub action: AuditAction,
+    /// To which key, package, campaign, token, device or task.
+    pub object: String,
+    /// What else is worth to be known.
+    pub details: Vec<(&'static str, String)>,
+}
+
+impl NewAuditEntry {
+    /// The most bytes of a text of an entry; what is longer is cut.
+    pub const TEXT_BYTES_MAX: usize = 256;
+}

@@ -1,0 +1,332 @@
+//! The audit log: entries that are only ever added, each with the hash of the one before it, so that
+//! none can be changed, taken out or put in between unseen.
+//!
+//! An entry's SHA-256 is over the previous entry's (32 bytes, zero for the first), its number and its
+//! time in Unix milliseconds (8 bytes each, the most significant first), and its texts in the order of
+//! [`AuditEntry`], each after its length in bytes (4 bytes). Texts are bounded, so an entry takes less
+//! than 4 KiB. Entries that were taken off the end show only against a head that was noted elsewhere.
+
+use sha2::{Digest, Sha256};
+
+use super::{NewCampaign, StoredKey, StoredToken};
+use crate::clock::Utc;
+use crate::model::{
+    AuditAction, AuditActor, AuditStamp, CampaignId, KeyChange, NewAuditEntry, Package, PackageId,
+    TaskState, TimelineEntry, TimelineStep, UpdateTask,
+};
+
+/// An entry in its place.
+///
+/// Its words are kept as texts: one that somebody has altered must still be read to be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Its place, from 1 on without gaps.
+    pub number: u64,
+    /// When.
+    pub at: Utc,
+    /// Who: a token's name, `cli` or `server`.
+    pub actor: String,
+    /// The token's role; `cli` or `server` where it was no token.
+    pub role: String,
+    /// A word of [`AuditAction`].
+    pub action: String,
+    /// A word of [`crate::model::AuditKind`].
+    pub kind: String,
+    /// Which key, package, campaign, token, device or task.
+    pub object: String,
+    /// A JSON object of texts.
+    pub details: String,
+    /// The SHA-256 of the entry before; zero for the first.
+    pub previous: [u8; 32],
+    /// Its own SHA-256.
+    pub sha256: [u8; 32],
+}
+
+impl AuditEntry {
+    fn computed_sha256(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(self.previous);
+        hash.update(self.number.to_be_bytes());
+        hash.update(self.at.unix_ms().to_be_bytes());
+        for text in [
+            &self.actor,
+            &self.role,
+            &self.action,
+            &self.kind,
+            &self.object,
+            &self.details,
+        ] {
+            let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+            hash.update(length.to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+        hash.finalize().into()
+    }
+}
+
+/// Where the chain does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuditBreak {
+    /// There is no entry of this number, but there are later ones.
+    #[error("entry {0} is missing")]
+    Missing(u64),
+    /// It does not have the hash of the entry before it.
+    #[error("entry {0} does not follow the entry before it")]
+    Unlinked(u64),
+    /// It does not have its own hash.
+    #[error("entry {0} was altered")]
+    Altered(u64),
+}
+
+impl AuditBreak {
+    /// The number of the first entry that does not hold.
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Missing(number) | Self::Unlinked(number) | Self::Altered(number) => number,
+        }
+    }
+}
+
+/// The end of a chain of entries, as far as it was followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditChain {
+    /// How many entries it has, which is the number of the last.
+    pub entries: u64,
+    /// The last entry's SHA-256; zero where there is none.
+    pub head: [u8; 32],
+}
+
+impl AuditChain {
+    /// Follows the chain by one entry.
+    ///
+    /// # Errors
+    /// Where the entry is not the next one, or is not as it was written.
+    pub fn follow(&mut self, entry: &AuditEntry) -> Result<(), AuditBreak> {
+        let number = self.entries.saturating_add(1);
+        if entry.number != number {
+            return Err(AuditBreak::Missing(number));
+        }
+        if entry.previous != self.head {
+            return Err(AuditBreak::Unlinked(number));
+        }
+        if entry.sha256 != entry.computed_sha256() {
+            return Err(AuditBreak::Altered(number));
+        }
+        self.entries = number;
+        self.head = entry.sha256;
+        Ok(())
+    }
+
+    /// Puts an entry at the end of the chain.
+    pub(super) fn append(&mut self, new: NewAuditEntry) -> AuditEntry {
+        let details = new.details.into_iter();
+        let details = details.map(|(name, text)| (name.to_owned(), bounded(&text).into()));
+        let mut entry = AuditEntry {
+            number: self.entries.saturating_add(1),
+            at: new.stamp.at,
+            actor: bounded(&new.stamp.actor.name),
+            role: bounded(&new.stamp.actor.role),
+            action: new.action.word().to_owned(),
+            kind: new.action.kind().word().to_owned(),
+            object: bounded(&new.object),
+            details: serde_json::Value::Object(details.collect()).to_string(),
+            previous: self.head,
+            sha256: [0; 32],
+        };
+        entry.sha256 = entry.computed_sha256();
+        self.entries = entry.number;
+        self.head = entry.sha256;
+        entry
+    }
+}
+
+/// Cut to what an entry may hold. Control characters would take six bytes each in JSON.
+fn bounded(text: &str) -> String {
+    let end = text.floor_char_boundary(NewAuditEntry::TEXT_BYTES_MAX);
+    text[..end].replace(char::is_control, " ")
+}
+
+fn entry(
+    stamp: &AuditStamp,
+    action: AuditAction,
+    object: impl ToString,
+    details: Vec<(&'static str, String)>,
+) -> NewAuditEntry {
+    NewAuditEntry {
+        stamp: stamp.clone(),
+        action,
+        object: object.to_string(),
+        details,
+    }
+}
+
+pub(super) fn key_created(key: &StoredKey, stamp: &AuditStamp) -> NewAuditEntry {
+    let details = vec![
+        ("manufacturer", key.manufacturer.to_string()),
+        ("algorithm", key.algorithm.clone()),
+        ("bits", key.bits.to_string()),
+    ];
+    entry(stamp, AuditAction::KeyCreated, &key.id, details)
+}
+
+pub(super) fn key_retired(id: &str, change: &KeyChange, stamp: &AuditStamp) -> NewAuditEntry {
+    let details = vec![("reason", change.reason.clone())];
+    entry(stamp, AuditAction::KeyRetired, id, details)
+}
+
+pub(super) fn package_accepted(
+    id: PackageId,
+    package: &Package,
+    stamp: &AuditStamp,
+) -> NewAuditEntry {
+    let details = vec![
+        ("file", package.file_name.clone()),
+        ("key", package.key_id.clone()),
+        ("archive_sha256", package.archive_sha256.to_string()),
+        ("image_sha256", package.image_sha256.to_string()),
+        ("version", package.target_version.to_string()),
+    ];
+    entry(stamp, AuditAction::PackageAccepted, id.0, details)
+}
+
+pub(super) fn campaign_created(
+    id: CampaignId,
+    campaign: &NewCampaign,
+    tasks: usize,
+    stamp: &AuditStamp,
+) -> NewAuditEntry {
+    let details = vec![
+        ("name", campaign.name.clone()),
+        ("package", campaign.package.0.to_string()),
+        ("tasks", tasks.to_string()),
+    ];
+    entry(stamp, AuditAction::CampaignCreated, id.0, details)
+}
+
+pub(super) fn campaign_deleted(id: CampaignId, stamp: &AuditStamp) -> NewAuditEntry {
+    entry(stamp, AuditAction::CampaignDeleted, id.0, Vec::new())
+}
+
+pub(super) fn token_created(token: &StoredToken, stamp: &AuditStamp) -> NewAuditEntry {
+    let details = vec![("role", token.role.clone())];
+    entry(stamp, AuditAction::TokenCreated, &token.name, details)
+}
+
+pub(super) fn token_deleted(name: &str, stamp: &AuditStamp) -> NewAuditEntry {
+    entry(stamp, AuditAction::TokenDeleted, name, Vec::new())
+}
+
+/// What a line of a device's history means to the audit log, if anything: that the device is to be
+/// told to flash, or that an attempt failed. How a task ends is read from the task: that is committed
+/// before the last line of its history.
+pub(super) fn of_timeline(line: &TimelineEntry) -> Option<NewAuditEntry> {
+    let action = match line.step {
+        TimelineStep::ExecuteIntended => AuditAction::ExecuteIntended,
+        TimelineStep::Failed => AuditAction::AttemptFailed,
+        TimelineStep::Queued
+        | TimelineStep::Contact
+        | TimelineStep::Negotiated
+        | TimelineStep::SlotGranted
+        | TimelineStep::SlotQueued
+        | TimelineStep::Observed
+        | TimelineStep::UriWritten
+        | TimelineStep::DownloadBegun
+        | TimelineStep::Downloaded
+        | TimelineStep::ExecuteAnswered
+        | TimelineStep::ResultRead
+        | TimelineStep::VersionRead
+        | TimelineStep::SlotReleased
+        | TimelineStep::RetryPlanned
+        | TimelineStep::Succeeded
+        | TimelineStep::Stopped
+        | TimelineStep::Note => return None,
+    };
+    let stamp = AuditStamp {
+        at: line.at,
+        actor: AuditActor::server(),
+    };
+    let details = vec![
+        ("endpoint", line.endpoint.to_string()),
+        ("attempt", line.attempt.to_string()),
+        ("detail", line.detail.clone()),
+    ];
+    Some(entry(&stamp, action, line.task.0, details))
+}
+
+/// How a task ended, whose stored state was not final.
+pub(super) fn task_ended(task: &UpdateTask) -> Option<NewAuditEntry> {
+    let action = match task.state {
+        TaskState::Succeeded => AuditAction::TaskSucceeded,
+        TaskState::Failed => AuditAction::TaskFailed,
+        TaskState::Stopped => AuditAction::TaskStopped,
+        TaskState::Pending | TaskState::Running => return None,
+    };
+    let stamp = AuditStamp {
+        at: task.since,
+        actor: AuditActor::server(),
+    };
+    let mut details = vec![
+        ("endpoint", task.endpoint.to_string()),
+        ("campaign", task.campaign.0.to_string()),
+        ("attempt", task.attempt.to_string()),
+    ];
+    if let Some(failure) = &task.failure {
+        details.push(("failure", failure.reason.to_string()));
+    }
+    Some(entry(&stamp, action, task.id.0, details))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(object: &str, detail: &str) -> NewAuditEntry {
+        let stamp = AuditStamp {
+            at: Utc::from_unix_ms(1_700_000_000_000),
+            actor: AuditActor::cli(),
+        };
+        let details = ["a", "b", "c", "d", "e"].map(|name| (name, detail.to_owned()));
+        entry(&stamp, AuditAction::TokenCreated, object, details.into())
+    }
+
+    #[test]
+    fn each_byte_of_an_entry_counts() {
+        let mut chain = AuditChain::default();
+        let whole = chain.append(new("ci", "x"));
+        let alterations: [fn(&mut AuditEntry); 7] = [
+            |entry| entry.at = Utc::from_unix_ms(entry.at.unix_ms() + 1),
+            |entry| entry.actor.push('x'),
+            |entry| entry.role.push('x'),
+            |entry| entry.action.push('x'),
+            |entry| entry.kind.push('x'),
+            |entry| entry.object.push('x'),
+            |entry| entry.details.push('x'),
+        ];
+        for alter in alterations {
+            let mut altered = whole.clone();
+            alter(&mut altered);
+            let followed = AuditChain::default().follow(&altered);
+            assert_eq!(followed, Err(AuditBreak::Altered(1)));
+        }
+        AuditChain::default().follow(&whole).unwrap();
+    }
+
+    #[test]
+    fn what_goes_from_one_text_into_the_next_is_seen() {
+        let mut moved = AuditChain::default().append(new("ci", "x"));
+        moved.kind.push_str(&moved.object);
+        moved.object.clear();
+        assert!(AuditChain::default().follow(&moved).is_err());
+    }
+
+    #[test]
+    fn an_entry_is_bounded_whatever_it_is_told() {
+        for text in ["\u{1}", "\"", "\\", "夜", "x"] {
+            let text = text.repeat(5000);
+            let entry = AuditChain::default().append(new(&text, &text));
+            let bytes = entry.object.len() + entry.details.len();
+            assert!(bytes < 3500, "{bytes} bytes: {entry:?}");
+            AuditChain::default().follow(&entry).unwrap();
+        }
+    }
+}
