@@ -197,8 +197,8 @@ impl Report {
         }
         let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
         let _ = match output.language {
-            Language::En => write!(text, "{errors} errors, {warnings} warnings"),
-            Language::Zh => write!(text, "{errors} 个错误，{warnings} 个警告"),
+            Language::En => write!(text, "errors: {errors}, warnings: {warnings}"),
+            Language::Zh => write!(text, "错误：{errors}，警告：{warnings}"),
         };
         text
     }

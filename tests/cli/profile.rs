@@ -71,7 +71,7 @@ fn a_profile_that_lets_firmware_be_upgraded_is_clean() {
     let told = lint(folder.path(), &[]).exits(0);
     assert_eq!(
         (told.stdout.as_str(), told.stderr.as_str()),
-        ("0 errors, 0 warnings\n", "")
+        ("errors: 0, warnings: 0\n", "")
     );
     let told = lint(folder.path(), &["--json"]).exits(0).stdout;
     let told: Value = serde_json::from_str(&told).unwrap();
@@ -94,7 +94,7 @@ fn a_profile_with_the_upgrade_off_fails_and_says_what_to_write_in_both_languages
         told.stdout,
         "error support_upgrade_off devices[0].omCapability.fwUpgradeCapability.supportUpgrade: the \
          firmware upgrade is turned off; versions are not queried either. There is: false Write: \
-         true\n1 errors, 0 warnings\n"
+         true\nerrors: 1, warnings: 0\n"
     );
     let chinese = command(folder.path(), &["profile", "lint", "profile.json"])
         .env("LANG", "zh_CN.UTF-8")
@@ -103,7 +103,7 @@ fn a_profile_with_the_upgrade_off_fails_and_says_what_to_write_in_both_languages
     assert_eq!(
         Run::from(chinese).exits(1).stdout,
         "错误 support_upgrade_off devices[0].omCapability.fwUpgradeCapability.supportUpgrade：固件升级\
-         已关闭，平台也不再查询固件版本。 现为：false 应写：true\n1 个错误，0 个警告\n"
+         已关闭，平台也不再查询固件版本。 现为：false 应写：true\n错误：1，警告：0\n"
     );
 }
 
