@@ -237,6 +237,7 @@ fn unreadable(error: &ProfileError, output: &Output) -> String {
         }
         ProfileError::Tree(
             TreeFault::Unexpected(_)
+            | TreeFault::SameName
             | TreeFault::Twice(_)
             | TreeFault::NoDevicePart
             | TreeFault::NoServicePart,

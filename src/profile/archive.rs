@@ -32,6 +32,9 @@ impl Tree {
                 max: limits.entries_max,
             });
         }
+        if archive.has_duplicate_names() {
+            return Err(TreeFault::SameName.into());
+        }
         let entries = entries(&mut archive)?;
         let (device_part, mut services) = sort(&entries)?;
         services.sort_by(|one, other| entries[one.1].cmp(&entries[other.1]));
@@ -248,6 +251,24 @@ mod tests {
         let outer = decode(&[("Meter_x/", b""), (&inside, DEVICES.as_bytes())]).unwrap_err();
         assert_eq!(outer, TreeFault::OuterFolder("Meter_x".to_owned()).into());
         assert!(outer.to_string().contains("zip the two folders"), "{outer}");
+    }
+
+    #[test]
+    fn two_entries_of_one_name_are_refused() {
+        let (one, other) = (SERVICE, SERVICE.replace("Battery", "Buttery"));
+        let mut bytes = zip_of(&[
+            (DEVICE_PART, DEVICES.as_bytes()),
+            (one, SERVICES.as_bytes()),
+            (&other, SERVICES.as_bytes()),
+        ]);
+        assert!(Profile::decode(&bytes, &ProfileLimits::default()).is_ok());
+        for at in 0..bytes.len() - other.len() {
+            if bytes[at..].starts_with(other.as_bytes()) {
+                bytes[at..at + one.len()].copy_from_slice(one.as_bytes());
+            }
+        }
+        let refused = Profile::decode(&bytes, &ProfileLimits::default());
+        assert_eq!(refused, Err(TreeFault::SameName.into()));
     }
 
     #[test]

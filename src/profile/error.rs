@@ -79,8 +79,11 @@ pub enum TreeFault {
          service/<ServiceType>/profile/servicetype-capability.json, nothing else"
     )]
     Unexpected(String),
-    /// One name twice.
-    #[error("the zip's entry {0:?} is there twice, or twice but for upper and lower case")]
+    /// One name twice, to the letter: readers differ in which of the two they take.
+    #[error("the zip has two entries of one name")]
+    SameName,
+    /// One name twice, but for upper and lower case: one file on some systems.
+    #[error("the zip's entry {0:?} is there twice but for upper and lower case")]
     Twice(String),
     /// Without the device part.
     #[error("the zip has no profile/devicetype-capability.json")]
@@ -102,6 +105,7 @@ impl ProfileError {
             Self::Tree(
                 TreeFault::OuterFolder(_)
                 | TreeFault::Unexpected(_)
+                | TreeFault::SameName
                 | TreeFault::Twice(_)
                 | TreeFault::NoDevicePart
                 | TreeFault::NoServicePart,
