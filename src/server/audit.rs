@@ -88,3 +88,88 @@ impl Audit {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{CampaignId, KeyChange};
+
+    fn told(command: &Command, records: &[Record]) -> Vec<(AuditAction, String)> {
+        let actor = AuditActor {
+            name: "ada".to_owned(),
+            role: "approver".to_owned(),
+        };
+        let audit = Audit::of_command(actor.clone(), Utc::from_unix_ms(7), command);
+        let entries = audit.entries(records).into_iter().map(|record| {
+            let Record::Audit(entry) = record else {
+                panic!("an entry");
+            };
+            assert_eq!((entry.stamp.at.unix_ms(), &entry.stamp.actor), (7, &actor));
+            (entry.action, entry.object)
+        });
+        entries.collect()
+    }
+
+    fn campaign(id: u64, state: CampaignState) -> Record {
+        Record::Campaign {
+            id: CampaignId(id),
+            state,
+            at: Utc::from_unix_ms(7),
+        }
+    }
+
+    #[test]
+    fn a_revocation_names_the_key_and_each_campaign_that_it_stopped() {
+        let change = KeyChange {
+            at: Utc::from_unix_ms(7),
+            by: "ada".to_owned(),
+            reason: "stolen".to_owned(),
+        };
+        let id = "5c1f".to_owned();
+        let revoked = Record::KeyRevoked {
+            id: id.clone(),
+            change: change.clone(),
+        };
+        let records = [
+            revoked,
+            campaign(1, CampaignState::Stopped),
+            campaign(2, CampaignState::Stopped),
+        ];
+        let expected = [
+            (AuditAction::KeyRevoked, id.clone()),
+            (AuditAction::CampaignStopped, "1".to_owned()),
+            (AuditAction::CampaignStopped, "2".to_owned()),
+        ];
+        assert_eq!(told(&Command::RevokeKey { id, change }, &records), expected);
+    }
+
+    #[test]
+    fn an_activation_is_told_and_the_campaigns_own_end_is_not() {
+        let records = [
+            campaign(1, CampaignState::Running),
+            campaign(1, CampaignState::Succeeded),
+        ];
+        let command = Command::StopCampaign(CampaignId(1));
+        let expected = [(AuditAction::CampaignActivated, "1".to_owned())];
+        assert_eq!(told(&command, &records), expected);
+    }
+
+    #[test]
+    fn only_the_bar_that_was_to_be_lifted_is_told() {
+        let [one, other] = ["one", "other"].map(|name| EndpointName::parse(name).unwrap());
+        let forgotten = |endpoint: &EndpointName| Record::DeliveriesForgotten {
+            endpoint: endpoint.clone(),
+        };
+        let records = [forgotten(&other), forgotten(&one)];
+        let lifted = told(&Command::LiftBar(one.clone()), &records);
+        assert_eq!(lifted, [(AuditAction::BarLifted, "one".to_owned())]);
+        let removed = [
+            forgotten(&one),
+            Record::DeviceForgotten {
+                endpoint: one.clone(),
+            },
+        ];
+        let deleted = told(&Command::RemoveDevice(one), &removed);
+        assert_eq!(deleted, [(AuditAction::DeviceDeleted, "one".to_owned())]);
+    }
+}

@@ -280,6 +280,7 @@ fn check_audit(server: &Server) {
             })
             .collect()
     };
+    assert!(lines.contains(r#""action":"campaign_activated","actor":"test""#));
     let meters: BTreeSet<_> = (0..METERS).map(endpoint).collect();
     assert_eq!(of_action("execute_intended"), meters);
     assert_eq!(of_action("task_succeeded"), meters);
