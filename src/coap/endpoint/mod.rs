@@ -86,16 +86,8 @@ impl Endpoint {
                 // Unless the device has moved, and notified from its new address.
                 self.observations.remove_if_silent(exchange.token);
             }
-            match exchange.purpose {
-                Purpose::SeparateResponse => {}
-                Purpose::NotificationRest(_) => self.outbox.counters.transfers_broken += 1,
-                Purpose::Request
-                | Purpose::Observe
-                | Purpose::CancelObservation
-                | Purpose::Notification => {
-                    let peer = exchange.peer;
-                    self.events.push_back(Event::TimedOut { id, peer });
-                }
+            if let Some(peer) = self.asker(exchange) {
+                self.events.push_back(Event::TimedOut { id, peer });
             }
         }
         self.bodies.expire(now);
@@ -174,6 +166,22 @@ impl Endpoint {
         };
         self.outbox.counters.duplicates_evicted +=
             self.dedup.keep(self.now, peer, id, token, kept, lifetime);
+    }
+
+    /// The peer to name above where an exchange ends without an answer; `None` where nobody above began
+    /// it.
+    fn asker(&mut self, exchange: Exchange) -> Option<Peer> {
+        match exchange.purpose {
+            Purpose::SeparateResponse => None,
+            Purpose::NotificationRest(_) => {
+                self.outbox.counters.transfers_broken += 1;
+                None
+            }
+            Purpose::Request
+            | Purpose::Observe
+            | Purpose::CancelObservation
+            | Purpose::Notification => Some(exchange.peer),
+        }
     }
 
     fn end_exchange(&mut self, id: RequestId) -> Option<Exchange> {

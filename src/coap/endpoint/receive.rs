@@ -268,16 +268,8 @@ impl Endpoint {
         if exchange.purpose == Purpose::Observe {
             self.observations.remove(exchange.token);
         }
-        match exchange.purpose {
-            Purpose::SeparateResponse => {}
-            Purpose::NotificationRest(_) => self.outbox.counters.transfers_broken += 1,
-            Purpose::Request
-            | Purpose::Observe
-            | Purpose::CancelObservation
-            | Purpose::Notification => {
-                let peer = exchange.peer;
-                self.events.push_back(Event::Reset { id, peer });
-            }
+        if let Some(peer) = self.asker(exchange) {
+            self.events.push_back(Event::Reset { id, peer });
         }
     }
 
