@@ -141,6 +141,11 @@ impl Session {
     /// The result is known: the slot is free, and the device need not notify any more.
     fn cancel_observation(&mut self, now: Now, end: End) {
         self.release_slot();
+        if end == End::Succeeded {
+            // In the commit that makes the task final: behind it nobody would write it any more.
+            let note = self.task.note.map_or("", SuccessNote::word);
+            self.timeline(TimelineStep::Succeeded, note.to_owned());
+        }
         self.task.waiting_for = Some(WaitingFor::Answer);
         self.dirty = true;
         let first = [
@@ -197,32 +202,22 @@ impl Session {
 
     fn finish(&mut self, now: Now, end: End) {
         self.release_slot();
-        let (state, step, detail) = match &end {
-            End::Succeeded => {
-                let note = self.task.note.map_or("", SuccessNote::word);
-                (
-                    TaskState::Succeeded,
-                    TimelineStep::Succeeded,
-                    note.to_owned(),
-                )
+        self.task.state = match &end {
+            End::Succeeded => TaskState::Succeeded,
+            End::Failed(failure) => {
+                let detail = format!("{}: {}", failure.reason, failure.evidence);
+                self.timeline(TimelineStep::Failed, detail);
+                TaskState::Failed
             }
-            End::Failed(failure) => (
-                TaskState::Failed,
-                TimelineStep::Failed,
-                format!("{}: {}", failure.reason, failure.evidence),
-            ),
-            End::Stopped => (
-                TaskState::Stopped,
-                TimelineStep::Stopped,
-                self.why_stopped(),
-            ),
+            End::Stopped => {
+                self.timeline(TimelineStep::Stopped, self.why_stopped());
+                TaskState::Stopped
+            }
         };
-        self.task.state = state;
         self.task.uri_intended = self.progress.own_package;
         self.task.waiting_for = None;
         self.task.until = None;
         self.set_phase(now, Phase::Done);
-        self.timeline(step, detail);
         self.dirty = true;
         self.flush();
         self.actions.push_back(Action::End(end.clone()));

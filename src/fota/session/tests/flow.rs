@@ -47,6 +47,19 @@ fn an_update_goes_the_seeds_way() {
 }
 
 #[test]
+fn a_success_stands_in_the_timeline_once_it_is_committed() {
+    let mut bench = Bench::new(Device::default());
+    bench.run_to_executed();
+    bench.device.version = Some(NEW);
+    bench.device.result = Some(1);
+    bench.notify(0);
+    bench.run_to("cancel /5/0/3");
+    assert_eq!(bench.committed.state, TaskState::Succeeded);
+    // The server may die before the cancellation is answered.
+    assert!(bench.steps().contains(&TimelineStep::Succeeded));
+}
+
+#[test]
 fn the_timeline_tells_the_way() {
     let mut bench = Bench::new(Device::default());
     update_succeeds(&mut bench);
