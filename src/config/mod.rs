@@ -33,7 +33,7 @@ pub use template::default_file;
 pub use update::UpdateConfig;
 
 use crate::engine::EngineConfig;
-use crate::model::{Delivery, DownloadProtocol};
+use crate::model::{Delivery, DownloadProtocol, ProductSettings};
 use crate::net::is_wildcard;
 
 /// A configuration that cannot be used.
@@ -115,13 +115,15 @@ impl Config {
     /// What the engine is told.
     pub fn engine(&self) -> EngineConfig {
         let mut engine = EngineConfig {
-            product: self.update.product(self.coap.transmission),
+            product: ProductSettings {
+                tier_borders: self.cells.borders(),
+                ..self.update.product(self.coap.transmission)
+            },
             loop_guard: self.loop_guard.guard(),
             flapping: self.flapping.detector(),
             register_rate: self.register_rate.rate(),
             device_requests: self.device_requests.limits(),
             uplinks: self.uplinks.limits(),
-            tier_borders: self.cells.borders(),
             tier_limits: self.cells.limits.limits(),
             cell_limits: self.cells.overrides(),
             onboarding: self.coap.onboarding.into(),
@@ -189,7 +191,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ObservationCancel, ProductSettings, RadioUnit, SlotHeld, UpdateCancel};
+    use crate::model::{ObservationCancel, RadioUnit, SlotHeld, UpdateCancel};
 
     fn load(text: &str) -> Result<Config, ConfigError> {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{PresetConfig, word};
 use crate::model::{
     Delivery, DownloadProtocol, ObservationCancel, ProductSettings, RadioUnit, SlotHeld,
-    UpdateCancel,
+    TierBorders, UpdateCancel,
 };
 
 /// `[update]`.
@@ -87,7 +87,8 @@ impl Default for UpdateConfig {
 }
 
 impl UpdateConfig {
-    /// The settings of products of which nothing else is known.
+    /// The settings of products of which nothing else is known, without the borders of the tiers, which
+    /// are not in this section.
     pub fn product(&self, transmission: PresetConfig) -> ProductSettings {
         ProductSettings {
             transmission: transmission.preset(),
@@ -99,6 +100,7 @@ impl UpdateConfig {
             observe_result: self.observe_result,
             radio_unit: self.radio_unit,
             trust_result_only: self.trust_result_only,
+            tier_borders: TierBorders::default(),
             awake_time: self.awake_time,
             contact_timeout: self.contact_timeout,
             read_timeout: self.read_timeout,

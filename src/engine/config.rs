@@ -8,7 +8,7 @@ use crate::coap::EndpointConfig;
 use crate::lwm2m::{
     FlappingConfig, PackLimits, RegisterRateConfig, RegistrationLimits, RegistryConfig,
 };
-use crate::model::{CellId, ProductSettings, TierBorders, TierLimits};
+use crate::model::{CellId, ProductSettings, TierLimits};
 
 use super::{DeviceRequestLimits, UplinkLimits};
 
@@ -35,8 +35,6 @@ pub struct EngineConfig {
     pub pack: PackLimits,
     /// How devices are treated; per product in a later version.
     pub product: ProductSettings,
-    /// Borders between the coverage tiers.
-    pub tier_borders: TierBorders,
     /// Slots per cell and tier.
     pub tier_limits: TierLimits,
     /// Cells with limits of their own.
@@ -79,7 +77,6 @@ impl Default for EngineConfig {
             registration: RegistrationLimits::default(),
             pack: PackLimits::default(),
             product: ProductSettings::default(),
-            tier_borders: TierBorders::default(),
             tier_limits: TierLimits::default(),
             cell_limits: BTreeMap::new(),
             loop_guard: LoopGuardConfig::default(),

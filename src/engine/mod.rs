@@ -36,6 +36,7 @@ mod timers;
 mod uplinks;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
@@ -54,7 +55,8 @@ use crate::clock::{Instant, Now};
 use crate::coap::{self, Event};
 use crate::lwm2m::{FlappingDetector, RegisterRate, Registry};
 use crate::model::{
-    CampaignId, DeviceReport, DownloadCapability, EndpointName, Peer, Record, TaskId,
+    CampaignId, DeviceReport, DownloadCapability, EndpointName, Peer, ProductSettings, Record,
+    TaskId,
 };
 use crate::scheduler::{CellScheduler, SchedulerConfig};
 
@@ -69,6 +71,8 @@ use timers::Timers;
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
+    /// [`EngineConfig::product`], shared by all updates.
+    default_product: Arc<ProductSettings>,
     rng: StdRng,
     coap: coap::Endpoint,
     registry: Registry,
@@ -172,6 +176,7 @@ impl Engine {
             loop_guard: LoopGuard::new(config.loop_guard),
             flapping: FlappingDetector::new(config.flapping),
             register_rate,
+            default_product: Arc::new(config.product.clone()),
             operations: Operations::default(),
             device_requests: DeviceRequests::default(),
             timers: Timers::default(),

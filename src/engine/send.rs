@@ -122,7 +122,7 @@ impl Engine {
             rsrp: report.rsrp_dbm.map(|dbm| Rsrp { dbm }),
             sinr: report.sinr_db.map(|db| Sinr { db }),
         };
-        report.tier = Some(CoverageTier::of(reading, &self.config.tier_borders));
+        report.tier = Some(CoverageTier::of(reading, &self.config.product.tier_borders));
         true
     }
 }

@@ -1,5 +1,7 @@
 //! Update tasks and their sessions: when one opens, what its actions do, how it ends.
 
+use std::sync::Arc;
+
 use crate::campaign::{Next, decide};
 use crate::clock::Now;
 use crate::fota::{Action, Contact, End, Session, Terms};
@@ -87,8 +89,7 @@ impl Engine {
         }
         self.update_begins(now, &task.endpoint);
         let terms = Terms {
-            settings: self.config.product.clone(),
-            borders: self.config.tier_borders,
+            settings: Arc::clone(&self.default_product),
             names_cancel: self.names(&task.endpoint, path::FIRMWARE_CANCEL),
         };
         let report = self

@@ -12,12 +12,14 @@
 
 mod outcome;
 
+use std::sync::Arc;
+
 use crate::coap::Code;
 use crate::lwm2m::{Path, path};
 use crate::model::{
     CellId, CoverageTier, Delivery, DownloadProtocol, Failure, FailureReason, FirmwareVersion,
     Image, ObservationCancel, ProductSettings, Rsrp, SignalReading, Sinr, SlotClaim, SlotHeld,
-    SuccessNote, TierBorders,
+    SuccessNote,
 };
 
 use super::object5::{DeliveryMethod, State, UpdateResult};
@@ -45,10 +47,8 @@ pub struct Wanted {
 /// On which terms a device is updated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// What its product needs.
-    pub settings: ProductSettings,
-    /// The borders of the coverage tiers.
-    pub borders: TierBorders,
+    /// What its product needs: one for all its devices.
+    pub settings: Arc<ProductSettings>,
     /// Whether the device names Cancel (`/5/0/10`) in its links.
     pub names_cancel: bool,
 }
@@ -467,7 +467,7 @@ fn preparation(terms: &Terms, reported: &Reported, progress: &Progress) -> Optio
         rsrp: reported.rsrp.value().copied(),
         sinr: reported.sinr.value().copied(),
     };
-    let tier = CoverageTier::of(signal, &terms.borders);
+    let tier = CoverageTier::of(signal, &terms.settings.tier_borders);
     Some(Step::RequestSlot(SlotClaim { cell, tier }))
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cell::TierBorders;
 use super::words::words;
 
 words! {
@@ -107,6 +108,8 @@ pub struct ProductSettings {
     pub observe_result: bool,
     /// Unit of `/4/0/2`.
     pub radio_unit: RadioUnit,
+    /// The borders of the coverage tiers.
+    pub tier_borders: TierBorders,
     /// `/3/0/3` is a constant on this product: Result 1 alone is a success.
     pub trust_result_only: bool,
     /// How long a queue-mode device listens after the last message.
@@ -141,6 +144,7 @@ impl Default for ProductSettings {
             cancel: UpdateCancel::None,
             observe_result: false,
             radio_unit: RadioUnit::Auto,
+            tier_borders: TierBorders::default(),
             trust_result_only: false,
             awake_time: Duration::from_secs(93),
             read_timeout: 3 * MINUTE,

@@ -1,5 +1,7 @@
 //! Tables of what is decided, over all that a device can report.
 
+use std::sync::Arc;
+
 use super::*;
 
 const VERSIONS: [Option<&str>; 4] = [None, Some("V1"), Some("V0"), Some("V2")];
@@ -317,7 +319,7 @@ fn an_empty_list_of_source_versions_means_any() {
 #[test]
 fn a_url_is_told_only_to_a_device_that_does_not_say_that_it_knows_no_http() {
     let mut terms = Terms::default();
-    terms.settings.download = DownloadProtocol::Http;
+    Arc::make_mut(&mut terms.settings).download = DownloadProtocol::Http;
     let next = |protocols: Reading<Vec<i64>>| {
         let reported = Reported {
             protocols,
@@ -347,7 +349,7 @@ fn protocols_are_of_interest_only_where_a_url_would_be_told() {
     };
     assert_eq!(next(&reported, &FRESH), Step::WriteUri);
     let mut terms = Terms::default();
-    terms.settings.download = DownloadProtocol::Http;
-    terms.settings.delivery = Delivery::Push;
+    Arc::make_mut(&mut terms.settings).download = DownloadProtocol::Http;
+    Arc::make_mut(&mut terms.settings).delivery = Delivery::Push;
     assert_eq!(step(&wanted(), &terms, &reported, &FRESH), Step::Push);
 }

@@ -1,5 +1,7 @@
 //! Stopping a task while its device downloads.
 
+use std::sync::Arc;
+
 use super::bench::{Bench, Device, new_task, secs, wanted};
 use crate::coap::Code;
 use crate::fota::{Contact, End, Terms};
@@ -11,8 +13,8 @@ fn bench(cancel: UpdateCancel, names_cancel: bool, delivery: Delivery) -> Bench 
         names_cancel,
         ..Terms::default()
     };
-    terms.settings.cancel = cancel;
-    terms.settings.delivery = delivery;
+    Arc::make_mut(&mut terms.settings).cancel = cancel;
+    Arc::make_mut(&mut terms.settings).delivery = delivery;
     let mut bench = Bench::with(Device::default(), wanted(), terms, new_task());
     if delivery == Delivery::Push {
         bench.run_to("write /5/0/0");

@@ -1,5 +1,7 @@
 //! Downloads that stall, are refused, or are not ours.
 
+use std::sync::Arc;
+
 use super::bench::{Bench, Device, NEW, SIZE_BYTES, new_task, secs};
 use crate::coap::Code;
 use crate::fota::{Contact, End, Terms};
@@ -39,7 +41,7 @@ fn a_bad_uri_is_found_by_silence_and_both_are_read_once() {
 #[test]
 fn an_observed_result_tells_of_a_bad_uri_at_once() {
     let mut terms = Terms::default();
-    terms.settings.observe_result = true;
+    Arc::make_mut(&mut terms.settings).observe_result = true;
     let mut bench = Bench::with(Device::default(), super::bench::wanted(), terms, new_task());
     bench.run();
     bench.device.result = Some(9);
@@ -51,7 +53,7 @@ fn an_observed_result_tells_of_a_bad_uri_at_once() {
 #[test]
 fn a_bad_uri_may_be_told_before_the_write_is_answered() {
     let mut terms = Terms::default();
-    terms.settings.observe_result = true;
+    Arc::make_mut(&mut terms.settings).observe_result = true;
     let mut bench = Bench::with(Device::default(), super::bench::wanted(), terms, new_task());
     bench.run_to("write /5/0/1");
     bench.device.result = Some(7);
@@ -316,7 +318,7 @@ fn what_an_earlier_attempt_brought_whole_is_executed_and_not_fetched_again() {
 #[test]
 fn what_was_read_before_a_long_wait_for_a_slot_is_read_again_before_execute() {
     let mut terms = Terms::default();
-    terms.settings.read_timeout = secs(90 * 60);
+    Arc::make_mut(&mut terms.settings).read_timeout = secs(90 * 60);
     let mut task = new_task();
     (task.attempt, task.uri_intended) = (1, true);
     let device = Device {

@@ -1,5 +1,7 @@
 //! Execute and its outcome, when answers are lost, devices reboot and servers restart.
 
+use std::sync::Arc;
+
 use super::bench::{Bench, Device, NEW, new_task, secs, start, wanted};
 use crate::coap::Code;
 use crate::fota::{Action, Contact, End, Session, Terms};
@@ -175,7 +177,7 @@ fn result_1_alone_counts_where_the_version_cannot_be_read() {
 #[test]
 fn result_1_alone_counts_where_the_products_version_is_a_constant() {
     let mut terms = Terms::default();
-    terms.settings.trust_result_only = true;
+    Arc::make_mut(&mut terms.settings).trust_result_only = true;
     let mut bench = Bench::with(Device::default(), wanted(), terms, new_task());
     bench.run_to_executed();
     reports(&mut bench, 0, 1, "V1");

@@ -1,5 +1,7 @@
 //! The way of an update that works, and what is decided before a slot is asked for.
 
+use std::sync::Arc;
+
 use super::bench::{Bench, Device, NEW, OLD, new_task, secs, wanted};
 use crate::coap::Code;
 use crate::fota::{Contact, End, Terms};
@@ -287,7 +289,7 @@ fn after_a_long_queue_state_and_version_are_read_again() {
 #[test]
 fn the_observation_ends_before_execute_where_the_product_wants_it() {
     let mut terms = Terms::default();
-    terms.settings.observation_cancel = ObservationCancel::AfterDownload;
+    Arc::make_mut(&mut terms.settings).observation_cancel = ObservationCancel::AfterDownload;
     let mut bench = Bench::with(Device::default(), wanted(), terms, new_task());
     update_succeeds(&mut bench);
     assert!(bench.position("cancel /5/0/3") < bench.position("execute /5/0/2"));
@@ -297,7 +299,7 @@ fn the_observation_ends_before_execute_where_the_product_wants_it() {
 #[test]
 fn the_result_is_observed_only_where_the_product_says_so() {
     let mut terms = Terms::default();
-    terms.settings.observe_result = true;
+    Arc::make_mut(&mut terms.settings).observe_result = true;
     let mut bench = Bench::with(Device::default(), wanted(), terms, new_task());
     update_succeeds(&mut bench);
     assert_eq!(bench.count("observe /5/0/5"), 1);

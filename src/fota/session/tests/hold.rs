@@ -1,5 +1,7 @@
 //! Several devices answer to the name: nothing is asked until that is over.
 
+use std::sync::Arc;
+
 use super::bench::{Bench, Device, NEW, SIZE_BYTES, new_task, secs, wanted};
 use crate::fota::{Contact, End, Terms};
 use crate::lwm2m::Answer;
@@ -112,7 +114,7 @@ fn what_sleeps_when_that_is_over_is_waited_for() {
 #[test]
 fn a_push_stops_and_begins_again() {
     let mut terms = Terms::default();
-    terms.settings.delivery = Delivery::Push;
+    Arc::make_mut(&mut terms.settings).delivery = Delivery::Push;
     let mut bench = Bench::with(Device::default(), wanted(), terms, new_task());
     bench.run_to("write /5/0/0");
     bench.taken(512);

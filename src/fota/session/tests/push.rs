@@ -1,5 +1,7 @@
 //! Packages that are written to `/5/0/0`.
 
+use std::sync::Arc;
+
 use super::bench::{Bench, Device, NEW, OLD, SIZE_BYTES, new_task, secs, wanted};
 use crate::coap::Code;
 use crate::fota::{Contact, End, Terms};
@@ -8,7 +10,7 @@ use crate::model::{Delivery, FailureReason, Phase, WaitingFor};
 
 fn terms(delivery: Delivery) -> Terms {
     let mut terms = Terms::default();
-    terms.settings.delivery = delivery;
+    Arc::make_mut(&mut terms.settings).delivery = delivery;
     terms
 }
 

@@ -1,6 +1,8 @@
 //! Whatever the device, the network and the server's restarts do: Execute leaves at most once in an
 //! attempt, the URI is never written over a running download, and every attempt ends.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::bench::{Bench, Device, NEW, new_task, secs, wanted};
@@ -93,16 +95,17 @@ fn terms() -> impl Strategy<Value = Terms> {
             names_cancel: named,
             ..Terms::default()
         };
-        terms.settings.delivery = Delivery::ALL[delivery];
-        terms.settings.cancel = UpdateCancel::ALL[cancel];
+        Arc::make_mut(&mut terms.settings).delivery = Delivery::ALL[delivery];
+        Arc::make_mut(&mut terms.settings).cancel = UpdateCancel::ALL[cancel];
         if after_download {
-            terms.settings.observation_cancel = ObservationCancel::AfterDownload;
+            Arc::make_mut(&mut terms.settings).observation_cancel =
+                ObservationCancel::AfterDownload;
         }
         if until_downloaded {
-            terms.settings.slot_held = SlotHeld::UntilDownloaded;
+            Arc::make_mut(&mut terms.settings).slot_held = SlotHeld::UntilDownloaded;
         }
-        terms.settings.observe_result = observe;
-        terms.settings.trust_result_only = trust;
+        Arc::make_mut(&mut terms.settings).observe_result = observe;
+        Arc::make_mut(&mut terms.settings).trust_result_only = trust;
         terms
     })
 }

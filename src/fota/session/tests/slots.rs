@@ -1,5 +1,7 @@
 //! A slot that is held until the device has the package, and no longer.
 
+use std::sync::Arc;
+
 use super::bench::{Bench, Device, NEW, SIZE_BYTES, new_task, wanted};
 use crate::fota::{Contact, End, Terms};
 use crate::lwm2m::Answer;
@@ -7,7 +9,7 @@ use crate::model::{CellId, FailureReason, Phase, SlotHeld, TaskState, TimelineSt
 
 fn terms() -> Terms {
     let mut terms = Terms::default();
-    terms.settings.slot_held = SlotHeld::UntilDownloaded;
+    Arc::make_mut(&mut terms.settings).slot_held = SlotHeld::UntilDownloaded;
     terms
 }
 
