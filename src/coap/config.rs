@@ -37,6 +37,9 @@ pub struct EndpointConfig {
     pub block_restarts_max: u8,
     /// Observations that we made. When full: [`super::Full`].
     pub observations_max: usize,
+    /// The longest answer, in bytes, to a sender that has proved nothing, where three times as much as it
+    /// sent is less. Beyond: 4.01 with Echo (RFC 9175 §2.4).
+    pub unproved_answer_bytes_max: usize,
     /// Length of a datagram that is looked at, in bytes. Beyond: dropped.
     pub datagram_bytes_max: usize,
     /// Options of a message that is looked at. Beyond: rejected.
@@ -61,6 +64,7 @@ impl Default for EndpointConfig {
             block2_body_bytes_max: 64 * 1024,
             block_restarts_max: 3,
             observations_max: 1_000_000,
+            unproved_answer_bytes_max: 136,
             datagram_bytes_max: 2048,
             options_max: 32,
             parameters: TransmissionParameters::default(),
@@ -109,6 +113,10 @@ pub struct Counters {
     pub bodies_dropped: u64,
     /// Requests whose body, or whose response, could not be brought across in blocks.
     pub transfers_broken: u64,
+    /// Answers that were too long for what their request proved (RFC 9175 §2.4).
+    pub unproved: u64,
+    /// Requests of ours that were sent once more with an Echo (RFC 9175 §2.3).
+    pub echoed: u64,
 }
 
 /// How much an endpoint holds now. Each figure has its bound in [`EndpointConfig`].

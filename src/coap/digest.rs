@@ -59,6 +59,14 @@ impl Seconds {
         Self(u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 
+    pub(crate) fn to_be_bytes(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+
+    pub(crate) fn from_be_bytes(bytes: [u8; 4]) -> Self {
+        Self(u32::from_be_bytes(bytes))
+    }
+
     pub(crate) fn instant(self) -> Instant {
         Instant::from_origin(Duration::from_secs(self.0.into()))
     }

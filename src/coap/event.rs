@@ -20,6 +20,10 @@ pub struct ReplyTo {
     /// The last piece of a body that came in blocks; the response repeats it (RFC 7959 §2.3).
     pub(super) block1: Option<BlockValue>,
     pub(super) received_at: Instant,
+    /// Whether asking again does no harm (RFC 7252 §5.1).
+    pub(super) is_safe: bool,
+    /// The longest answer that goes to a sender who has proved no more (RFC 9175 §2.4).
+    pub(super) answer_bytes_max: usize,
 }
 
 impl ReplyTo {

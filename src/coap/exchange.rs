@@ -13,7 +13,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
 use rand::rngs::StdRng;
 
 use super::outbox::Outbox;
@@ -209,8 +208,6 @@ impl Exchanges {
             return None;
         };
         live.state = State::AwaitResponse { has_slot: false };
-        // It is sent no more; its options tell what is asked should the response come in blocks.
-        live.exchange.datagram.body = Bytes::new();
         live.deadline = now + live.exchange.parameters.exchange_lifetime();
         self.deadlines.push(live.deadline, id);
         let peer = live.exchange.peer.clone();

@@ -153,6 +153,12 @@ impl Code {
         matches!(self.class(), 2 | 4 | 5)
     }
 
+    /// Whether it is a method that changes nothing: GET (RFC 7252 §5.1), FETCH (RFC 8132 §1.2).
+    pub const fn is_safe(self) -> bool {
+        const FETCH: Code = Code::new(0, 5);
+        self.0 == Self::GET.0 || self.0 == FETCH.0
+    }
+
     /// Whether it is a success: class 2.
     pub const fn is_success(self) -> bool {
         self.class() == 2
@@ -321,6 +327,16 @@ impl Response {
     /// The format of the body.
     pub fn content_format(&self) -> Option<ContentFormat> {
         content_format(&self.options)
+    }
+
+    /// No message with this response is longer, in bytes: header, token, options each with the longest
+    /// head, marker, payload (RFC 7252 §3).
+    pub(super) fn bytes_max(&self) -> usize {
+        const HEADER_AND_TOKEN: usize = 4 + 8;
+        const OPTION_HEAD: usize = 5;
+        let options = self.options.iter();
+        let options: usize = options.map(|(_, value)| OPTION_HEAD + value.len()).sum();
+        HEADER_AND_TOKEN + options + 1 + self.payload.len()
     }
 }
 

@@ -4,6 +4,7 @@
 //!   poll_event   request observe notify   respond acknowledge respond_stateless
 //!       ▲                 │                              │
 //! ┌─────┴─────────────────┴── endpoint ──────────────────┴───────────────┐
+//! │  echo      who proved its address, and what others may be answered   │
 //! │  block1    bodies that come in pieces, put together                  │
 //! │  transfer  bodies that we send in blocks, and answers that come so   │
 //! │  observe   observations we made; which notification is fresh         │

@@ -159,6 +159,8 @@ fn report_messages(engine: &Engine) {
         ("unmatched", coap.unmatched),
         ("reset", coap.resets),
         ("transfer_broken", coap.transfers_broken),
+        ("unproved", coap.unproved),
+        ("echoed", coap.echoed),
     ] {
         counter!("narrowcast_coap_messages_total", "kind" => name).absolute(value);
     }

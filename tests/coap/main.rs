@@ -2,6 +2,7 @@
 //! lossy link on a virtual clock.
 
 mod bodies;
+mod echo;
 mod limits;
 mod lockstep;
 mod loss;

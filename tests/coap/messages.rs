@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use narrowcast::coap::{Code, Event, MessageId, MessageType, Reliability, Response, Token};
+use narrowcast::coap::{
+    Code, EndpointConfig, Event, MessageId, MessageType, Reliability, Response, Token,
+};
 
 use crate::lockstep::{Lockstep, RFC, ack, address, con, message, non, piggybacked, rst};
 
@@ -94,7 +96,10 @@ fn an_id_is_free_again_after_exchange_lifetime() {
 
 #[test]
 fn a_duplicate_of_a_large_answer_shares_its_body() {
-    let mut peer = Lockstep::new();
+    let mut peer = Lockstep::with(EndpointConfig {
+        unproved_answer_bytes_max: usize::MAX,
+        ..EndpointConfig::default()
+    });
     peer.hears(con(Code::GET, 7));
     let (reply_to, _) = peer.request();
     let mut response = Response::new(Code::CONTENT);

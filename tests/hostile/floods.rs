@@ -27,7 +27,7 @@ const WINDOW: usize = 32;
 const GROWTH_KIB_MAX: u64 = 96 * 1024;
 
 /// RFC 9175 §2.4: what an address gets that has proved nothing is at most 136 bytes, or three times
-/// what it sent. All of ours is, so that no Echo has to be asked for. Blocks of an image go to whom the
+/// what it sent; a longer answer of ours would ask for an Echo first. Blocks of an image go to whom the
 /// capability was told.
 fn amplification(site: &Site) {
     const BYTES_MAX: usize = 136;

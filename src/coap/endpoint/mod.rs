@@ -1,5 +1,6 @@
 //! The endpoint: bytes and requests in, events and datagrams out.
 
+mod echo;
 mod notifications;
 mod receive;
 mod reply;
@@ -13,6 +14,7 @@ use rand::{Rng, SeedableRng};
 
 use super::block1::Block1Bodies;
 use super::dedup::{Dedup, Kept};
+use super::digest::Digests;
 use super::exchange::{Exchange, Exchanges, Purpose};
 use super::message_ids::MessageIds;
 use super::observe::Observations;
@@ -47,6 +49,8 @@ pub struct Endpoint {
     dedup: Dedup,
     bodies: Block1Bodies,
     message_ids: MessageIds,
+    /// What Echo values are made with.
+    echoes: Digests,
 }
 
 impl Endpoint {
@@ -66,6 +70,7 @@ impl Endpoint {
             dedup: Dedup::new(rng.r#gen(), config.dedup_entries_max),
             bodies: Block1Bodies::new(rng.r#gen(), &config),
             message_ids: MessageIds::new(rng.r#gen(), config.message_ids_max),
+            echoes: Digests::new(rng.r#gen()),
             config,
             rng,
         }

@@ -38,17 +38,23 @@ impl Endpoint {
         };
         match message.kind {
             MessageType::Confirmable => {
-                self.handle_message(peer, message, Reliability::Confirmable);
+                self.handle_message(peer, message, Reliability::Confirmable, datagram.len());
             }
             MessageType::NonConfirmable => {
-                self.handle_message(peer, message, Reliability::NonConfirmable);
+                self.handle_message(peer, message, Reliability::NonConfirmable, datagram.len());
             }
             MessageType::Acknowledgement => self.handle_acknowledgement(peer, message),
             MessageType::Reset => self.handle_reset(peer, message.id),
         }
     }
 
-    fn handle_message(&mut self, peer: &Peer, message: Message, reliability: Reliability) {
+    fn handle_message(
+        &mut self,
+        peer: &Peer,
+        message: Message,
+        reliability: Reliability,
+        size_bytes: usize,
+    ) {
         if message.code == Code::EMPTY {
             // §4.3: a ping. An empty NON has no meaning.
             if reliability == Reliability::Confirmable {
@@ -61,7 +67,7 @@ impl Endpoint {
         if let Some(kept) = kept.cloned() {
             self.answer_duplicate(peer, message.id, kept);
         } else if message.code.is_request() {
-            self.handle_request(peer, message, reliability);
+            self.handle_request(peer, message, reliability, size_bytes);
         } else {
             self.handle_response(peer, message, reliability);
         }
@@ -76,7 +82,13 @@ impl Endpoint {
         }
     }
 
-    fn handle_request(&mut self, peer: &Peer, message: Message, reliability: Reliability) {
+    fn handle_request(
+        &mut self,
+        peer: &Peer,
+        message: Message,
+        reliability: Reliability,
+        size_bytes: usize,
+    ) {
         let mut reply_to = ReplyTo {
             peer: peer.clone(),
             message_id: message.id,
@@ -84,6 +96,8 @@ impl Endpoint {
             reliability,
             block1: None,
             received_at: self.now,
+            is_safe: message.code.is_safe(),
+            answer_bytes_max: self.answer_bytes_max(peer, size_bytes, &message.options),
         };
         let mut request = Request {
             code: message.code,
@@ -289,6 +303,9 @@ impl Endpoint {
 
     /// Ends a request with its response, unless that is of one block of several.
     fn complete(&mut self, id: RequestId, response: Response) {
+        let Some(response) = self.repeat_with_echo(id, response) else {
+            return;
+        };
         let Some(response) = self.take_block(id, response) else {
             return;
         };

@@ -12,9 +12,14 @@ use crate::clock::Instant;
 impl Endpoint {
     /// Answers a request: piggy-backed on the ACK if it is confirmable and not yet acknowledged, else
     /// separately and confirmable; a non-confirmable request by a non-confirmable response. A
-    /// piggy-backed answer is kept for duplicates.
+    /// piggy-backed answer is kept for duplicates. One that is long for what its request proved of its
+    /// sender is not sent: to a GET the answer is then 4.01 with an Echo option, and to another method
+    /// what is left without the payload (RFC 9175 §2.4).
     pub fn respond(&mut self, now: Instant, reply_to: &ReplyTo, response: Response) {
         self.now = now;
+        let Some(response) = self.in_proportion(reply_to, response) else {
+            return;
+        };
         match reply_to.reliability {
             Reliability::NonConfirmable => {
                 self.keep_for(reply_to, Kept::Ignored);
@@ -32,7 +37,8 @@ impl Endpoint {
     }
 
     /// Answers a request whose duplicate would get the same answer anyway: nothing is kept, and the
-    /// datagram may leave before any record is committed. The payload is not copied.
+    /// datagram may leave before any record is committed. The payload is not copied. How long it is, is
+    /// for the caller to answer for: short, or due to the request's proof of its own.
     pub fn respond_stateless(&mut self, reply_to: &ReplyTo, response: Response) {
         let message = self.unkept(reply_to, response);
         self.outbox.send_stateless(&reply_to.peer, message.encode());

@@ -105,7 +105,6 @@ impl Endpoint {
         let Some(exchange) = self.exchanges.get(id) else {
             return;
         };
-        let (peer, reliability) = (exchange.peer.clone(), exchange.reliability);
         // An observation has begun with its first answer; the rest is fetched without it (§2.6).
         let purpose = match exchange.purpose {
             Purpose::NotificationRest(observed) => Purpose::NotificationRest(observed),
@@ -115,8 +114,23 @@ impl Endpoint {
             | Purpose::Notification
             | Purpose::SeparateResponse => Purpose::Request,
         };
-        let parameters = exchange.parameters;
         let token = Token::from(self.rng.r#gen::<[u8; 8]>());
+        self.go_on(id, purpose, token, request);
+    }
+
+    /// Sends `request` in the place of one that was answered.
+    pub(super) fn go_on(
+        &mut self,
+        id: RequestId,
+        purpose: Purpose,
+        token: Token,
+        request: Request,
+    ) {
+        let Some(exchange) = self.exchanges.get(id) else {
+            return;
+        };
+        let (peer, reliability) = (exchange.peer.clone(), exchange.reliability);
+        let parameters = exchange.parameters;
         let message_id = self.next_message_id(&peer, reliability, &parameters);
         let message = Message {
             kind: match reliability {

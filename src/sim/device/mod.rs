@@ -459,6 +459,8 @@ fn endpoint(config: &DeviceConfig, rng: &mut StdRng) -> Endpoint {
         // It fetches its image by itself, block by block.
         block2_bodies_max: 0,
         block1_body_bytes_max: update::IMAGE_BYTES_MAX,
+        // Modules answer their server as it asks.
+        unproved_answer_bytes_max: usize::MAX,
         ..EndpointConfig::default()
     };
     Endpoint::new(limits, StdRng::seed_from_u64(rng.r#gen()))
