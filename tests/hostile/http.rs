@@ -149,6 +149,15 @@ impl Server {
         self.success(&request("GET", path, &self.token, None))
     }
 
+    /// A counter; 0 where it has not begun.
+    pub(crate) fn metric(&self, series: &str) -> usize {
+        let metrics = request("GET", "/metrics", &self.token, None);
+        let metrics = String::from_utf8(self.ask(&metrics).body).unwrap();
+        let mut lines = metrics.lines();
+        let value = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
     pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         let body = body.to_string();
         let body = Some(("application/json", body.as_str()));

@@ -1,7 +1,7 @@
 //! Bad peers of every kind against the real `narrowcast serve`, while honest ones go on.
 //!
-//! Each row of [`datagrams`], [`registrations`], [`bodies`], [`floods`], [`requests`] and [`slowness`]
-//! is one kind of bad input, and what the server has to say to it. All the while a device sends Updates
+//! Each row of [`datagrams`], [`registrations`], [`bodies`], [`floods`], [`dtls`], [`requests`] and
+//! [`slowness`] is one kind of bad input, and what the server has to say to it. All the while a device sends Updates
 //! and Registers, an operator lists devices, and a device downloads an image over and over: [`honest`].
 //! [`site`] plays the rows, and holds the honest peers' latencies, the server's memory and descriptors,
 //! and the list of devices against what they were; it prints a table.
@@ -15,10 +15,12 @@ mod bodies;
 mod coap;
 mod datagrams;
 mod download;
+mod dtls;
 mod figures;
 mod floods;
 mod honest;
 mod http;
+mod records;
 mod registrations;
 mod requests;
 mod server;
@@ -35,6 +37,11 @@ fn devices_and_operators_are_served_while_hostile_datagrams_come() {
         registrations::ROWS,
     ];
     site::play(&rows.concat(), 1..=30);
+}
+
+#[test]
+fn devices_and_operators_are_served_while_peers_of_dtls_come_to_the_port_of_coap() {
+    site::play(dtls::ROWS, 31..=35);
 }
 
 #[test]

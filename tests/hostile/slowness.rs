@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::coap::loopback;
-use crate::http::{Connection, request};
+use crate::http::Connection;
 use crate::site::{Row, Site};
 
 pub(crate) const ROWS: &[Row] = &[
@@ -119,11 +119,8 @@ fn slow_readers(site: &Site) {
 impl Site {
     /// How many connections were cut off for taking too little.
     fn cut_off(&self) -> usize {
-        let metrics = request("GET", "/metrics", &self.server.token, None);
-        let metrics = String::from_utf8(self.server.ask(&metrics).body).unwrap();
-        let series = "narrowcast_http_timeouts_total{reason=\"answer_rate_min\"} ";
-        let value = metrics.lines().find_map(|line| line.strip_prefix(series));
-        value.map_or(0, |value| value.parse().unwrap())
+        let series = "narrowcast_http_timeouts_total{reason=\"answer_rate_min\"}";
+        self.server.metric(series)
     }
 }
 
