@@ -182,6 +182,7 @@ impl Report {
             let severity = match it.severity() {
                 Severity::Error => label("error", "错误"),
                 Severity::Warning => label("warning", "警告"),
+                Severity::Hint => label("hint", "提示"),
             };
             let (code, told) = (it.code.word(), it.text(output.language));
             let _ = writeln!(text, "{severity} {code} {told}");

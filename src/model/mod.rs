@@ -16,6 +16,7 @@ mod radio;
 mod record;
 mod registration;
 mod restored;
+mod setting;
 mod task;
 mod uplink;
 mod words;
@@ -40,14 +41,15 @@ pub use language::Language;
 pub use package::{Component, Image, Package, PackageId, PackageKind, Sha256Digest};
 pub use peer::{Identity, Peer};
 pub use product::{
-    Delivery, DownloadProtocol, ObservationCancel, ProductSettings, RadioUnit, SlotHeld,
-    TransmissionPreset, UpdateCancel,
+    Delivery, DownloadProtocol, ObservationCancel, Product, ProductSettings, ProfileId, RadioUnit,
+    SlotHeld, TransmissionPreset, UpdateCancel, protocol_family,
 };
 pub use record::{Record, TimelineEntry, TimelineStep};
 pub use registration::{
     BindingMode, Lwm2mVersion, Registration, RegistrationSlot, StoredObservation,
 };
 pub use restored::Restored;
+pub use setting::{InvalidSetting, Setting, SettingChanges, SettingValue};
 pub use task::{
     DownloadCapability, Failure, FailureReason, Phase, SlotClaim, SuccessNote, TaskId, TaskState,
     UpdateTask, WaitingFor,

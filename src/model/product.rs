@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::cell::TierBorders;
 use super::words::words;
+use super::{DeviceModel, DeviceType, Manufacturer, SettingChanges, TierBorders};
 
 words! {
     /// When the observation of `/5/0/3` is cancelled; both orders are in the seeds.
@@ -86,6 +86,49 @@ words! {
         NbIot = "nb_iot",
         /// ACK_TIMEOUT 200 ms: for tests and the demo, on loopback.
         Loopback = "loopback",
+    }
+}
+
+/// A profile's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProfileId(pub u64);
+
+/// A product as its profile describes it: what its devices have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// Its profile.
+    pub profile: ProfileId,
+    /// 设备类型.
+    pub device_type: DeviceType,
+    /// 厂商名称.
+    pub manufacturer: Manufacturer,
+    /// 型号.
+    pub model: DeviceModel,
+    /// 协议, as the profile spells it; empty where it does not say.
+    pub protocol: String,
+    /// The name of the quirk set that its settings rest on.
+    pub quirks: Option<String>,
+    /// Its own settings, before which those of the quirk set give way.
+    pub changes: SettingChanges,
+}
+
+impl Product {
+    /// Whether its devices speak LwM2M, and so are this server's.
+    pub fn is_lwm2m(&self) -> bool {
+        protocol_family(&self.protocol) == LWM2M
+    }
+}
+
+/// The protocol family of LwM2M.
+const LWM2M: &str = "LWM2M";
+
+/// What a protocol's name comes to: `CoAP`, which is what the carriers' profiles say of a device of
+/// LwM2M (seed 000), and `LWM2M`, which is what packages say (seed 004), are one. All else is itself.
+pub fn protocol_family(protocol: &str) -> &str {
+    if matches!(protocol, "CoAP" | LWM2M) {
+        LWM2M
+    } else {
+        protocol
     }
 }
 

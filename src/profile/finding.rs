@@ -31,6 +31,8 @@ pub enum Severity {
     Error,
     /// It may, on some platforms or with some devices.
     Warning,
+    /// It does not: something worth to be known.
+    Hint,
 }
 
 /// The kinds of faults.
@@ -78,6 +80,8 @@ pub enum Code {
     Differs,
     /// The package has the `manufacturerId` where the `manufacturerName` counts.
     ManufacturerIdForName,
+    /// A quirk set is known for the model.
+    QuirksKnown,
 }
 
 impl Code {
@@ -105,6 +109,7 @@ impl Code {
             Self::LooksAlike => "looks_alike",
             Self::Differs => "differs",
             Self::ManufacturerIdForName => "manufacturer_id_for_name",
+            Self::QuirksKnown => "quirks_known",
         }
     }
 }
@@ -115,6 +120,7 @@ impl Severity {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Hint => "hint",
         }
     }
 }
@@ -160,6 +166,7 @@ impl Finding {
     pub const fn severity(&self) -> Severity {
         match self.code {
             Code::OmCapabilityPlural | Code::NameBlankInside => Severity::Warning,
+            Code::QuirksKnown => Severity::Hint,
             Code::SeveralDevices
             | Code::KeySpelling
             | Code::KeyTwice

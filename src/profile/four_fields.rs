@@ -3,9 +3,14 @@
 use serde_json::{Map, Value};
 
 use super::document::Profile;
+use crate::model::protocol_family;
 
-/// What a package is for. A platform compares all four exactly.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A profile's key for the protocol.
+const PROTOCOL: &str = "protocolType";
+
+/// What a package is for. A platform compares all four exactly; here `CoAP` and `LWM2M` are one
+/// protocol, since profiles of the carriers say the one (seed 000) and packages the other (seed 004).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FourFields {
     /// 设备类型.
     pub device_type: String,
@@ -33,20 +38,46 @@ pub struct FieldMatch {
 impl FieldMatch {
     /// Whether the field lets the package be used.
     pub fn holds(&self) -> bool {
-        self.package.is_none() || self.package == self.profile
+        match (&self.package, &self.profile) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(package), Some(profile)) => is_same(self.key, package, profile),
+        }
     }
 }
 
 impl FourFields {
+    /// These beside a package's, whose protocol is always said.
+    pub fn matches(&self, package: &Self) -> [FieldMatch; 4] {
+        let (of, other) = (self.each(), package.each());
+        std::array::from_fn(|index| {
+            let (field, key, value) = of[index];
+            FieldMatch {
+                field,
+                key,
+                profile: value.map(str::to_owned),
+                package: other[index].2.map(str::to_owned),
+            }
+        })
+    }
+
     /// Name, the profile's key, and the value of each.
     pub(super) fn each(&self) -> [(&'static str, &'static str, Option<&str>); 4] {
         [
             ("device_type", "deviceType", Some(&self.device_type)),
             ("manufacturer", "manufacturerName", Some(&self.manufacturer)),
             ("model", "model", Some(&self.model)),
-            ("protocol", "protocolType", self.protocol.as_deref()),
+            ("protocol", PROTOCOL, self.protocol.as_deref()),
         ]
     }
+}
+
+/// Whether a package's value of a key is the profile's.
+pub(super) fn is_same(key: &str, package: &str, profile: &str) -> bool {
+    if key == PROTOCOL {
+        return protocol_family(package) == protocol_family(profile);
+    }
+    package == profile
 }
 
 impl Profile {

@@ -4,8 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::document::Profile;
 use super::finding::{Code, Finding};
-use super::four_fields::FourFields;
+use super::four_fields::{FourFields, is_same};
 use super::json_path::JsonPath;
+use super::quirks::QuirkSet;
 
 type Object = Map<String, Value>;
 
@@ -34,6 +35,32 @@ impl Profile {
         }
         findings
     }
+
+    /// What differs of a package that was meant for this product, as far as can be told: names that are
+    /// nearly the same, or the same manufacturer and model with another device type or protocol. Nothing
+    /// of a package that matches, or is for something else.
+    pub fn near_misses(&self, package: &FourFields) -> Vec<Finding> {
+        let Some(device) = self.devices().next() else {
+            return Vec::new();
+        };
+        let mut findings = Vec::new();
+        let mut lint = Lint {
+            findings: &mut findings,
+        };
+        let at = JsonPath::default().key("devices").index(0);
+        lint.compare(device, &at, package);
+        let is_named = |key: &str| device.get(key).is_some_and(Value::is_string);
+        let is_off = |finding: &Finding| {
+            finding.code == Code::Differs
+                && ["manufacturerName", "model"]
+                    .iter()
+                    .any(|key| finding.path.ends_with(key))
+        };
+        if !is_named("manufacturerName") || !is_named("model") || findings.iter().any(is_off) {
+            return Vec::new();
+        }
+        findings
+    }
 }
 
 struct Lint<'a> {
@@ -55,6 +82,7 @@ impl Lint<'_> {
             self.protocol(&path, value, PROTOCOL_TYPES);
         }
         self.capability(device, at);
+        self.quirks(device, at);
         if let Some(package) = package {
             self.compare(device, at, package);
         }
@@ -83,6 +111,16 @@ impl Lint<'_> {
         self.protocol(&protocol, value, UPGRADE_PROTOCOLS);
         let (protocol, value) = self.field(upgrade, &path, "downloadProtocolType");
         self.protocol(&protocol, value, DOWNLOAD_PROTOCOLS);
+    }
+
+    /// Offers what is known of the model.
+    fn quirks(&mut self, device: &Object, at: &JsonPath) {
+        let model = device.get("model");
+        if let Some(set) = model.and_then(Value::as_str).and_then(QuirkSet::of_model) {
+            let mut finding = Finding::new(Code::QuirksKnown, &at.key("model"), model);
+            finding.write = Some(format!("quirks = {:?}", set.name));
+            self.push(finding);
+        }
     }
 
     fn support_upgrade(&mut self, upgrade: &Object, at: &JsonPath) {
@@ -159,7 +197,8 @@ impl Lint<'_> {
             let (Some(wanted), Some(value)) = (wanted, device.get(key)) else {
                 continue;
             };
-            let Some(text) = value.as_str().filter(|text| *text != wanted) else {
+            let differs = |text: &&str| !is_same(key, wanted, text);
+            let Some(text) = value.as_str().filter(differs) else {
                 continue;
             };
             let id = device.get("manufacturerId").and_then(Value::as_str);
@@ -307,6 +346,49 @@ mod tests {
     }
 
     #[test]
+    fn a_quirk_set_is_offered_where_the_model_is_known() {
+        let found = changed("\"NBloTDevice\"", "\"bc25-TE\"");
+        assert_eq!(found, [(Code::QuirksKnown, "devices[0].model".to_owned())]);
+        let text = EXAMPLE.replace("NBloTDevice", "bc25-TE");
+        let finding = profile(&text).lint(None).remove(0);
+        assert_eq!(finding.severity(), Severity::Hint);
+        assert_eq!(finding.write.as_deref(), Some("quirks = \"bc25\""));
+    }
+
+    #[test]
+    fn a_package_that_was_meant_for_this_product_is_told_from_others() {
+        let example = profile(EXAMPLE);
+        let misses = |change: fn(&mut FourFields)| -> Vec<Code> {
+            let mut package = FourFields {
+                model: "NBloTDevice".to_owned(),
+                ..package()
+            };
+            change(&mut package);
+            let findings = example.near_misses(&package);
+            findings.into_iter().map(|it| it.code).collect()
+        };
+        assert_eq!(misses(|_| ()), []);
+        assert_eq!(
+            misses(|it| it.manufacturer = "Quectel".to_owned()),
+            [Code::DiffersInCase]
+        );
+        assert_eq!(
+            misses(|it| it.model = "NBIoTDevice".to_owned()),
+            [Code::LooksAlike]
+        );
+        assert_eq!(
+            misses(|it| it.device_type = "GasMeter".to_owned()),
+            [Code::Differs]
+        );
+        assert_eq!(
+            misses(|it| it.protocol = Some("MQTT".to_owned())),
+            [Code::Differs]
+        );
+        assert_eq!(misses(|it| it.model = "BC25".to_owned()), []);
+        assert_eq!(misses(|it| it.manufacturer = "Neoway".to_owned()), []);
+    }
+
+    #[test]
     fn the_published_example_is_clean_but_not_for_every_package() {
         let example = profile(EXAMPLE);
         assert_eq!(example.lint(None), []);
@@ -323,8 +405,8 @@ mod tests {
         assert_eq!(
             found,
             [
+                // CoAP and LWM2M are one protocol: the carriers' profiles and packages differ in it.
                 (Code::LooksAlike, "devices[0].model"),
-                (Code::Differs, "devices[0].protocolType"),
             ]
         );
         assert_eq!(findings[0].write.as_deref(), Some("\"NBIoTDevice\""));
@@ -336,7 +418,7 @@ mod tests {
                 ("device_type", true),
                 ("manufacturer", true),
                 ("model", false),
-                ("protocol", false)
+                ("protocol", true)
             ]
         );
     }

@@ -22,6 +22,9 @@ mod json_path;
 mod limits;
 mod lint;
 mod mend;
+mod product;
+mod quirks;
+mod settings;
 mod text;
 
 pub use document::{Profile, ServicePart};
@@ -29,3 +32,6 @@ pub use error::{ProfileError, TreeFault};
 pub use finding::{Code, Finding, Severity};
 pub use four_fields::{FieldMatch, FourFields};
 pub use limits::ProfileLimits;
+pub use product::FirmwareCapability;
+pub use quirks::QuirkSet;
+pub use settings::{SettingError, change_settings, product_settings, setting_json};

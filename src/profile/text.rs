@@ -63,6 +63,9 @@ const fn en(code: Code) -> &'static str {
         Code::ManufacturerIdForName => {
             "the package has the manufacturerId: sign it with this name."
         }
+        Code::QuirksKnown => {
+            "how such modules behave is known: the product can have these settings."
+        }
     }
 }
 
@@ -89,6 +92,7 @@ const fn zh(code: Code) -> &'static str {
         Code::LooksAlike => "与软件包中的字符形似而不同（如 l 与 I、0 与 O）。",
         Code::Differs => "与软件包不一致。",
         Code::ManufacturerIdForName => "软件包中填写的是 manufacturerId，请改用厂商名称重新签名。",
+        Code::QuirksKnown => "此类模块的行为特点已知，可为该产品选用相应设置。",
     }
 }
 
