@@ -9,6 +9,7 @@ use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use super::error::CliError;
+use crate::signing::KeyError;
 
 /// The largest key or pass-phrase file, in bytes.
 const TEXT_BYTES_MAX: u64 = 64 << 10;
@@ -50,7 +51,10 @@ pub(super) fn read_secret_text(path: &Path) -> Result<Zeroizing<String>, CliErro
     let content = Zeroizing::new(read(path, TEXT_BYTES_MAX)?);
     match std::str::from_utf8(&content) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
-        Err(error) => Err(CliError::in_file(path, &error)),
+        Err(error) => Err(match KeyError::of_binary(&content) {
+            KeyError::NotPem => CliError::in_file(path, &error),
+            other => CliError::in_file(path, &other),
+        }),
     }
 }
 

@@ -98,8 +98,13 @@ fn package_fault(error: VerifyError) -> VerifyFault {
 }
 
 fn key_refusal(error: KeyError) -> Refusal {
+    let code = if error == KeyError::PrivateKeyGiven {
+        "private_key_refused"
+    } else {
+        "key_refused"
+    };
     Refusal {
-        code: "key_refused",
+        code,
         message: error.to_string(),
     }
 }

@@ -17,6 +17,7 @@
 //! key, is the offline exception.
 
 mod archive;
+mod der;
 mod info;
 mod inspect;
 mod keys;

@@ -1,7 +1,15 @@
 //! What kind of PEM a text is, before anything of it is decoded.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+use super::der::DerKind;
+
 /// The largest key file that is looked at, in bytes: a 4096-bit private key has some 3,300.
 pub(super) const PEM_BYTES_MAX: usize = 16 << 10;
+
+/// So many digits of base64 tell what a key is.
+const BARE_DIGITS: usize = 256;
 
 /// A PEM text by its first label (RFC 7468 §4; the traditional ones are OpenSSL's).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +24,8 @@ pub(super) enum PemKind {
     Sec1,
     /// `RSA PRIVATE KEY` or `EC PRIVATE KEY` with `DEK-Info`: OpenSSL's traditional encryption.
     TraditionalEncrypted,
+    /// `OPENSSH PRIVATE KEY`: OpenSSH's own.
+    OpenSsh,
     /// Any other private key.
     OtherPrivate,
     /// `PUBLIC KEY`: SPKI.
@@ -45,6 +55,7 @@ impl PemKind {
             }
             "RSA PRIVATE KEY" => Self::Pkcs1,
             "EC PRIVATE KEY" => Self::Sec1,
+            "OPENSSH PRIVATE KEY" => Self::OpenSsh,
             _ if holds_private_key(text) => Self::OtherPrivate,
             "PUBLIC KEY" => Self::Spki,
             "RSA PUBLIC KEY" => Self::Pkcs1Public,
@@ -66,9 +77,20 @@ pub(super) fn behind_parameters(text: &str) -> &str {
     }
 }
 
-/// Whether a private key stands anywhere in the text, in any letter case.
+/// Whether a private key stands anywhere in the text, in any letter case, or is all of it: in base64 as
+/// between the lines of a PEM text, without them.
 pub(super) fn holds_private_key(text: &str) -> bool {
-    text.to_ascii_uppercase().contains("PRIVATE KEY")
+    text.to_ascii_uppercase().contains("PRIVATE KEY") || is_bare_private_key(text)
+}
+
+fn is_bare_private_key(text: &str) -> bool {
+    // The first bytes tell it, and the rest is a secret.
+    let is_digit = |byte: &u8| !byte.is_ascii_whitespace() && *byte != b'=';
+    let digits = text.bytes().filter(is_digit);
+    let digits: Vec<u8> = digits.take(BARE_DIGITS).collect();
+    let whole = digits.len() / 4 * 4;
+    let decoded = STANDARD_NO_PAD.decode(&digits[..whole]);
+    decoded.is_ok_and(|der| DerKind::of(&der).is_some_and(DerKind::is_private))
 }
 
 #[cfg(test)]
@@ -86,10 +108,8 @@ mod tests {
             ("-----BEGIN CERTIFICATE-----\n", PemKind::Certificate),
             ("-----BEGIN PRIVATE KEY-----\n", PemKind::Pkcs8),
             ("-----BEGIN EC PRIVATE KEY-----\n", PemKind::Sec1),
-            (
-                "-----BEGIN OPENSSH PRIVATE KEY-----\n",
-                PemKind::OtherPrivate,
-            ),
+            ("-----BEGIN OPENSSH PRIVATE KEY-----\n", PemKind::OpenSsh),
+            ("-----BEGIN DSA PRIVATE KEY-----\n", PemKind::OtherPrivate),
             ("", PemKind::Other),
             ("-----BEGIN PUBLIC KEY", PemKind::Other),
         ];

@@ -10,7 +10,7 @@ use crate::uploads::package_files;
 
 pub(crate) const PRIVATE_PEM: &str = include_str!("../../certs/signing-private.pem");
 pub(crate) const PUBLIC_PEM: &str = include_str!("../../certs/signing-public.pem");
-const OTHER_PUBLIC_PEM: &str = include_str!("../../certs/other-public.pem");
+pub(crate) const OTHER_PUBLIC_PEM: &str = include_str!("../../certs/other-public.pem");
 
 /// A package as `narrowcast sign` writes it.
 pub(crate) fn signed_package(site: &Site) -> Vec<u8> {

@@ -7,7 +7,7 @@
 #   PEERS/bin/aiocoap-client, aiocoap-fileserver                      aiocoap (PyPI)
 #   PEERS/aiocoap/bin/python3                                         a Python that has it
 #   PEERS/npm/node_modules                                            coap-node, lwm2m-node-lib, coap (npm)
-#   coap-client-notls, coap-client-openssl, openssl, curl, wget, …    on the PATH (Debian)
+#   coap-client-notls, coap-client-openssl, openssl, ssh-keygen, curl, …    on the PATH (Debian)
 #
 # Takes from the registries only what is missing; a second run takes a moment.
 set -euo pipefail
@@ -28,6 +28,7 @@ need gcc gcc
 need npm npm
 need node nodejs
 need openssl openssl
+need ssh-keygen openssh-client
 need unzip unzip
 need python3 python3
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)

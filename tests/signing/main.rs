@@ -7,6 +7,7 @@
 )]
 
 mod commands;
+mod conversions;
 mod ecdsa;
 mod fixture;
 mod forgeries;

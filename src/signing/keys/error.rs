@@ -1,5 +1,6 @@
 //! What can be wrong with a key.
 
+use crate::signing::der::DerKind;
 use crate::signing::pem::PEM_BYTES_MAX;
 
 /// Why a key cannot be used. No text of a key is ever in it.
@@ -23,6 +24,9 @@ pub enum KeyError {
     /// Neither.
     #[error("this is not a key in PEM (a text that begins with -----BEGIN … KEY-----)")]
     NotPem,
+    /// More than one PEM text.
+    #[error("this holds several PEM texts: give one key at a time")]
+    Several,
     /// Far larger than any key.
     #[error("a key file has at most {PEM_BYTES_MAX} bytes")]
     TooLarge,
@@ -40,11 +44,41 @@ pub enum KeyError {
     Curve,
     /// A private key in a form of another program's.
     #[error(
-        "the private key is in a form that is not read: convert it with `openssl pkcs8 -topk8 \
-         -in OLD.pem -out private.pem -v2 aes-256-cbc -v2prf hmacWithSHA256 -iter 600000`; a key \
-         of OpenSSH first with `ssh-keygen -p -m PEM -f OLD.pem`"
+        "the private key is in a form that is not read; RSA keys and those on secp256k1 are converted \
+         with `openssl pkcs8 -topk8 -in OLD.pem -out private.pem -v2 aes-256-cbc \
+         -v2prf hmacWithSHA256 -iter 600000`"
     )]
     OtherForm,
+    /// A private key as `ssh-keygen` writes it.
+    #[error(
+        "the private key is in OpenSSH's own form: convert a copy of it, in its place, with \
+         `ssh-keygen -p -m PKCS8 -f OLD.pem`"
+    )]
+    OpenSsh,
+    /// A private key in binary.
+    #[error(
+        "this is a private key in DER: convert it with `openssl pkcs8 -topk8 -inform DER -in OLD.der \
+         -out private.pem -v2 aes-256-cbc -v2prf hmacWithSHA256 -iter 600000`"
+    )]
+    PrivateDer,
+    /// A public key in binary.
+    #[error(
+        "this is a public key in DER: convert it with `openssl pkey -pubin -inform DER -in OLD.der \
+         -out public.pem`"
+    )]
+    PublicDer,
+    /// A certificate in binary.
+    #[error(
+        "this is a certificate in DER: take its public key with \
+         `openssl x509 -inform DER -in CERT.der -pubkey -noout -out public.pem`"
+    )]
+    CertificateDer,
+    /// A key store of Windows, Java or a browser.
+    #[error(
+        "this is a PKCS#12 file: take the private key out of it with \
+         `openssl pkcs12 -in OLD.p12 -nocerts -out private.pem`"
+    )]
+    Pkcs12,
     /// A key that can be broken, or that nobody uses.
     #[error("an RSA key of {bits} bits: 2048 to 4096 are accepted")]
     Bits {
@@ -72,4 +106,17 @@ pub enum KeyError {
     /// The pass-phrase could not be turned into a key; does not happen with sound arguments.
     #[error("the key could not be made or encoded")]
     Encoding,
+}
+
+impl KeyError {
+    /// What is to be said of a key file that is no text: how what it holds is converted.
+    pub fn of_binary(bytes: &[u8]) -> Self {
+        match DerKind::of(bytes) {
+            Some(DerKind::Private) => Self::PrivateDer,
+            Some(DerKind::Public) => Self::PublicDer,
+            Some(DerKind::Certificate) => Self::CertificateDer,
+            Some(DerKind::Pkcs12) => Self::Pkcs12,
+            None => Self::NotPem,
+        }
+    }
 }

@@ -74,6 +74,7 @@ impl PrivateKey {
             PemKind::Pkcs1 => Self::from_pkcs1_der(secret_document(text)?.as_bytes()),
             PemKind::Sec1 => Self::from_sec1_der(secret_document(text)?.as_bytes()),
             PemKind::TraditionalEncrypted => Err(KeyError::UnsupportedEncryption),
+            PemKind::OpenSsh => Err(KeyError::OpenSsh),
             PemKind::OtherPrivate => Err(KeyError::OtherForm),
             PemKind::Spki | PemKind::Pkcs1Public | PemKind::Certificate => {
                 Err(KeyError::PublicKeyGiven)

@@ -42,6 +42,9 @@ impl PublicKey {
             return Err(KeyError::TooLarge);
         }
         let text = text.trim();
+        if text.matches("-----BEGIN ").count() > 1 {
+            return Err(KeyError::Several);
+        }
         match PemKind::of(text) {
             PemKind::Spki => {
                 let (_, der) = pkcs8::Document::from_pem(text).map_err(|_| KeyError::NotAKey)?;
@@ -59,6 +62,7 @@ impl PublicKey {
             | PemKind::Pkcs1
             | PemKind::Sec1
             | PemKind::TraditionalEncrypted
+            | PemKind::OpenSsh
             | PemKind::OtherPrivate => Err(KeyError::PrivateKeyGiven),
             PemKind::Other => Err(KeyError::NotPem),
         }
