@@ -1,10 +1,15 @@
 //! Coverage tiers, and how many devices of one cell and tier update at once.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{CellId, TierBorders, TierLimits};
+use super::word;
+use crate::engine::EngineConfig;
+use crate::model::{
+    AdmissionMode, AdmissionPolicy, AirtimePermille, CellId, TierBorders, TierLimits,
+};
 
 /// `[cells]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,6 +20,13 @@ pub struct CellsConfig {
     pub rsrp_borders_dbm: [i16; 3],
     /// Lowest SINR of tiers 0, 1 and 2, in dB. Ours as well.
     pub sinr_borders_db: [i16; 3],
+    /// Whom the limits count.
+    #[serde(with = "word")]
+    pub admission: AdmissionMode,
+    /// What all tiers of a cell take together at most, in thousandths of a full tier; 0: each may be full.
+    pub airtime_permille: u16,
+    /// How many pass one over that waits for other tiers, before it comes first.
+    pub passed_over_max: u32,
     /// The limits of every cell.
     pub limits: LimitsConfig,
     /// Cells with limits of their own: `[[cells.overrides]]`.
@@ -86,6 +98,9 @@ impl Default for CellsConfig {
         Self {
             rsrp_borders_dbm: rsrp_dbm,
             sinr_borders_db: sinr_db,
+            admission: AdmissionMode::PerClass,
+            airtime_permille: 0,
+            passed_over_max: EngineConfig::default().passed_over_max,
             limits: LimitsConfig::default(),
             overrides: Vec::new(),
         }
@@ -98,6 +113,13 @@ impl CellsConfig {
         TierBorders {
             rsrp_dbm: self.rsrp_borders_dbm,
             sinr_db: self.sinr_borders_db,
+        }
+    }
+
+    pub(super) fn admission(&self) -> AdmissionPolicy {
+        AdmissionPolicy {
+            mode: self.admission,
+            airtime: NonZeroU16::new(self.airtime_permille).map(AirtimePermille),
         }
     }
 

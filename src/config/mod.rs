@@ -126,6 +126,8 @@ impl Config {
             uplinks: self.uplinks.limits(),
             tier_limits: self.cells.limits.limits(),
             cell_limits: self.cells.overrides(),
+            admission: self.cells.admission(),
+            passed_over_max: self.cells.passed_over_max,
             onboarding: self.coap.onboarding.into(),
             ..EngineConfig::default()
         };

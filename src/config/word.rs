@@ -7,7 +7,7 @@ use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserializer, Serializer};
 
 use crate::model::{
-    Delivery, DownloadProtocol, ObservationCancel, RadioUnit, SlotHeld, UpdateCancel,
+    AdmissionMode, Delivery, DownloadProtocol, ObservationCancel, RadioUnit, SlotHeld, UpdateCancel,
 };
 
 /// An enum of [`crate::model`] whose variants have fixed words.
@@ -36,6 +36,7 @@ macro_rules! word {
 }
 
 word!(
+    AdmissionMode,
     Delivery,
     DownloadProtocol,
     ObservationCancel,

@@ -8,7 +8,7 @@ use crate::coap::EndpointConfig;
 use crate::lwm2m::{
     FlappingConfig, PackLimits, RegisterRateConfig, RegistrationLimits, RegistryConfig,
 };
-use crate::model::{CellId, ProductSettings, TierLimits};
+use crate::model::{AdmissionPolicy, CellId, ProductSettings, TierLimits};
 
 use super::{DeviceRequestLimits, UplinkLimits};
 
@@ -37,6 +37,10 @@ pub struct EngineConfig {
     pub product: ProductSettings,
     /// Slots per cell and tier.
     pub tier_limits: TierLimits,
+    /// Whom the limits count.
+    pub admission: AdmissionPolicy,
+    /// Where tiers stand in each other's way: how many pass one that waits over before it comes first.
+    pub passed_over_max: u32,
     /// Cells with limits of their own.
     pub cell_limits: BTreeMap<CellId, TierLimits>,
     /// When a device that is given packages again and again is barred.
@@ -78,6 +82,8 @@ impl Default for EngineConfig {
             pack: PackLimits::default(),
             product: ProductSettings::default(),
             tier_limits: TierLimits::default(),
+            admission: AdmissionPolicy::default(),
+            passed_over_max: 50,
             cell_limits: BTreeMap::new(),
             loop_guard: LoopGuardConfig::default(),
             flapping: FlappingConfig::default(),

@@ -160,6 +160,7 @@ impl Engine {
             limits: config.tier_limits,
             overrides: config.cell_limits.clone(),
             queue_max: config.tasks_max,
+            passed_over_max: config.passed_over_max,
         });
         let register_rate = RegisterRate::new(config.register_rate, rng.next_u64());
         Self {

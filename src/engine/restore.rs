@@ -128,7 +128,7 @@ impl Engine {
         }
         let reachable = self.is_reachable(&task.endpoint);
         if let Some(claim) = task.slot {
-            self.scheduler.restore(id, claim);
+            self.scheduler.restore(id, claim, self.config.admission);
         }
         // Without a slot the package is fetched no more.
         let fetches = task.uri_intended && task.slot.is_some();

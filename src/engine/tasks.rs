@@ -7,8 +7,8 @@ use crate::clock::Now;
 use crate::fota::{Action, Contact, End, Session, Terms};
 use crate::lwm2m::{Answer, Links, Path, Value, path};
 use crate::model::{
-    EndpointName, Failure, FailureReason, Phase, Record, TaskId, TaskState, TimelineEntry,
-    TimelineStep, UpdateTask, WaitingFor,
+    EndpointName, Failure, FailureReason, Phase, Record, SlotClaim, TaskId, TaskState,
+    TimelineEntry, TimelineStep, UpdateTask, WaitingFor,
 };
 use crate::scheduler::Admission;
 
@@ -183,7 +183,8 @@ impl Engine {
                 }
             }
             Timer::Asleep(id) => {
-                self.scheduler.suspend(id);
+                let granted = self.scheduler.suspend(id);
+                self.grant_all(now, granted);
                 if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
                     session.handle_asleep(now);
                     self.ready.push_back(id);
@@ -229,17 +230,7 @@ impl Engine {
                 self.operate(now, &task.endpoint, operation, Purpose::Task(id));
             }
             Action::AbandonOperation => self.abandon_operation(now, id),
-            Action::RequestSlot(claim) => match self.scheduler.request(id, claim) {
-                Admission::Granted => self.grant(now, id),
-                Admission::Queued { ahead } => {
-                    self.counters.slots_queued += 1;
-                    let detail =
-                        format!("{ahead} ahead in cell {} tier {}", claim.cell, claim.tier);
-                    self.timeline(now, &task, TimelineStep::SlotQueued, detail);
-                }
-                // The queue holds as many as there may be tasks.
-                Admission::Full => {}
-            },
+            Action::RequestSlot(claim) => self.request_slot(now, &task, claim),
             Action::ReleaseSlot => {
                 let granted = self.scheduler.withdraw(id);
                 self.grant_all(now, granted);
@@ -256,6 +247,22 @@ impl Engine {
             Action::WithdrawDownload(capability) => self.withdraw_download(capability),
             Action::End(end) => self.end_attempt(now, id, end),
         }
+    }
+
+    fn request_slot(&mut self, now: Now, task: &UpdateTask, claim: SlotClaim) {
+        let policy = self.config.admission;
+        let (admission, others) = self.scheduler.request(task.id, claim, policy);
+        match admission {
+            Admission::Granted => self.grant(now, task.id),
+            Admission::Queued { ahead } => {
+                self.counters.slots_queued += 1;
+                let detail = format!("{ahead} ahead in cell {} tier {}", claim.cell, claim.tier);
+                self.timeline(now, task, TimelineStep::SlotQueued, detail);
+            }
+            // The queue holds as many as there may be tasks.
+            Admission::Full => {}
+        }
+        self.grant_all(now, others);
     }
 
     fn grant(&mut self, now: Now, id: TaskId) {

@@ -1,5 +1,6 @@
 //! The nouns, their states and the legal transitions between them. No protocol, no I/O.
 
+mod admission;
 mod audit;
 mod campaign;
 mod cell;
@@ -21,6 +22,7 @@ mod task;
 mod uplink;
 mod words;
 
+pub use admission::{AdmissionMode, AdmissionPolicy, AirtimePermille};
 pub use audit::{AuditAction, AuditActor, AuditKind, AuditStamp, NewAuditEntry};
 pub use campaign::{
     Campaign, CampaignId, CampaignState, CampaignTargets, GroupId, InvalidTransition, RetryPolicy,

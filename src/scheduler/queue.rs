@@ -1,10 +1,10 @@
-//! The reachable tasks of one class in the order of their places, with the rank of any place.
+//! The reachable tasks of one tier of a cell in the order of their places, with the rank of any place.
 
 use std::collections::BTreeMap;
 
 use crate::model::TaskId;
 
-/// A task's place: the order in which its class was first asked for a slot.
+/// A task's place: the order in which tasks first asked for a slot of the cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(pub(super) u64);
 
@@ -41,6 +41,11 @@ impl Queue {
         if self.tasks.remove(&place).is_some() {
             self.uncount(place);
         }
+    }
+
+    /// The first place at which one waits.
+    pub(super) fn first(&self) -> Option<Place> {
+        self.tasks.keys().next().copied()
     }
 
     /// Takes the first task out.

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a failed run is told from its seed")]
 
 mod addresses;
+mod admission;
 mod bugs;
 mod campaign;
 mod chaos;

@@ -1,0 +1,210 @@
+//! What the scheduler promises, case by case.
+
+mod reference;
+
+use super::*;
+use crate::model::AdmissionMode;
+
+const CELL: CellId = CellId(7);
+
+fn claim(tier: CoverageTier) -> SlotClaim {
+    SlotClaim { cell: CELL, tier }
+}
+
+fn scheduler(limit: u32, queue_max: usize) -> CellScheduler {
+    CellScheduler::new(SchedulerConfig {
+        limits: uniform(limit),
+        overrides: BTreeMap::new(),
+        queue_max,
+        passed_over_max: 3,
+    })
+}
+
+/// Asks as a campaign without a policy of its own does.
+fn ask(scheduler: &mut CellScheduler, task: TaskId, claim: SlotClaim) -> Admission {
+    let (admission, others) = scheduler.request(task, claim, AdmissionPolicy::default());
+    assert_eq!(others, [], "no tier stands in another's way");
+    admission
+}
+
+fn strictest() -> AdmissionPolicy {
+    AdmissionPolicy {
+        mode: AdmissionMode::Strictest,
+        airtime: None,
+    }
+}
+
+fn uniform(limit: u32) -> TierLimits {
+    TierLimits {
+        tier0: limit,
+        tier1: limit,
+        tier2: limit,
+        unknown: limit,
+    }
+}
+
+#[test]
+fn each_tier_of_a_cell_has_the_carriers_limit() {
+    for (tier, limit) in [
+        (CoverageTier::Tier0, 50),
+        (CoverageTier::Tier1, 10),
+        (CoverageTier::Tier2, 1),
+        (CoverageTier::Unknown, 10),
+    ] {
+        let mut scheduler = CellScheduler::new(SchedulerConfig::default());
+        for task in 0..limit {
+            let admission = ask(&mut scheduler, TaskId(task), claim(tier));
+            assert_eq!(admission, Admission::Granted, "{tier} {task}");
+        }
+        for ahead in 0..3 {
+            let admission = ask(&mut scheduler, TaskId(limit + ahead), claim(tier));
+            let ahead = ahead as usize;
+            assert_eq!(admission, Admission::Queued { ahead }, "{tier}");
+        }
+        assert_eq!(scheduler.slots_in_use(tier), limit);
+    }
+}
+
+#[test]
+fn tiers_and_cells_do_not_share_slots() {
+    let mut scheduler = scheduler(1, 10);
+    let mut task = 0;
+    for cell in [CellId(1), CellId(2)] {
+        for &tier in CoverageTier::ALL {
+            task += 1;
+            let admission = ask(&mut scheduler, TaskId(task), SlotClaim { cell, tier });
+            assert_eq!(admission, Admission::Granted);
+        }
+    }
+}
+
+#[test]
+fn a_full_queue_refuses_and_keeps_nothing() {
+    let mut scheduler = scheduler(1, 1);
+    let tier = claim(CoverageTier::Tier2);
+    ask(&mut scheduler, TaskId(1), tier);
+    ask(&mut scheduler, TaskId(2), tier);
+    assert_eq!(ask(&mut scheduler, TaskId(3), tier), Admission::Full);
+    let queued = Admission::Queued { ahead: 0 };
+    assert_eq!(
+        ask(&mut scheduler, TaskId(2), tier),
+        queued,
+        "it has its place"
+    );
+    assert_eq!(scheduler.release(TaskId(1)), [TaskId(2)]);
+    assert_eq!(scheduler.release(TaskId(2)), []);
+    assert_eq!(ask(&mut scheduler, TaskId(3), tier), Admission::Granted);
+}
+
+#[test]
+fn a_slot_is_free_when_the_queue_is_full() {
+    let mut scheduler = scheduler(1, 0);
+    let tier = claim(CoverageTier::Tier0);
+    assert_eq!(ask(&mut scheduler, TaskId(1), tier), Admission::Granted);
+    assert_eq!(ask(&mut scheduler, TaskId(2), tier), Admission::Full);
+    assert_eq!(scheduler.release(TaskId(1)), []);
+    assert!(
+        scheduler.cells.is_empty(),
+        "a refusal leaves nothing behind"
+    );
+}
+
+#[test]
+fn the_class_is_frozen_at_admission_but_not_before() {
+    let mut scheduler = scheduler(1, 10);
+    let (good, bad) = (claim(CoverageTier::Tier0), claim(CoverageTier::Tier2));
+    ask(&mut scheduler, TaskId(1), good);
+    assert_eq!(ask(&mut scheduler, TaskId(1), bad), Admission::Granted);
+    assert_eq!(scheduler.slot(TaskId(1)), Some(good));
+    ask(&mut scheduler, TaskId(2), good);
+    assert_eq!(ask(&mut scheduler, TaskId(2), bad), Admission::Granted);
+    assert_eq!(scheduler.slot(TaskId(2)), Some(bad));
+    assert_eq!(scheduler.queued(), 0);
+}
+
+#[test]
+fn raised_limits_grant_and_lowered_ones_wait() {
+    let mut scheduler = scheduler(1, 10);
+    let tier = claim(CoverageTier::Tier2);
+    for task in 1..=4 {
+        ask(&mut scheduler, TaskId(task), tier);
+    }
+    let overrides = BTreeMap::from([(CELL, uniform(3))]);
+    let granted = scheduler.set_limits(uniform(1), overrides);
+    assert_eq!(granted, [TaskId(2), TaskId(3)]);
+    assert_eq!(scheduler.set_limits(uniform(1), BTreeMap::new()), []);
+    let row = scheduler.cells(None, 1)[0].tiers[CoverageTier::Tier2 as usize];
+    assert_eq!((row.active, row.limit, row.queued), (3, 1, 1));
+    assert_eq!(scheduler.release(TaskId(1)), []);
+    assert_eq!(scheduler.release(TaskId(2)), []);
+    assert_eq!(scheduler.release(TaskId(3)), [TaskId(4)]);
+}
+
+#[test]
+fn cells_are_listed_in_order_and_in_pages() {
+    let mut scheduler = scheduler(1, 10);
+    for (task, cell) in [30, 10, 20, 10, u32::MAX].into_iter().enumerate() {
+        let claim = SlotClaim {
+            cell: CellId(cell),
+            tier: CoverageTier::ALL[task % CoverageTier::ALL.len()],
+        };
+        ask(&mut scheduler, TaskId(task as u64), claim);
+    }
+    let cells = |after: Option<u32>, limit| -> Vec<u32> {
+        let rows = scheduler.cells(after.map(CellId), limit);
+        rows.iter().map(|row| row.cell.0).collect()
+    };
+    assert_eq!(cells(None, 10), [10, 20, 30, u32::MAX]);
+    assert_eq!(cells(None, 2), [10, 20]);
+    assert_eq!(cells(Some(20), 2), [30, u32::MAX]);
+    assert_eq!(cells(Some(u32::MAX), 2), [0_u32; 0]);
+    assert_eq!(cells(None, 0), [0_u32; 0]);
+    let row = scheduler.cells(None, 1)[0];
+    let active: Vec<u32> = row.tiers.iter().map(|tier| tier.active).collect();
+    assert_eq!(active, [0, 1, 0, 1]);
+}
+
+#[test]
+fn a_stricter_campaign_holds_for_all_in_the_cell_until_it_has_left() {
+    let mut scheduler = CellScheduler::new(SchedulerConfig::default());
+    let (good, bad) = (claim(CoverageTier::Tier0), claim(CoverageTier::Tier2));
+    let (first, _) = scheduler.request(TaskId(1), bad, strictest());
+    assert_eq!(first, Admission::Granted);
+    let queued = Admission::Queued { ahead: 0 };
+    assert_eq!(ask(&mut scheduler, TaskId(2), good), queued);
+    assert_eq!(scheduler.policy(CELL), strictest());
+    assert_eq!(scheduler.release(TaskId(1)), [TaskId(2)]);
+    assert_eq!(scheduler.policy(CELL), AdmissionPolicy::default());
+    assert_eq!(ask(&mut scheduler, TaskId(3), bad), Admission::Granted);
+}
+
+#[test]
+fn one_that_sleeps_or_moves_no_longer_holds_others_up() {
+    for moves in [false, true] {
+        let mut scheduler = CellScheduler::new(SchedulerConfig {
+            passed_over_max: 0,
+            ..SchedulerConfig::default()
+        });
+        let (good, bad) = (claim(CoverageTier::Tier0), claim(CoverageTier::Tier2));
+        scheduler.request(TaskId(1), good, strictest());
+        scheduler.request(TaskId(2), bad, strictest());
+        let (third, _) = scheduler.request(TaskId(3), good, strictest());
+        assert_eq!(
+            third,
+            Admission::Queued { ahead: 0 },
+            "behind weak coverage"
+        );
+        let granted = if moves {
+            let elsewhere = SlotClaim {
+                cell: CellId(8),
+                ..bad
+            };
+            let (second, others) = scheduler.request(TaskId(2), elsewhere, strictest());
+            assert_eq!(second, Admission::Granted);
+            others
+        } else {
+            scheduler.suspend(TaskId(2))
+        };
+        assert_eq!(granted, [TaskId(3)]);
+    }
+}

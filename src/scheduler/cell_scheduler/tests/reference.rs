@@ -1,0 +1,409 @@
+//! The scheduler against its rules in their plainest form, whatever happens in whatever order.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU16;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{AdmissionMode, AirtimePermille};
+
+/// The rules in their plainest form: every queue is a list, every question a scan.
+struct Reference {
+    limits: TierLimits,
+    queue_max: usize,
+    held: BTreeMap<TaskId, (SlotClaim, AdmissionPolicy)>,
+    waiting: Vec<Waits>,
+    places: BTreeMap<CellId, u64>,
+}
+
+#[derive(Clone, Copy)]
+struct Waits {
+    task: TaskId,
+    claim: SlotClaim,
+    policy: AdmissionPolicy,
+    place: u64,
+    reachable: bool,
+}
+
+impl Reference {
+    fn active(&self, claim: SlotClaim) -> u32 {
+        let held = self.held.values();
+        held.filter(|(held, _)| *held == claim).count() as u32
+    }
+
+    fn policy(&self, cell: CellId) -> AdmissionPolicy {
+        let held = self.held.values().filter(|(claim, _)| claim.cell == cell);
+        let waiting = self.waiting.iter().filter(|one| one.claim.cell == cell);
+        (held.map(|(_, policy)| *policy))
+            .chain(waiting.map(|one| one.policy))
+            .fold(AdmissionPolicy::default(), AdmissionPolicy::stricter)
+    }
+
+    fn has_room(&self, claim: SlotClaim) -> bool {
+        self.active(claim) < self.limits.of(claim.tier)
+    }
+
+    fn admits(&self, claim: SlotClaim) -> bool {
+        let SlotClaim { cell, tier } = claim;
+        let rows: Vec<(u32, u32, bool)> = (CoverageTier::ALL.iter())
+            .map(|&other| {
+                let active = self.active(SlotClaim { cell, tier: other });
+                (active, self.limits.of(other), other == tier)
+            })
+            .collect();
+        let all: u32 = rows.iter().map(|row| row.0).sum();
+        if !self.has_room(claim) {
+            return false;
+        }
+        if all == 0 {
+            return true;
+        }
+        let policy = self.policy(cell);
+        let by_mode = match policy.mode {
+            AdmissionMode::PerClass => true,
+            AdmissionMode::PerCell => all < self.limits.of(tier),
+            AdmissionMode::Strictest => {
+                let counted = rows.iter().filter(|row| row.0 > 0 || row.2);
+                counted
+                    .map(|row| row.1)
+                    .min()
+                    .is_some_and(|least| all < least)
+            }
+        };
+        let share = |(active, limit, asks): &(u32, u32, bool)| {
+            f64::from(*active + u32::from(*asks)) / f64::from((*limit).max(1))
+        };
+        let load: f64 = rows.iter().map(share).sum();
+        by_mode
+            && policy
+                .airtime
+                .is_none_or(|budget| load * 1000.0 <= f64::from(budget.0.get()) + 1e-6)
+    }
+
+    fn next(&self, cell: CellId, passed_over_max: u64) -> Option<usize> {
+        let mut order: Vec<usize> = (0..self.waiting.len())
+            .filter(|&at| self.waiting[at].claim.cell == cell && self.waiting[at].reachable)
+            .collect();
+        order.sort_by_key(|&at| self.waiting[at].place);
+        let last = self.places.get(&cell).copied().unwrap_or(0);
+        for at in order {
+            let Waits { claim, place, .. } = self.waiting[at];
+            if self.admits(claim) {
+                return Some(at);
+            }
+            if self.has_room(claim) && last - place > passed_over_max {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn grant(&mut self, cell: CellId) -> Vec<TaskId> {
+        let mut granted = Vec::new();
+        while let Some(at) = self.next(cell, 3) {
+            let Waits {
+                task,
+                claim,
+                policy,
+                ..
+            } = self.waiting.remove(at);
+            self.held.insert(task, (claim, policy));
+            granted.push(task);
+        }
+        self.forget(cell);
+        granted
+    }
+
+    /// A cell of which nothing is known counts its places anew.
+    fn forget(&mut self, cell: CellId) {
+        let held = self.held.values().any(|(claim, _)| claim.cell == cell);
+        if !held && !self.waiting.iter().any(|one| one.claim.cell == cell) {
+            self.places.remove(&cell);
+        }
+    }
+
+    fn leave(&mut self, task: TaskId) -> Vec<TaskId> {
+        let place = self.waiting.iter().position(|one| one.task == task);
+        let claim = match place {
+            Some(place) => self.waiting.remove(place).claim,
+            None => match self.held.remove(&task) {
+                Some((claim, _)) => claim,
+                None => return Vec::new(),
+            },
+        };
+        self.forget(claim.cell);
+        self.grant(claim.cell)
+    }
+
+    fn request(
+        &mut self,
+        task: TaskId,
+        claim: SlotClaim,
+        policy: AdmissionPolicy,
+    ) -> (Admission, Vec<TaskId>) {
+        if self.held.contains_key(&task) {
+            return (Admission::Granted, Vec::new());
+        }
+        let mut others = Vec::new();
+        let waits = self.waiting.iter_mut().find(|one| one.task == task);
+        let is_new = match waits {
+            Some(one) if (one.claim, one.policy) == (claim, policy) => {
+                one.reachable = true;
+                false
+            }
+            Some(_) => {
+                others = self.leave(task);
+                true
+            }
+            None => true,
+        };
+        if is_new {
+            let place = self.places.entry(claim.cell).or_default();
+            *place += 1;
+            let place = *place;
+            self.waiting.push(Waits {
+                task,
+                claim,
+                policy,
+                place,
+                reachable: true,
+            });
+        }
+        others.extend(self.grant(claim.cell));
+        if self.held.contains_key(&task) {
+            others.retain(|granted| *granted != task);
+            return (Admission::Granted, others);
+        }
+        if is_new && self.waiting.len() > self.queue_max {
+            others.extend(self.leave(task));
+            return (Admission::Full, others);
+        }
+        let place = self
+            .waiting
+            .iter()
+            .find(|one| one.task == task)
+            .unwrap()
+            .place;
+        let before = |one: &&Waits| one.claim == claim && one.reachable && one.place < place;
+        let ahead = self.waiting.iter().filter(before).count();
+        (Admission::Queued { ahead }, others)
+    }
+
+    fn suspend(&mut self, task: TaskId) -> Vec<TaskId> {
+        let waits = self.waiting.iter_mut().find(|one| one.task == task);
+        let Some(one) = waits else {
+            return Vec::new();
+        };
+        one.reachable = false;
+        let cell = one.claim.cell;
+        self.grant(cell)
+    }
+
+    fn release(&mut self, task: TaskId) -> Vec<TaskId> {
+        if self.held.contains_key(&task) {
+            self.leave(task)
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn restore(&mut self, task: TaskId, claim: SlotClaim, policy: AdmissionPolicy) {
+        if !self.held.contains_key(&task) {
+            self.leave(task);
+            self.held.insert(task, (claim, policy));
+        }
+    }
+
+    fn set_limits(&mut self, limits: TierLimits) -> Vec<TaskId> {
+        self.limits = limits;
+        let cells: BTreeSet<CellId> = self.waiting.iter().map(|one| one.claim.cell).collect();
+        cells
+            .into_iter()
+            .flat_map(|cell| self.grant(cell))
+            .collect()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Request(TaskId, SlotClaim, AdmissionPolicy),
+    Suspend(TaskId),
+    Release(TaskId),
+    Withdraw(TaskId),
+    Restore(TaskId, SlotClaim, AdmissionPolicy),
+    SetLimits(TierLimits),
+}
+
+fn any_claim() -> impl Strategy<Value = SlotClaim> {
+    (0_u32..2, prop::sample::select(CoverageTier::ALL)).prop_map(|(cell, tier)| SlotClaim {
+        cell: CellId(cell),
+        tier,
+    })
+}
+
+fn any_policy() -> impl Strategy<Value = AdmissionPolicy> {
+    let airtime = prop_oneof![3 => Just(0_u16), 1 => 1_u16..1500];
+    let mode = prop::sample::select(AdmissionMode::ALL);
+    // Most campaigns say nothing of it.
+    prop_oneof![
+        2 => Just(AdmissionPolicy::default()),
+        1 => (mode, airtime).prop_map(|(mode, permille)| AdmissionPolicy {
+            mode,
+            airtime: NonZeroU16::new(permille).map(AirtimePermille),
+        }),
+    ]
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let task = || (0_u64..24).prop_map(TaskId);
+    prop_oneof![
+        8 => (task(), any_claim(), any_policy())
+            .prop_map(|(task, claim, policy)| Step::Request(task, claim, policy)),
+        // Few classes, so that queues grow long.
+        8 => (task(), any_policy()).prop_map(|(task, policy)| {
+            Step::Request(task, claim(CoverageTier::Tier1), policy)
+        }),
+        3 => task().prop_map(Step::Suspend),
+        5 => task().prop_map(Step::Release),
+        2 => task().prop_map(Step::Withdraw),
+        1 => (task(), any_claim(), any_policy())
+            .prop_map(|(task, claim, policy)| Step::Restore(task, claim, policy)),
+        1 => prop::array::uniform4(0_u32..4).prop_map(|[tier0, tier1, tier2, unknown]| {
+            Step::SetLimits(TierLimits { tier0, tier1, tier2, unknown })
+        }),
+    ]
+}
+
+/// What must hold whatever happened: no class above its limit but by restoring or lowering, no
+/// slot leaked, nobody reachable waiting beside a free slot, no memory kept for nothing.
+fn check(scheduler: &CellScheduler, reference: &Reference) -> Result<(), TestCaseError> {
+    let known = reference.held.len() + reference.waiting.len();
+    prop_assert_eq!(scheduler.standings.len(), known);
+    prop_assert_eq!(scheduler.queued(), reference.waiting.len());
+    for (task, (claim, _)) in &reference.held {
+        prop_assert_eq!(scheduler.slot(*task), Some(*claim));
+    }
+    let known: BTreeSet<CellId> = (reference.held.values().map(|(claim, _)| claim.cell))
+        .chain(reference.waiting.iter().map(|one| one.claim.cell))
+        .collect();
+    let cells: BTreeSet<CellId> = scheduler.cells.keys().copied().collect();
+    prop_assert_eq!(&cells, &known);
+    for (&cell, here) in &scheduler.cells {
+        prop_assert_eq!(here.policy(), reference.policy(cell));
+        let mut active = 0;
+        let mut could_begin = false;
+        for &tier in CoverageTier::ALL {
+            let claim = SlotClaim { cell, tier };
+            let waiting = || reference.waiting.iter().filter(|one| one.claim == claim);
+            let reachable = waiting().filter(|one| one.reachable).count();
+            prop_assert_eq!(here.active(tier), reference.active(claim));
+            prop_assert_eq!(here.queued(tier) as usize, waiting().count());
+            prop_assert_eq!(here.reachable(tier), reachable);
+            active += here.active(tier);
+            could_begin |= reachable > 0 && reference.limits.of(tier) > 0;
+        }
+        prop_assert!(active > 0 || !could_begin, "nobody waits in an idle cell");
+    }
+    let in_use: u64 = (CoverageTier::ALL.iter())
+        .map(|tier| scheduler.slots_in_use(*tier))
+        .sum();
+    prop_assert_eq!(in_use, reference.held.len() as u64);
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_comes_to_what_the_plain_rules_say(
+        steps in prop::collection::vec(any_step(), 1..200),
+    ) {
+        const QUEUE_MAX: usize = 14;
+        let mut scheduler = scheduler(2, QUEUE_MAX);
+        let mut reference = Reference {
+            limits: uniform(2),
+            queue_max: QUEUE_MAX,
+            held: BTreeMap::new(),
+            waiting: Vec::new(),
+            places: BTreeMap::new(),
+        };
+        for step in steps {
+            match step {
+                Step::Request(task, claim, policy) => prop_assert_eq!(
+                    scheduler.request(task, claim, policy),
+                    reference.request(task, claim, policy)),
+                Step::Suspend(task) =>
+                    prop_assert_eq!(scheduler.suspend(task), reference.suspend(task)),
+                Step::Release(task) =>
+                    prop_assert_eq!(scheduler.release(task), reference.release(task)),
+                Step::Withdraw(task) =>
+                    prop_assert_eq!(scheduler.withdraw(task), reference.leave(task)),
+                Step::Restore(task, claim, policy) => {
+                    scheduler.restore(task, claim, policy);
+                    reference.restore(task, claim, policy);
+                }
+                Step::SetLimits(limits) => prop_assert_eq!(
+                    scheduler.set_limits(limits, BTreeMap::new()),
+                    reference.set_limits(limits)),
+            }
+            check(&scheduler, &reference)?;
+        }
+    }
+
+    /// Without restoring and lowering, no class is above its limit at any instant, and a task
+    /// that stays reachable is granted after as many releases of its class as tasks had an
+    /// earlier place when it asked, plus one.
+    #[test]
+    fn a_reachable_task_is_granted_within_its_position(
+        limit in 1_u32..4,
+        steps in prop::collection::vec((0_u8..5, 0_u64..16), 1..300),
+    ) {
+        let class = claim(CoverageTier::Tier0);
+        let mut scheduler = scheduler(limit, 100);
+        // Releases that a waiting task may still have to see.
+        let mut patience: BTreeMap<TaskId, usize> = BTreeMap::new();
+        let mut places: Vec<TaskId> = Vec::new();
+        let mut holders: BTreeSet<TaskId> = BTreeSet::new();
+        for (kind, number) in steps {
+            let task = TaskId(number);
+            let granted = match kind {
+                0..=2 => match ask(&mut scheduler, task, class) {
+                    Admission::Granted => vec![task],
+                    Admission::Queued { ahead } => {
+                        if !places.contains(&task) {
+                            places.push(task);
+                        }
+                        let place = places.iter().position(|other| *other == task).unwrap();
+                        prop_assert!(ahead <= place);
+                        patience.entry(task).or_insert(place + 1);
+                        Vec::new()
+                    }
+                    Admission::Full => unreachable!("the queue is longer than the tasks"),
+                },
+                3 => {
+                    scheduler.suspend(task);
+                    patience.remove(&task);
+                    Vec::new()
+                }
+                _ => {
+                    let held = holders.remove(&task);
+                    let granted = scheduler.release(task);
+                    if held {
+                        for (waiting, releases) in &mut patience {
+                            *releases -= 1;
+                            let served = granted.contains(waiting);
+                            prop_assert!(*releases > 0 || served, "{:?} waits too long", waiting);
+                        }
+                    }
+                    granted
+                }
+            };
+            for task in granted {
+                patience.remove(&task);
+                places.retain(|other| *other != task);
+                holders.insert(task);
+            }
+            prop_assert!(holders.len() <= limit as usize);
+            prop_assert_eq!(scheduler.slots_in_use(CoverageTier::Tier0), holders.len() as u64);
+        }
+    }
+}
