@@ -23,6 +23,19 @@ pub(super) enum Existing {
     Keep,
 }
 
+/// Opens a file of at most `bytes_max` bytes.
+///
+/// # Errors
+/// Where it cannot be read, or is larger.
+pub(super) fn open(path: &Path, bytes_max: u64) -> Result<File, CliError> {
+    let fault = |error: io::Error| CliError::file("read", path, &error);
+    let file = File::open(path).map_err(fault)?;
+    if file.metadata().map_err(fault)?.len() > bytes_max {
+        return Err(fault(too_large(bytes_max)));
+    }
+    Ok(file)
+}
+
 /// Reads a whole file of at most `bytes_max` bytes.
 ///
 /// # Errors
@@ -37,10 +50,13 @@ pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, CliError> {
     };
     let content = read().map_err(|error| CliError::file("read", path, &error))?;
     if content.len() as u64 > bytes_max {
-        let reason = io::Error::other(format!("it has more than {bytes_max} bytes"));
-        return Err(CliError::file("read", path, &reason));
+        return Err(CliError::file("read", path, &too_large(bytes_max)));
     }
     Ok(content)
+}
+
+fn too_large(bytes_max: u64) -> io::Error {
+    io::Error::other(format!("it has more than {bytes_max} bytes"))
 }
 
 /// Reads a key or pass-phrase; the text is wiped from memory when dropped.
@@ -68,13 +84,27 @@ pub(super) fn write(
     mode: u32,
     existing: Existing,
 ) -> Result<(), CliError> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
-    let write = || {
-        let mut file = NamedTempFile::new_in(folder)?;
-        file.write_all(content)?;
+    write_with(path, mode, existing, |file| {
+        file.write_all(content)
+            .map_err(|error| CliError::file("write", path, &error))
+    })
+}
+
+/// The same, with the content as `fill` writes it.
+///
+/// # Errors
+/// As [`write`], or where `fill` fails.
+pub(super) fn write_with(
+    path: &Path,
+    mode: u32,
+    existing: Existing,
+    fill: impl FnOnce(&mut File) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let folder = folder_of(path);
+    let fault = |error: io::Error| CliError::file("write", path, &error);
+    let mut file = NamedTempFile::new_in(folder).map_err(fault)?;
+    fill(file.as_file_mut())?;
+    let finish = || {
         file.as_file()
             .set_permissions(Permissions::from_mode(mode))?;
         file.as_file().sync_all()?;
@@ -86,7 +116,15 @@ pub(super) fn write(
         // The name is durable once its folder is.
         File::open(folder)?.sync_all()
     };
-    write().map_err(|error: io::Error| CliError::file("write", path, &error))
+    finish().map_err(fault)
+}
+
+/// The folder that a file is in, or will be.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    }
 }
 
 #[cfg(test)]

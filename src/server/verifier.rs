@@ -31,7 +31,7 @@ impl PackageVerifier for SigningVerifier {
         archive: &mut dyn Archive,
         keys: &[StoredKey],
         claims: &PackageClaims,
-        image: &mut dyn Write,
+        mut image: &mut dyn Write,
     ) -> Result<VerifiedPackage, VerifyFault> {
         let candidates = keys
             .iter()
@@ -39,7 +39,7 @@ impl PackageVerifier for SigningVerifier {
             .collect::<Result<Vec<_>, _>>()
             .map_err(key_refusal)?;
         let verified =
-            signing::verify(archive, &candidates, &self.limits, image).map_err(package_fault)?;
+            signing::verify(archive, &candidates, &self.limits, &mut image).map_err(package_fault)?;
         let [firmware] = verified.firmware.as_slice() else {
             let refusal = Refusal {
                 code: "package_content",

@@ -1,13 +1,13 @@
 //! The container `NAME_signed.zip`: three stored entries, to the byte.
 
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write};
 use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
 use super::limits::PackageLimits;
 use super::manifest::Manifest;
-use super::zip::{self, CheckedZip, ZipError};
+use super::zip::{CheckedZip, StoredZip, ZipError};
 use crate::model::Sha256Digest;
 
 /// Why a file is not a signed package.
@@ -81,17 +81,18 @@ impl SignedArchive {
         })
     }
 
-    /// The file's bytes; `None` where they would not fit the zip format.
+    /// Writes the file.
     pub(super) fn encode(
+        file: impl Write + Seek,
         manifest: &[u8],
         payload_name: &str,
-        payload: &[u8],
+        payload: impl Read,
         signature: &[u8],
-    ) -> Option<Vec<u8>> {
-        zip::store(&[
-            (Manifest::FILE_NAME, manifest),
-            (payload_name, payload),
-            (&format!("{payload_name}.sig"), signature),
-        ])
+    ) -> Result<(), ZipError> {
+        let mut zip = StoredZip::new(file, u64::MAX);
+        zip.add(Manifest::FILE_NAME, manifest)?;
+        zip.add(payload_name, payload)?;
+        zip.add(&format!("{payload_name}.sig"), signature)?;
+        zip.finish()
     }
 }

@@ -5,10 +5,11 @@ use std::io::{self, Cursor, Read, Seek, Write};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::firmware_name::{FIRMWARE_EXTENSIONS, FIRMWARE_NAME_BYTES_MAX, firmware_stem};
 use super::info::{InfoError, PackageInfo};
 use super::limits::PackageLimits;
 use super::manifest::Manifest;
-use super::zip::{self, CheckedZip, ZipError, is_file_name};
+use super::zip::{CheckedZip, StoredZip, ZipError, is_file_name};
 use crate::model::Sha256Digest;
 
 /// Why an inner zip cannot be used.
@@ -31,9 +32,15 @@ pub enum PayloadError {
     /// A firmware of no bytes.
     #[error("the firmware file {0:?} is empty")]
     Empty(String),
-    /// Zipped twice: no device unpacks what it receives.
-    #[error("the firmware file {0:?} is itself a zip: put the .bin into the zip")]
-    NestedZip(String),
+    /// No kind of file that modules or MCUs take.
+    #[error("{0:?} is no firmware file: its name must end with one of {extensions}", extensions = FIRMWARE_EXTENSIONS.join(" "))]
+    Kind(String),
+    /// A name that some modules cannot ask for.
+    #[error(
+        "the name {0:?} has more than {FIRMWARE_NAME_BYTES_MAX} bytes, which is all that modules ask \
+         for: rename the file"
+    )]
+    NameTooLong(String),
     /// A signed package where a plain zip belongs.
     #[error("this zip is a signed package already: give the zip that was signed")]
     AlreadySigned,
@@ -56,6 +63,32 @@ pub struct FirmwareFile {
     pub sha256: Sha256Digest,
 }
 
+/// Where the firmware files of a package go, one after the other. What takes plain bytes takes them one
+/// behind the other.
+pub trait FirmwareSink {
+    /// The next file begins.
+    ///
+    /// # Errors
+    /// Where there is no place for it.
+    fn begin_file(&mut self) -> io::Result<()>;
+
+    /// More bytes of the file that began last.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    fn write_chunk(&mut self, chunk: &[u8]) -> io::Result<()>;
+}
+
+impl<W: Write> FirmwareSink for W {
+    fn begin_file(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_chunk(&mut self, chunk: &[u8]) -> io::Result<()> {
+        self.write_all(chunk)
+    }
+}
+
 /// What an inner zip holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload {
@@ -66,7 +99,7 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Reads an inner zip, and writes its firmware files to `firmware`, one behind the other. It says
+    /// Reads an inner zip, and writes its firmware files to `firmware`, in the order of the zip. It says
     /// nothing about who made it: [`super::verify()`] does.
     ///
     /// # Errors
@@ -75,7 +108,7 @@ impl Payload {
     pub fn decode(
         zip: impl Read + Seek,
         limits: &PackageLimits,
-        firmware: &mut dyn Write,
+        firmware: &mut dyn FirmwareSink,
     ) -> Result<Self, PayloadError> {
         let CheckedZip {
             entries,
@@ -95,13 +128,12 @@ impl Payload {
                 info = Some(PackageInfo::parse(&json)?);
                 continue;
             }
-            if entry.name.to_ascii_lowercase().ends_with(".zip") {
-                return Err(PayloadError::NestedZip(entry.name.clone()));
-            }
+            check_name(&entry.name)?;
             let mut sha256 = Sha256::new();
+            firmware.begin_file().map_err(ZipError::from)?;
             content.unpack(entry, bytes_left, limits, |chunk| {
                 sha256.update(chunk);
-                firmware.write_all(chunk)
+                firmware.write_chunk(chunk)
             })?;
             if entry.size_bytes == 0 {
                 return Err(PayloadError::Empty(entry.name.clone()));
@@ -137,18 +169,59 @@ impl Payload {
 /// Where [`Payload::decode`] would refuse what came out.
 pub fn zip_firmware(
     file_name: &str,
-    firmware: &[u8],
+    mut firmware: &[u8],
     info_json: Option<&[u8]>,
     limits: &PackageLimits,
 ) -> Result<Bytes, PayloadError> {
-    if !is_file_name(file_name) {
-        return Err(ZipError::Name(file_name.to_owned()).into());
+    let mut zip = Cursor::new(Vec::new());
+    zip_firmware_to(
+        &mut zip,
+        vec![(file_name, &mut firmware)],
+        info_json,
+        limits,
+    )?;
+    Ok(zip.into_inner().into())
+}
+
+/// The same of one to five files, in this order, written to `zip`. They are read in pieces: how much
+/// memory it takes does not depend on their sizes.
+///
+/// # Errors
+/// Where [`Payload::decode`] would refuse what came out, or reading or writing failed.
+pub fn zip_firmware_to(
+    zip: &mut (impl Read + Write + Seek),
+    files: Vec<(&str, &mut dyn Read)>,
+    info_json: Option<&[u8]>,
+    limits: &PackageLimits,
+) -> Result<(), PayloadError> {
+    for (name, _) in &files {
+        if !is_file_name(name) {
+            return Err(ZipError::Name((*name).to_owned()).into());
+        }
+        check_name(name)?;
     }
-    let mut files = vec![(file_name, firmware)];
-    files.extend(info_json.map(|json| (PackageInfo::FILE_NAME, json)));
-    let zip = Bytes::from(zip::store(&files).ok_or(ZipError::Zip64)?);
-    Payload::decode(Cursor::new(&zip), limits, &mut io::sink())?;
-    Ok(zip)
+    // One byte more than is accepted shows that there is too much.
+    let bytes_max = limits.firmware_bytes_max + limits.info_bytes_max + 1;
+    let mut writer = StoredZip::new(&mut *zip, bytes_max);
+    for (name, content) in files {
+        writer.add(name, content)?;
+    }
+    if let Some(json) = info_json {
+        writer.add(PackageInfo::FILE_NAME, json)?;
+    }
+    writer.finish()?;
+    Payload::decode(zip, limits, &mut io::sink())?;
+    Ok(())
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), PayloadError> {
+    if firmware_stem(name).is_none() {
+        return Err(PayloadError::Kind(name.to_owned()));
+    }
+    if name.len() > FIRMWARE_NAME_BYTES_MAX {
+        return Err(PayloadError::NameTooLong(name.to_owned()));
+    }
+    Ok(())
 }
 
 /// Where the statement names a digest, it is that of the only file.

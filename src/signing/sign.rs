@@ -1,18 +1,17 @@
 //! Making a signed package, offline.
 
-use std::io::{self, Cursor};
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 use bytes::Bytes;
 use rand::{CryptoRng, RngCore};
-use sha2::{Digest, Sha256};
 
 use super::archive::SignedArchive;
 use super::keys::{KeyError, PrivateKey};
 use super::limits::PackageLimits;
 use super::manifest::Manifest;
 use super::payload::{Payload, PayloadError};
-use super::zip::is_file_name;
-use crate::model::Sha256Digest;
+use super::verify::digest;
+use super::zip::{IoFault, ZipError, is_file_name};
 
 /// Why a package was not signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +31,9 @@ pub enum SignError {
     /// More than 4 GiB.
     #[error("the package is too large for the zip format")]
     TooLarge,
+    /// Nothing is said of the package.
+    #[error(transparent)]
+    Io(#[from] IoFault),
 }
 
 /// Signs the bytes of `NAME.zip` (`name` is `NAME`) and returns those of `NAME_signed.zip`. The same
@@ -46,14 +48,50 @@ pub fn sign(
     limits: &PackageLimits,
     rng: &mut (impl CryptoRng + RngCore),
 ) -> Result<Vec<u8>, SignError> {
+    let mut signed = Cursor::new(Vec::new());
+    sign_to(&mut signed, name, Cursor::new(zip), key, limits, rng)?;
+    Ok(signed.into_inner())
+}
+
+/// The same, with the zip read and the package written in pieces: how much memory it takes does not
+/// depend on their sizes. The zip is read several times, and must not change meanwhile.
+///
+/// # Errors
+/// As [`sign`], or where reading or writing failed.
+pub fn sign_to(
+    signed: &mut (impl Write + Seek),
+    name: &str,
+    mut zip: impl Read + Seek,
+    key: &PrivateKey,
+    limits: &PackageLimits,
+    rng: &mut (impl CryptoRng + RngCore),
+) -> Result<(), SignError> {
     let payload_name = format!("{name}.zip");
     if name.is_empty() || !is_file_name(&format!("{payload_name}.sig")) {
         return Err(SignError::Name(name.to_owned()));
     }
-    Payload::decode(Cursor::new(zip), limits, &mut io::sink())?;
-    let sha256 = Sha256Digest(Sha256::digest(zip).into());
-    let manifest = Manifest::new(&payload_name, zip.len() as u64, &sha256, key.public_key());
+    Payload::decode(&mut zip, limits, &mut io::sink())?;
+    let sha256 = digest(&mut zip)?;
+    let size_bytes = zip.seek(SeekFrom::End(0))?;
+    let manifest = Manifest::new(&payload_name, size_bytes, &sha256, key.public_key());
     let manifest = manifest.encode().map_err(|_| SignError::TooLarge)?;
     let signature = key.sign(&sha256, rng)?;
-    SignedArchive::encode(&manifest, &payload_name, zip, &signature).ok_or(SignError::TooLarge)
+    zip.rewind()?;
+    SignedArchive::encode(signed, &manifest, &payload_name, &mut zip, &signature)?;
+    Ok(())
+}
+
+impl From<io::Error> for SignError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.into())
+    }
+}
+
+impl From<ZipError> for SignError {
+    fn from(error: ZipError) -> Self {
+        match error {
+            ZipError::Io(fault) => Self::Io(fault),
+            _ => Self::TooLarge,
+        }
+    }
 }

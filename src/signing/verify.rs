@@ -1,6 +1,6 @@
 //! Verification of a signed package: signature first, content afterwards.
 
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use sha2::{Digest, Sha256};
 
@@ -9,7 +9,7 @@ use super::info::PackageInfo;
 use super::keys::PublicKey;
 use super::limits::PackageLimits;
 use super::manifest::Manifest;
-use super::payload::{FirmwareFile, Payload, PayloadError};
+use super::payload::{FirmwareFile, FirmwareSink, Payload, PayloadError};
 use super::zip::{IoFault, Section, ZipError};
 use crate::model::Sha256Digest;
 
@@ -144,7 +144,7 @@ pub struct VerifiedPackage {
 }
 
 /// Verifies a signed package with the keys of its manufacturer, and writes its firmware files to
-/// `firmware`, one behind the other. The manifest's key id only says which key to try first; the
+/// `firmware`, in the order of the inner zip. The manifest's key id only says which key to try first; the
 /// algorithm is the key's. The inner zip is parsed only once the signature held.
 ///
 /// How much memory it takes does not depend on the package's size: `archive` is read several times, in
@@ -156,7 +156,7 @@ pub fn verify(
     mut archive: impl Read + Seek,
     candidates: &[PublicKey],
     limits: &PackageLimits,
-    firmware: &mut dyn Write,
+    firmware: &mut dyn FirmwareSink,
 ) -> Result<VerifiedPackage, VerifyError> {
     check_size(archive.seek(SeekFrom::End(0))?, limits)?;
     let signed = SignedArchive::decode(&mut archive, limits)?;

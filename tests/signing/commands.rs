@@ -313,3 +313,96 @@ fn wrong_usage_exits_with_2_and_a_failure_with_1() {
     exits(&named, 1);
     assert!(stderr(&named).contains("not an accepted name"));
 }
+
+#[test]
+fn up_to_five_files_of_any_kind_of_firmware_make_one_package() {
+    let folder = folder();
+    let path = folder.path();
+    let inputs = ["boot.bin", "app.S19", "res.tar.gz", "main.py", "more.zip"];
+    for name in inputs {
+        write(path, name, format!("content of {name}"));
+    }
+    let sign = |inputs: &[&str]| {
+        let arguments = [&["sign", "--key", "private.pem"], inputs].concat();
+        narrowcast(path, &arguments)
+    };
+    let signed = sign(&inputs);
+    exits(&signed, 0);
+    assert_eq!(stdout(&signed), "boot_signed.zip\n");
+    let first = std::fs::read(path.join("boot_signed.zip")).unwrap();
+    exits(&sign(&inputs), 0);
+    let again = std::fs::read(path.join("boot_signed.zip")).unwrap();
+    assert!(first == again, "the same bytes");
+    let verify = ["verify", "--key", "public.pem", "boot_signed.zip", "--json"];
+    let verified = narrowcast(path, &verify);
+    exits(&verified, 0);
+    let inspected = narrowcast(path, &["inspect", "boot_signed.zip", "--json"]);
+    exits(&inspected, 0);
+    for shown in [json(&verified), json(&inspected)] {
+        let names: Vec<_> = shown["firmware"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|file| file["name"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(names, inputs);
+    }
+    run(path, "unzip", &["-q", "boot_signed.zip", "-d", "out"]);
+    run(path, "unzip", &["-q", "out/boot.zip", "-d", "inner"]);
+    let python = "import sys, zipfile; zip = zipfile.ZipFile(sys.argv[1]); zip.testzip(); \
+                  print(zip.read('main.py').decode())";
+    let read = run(path, "python3", &["-c", python, "out/boot.zip"]);
+    assert_eq!(read.trim_end(), "content of main.py");
+    for name in inputs {
+        let unpacked = std::fs::read_to_string(path.join("inner").join(name)).unwrap();
+        assert_eq!(unpacked, format!("content of {name}"));
+    }
+
+    let six = [&inputs[..], &["FW.bin"]].concat();
+    let refused = sign(&six);
+    exits(&refused, 1);
+    assert!(stderr(&refused).contains("6 firmware files"));
+    exits(&sign(&["boot.bin", "boot.bin"]), 1);
+    write(path, "notes.txt", "no firmware");
+    let refused = sign(&["notes.txt"]);
+    exits(&refused, 1);
+    assert!(stderr(&refused).contains(".bin .zip .rar"));
+    let long = format!("{}.bin", "x".repeat(60));
+    write(path, &long, "image");
+    let refused = sign(&[&long]);
+    exits(&refused, 1);
+    assert!(stderr(&refused).contains("63 bytes"));
+}
+
+#[test]
+fn a_zip_that_is_the_firmware_is_wrapped_where_that_is_asked_for() {
+    let folder = folder();
+    write(folder.path(), "FW.zip", "an image that is called a zip");
+    let arguments = ["sign", "--key", "private.pem", "--wrap", "FW.zip", "--json"];
+    let signed = narrowcast(folder.path(), &arguments);
+    exits(&signed, 0);
+    assert_eq!(json(&signed)["signed"], "FW_signed.zip");
+    let shown = narrowcast(folder.path(), &["inspect", "FW_signed.zip", "--json"]);
+    exits(&shown, 0);
+    assert_eq!(json(&shown)["firmware"][0]["name"], "FW.zip");
+}
+
+/// The heap that a process may have is a third of the image.
+#[test]
+fn an_image_of_100_mib_is_signed_and_verified_in_little_memory() {
+    let folder = folder();
+    let path = folder.path();
+    let mut image = vec![0; 100 << 20];
+    for (at, chunk) in image.chunks_mut(8).enumerate() {
+        chunk.copy_from_slice(&at.to_le_bytes());
+    }
+    write(path, "large.bin", image);
+    let program = env!("CARGO_BIN_EXE_narrowcast");
+    let limited = |arguments: &[&str]| {
+        let all = [&["--data=33554432", program], arguments].concat();
+        run(path, "prlimit", &all)
+    };
+    limited(&["sign", "--key", "private.pem", "large.bin"]);
+    limited(&["verify", "--key", "public.pem", "large_signed.zip"]);
+    limited(&["inspect", "large_signed.zip"]);
+}

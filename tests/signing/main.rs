@@ -10,6 +10,7 @@ mod commands;
 mod conversions;
 mod ecdsa;
 mod fixture;
+mod forged;
 mod forgeries;
 mod inspect;
 mod interoperation;

@@ -3,7 +3,7 @@
 use std::io::{Cursor, Write};
 
 use narrowcast::signing::{
-    PackageLimits, Payload, PayloadError, VerifyError, ZipError, zip_firmware,
+    FIRMWARE_EXTENSIONS, PackageLimits, Payload, PayloadError, VerifyError, ZipError, zip_firmware,
 };
 use proptest::prelude::*;
 use zip::write::SimpleFileOptions;
@@ -91,6 +91,39 @@ fn five_files_and_a_statement_are_the_most() {
 }
 
 #[test]
+fn each_kind_of_firmware_file_is_accepted_in_any_case_and_no_other() {
+    for extension in FIRMWARE_EXTENSIONS {
+        for name in [
+            format!("FW{extension}"),
+            format!("FW{}", extension.to_uppercase()),
+        ] {
+            let payload = decode(&Zip::of([Item::stored(&name, b"image")])).unwrap();
+            assert_eq!(payload.firmware[0].name, name);
+        }
+    }
+    for name in [
+        "FW",
+        "FW.exe",
+        "FW.gz",
+        "FW.bin_3",
+        "FW.sh",
+        "README.md",
+        "bin",
+    ] {
+        let error = refusal(&Zip::of([Item::stored(name, b"image")]));
+        assert_eq!(error, PayloadError::Kind(name.to_owned()));
+        assert!(error.to_string().contains(".bin .zip .rar"), "{error}");
+    }
+    let longest = format!("{}.bin", "x".repeat(59));
+    assert!(decode(&Zip::of([Item::stored(&longest, b"image")])).is_ok());
+    let longer = format!("x{longest}");
+    assert_eq!(
+        refusal(&Zip::of([Item::stored(&longer, b"image")])),
+        PayloadError::NameTooLong(longer)
+    );
+}
+
+#[test]
 fn names_that_could_mean_something_else_are_refused() {
     let long = "x".repeat(129);
     let names = [
@@ -115,7 +148,7 @@ fn names_that_could_mean_something_else_are_refused() {
     }
     let error = item_refusal(|item| item.name = b"\xff\xfe.bin".to_vec());
     assert!(matches!(error, ZipError::Name(_)));
-    let longest = item().with(|item| item.name = "x".repeat(128).into());
+    let longest = item().with(|item| item.name = format!("{}.bin", "x".repeat(59)).into());
     assert!(decode(&Zip::of([longest])).is_ok());
 }
 
@@ -348,12 +381,11 @@ fn a_cut_zip_is_refused_wherever_it_is_cut() {
 }
 
 #[test]
-fn zips_of_zips_and_signed_packages_are_refused() {
-    let nested = Item::stored("FW.ZIP", &inner());
-    assert_eq!(
-        refusal(&Zip::of([nested])),
-        PayloadError::NestedZip("FW.ZIP".to_owned())
-    );
+fn a_zip_within_is_a_file_as_any_other_and_a_signed_package_is_refused() {
+    let bomb = vec![0xff; 1000];
+    let (payload, image) = images(&Zip::of([Item::stored("FW.ZIP", &bomb)])).unwrap();
+    assert_eq!(payload.firmware[0].name, "FW.ZIP");
+    assert_eq!(image, bomb, "it is never opened");
     let again = fixture::decode(&signed(&inner()), &PackageLimits::default());
     assert_eq!(again, Err(PayloadError::AlreadySigned));
     let empty = Item::stored("FW.bin", b"");

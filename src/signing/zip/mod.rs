@@ -26,7 +26,7 @@ pub use error::{IoFault, ZipError};
 
 pub(super) use reader::CheckedZip;
 pub(super) use section::Section;
-pub(super) use writer::store;
+pub(super) use writer::StoredZip;
 
 /// Whether `name` may be a file's name in a package: 1 to 128 of `A-Z a-z 0-9 . _ -`, not led by a
 /// dot. Such a name is one file in any folder of any system.
