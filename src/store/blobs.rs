@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::StoreError;
+use super::{CheckedFile, StoreError};
 use crate::model::Sha256Digest;
 
 /// Folder of what is not yet whole.
@@ -55,6 +55,17 @@ impl From<io::Error> for BlobError {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
         );
         if is_full { Self::Full } else { Self::Io(error) }
+    }
+}
+
+impl From<BlobError> for io::Error {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::NotFound(_) => Self::new(ErrorKind::NotFound, error),
+            BlobError::Changed { .. } => Self::new(ErrorKind::InvalidData, error),
+            BlobError::Full => ErrorKind::StorageFull.into(),
+            BlobError::Io(error) => error,
+        }
     }
 }
 
@@ -168,6 +179,15 @@ impl BlobStore {
         check(sha256, Sha256Digest(hash.finalize().into()))?;
         file.rewind()?;
         Ok(file)
+    }
+
+    /// Opens bytes to be read in parts, each of which is checked as it is read.
+    ///
+    /// # Errors
+    /// As [`Self::open_file`].
+    pub fn open_checked(&self, sha256: Sha256Digest) -> Result<CheckedFile, BlobError> {
+        let file = File::open(self.path(sha256)).map_err(|error| not_found(error, sha256))?;
+        CheckedFile::open(file, sha256)
     }
 
     /// Loads bytes whole, and checks them; those that are in memory already are shared.

@@ -9,11 +9,13 @@ use std::fmt;
 mod audit;
 mod batch;
 mod blobs;
+mod checked_file;
 mod memory;
 mod sqlite;
 
 pub use audit::{AuditBreak, AuditChain, AuditEntry};
 pub use blobs::{BlobError, BlobStore, IncomingBlob, Kept};
+pub use checked_file::CheckedFile;
 pub use memory::MemoryStore;
 pub use sqlite::{OpenError, SqliteStore};
 
