@@ -1,6 +1,7 @@
 //! Active campaigns: their tasks come in, are tried, and end them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,8 +10,8 @@ use crate::campaign::Progress;
 use crate::clock::{Now, Utc};
 use crate::fota::{HELD_EVIDENCE, Wanted};
 use crate::model::{
-    Campaign, CampaignId, CampaignState, Delivery, DownloadProtocol, Failure, FailureReason, Image,
-    Package, Record, TaskId, TaskState, TimelineStep, UpdateTask, WaitingFor,
+    Campaign, CampaignId, CampaignState, DownloadProtocol, Failure, FailureReason, Image, Package,
+    ProductSettings, Record, TaskId, TaskState, TimelineStep, UpdateTask, WaitingFor,
 };
 
 use super::download::{ServedImage, uri_file_name};
@@ -25,7 +26,8 @@ pub(super) struct RunningCampaign {
     pub(super) campaign: Campaign,
     pub(super) package: Package,
     pub(super) image: Bytes,
-    pub(super) wanted: Wanted,
+    /// Without the URI, which is of a device's own settings.
+    wanted: Wanted,
     /// The last segment of the path that devices fetch from by HTTP.
     file_name: String,
     progress: Progress,
@@ -50,6 +52,18 @@ impl RunningCampaign {
             file_name,
             progress: ended,
         }
+    }
+
+    /// What is wanted of a device that fetches from below `base`.
+    pub(super) fn wanted(&self, base: Option<&String>, settings: &ProductSettings) -> Wanted {
+        let mut wanted = self.wanted.clone();
+        if let Some(base) = base {
+            wanted.uri_base.clone_from(base);
+        }
+        if settings.download == DownloadProtocol::Http {
+            wanted.uri_suffix = format!("/{}", self.file_name);
+        }
+        wanted
     }
 
     pub(super) fn served(&self) -> ServedImage {
@@ -77,20 +91,9 @@ impl Engine {
             running.campaign.state = state.activate()?;
             running.campaign.activated_at = Some(now.utc);
         }
-        let base = match self.config.product.download {
-            DownloadProtocol::Coap => &self.config.download_base,
-            DownloadProtocol::Http => {
-                running.wanted.uri_suffix = format!("/{}", running.file_name);
-                &self.config.http_download_base
-            }
-        };
-        match base {
-            Some(base) => running.wanted.uri_base.clone_from(base),
-            // What is pushed is fetched from nowhere.
-            None if !resumed && self.config.product.delivery != Delivery::Push => {
-                return Err(CommandError::NoPublicHost);
-            }
-            None => {}
+        let settings = Arc::clone(self.products.of_package(&running.package));
+        if !resumed {
+            self.check_base(&settings)?;
         }
         // What was active before a restart goes on whatever the limits say now: its slots are held.
         if !resumed {
@@ -112,11 +115,11 @@ impl Engine {
             running.progress.add(TaskState::Pending);
         }
         let activated_at = running.campaign.activated_at.unwrap_or(now.utc);
-        let contact_deadline = activated_at + self.config.product.contact_timeout;
         let left = if resumed {
-            self.contact_time_left(now, contact_deadline)
+            let deadline = activated_at + settings.contact_timeout;
+            self.contact_time_left(now, deadline, &settings)
         } else {
-            self.config.product.contact_timeout
+            settings.contact_timeout
         };
         self.timers
             .set(Timer::Contact(id), Some(now.instant + left));
@@ -243,7 +246,7 @@ impl Engine {
         } else if self.is_reachable(&task.endpoint) && !is_flapping {
             self.open(now, id, false);
         } else {
-            let wait = self.config.product.contact_timeout;
+            let wait = self.settings_of(&task.endpoint).contact_timeout;
             self.timers.set(Timer::Retry(id), Some(now.instant + wait));
             let mut waiting = task.clone();
             waiting.waiting_for = Some(if is_flapping {
@@ -261,11 +264,16 @@ impl Engine {
     /// How long a device has left, after a restart, to be heard before a stored `deadline`. As much as a
     /// registration has at least: nobody was heard while the server was away, and the clock on the wall may have been
     /// set.
-    pub(super) fn contact_time_left(&self, now: Now, deadline: Utc) -> Duration {
+    pub(super) fn contact_time_left(
+        &self,
+        now: Now,
+        deadline: Utc,
+        settings: &ProductSettings,
+    ) -> Duration {
         deadline
             .saturating_since(now.utc)
             .max(self.config.registry.restart_grace)
-            .min(self.config.product.contact_timeout)
+            .min(settings.contact_timeout)
     }
 
     /// Devices that were never heard since the activation have had their time.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::campaign::Progress;
 use crate::model::{
     Campaign, CampaignId, CellId, CoverageTier, Device, DeviceRequestId, EndpointName,
-    InvalidTransition, KeyChange, Package, TaskId, UpdateTask,
+    InvalidTransition, KeyChange, Package, Product, ProfileId, TaskId, UpdateTask,
 };
 
 /// An operator's wish that the engine carries out. Its records are committed before it is answered.
@@ -17,6 +17,11 @@ use crate::model::{
 pub enum Command {
     /// Devices were entered into the store: they may register from now on.
     AddDevices(Vec<Device>),
+    /// A profile was entered into the store, or its settings changed there: updates of its devices that
+    /// begin from now on are as it says.
+    SetProduct(Product),
+    /// A profile was taken away.
+    RemoveProduct(ProfileId),
     /// 激活计划, and after a restart: to go on with an active campaign.
     RunCampaign {
         /// The campaign as stored: a draft to activate, or an active one to go on with.
@@ -63,6 +68,18 @@ pub enum CommandError {
          --public-host (coap.public_host) where that is a wildcard such as 0.0.0.0"
     )]
     NoPublicHost,
+    /// A product's devices fetch by HTTP, and there is no listener for them.
+    #[error(
+        "devices have nothing to fetch from by HTTP: set --device-http (device_http.listen), and \
+         --public-host (coap.public_host) where that is a wildcard such as 0.0.0.0"
+    )]
+    NoDeviceHttp,
+    /// Products with settings are held in memory, which is bounded.
+    #[error("more than {limit} products would have a profile")]
+    ProductsFull {
+        /// The configured limit.
+        limit: usize,
+    },
     /// The campaign's state does not allow it.
     #[error(transparent)]
     InvalidTransition(#[from] InvalidTransition),

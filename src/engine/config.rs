@@ -33,8 +33,13 @@ pub struct EngineConfig {
     pub registration: RegistrationLimits,
     /// What is taken of a pack of records, in an answer or in a Send.
     pub pack: PackLimits,
-    /// How devices are treated; per product in a later version.
+    /// How devices are treated of whose product nothing else is known.
     pub product: ProductSettings,
+    /// The most products with settings of their own.
+    pub products_max: usize,
+    /// The most combinations of manufacturer, model and device type that devices are entered with;
+    /// those of others are treated by default until a campaign is for them.
+    pub device_kinds_max: usize,
     /// Slots per cell and tier.
     pub tier_limits: TierLimits,
     /// Whom the limits count.
@@ -81,6 +86,8 @@ impl Default for EngineConfig {
             registration: RegistrationLimits::default(),
             pack: PackLimits::default(),
             product: ProductSettings::default(),
+            products_max: 1000,
+            device_kinds_max: 10_000,
             tier_limits: TierLimits::default(),
             admission: AdmissionPolicy::default(),
             passed_over_max: 50,

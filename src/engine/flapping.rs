@@ -67,7 +67,7 @@ impl Engine {
             .campaigns
             .get(&task.campaign)
             .and_then(|running| running.campaign.activated_at);
-        let deadline = activated_at.map(|at| at + self.config.product.contact_timeout);
+        let deadline = activated_at.map(|at| at + self.settings_of(&task.endpoint).contact_timeout);
         let until = task.until.or(deadline);
         let held = UpdateTask {
             waiting_for: Some(WaitingFor::Flapping),

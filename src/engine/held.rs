@@ -13,6 +13,10 @@ pub struct Held {
     pub registrations: usize,
     /// Devices that may register: `devices_max`.
     pub devices: usize,
+    /// Products with settings of their own: `products_max`.
+    pub products: usize,
+    /// Kinds that devices were entered as: `device_kinds_max`.
+    pub device_kinds: usize,
     /// What devices said of themselves: as many as devices.
     pub reports: usize,
     /// Unfinished tasks: `tasks_max`.
@@ -41,6 +45,8 @@ impl Engine {
             coap: self.coap.held(),
             registrations: self.registry.len(),
             devices: self.known.len(),
+            products: self.products.len(),
+            device_kinds: self.products.kinds(),
             reports: self.reports.len(),
             tasks: self.tasks.len(),
             downloads: self.downloads.len(),

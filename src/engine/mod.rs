@@ -25,6 +25,7 @@ mod held;
 mod introductions;
 mod operations;
 mod output;
+mod products;
 mod registrations;
 mod removal;
 mod restore;
@@ -35,8 +36,7 @@ mod tasks;
 mod timers;
 mod uplinks;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
@@ -55,8 +55,7 @@ use crate::clock::{Instant, Now};
 use crate::coap::{self, Event};
 use crate::lwm2m::{FlappingDetector, RegisterRate, Registry};
 use crate::model::{
-    CampaignId, DeviceReport, DownloadCapability, EndpointName, Peer, ProductSettings, Record,
-    TaskId,
+    CampaignId, DeviceReport, DownloadCapability, EndpointName, Peer, Record, TaskId,
 };
 use crate::scheduler::{CellScheduler, SchedulerConfig};
 
@@ -64,6 +63,7 @@ use campaigns::RunningCampaign;
 use device_requests::{DeviceRequests, NoAnswer};
 use download::Download;
 use operations::Operations;
+use products::{DeviceKind, Products};
 use tasks::TaskEntry;
 use timers::Timers;
 
@@ -71,12 +71,11 @@ use timers::Timers;
 #[derive(Debug)]
 pub struct Engine {
     config: EngineConfig,
-    /// [`EngineConfig::product`], shared by all updates.
-    default_product: Arc<ProductSettings>,
     rng: StdRng,
     coap: coap::Endpoint,
     registry: Registry,
-    known: HashSet<EndpointName>,
+    known: HashMap<EndpointName, DeviceKind>,
+    products: Products,
     reports: HashMap<EndpointName, DeviceReport>,
     campaigns: BTreeMap<CampaignId, RunningCampaign>,
     tasks: BTreeMap<TaskId, TaskEntry>,
@@ -167,7 +166,7 @@ impl Engine {
             coap: coap::Endpoint::new(config.coap.clone(), fork(&mut rng)),
             registry: Registry::new(config.registry, fork(&mut rng)),
             rng,
-            known: HashSet::new(),
+            known: HashMap::new(),
             reports: HashMap::new(),
             campaigns: BTreeMap::new(),
             tasks: BTreeMap::new(),
@@ -177,7 +176,7 @@ impl Engine {
             loop_guard: LoopGuard::new(config.loop_guard),
             flapping: FlappingDetector::new(config.flapping),
             register_rate,
-            default_product: Arc::new(config.product.clone()),
+            products: Products::new(&config),
             operations: Operations::default(),
             device_requests: DeviceRequests::default(),
             timers: Timers::default(),
@@ -205,6 +204,11 @@ impl Engine {
         let result = match command {
             Command::AddDevices(devices) => {
                 self.add_devices(devices);
+                Ok(())
+            }
+            Command::SetProduct(product) => self.set_product(product),
+            Command::RemoveProduct(profile) => {
+                self.remove_product(profile);
                 Ok(())
             }
             Command::RunCampaign {

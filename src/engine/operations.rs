@@ -79,7 +79,7 @@ impl Engine {
             |_| operation.request(),
             |links| operation.request_below(links.alternate_path()),
         );
-        let parameters = TransmissionParameters::from(self.config.product.transmission);
+        let parameters = TransmissionParameters::from(self.settings_of(endpoint).transmission);
         let instant = now.instant;
         let sent = match operation {
             Operation::Observe(observed) => self
@@ -332,7 +332,7 @@ impl Engine {
             |_| operation.request(),
             |links| operation.request_below(links.alternate_path()),
         );
-        let parameters = TransmissionParameters::from(self.config.product.transmission);
+        let parameters = TransmissionParameters::from(self.settings_of(endpoint).transmission);
         self.coap
             .fetch_notification(now.instant, peer, token, request, first, &parameters);
     }

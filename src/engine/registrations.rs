@@ -9,6 +9,7 @@ use crate::lwm2m::{Location, Register, RegistrationRequest, RegistrationUpdate};
 use crate::model::{Device, EndpointName, Peer, Record, Registration, RegistrationSlot};
 
 use super::config::Onboarding;
+use super::products::DeviceKind;
 use super::{Engine, Output};
 
 /// How long a full registry asks a device to stay away, in seconds (Max-Age of a 5.03).
@@ -36,7 +37,7 @@ impl Engine {
         if let Err(code) = self.admit(&register.endpoint) {
             return self.refuse(code);
         }
-        if let Some(known) = self.known.get(&register.endpoint) {
+        if let Some((known, _)) = self.known.get_key_value(&register.endpoint) {
             // One copy of the name for all that is held of the device.
             register.endpoint = known.clone();
         }
@@ -171,7 +172,7 @@ impl Engine {
         let endpoint = registration.endpoint.clone();
         let (queue_mode, lifetime) = (registration.binding.queue_mode, registration.lifetime);
         self.note_awake(&endpoint);
-        let awake_time = self.config.product.awake_time;
+        let awake_time = self.settings_of(&endpoint).awake_time;
         self.outputs.push_back(Output::Heard {
             endpoint: endpoint.clone(),
             at: now.utc,
@@ -191,9 +192,12 @@ impl Engine {
     /// Takes up devices that may register, as many as there is room for.
     pub(super) fn add_devices(&mut self, devices: Vec<Device>) {
         for device in devices {
-            if self.known.len() < self.config.devices_max {
-                self.known.insert(device.endpoint);
-            } else if !self.known.contains(&device.endpoint) {
+            let is_known = self.known.contains_key(&device.endpoint);
+            if is_known || self.known.len() < self.config.devices_max {
+                let report = self.reports.get(&device.endpoint);
+                let kind = self.products.kind(&device, report);
+                self.known.insert(device.endpoint, kind);
+            } else {
                 self.counters.devices_left_out += 1;
                 tracing::error!(endpoint = %device.endpoint, "no room for another device");
             }
@@ -203,7 +207,7 @@ impl Engine {
     /// Known devices are served; others are refused, or let in where onboarding allows it.
     fn admit(&self, endpoint: &EndpointName) -> Result<(), Code> {
         match self.config.onboarding {
-            Onboarding::Deny | Onboarding::Allow if self.known.contains(endpoint) => Ok(()),
+            Onboarding::Deny | Onboarding::Allow if self.known.contains_key(endpoint) => Ok(()),
             // Where there is no room it may be one that was entered and left out.
             Onboarding::Deny | Onboarding::Allow if self.known.len() >= self.config.devices_max => {
                 Err(Code::SERVICE_UNAVAILABLE)
@@ -215,7 +219,8 @@ impl Engine {
 
     /// A device that was let in is known from now on.
     fn enter(&mut self, now: Now, endpoint: &EndpointName) {
-        if self.known.insert(endpoint.clone()) {
+        if !self.known.contains_key(endpoint) {
+            self.known.insert(endpoint.clone(), DeviceKind::default());
             self.record(Record::Device(Device {
                 endpoint: endpoint.clone(),
                 manufacturer: None,

@@ -36,11 +36,14 @@ impl Engine {
         restored: Restored,
         mut resumptions: BTreeMap<CampaignId, Resumption>,
     ) {
-        self.resume(now, Command::AddDevices(restored.devices));
+        for product in restored.products {
+            self.resume(now, Command::SetProduct(product));
+        }
         self.reports.extend(restored.reports);
         for (endpoint, history) in restored.deliveries {
             self.loop_guard.restore(endpoint, history);
         }
+        self.resume(now, Command::AddDevices(restored.devices));
         // Registrations before tasks: who listens is asked in its turn.
         for registration in restored.registrations {
             self.restore_registration(now, registration);
@@ -165,7 +168,11 @@ impl Engine {
     fn retry_wait(&self, now: Now, task: &UpdateTask) -> Option<Duration> {
         let retry_at = task.retry_at?;
         if task.waiting_for == Some(WaitingFor::Contact) {
-            return Some(self.contact_time_left(now, task.until.unwrap_or(now.utc)));
+            return Some(self.contact_time_left(
+                now,
+                task.until.unwrap_or(now.utc),
+                self.settings_of(&task.endpoint),
+            ));
         }
         let delay_max = self
             .campaigns

@@ -1,12 +1,14 @@
 //! Send (LwM2M 1.1 §6.4.6): what a device says of itself without being asked.
 
+use std::sync::Arc;
+
 use crate::clock::Now;
 use crate::coap::{Code, ContentFormat, Request, Response};
 use crate::fota::Contact;
 use crate::lwm2m::{SenmlRecord, UnknownPeer, decode_pack, path};
 use crate::model::{
-    CellId, CoverageTier, DeviceReport, EndpointName, FirmwareVersion, Peer, Record, Rsrp,
-    SignalReading, Sinr,
+    CellId, CoverageTier, DeviceReport, EndpointName, FirmwareVersion, Peer, ProductSettings,
+    Record, Rsrp, SignalReading, Sinr,
 };
 
 use super::Engine;
@@ -75,11 +77,12 @@ impl Engine {
         let mut report = self.reports.get(endpoint).cloned().unwrap_or_default();
         let known_at = report.reported_at;
         let mut said_at = None;
+        let settings = Arc::clone(self.settings_of(endpoint));
         records.sort_by_key(|record| record.at(now.utc));
         for record in records {
             let at = record.at(now.utc).min(now.utc);
             if known_at.is_none_or(|known_at| at >= known_at)
-                && self.take_value(&mut report, &record)
+                && take_value(&settings, &mut report, &record)
             {
                 said_at = Some(at);
             }
@@ -89,42 +92,42 @@ impl Engine {
             self.set_report(endpoint, report);
         }
     }
+}
 
-    /// Returns whether it is of the report.
-    fn take_value(&self, report: &mut DeviceReport, record: &SenmlRecord) -> bool {
-        if record.resource_instance.is_some() {
-            return false;
-        }
-        let number = record.value.as_integer();
-        match record.path {
-            path::DEVICE_FIRMWARE_VERSION => {
-                let version = record.value.as_text();
-                let version = version.and_then(|text| FirmwareVersion::parse(&text).ok());
-                let is_version = version.is_some();
-                report.firmware_version = version.or_else(|| report.firmware_version.take());
-                return is_version;
-            }
-            path::CELL_ID => {
-                report.cell_id = number.and_then(CellId::from_number);
-                return true;
-            }
-            path::RADIO_SIGNAL_STRENGTH => {
-                let unit = self.config.product.radio_unit;
-                let rsrp = number.and_then(|value| Rsrp::normalise(value, unit));
-                report.rsrp_dbm = rsrp.map(|rsrp| rsrp.dbm);
-            }
-            path::SIGNAL_SNR => {
-                report.sinr_db = number.and_then(Sinr::normalise).map(|sinr| sinr.db);
-            }
-            _ => return false,
-        }
-        let reading = SignalReading {
-            rsrp: report.rsrp_dbm.map(|dbm| Rsrp { dbm }),
-            sinr: report.sinr_db.map(|db| Sinr { db }),
-        };
-        report.tier = Some(CoverageTier::of(reading, &self.config.product.tier_borders));
-        true
+/// Returns whether it is of the report.
+fn take_value(settings: &ProductSettings, report: &mut DeviceReport, record: &SenmlRecord) -> bool {
+    if record.resource_instance.is_some() {
+        return false;
     }
+    let number = record.value.as_integer();
+    match record.path {
+        path::DEVICE_FIRMWARE_VERSION => {
+            let version = record.value.as_text();
+            let version = version.and_then(|text| FirmwareVersion::parse(&text).ok());
+            let is_version = version.is_some();
+            report.firmware_version = version.or_else(|| report.firmware_version.take());
+            return is_version;
+        }
+        path::CELL_ID => {
+            report.cell_id = number.and_then(CellId::from_number);
+            return true;
+        }
+        path::RADIO_SIGNAL_STRENGTH => {
+            let unit = settings.radio_unit;
+            let rsrp = number.and_then(|value| Rsrp::normalise(value, unit));
+            report.rsrp_dbm = rsrp.map(|rsrp| rsrp.dbm);
+        }
+        path::SIGNAL_SNR => {
+            report.sinr_db = number.and_then(Sinr::normalise).map(|sinr| sinr.db);
+        }
+        _ => return false,
+    }
+    let reading = SignalReading {
+        rsrp: report.rsrp_dbm.map(|dbm| Rsrp { dbm }),
+        sinr: report.sinr_db.map(|db| Sinr { db }),
+    };
+    report.tier = Some(CoverageTier::of(reading, &settings.tier_borders));
+    true
 }
 
 /// The values of a Send: SenML, whose names are whole paths.

@@ -83,13 +83,22 @@ impl Engine {
         {
             return self.fail_idle(now, id, FailureReason::Barred, &evidence);
         }
-        let wanted = campaign.wanted.clone();
+        let settings = Arc::clone(self.products.of_package(&campaign.package));
+        let base = self.download_base(&settings);
+        if base.is_none() && self.check_base(&settings).is_err() {
+            let evidence = format!(
+                "devices have nothing to fetch from by {}",
+                settings.download
+            );
+            return self.fail_idle(now, id, FailureReason::InvalidUri, &evidence);
+        }
+        let wanted = campaign.wanted(base, &settings);
         if self.flapping.is_flapping(&task.endpoint) {
             return self.hold_idle(now, id);
         }
         self.update_begins(now, &task.endpoint);
         let terms = Terms {
-            settings: Arc::clone(&self.default_product),
+            settings,
             names_cancel: self.names(&task.endpoint, path::FIRMWARE_CANCEL),
         };
         let report = self
@@ -135,7 +144,7 @@ impl Engine {
         let Some(id) = task else {
             return;
         };
-        let awake_time = self.config.product.awake_time;
+        let awake_time = self.settings_of(endpoint).awake_time;
         let asleep_at = queue_mode.then(|| now.instant + awake_time);
         self.timers.set(Timer::Asleep(id), asleep_at);
     }

@@ -18,9 +18,9 @@ use crate::store::{StoreError, StoredToken};
 pub enum Role {
     /// Reads.
     Viewer,
-    /// Enters devices, groups, packages and drafts; stops campaigns; asks devices.
+    /// Enters devices, groups, packages, profiles and drafts; stops campaigns; asks devices.
     Operator,
-    /// Activates campaigns.
+    /// Activates campaigns; says how a product's devices are treated.
     Approver,
     /// Makes and removes tokens; reads the audit log.
     Admin,
@@ -119,6 +119,10 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
             "GET",
             "/api/v1/packages"
             | "/api/v1/packages/{id}"
+            | "/api/v1/profiles"
+            | "/api/v1/profiles/{id}"
+            | "/api/v1/profiles/{id}/settings"
+            | "/api/v1/quirks"
             | "/api/v1/devices"
             | "/api/v1/devices/{endpoint}"
             | "/api/v1/devices/{endpoint}/timeline"
@@ -140,6 +144,7 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
         | (
             "POST",
             "/api/v1/packages"
+            | "/api/v1/profiles"
             | "/api/v1/devices"
             | "/api/v1/devices/import"
             | "/api/v1/devices/{endpoint}/downlinks"
@@ -154,7 +159,8 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
         )
         | (
             "DELETE",
-            "/api/v1/groups/{id}"
+            "/api/v1/profiles/{id}"
+            | "/api/v1/groups/{id}"
             | "/api/v1/groups/{id}/devices"
             | "/api/v1/groups/{id}/devices/{endpoint}"
             | "/api/v1/campaigns/{id}"
@@ -163,7 +169,9 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
             | "/api/v1/devices/{endpoint}/requests/{id}",
         ) => Access::AtLeast(Operator),
 
-        ("POST", "/api/v1/campaigns/{id}/activate") => Access::AtLeast(Approver),
+        // A product's settings are those of its active campaigns too.
+        ("POST", "/api/v1/campaigns/{id}/activate")
+        | ("PUT" | "PATCH", "/api/v1/profiles/{id}/settings") => Access::AtLeast(Approver),
 
         ("GET", "/api/v1/audit" | "/api/v1/tokens")
         | ("POST", "/api/v1/tokens")

@@ -8,7 +8,8 @@ use utoipa_axum::routes;
 
 use super::error::{Problem, kinds};
 use super::{HttpState, auth, hardening, idempotency, in_flight, language};
-use super::{audit, campaigns, cells, devices, groups, health, keys, openapi, packages, tokens};
+use super::{audit, campaigns, cells, devices, groups, health, keys, openapi, packages};
+use super::{profiles, tokens};
 
 /// The whole service, for [`serve`](super::serve) to serve.
 pub fn router(state: HttpState) -> Router {
@@ -49,6 +50,14 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(keys::revoke_key))
         .routes(routes!(packages::list_packages, packages::create_package))
         .routes(routes!(packages::show_package))
+        .routes(routes!(profiles::list_profiles, profiles::create_profile))
+        .routes(routes!(profiles::show_profile, profiles::delete_profile))
+        .routes(routes!(
+            profiles::show_settings,
+            profiles::replace_settings,
+            profiles::change_some_settings
+        ))
+        .routes(routes!(profiles::list_quirks))
         .routes(routes!(devices::list_devices, devices::create_device))
         .routes(routes!(devices::import_devices))
         .routes(routes!(

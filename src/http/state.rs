@@ -11,12 +11,14 @@ use super::error::Problem;
 use super::idempotency::KeptAnswers;
 use super::{EngineHandle, LiveView, PackageVerifier, Tiers};
 use crate::clock::{SystemClock, Utc};
-use crate::model::{AuditActor, AuditStamp, EndpointName, InvalidName};
+use crate::model::{AuditActor, AuditStamp, EndpointName, InvalidName, ProductSettings};
 use crate::store::{BlobStore, Store};
 
 /// The bounds of the API. What is larger is refused with 413, 422 or 503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpLimits {
+    /// Product profiles that are kept.
+    pub profiles_max: usize,
     /// Requests that are worked on at a time; health is asked beside them.
     pub requests_max: usize,
     /// How long a request may take; an upload takes as long as its body.
@@ -46,6 +48,7 @@ pub struct HttpLimits {
 impl Default for HttpLimits {
     fn default() -> Self {
         Self {
+            profiles_max: 1000,
             requests_max: 256,
             request_timeout: Duration::from_secs(60),
             json_bytes_max: 256 * 1024,
@@ -78,8 +81,10 @@ pub struct HttpParts {
     pub live: Arc<LiveView>,
     /// The same clock as the driver's: the live view's instants are of it.
     pub clock: SystemClock,
-    /// How long an activated task waits for its device to be heard, for what is shown of it.
-    pub contact_timeout: Duration,
+    /// How devices are treated of whose product nothing else is known, for what is shown of it.
+    pub product: ProductSettings,
+    /// Whether devices have something to fetch from by HTTP.
+    pub http_downloads: bool,
     /// The coverage tiers, for what is shown of them.
     pub tiers: Tiers,
     /// What `/metrics` shows.

@@ -16,6 +16,12 @@ words! {
         PackageAccepted = "package_accepted",
         /// A package came and was refused.
         PackageRefused = "package_refused",
+        /// A product's profile was entered.
+        ProfileCreated = "profile_created",
+        /// How a product's devices are treated was changed.
+        ProfileSettingsChanged = "profile_settings_changed",
+        /// A product's profile was taken away.
+        ProfileDeleted = "profile_deleted",
         /// A draft was made.
         CampaignCreated = "campaign_created",
         /// A campaign's tasks may begin.
@@ -52,6 +58,8 @@ words! {
         Key = "key",
         /// A package; by number, and one that was refused by its file's name.
         Package = "package",
+        /// A product's profile; by number.
+        Profile = "profile",
         /// A campaign; by number.
         Campaign = "campaign",
         /// An API token; by name.
@@ -69,6 +77,9 @@ impl AuditAction {
         match self {
             Self::KeyCreated | Self::KeyRetired | Self::KeyRevoked => AuditKind::Key,
             Self::PackageAccepted | Self::PackageRefused => AuditKind::Package,
+            Self::ProfileCreated | Self::ProfileSettingsChanged | Self::ProfileDeleted => {
+                AuditKind::Profile
+            }
             Self::CampaignCreated
             | Self::CampaignActivated
             | Self::CampaignStopped

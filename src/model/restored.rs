@@ -1,13 +1,15 @@
 //! What was committed, as an engine is rebuilt from it.
 
 use super::{
-    Campaign, DeliveryHistory, Device, DeviceReport, DeviceRequest, EndpointName, Package,
+    Campaign, DeliveryHistory, Device, DeviceReport, DeviceRequest, EndpointName, Package, Product,
     Registration, StoredObservation, UpdateTask,
 };
 
 /// All that an engine is rebuilt from.
 #[derive(Clone, Debug, Default)]
 pub struct Restored {
+    /// How the devices of products with a profile are treated.
+    pub products: Vec<Product>,
     /// Devices that may register.
     pub devices: Vec<Device>,
     /// Live registrations.

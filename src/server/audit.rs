@@ -20,6 +20,8 @@ impl Audit {
         let unbarred = match command {
             Command::LiftBar(endpoint) => Some(endpoint.clone()),
             Command::AddDevices(_)
+            | Command::SetProduct(_)
+            | Command::RemoveProduct(_)
             | Command::RunCampaign { .. }
             | Command::StopCampaign(_)
             | Command::RevokeKey { .. }

@@ -159,6 +159,8 @@ impl Server {
         };
         let engine = rebuild.engine(&*store, clock.now()).await?;
         check_download_base(&rebuild, &engine, listening)?;
+        let product = rebuild.config.product.clone();
+        let http_downloads = rebuild.config.http_download_base.is_some();
 
         let Listeners { udp, rest, devices } = listeners;
         udp.iter().for_each(telemetry::watch_receive_drops);
@@ -190,7 +192,8 @@ impl Server {
             live,
             clock,
             parse_endpoint: |text| EndpointNameForm::default().normalise(text),
-            contact_timeout: config.update.contact_timeout,
+            product,
+            http_downloads,
             tiers: tiers(&config.cells),
             metrics,
             metrics_public: config.metrics.public,
@@ -286,15 +289,15 @@ fn check_download_base(
     engine: &Engine,
     listening: Listening,
 ) -> Result<(), RunError> {
+    if engine.has_campaign_without_base() {
+        return Err(RunError::NoPublicHost);
+    }
     let base = match rebuild.config.product.download {
         DownloadProtocol::Coap => &rebuild.config.download_base,
         DownloadProtocol::Http => &rebuild.config.http_download_base,
     };
     if base.is_some() {
         return Ok(());
-    }
-    if engine.campaigns() > 0 {
-        return Err(RunError::NoPublicHost);
     }
     if listening.coap.is_some() {
         tracing::warn!("no campaign can be activated until --public-host says where devices fetch");

@@ -139,6 +139,8 @@ fn report_held(engine: &Engine) {
         ("downloads", held.downloads),
         ("flapping_watched", held.flapping_watched),
         ("register_rates", held.register_rates),
+        ("products", held.products),
+        ("device_kinds", held.device_kinds),
     ] {
         gauge!("narrowcast_held", "what" => what).set(value as f64);
     }

@@ -12,7 +12,7 @@ use super::{NewCampaign, StoredKey, StoredToken};
 use crate::clock::Utc;
 use crate::model::{
     AuditAction, AuditActor, AuditStamp, CampaignId, KeyChange, NewAuditEntry, Package, PackageId,
-    TaskState, TimelineEntry, TimelineStep, UpdateTask,
+    Product, ProfileId, SettingChanges, TaskState, TimelineEntry, TimelineStep, UpdateTask,
 };
 
 /// An entry in its place.
@@ -187,6 +187,42 @@ pub(super) fn package_accepted(
         ("version", package.target_version.to_string()),
     ];
     entry(stamp, AuditAction::PackageAccepted, id.0, details)
+}
+
+pub(super) fn profile_created(
+    id: ProfileId,
+    product: &Product,
+    stamp: &AuditStamp,
+) -> NewAuditEntry {
+    let details = vec![
+        ("device_type", product.device_type.to_string()),
+        ("manufacturer", product.manufacturer.to_string()),
+        ("model", product.model.to_string()),
+        ("protocol", product.protocol.clone()),
+    ];
+    entry(stamp, AuditAction::ProfileCreated, id.0, details)
+}
+
+/// Tells how the settings are now, as `name=value`, those that differ from the defaults.
+pub(super) fn profile_settings_changed(
+    id: ProfileId,
+    quirks: Option<&str>,
+    changes: &SettingChanges,
+    stamp: &AuditStamp,
+) -> NewAuditEntry {
+    let settings = changes.iter();
+    let settings: Vec<String> = settings
+        .map(|(setting, value)| format!("{setting}={}", value.to_text()))
+        .collect();
+    let details = vec![
+        ("quirks", quirks.unwrap_or_default().to_owned()),
+        ("settings", settings.join(", ")),
+    ];
+    entry(stamp, AuditAction::ProfileSettingsChanged, id.0, details)
+}
+
+pub(super) fn profile_deleted(id: ProfileId, stamp: &AuditStamp) -> NewAuditEntry {
+    entry(stamp, AuditAction::ProfileDeleted, id.0, Vec::new())
 }
 
 pub(super) fn campaign_created(

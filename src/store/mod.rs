@@ -24,9 +24,9 @@ use async_trait::async_trait;
 use crate::clock::Utc;
 use crate::model::{
     AuditStamp, Campaign, CampaignId, CampaignState, CampaignTargets, DeliveryHistory, Device,
-    DeviceReport, DeviceRequest, DeviceRequestId, EndpointName, GroupId, KeyChange, KeyState,
-    Manufacturer, Package, PackageId, Record, Restored, RetryPolicy, TaskState, TimelineEntry,
-    UpdateTask, Uplink,
+    DeviceModel, DeviceReport, DeviceRequest, DeviceRequestId, EndpointName, GroupId, KeyChange,
+    KeyState, Manufacturer, Package, PackageId, Product, ProfileId, Record, Restored, RetryPolicy,
+    SettingChanges, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// How many lines of a device's history are kept; the oldest give way.
@@ -107,6 +107,25 @@ impl StoredKey {
             KeyState::Active
         }
     }
+}
+
+/// A product's profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredProfile {
+    /// Of which product, and how its devices are treated.
+    pub product: Product,
+    /// The device part as it came, JSON.
+    pub document: String,
+    /// The services as they came: a JSON array.
+    pub services: String,
+    /// When it was entered.
+    pub created_at: Utc,
+    /// The name of the token that it was entered with.
+    pub created_by: Option<String>,
+}
+
+impl StoredProfile {
+    const SAME_PRODUCT: &str = "this product has a profile already";
 }
 
 /// A static group of devices.
@@ -217,6 +236,34 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn package(&self, id: PackageId) -> Result<Package, StoreError>;
     /// Packages by number.
     async fn packages(&self, page: Page) -> Result<Vec<Package>, StoreError>;
+
+    /// Enters a profile; the number in it is ignored and the one given to it returned. `Conflict` where
+    /// one of the same device type, manufacturer, model and protocol is there, CoAP and LWM2M being one.
+    async fn add_profile(
+        &self,
+        profile: StoredProfile,
+        stamp: AuditStamp,
+    ) -> Result<ProfileId, StoreError>;
+    /// One profile.
+    async fn profile(&self, id: ProfileId) -> Result<StoredProfile, StoreError>;
+    /// What all profiles say of their products, by number, without the documents.
+    async fn products(&self) -> Result<Vec<Product>, StoreError>;
+    /// The same of one manufacturer's model.
+    async fn products_of(
+        &self,
+        manufacturer: &Manufacturer,
+        model: &DeviceModel,
+    ) -> Result<Vec<Product>, StoreError>;
+    /// Replaces the settings of a profile's product.
+    async fn change_product_settings(
+        &self,
+        id: ProfileId,
+        quirks: Option<String>,
+        changes: SettingChanges,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError>;
+    /// Takes a profile away.
+    async fn remove_profile(&self, id: ProfileId, stamp: AuditStamp) -> Result<(), StoreError>;
 
     /// Enters devices in one transaction; `Conflict` and nothing written where one is there.
     async fn add_devices(&self, devices: Vec<Device>) -> Result<(), StoreError>;

@@ -8,7 +8,7 @@ use axum::http::Request;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use narrowcast::clock::SystemClock;
 use narrowcast::http::{HttpLimits, HttpParts, HttpState, LiveView, engine_channel, router};
-use narrowcast::model::EndpointName;
+use narrowcast::model::{EndpointName, ProductSettings};
 use narrowcast::store::{BlobStore, MemoryStore};
 use reqwest::Method;
 use tower::ServiceExt;
@@ -37,7 +37,8 @@ async fn a_service_whose_engine_has_ended_is_alive_and_not_ready() {
         live: Arc::new(LiveView::default()),
         clock: SystemClock::new(),
         metrics: metrics.handle(),
-        contact_timeout: Duration::from_secs(86_400),
+        product: ProductSettings::default(),
+        http_downloads: false,
         tiers: Default::default(),
         metrics_public: false,
         parse_endpoint: EndpointName::parse,

@@ -15,6 +15,7 @@ mod openapi;
 mod packages;
 mod pages;
 mod problems;
+mod profiles;
 mod resources;
 mod roles;
 mod service;

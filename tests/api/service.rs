@@ -10,7 +10,7 @@ use narrowcast::http::{
     ConnectionLimits, HttpLimits, HttpParts, HttpState, LiveView, Role, engine_channel, new_token,
     router, serve,
 };
-use narrowcast::model::{AuditActor, AuditStamp, EndpointName};
+use narrowcast::model::{AuditActor, AuditStamp, EndpointName, ProductSettings};
 use narrowcast::store::{BlobStore, MemoryStore, Store};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -78,7 +78,8 @@ impl Service {
             live: live.clone(),
             clock,
             metrics: PrometheusBuilder::new().build_recorder().handle(),
-            contact_timeout: Duration::from_secs(86_400),
+            product: ProductSettings::default(),
+            http_downloads: false,
             tiers: Default::default(),
             metrics_public,
             parse_endpoint: EndpointName::parse,

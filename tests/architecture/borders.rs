@@ -30,6 +30,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("pkcs8", &["src/signing/"]),
     ("rsa", &["src/signing/"]),
     ("sqlx", &["src/store/sqlite"]),
+    ("toml", &["src/profile/quirks/"]),
     ("utoipa", &["src/http/"]),
     ("utoipa_axum", &["src/http/"]),
     ("zip", &["src/signing/", "src/profile/archive.rs"]),

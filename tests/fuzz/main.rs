@@ -18,5 +18,6 @@ mod message;
 mod mutate;
 mod packages;
 mod packs;
+mod profiles;
 mod seeds;
 mod values;

@@ -18,6 +18,9 @@ use rand::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 
 pub(crate) const TARGET_VERSION: &str = "2.0.0";
+/// Of devices, unless one says otherwise.
+pub(crate) const MODEL: &str = "NB-1";
+
 
 /// Small enough that every class of [`mixed`] has more devices than slots in the first cell.
 pub(crate) const LIMITS: TierLimits = TierLimits {
@@ -162,7 +165,7 @@ pub(crate) fn package(image: &Bytes, now: Utc) -> Package {
     Package {
         id: PackageId(0),
         manufacturer: Manufacturer::parse("Acme").unwrap(),
-        model: DeviceModel::parse("NB-1").unwrap(),
+        model: DeviceModel::parse(MODEL).unwrap(),
         device_type: DeviceType::parse("WaterMeter").unwrap(),
         protocol: "LWM2M".to_owned(),
         target_version: FirmwareVersion::parse(TARGET_VERSION).unwrap(),

@@ -10,9 +10,10 @@ use narrowcast::campaign::Progress;
 use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::engine::{Command, CommandError, Engine, EngineConfig, Output, Resumption};
 use narrowcast::model::{
-    Campaign, CampaignId, CoverageTier, EndpointName, FailureReason, Record, RegistrationSlot,
-    Sha256Digest, TaskId, Transmit, UpdateTask,
+    Campaign, CampaignId, CoverageTier, EndpointName, FailureReason, ProductSettings, Record,
+    RegistrationSlot, Sha256Digest, TaskId, Transmit, UpdateTask,
 };
+use narrowcast::profile::product_settings;
 use narrowcast::store::{MemoryStore, Page, Store, TaskCounts};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -158,6 +159,23 @@ impl Server {
     }
 
     pub(crate) fn task_of(&self, id: CampaignId, endpoint: &EndpointName) -> &UpdateTask {
+    /// How the devices of a campaign's product are treated.
+    pub(crate) fn settings(&self, id: CampaignId) -> ProductSettings {
+        let (campaign, _) = ready(self.store.campaign(id)).unwrap();
+        let package = ready(self.store.package(campaign.package)).unwrap();
+        let products = self
+            .store
+            .products_of(&package.manufacturer, &package.model);
+        let products = ready(products).unwrap();
+        let mut products = products.iter();
+        products
+            .find(|it| it.device_type == package.device_type)
+            .map_or_else(
+                || self.config.product.clone(),
+                |it| product_settings(&self.config.product, it),
+            )
+    }
+
         let mut tasks = self.tasks.values();
         tasks
             .find(|task| task.campaign == id && task.endpoint == *endpoint)

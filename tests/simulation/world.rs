@@ -65,7 +65,8 @@ pub(crate) struct World {
     rng: StdRng,
     to_come: BTreeMap<(Instant, u64), Happening>,
     happenings: u64,
-    package: Option<PackageId>,
+    /// Packages by the model that they are for.
+    packages: BTreeMap<String, PackageId>,
     /// What is to go wrong, and what did.
     pub(crate) chaos: Chaos,
     /// Reads each device's log line as it is written.
@@ -136,7 +137,7 @@ impl World {
             rng,
             to_come: BTreeMap::new(),
             happenings: 0,
-            package: None,
+            packages: BTreeMap::new(),
             chaos: Chaos::default(),
             executed: BTreeMap::new(),
             lenient: false,

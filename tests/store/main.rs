@@ -28,6 +28,7 @@ mod campaigns;
 mod conformance;
 mod device_requests;
 mod equality;
+mod profiles;
 mod restart;
 mod samples;
 mod torn_log;

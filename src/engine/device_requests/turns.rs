@@ -165,7 +165,7 @@ impl Engine {
             return false;
         };
         let heard_at = self.registry.heard_at(registration.slot);
-        let awake_time = self.config.product.awake_time;
+        let awake_time = self.settings_of(endpoint).awake_time;
         let is_awake = heard_at.is_some_and(|at| now.instant < at + awake_time);
         !registration.binding.queue_mode || is_awake
     }
@@ -204,7 +204,7 @@ impl Engine {
             let why = "it cannot be written in a format that the device has";
             return self.end_request(now, endpoint, id, DeviceRequestState::Failed, why);
         };
-        let parameters = TransmissionParameters::from(self.config.product.transmission);
+        let parameters = TransmissionParameters::from(self.settings_of(endpoint).transmission);
         let reliability = Reliability::Confirmable;
         let sent = self
             .coap

@@ -19,12 +19,13 @@ mod outcome;
 mod push;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::clock::{Instant, Now};
 use crate::lwm2m::{Answer, Operation};
 use crate::model::{
-    DeviceReport, DownloadCapability, Failure, Phase, SlotClaim, TaskState, TimelineStep,
-    UpdateTask, WaitingFor,
+    DeviceReport, DownloadCapability, Failure, Phase, ProductSettings, SlotClaim, TaskState,
+    TimelineStep, UpdateTask, WaitingFor,
 };
 
 use super::action::{Action, End};
@@ -172,6 +173,11 @@ impl Session {
         self.closing
             .as_ref()
             .map_or_else(|| self.deadlines.earliest(), Closing::deadline)
+    }
+
+    /// How its device is treated.
+    pub const fn settings(&self) -> &Arc<ProductSettings> {
+        &self.terms.settings
     }
 
     /// The task as it stands now.

@@ -13,6 +13,8 @@ use crate::http::HttpState;
 use crate::http::blocking::blocking;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
+use crate::http::language::Preferred;
+use crate::http::profiles::{check_profile, check_upgrade};
 use crate::model::{AuditActor, CampaignId, Package, UpdateTask};
 use crate::store::Page;
 
@@ -20,7 +22,8 @@ use crate::store::Page;
 const TASKS_PAGE: u32 = 1000;
 
 /// 激活计划: the draft's tasks begin as devices are heard. The package's signature is verified again
-/// before, with the key that verified it when it came.
+/// before, with the key that verified it when it came. Where the product has a profile, the package must
+/// match it, and it must allow firmware upgrades.
 #[utoipa::path(post, path = "/api/v1/campaigns/{id}/activate", tag = "campaigns",
     params(("id" = u64, Path, description = "The campaign's number")),
     responses((status = 200, description = "Activated", body = CampaignView)))]
@@ -28,6 +31,7 @@ pub(crate) async fn activate_campaign(
     State(state): State<HttpState>,
     Extension(actor): Extension<AuditActor>,
     PathParams(id): PathParams<u64>,
+    Preferred(language): Preferred,
 ) -> Result<Json<CampaignView>, Problem> {
     let _activation = state.activation.lock().await;
     let (campaign, _) = find(&state, id).await?;
@@ -35,6 +39,9 @@ pub(crate) async fn activate_campaign(
     let package = state.store.package(campaign.package).await;
     let package = package
         .map_err(|error| Problem::of_store(error, format_args!("package of campaign {id}")))?;
+    if let Some(profile) = check_profile(&state, &package, language).await? {
+        check_upgrade(&state, profile, language).await?;
+    }
     verify_again(&state, &package).await?;
     let image = load_image(&state, &package).await?;
     let (tasks, ended) = read_tasks(&state, campaign.id).await?;

@@ -17,6 +17,7 @@ use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, QueryParams};
 use crate::http::keys::check_not_revoked;
 use crate::http::language::Preferred;
+use crate::http::profiles::check_profile;
 use crate::http::{HttpState, fields};
 use crate::model::{
     AuditActor, Campaign, CampaignTargets, EndpointName, Language, Package, PackageId, RetryPolicy,
@@ -130,6 +131,9 @@ async fn plan(
     let retry = parse_retry(&body.retry)?;
     let targets: CampaignTargets = body.targets.parse(state)?;
     let package = find_package(state, body.package_id).await?;
+    check_profile(state, &package, language)
+        .await
+        .map_err(|problem| problem.with_field("package_id"))?;
     // Whether its key is there is asked at the activation.
     if let Ok(key) = state.store.key(&package.key_id).await {
         check_not_revoked(&key).map_err(|problem| problem.with_field("package_id"))?;

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::campaign::{Field, Ineligible, eligibility};
 use crate::http::HttpState;
 use crate::http::error::Problem;
+use crate::http::profiles::{TypeOf, type_of};
 use crate::model::{Device, EndpointName, Language, Package};
 use crate::store::StoreError;
 
@@ -31,10 +32,10 @@ pub(super) async fn partition(
     let mut included = Vec::new();
     let mut excluded = Vec::new();
     for device in devices {
-        let device = complete(state, device).await?;
+        let (device, fitting) = complete(state, device).await?;
         match eligibility(&device, package) {
             Ok(()) => included.push(device.endpoint),
-            Err(why) => excluded.push(exclusion(&device.endpoint, &why, language)),
+            Err(why) => excluded.push(exclusion(&device.endpoint, &why, fitting, language)),
         }
     }
     Ok((included, excluded))
@@ -47,28 +48,64 @@ pub(in crate::http) async fn misfit(
     package: &Package,
     language: Language,
 ) -> Result<Option<String>, Problem> {
-    let device = complete(state, device).await?;
+    let (device, fitting) = complete(state, device).await?;
     let fit = eligibility(&device, package);
-    Ok(fit.err().map(|why| why.text(language)))
+    Ok(fit.err().map(|why| in_words(&why, fitting, language)))
 }
 
-/// Fills in what the operator left out from what the device reported of itself.
-async fn complete(state: &HttpState, device: Device) -> Result<Device, Problem> {
-    if device.manufacturer.is_some() && device.model.is_some() {
-        return Ok(device);
+/// Fills in what the operator left out: manufacturer and model from what the device reported of itself,
+/// the device type from the only profile that has these (decisions, 15). Where the device type stays
+/// unknown, how many profiles have them.
+pub(in crate::http) async fn complete(
+    state: &HttpState,
+    mut device: Device,
+) -> Result<(Device, Option<usize>), Problem> {
+    if device.manufacturer.is_none() || device.model.is_none() {
+        match state.store.report(&device.endpoint).await {
+            Ok(report) => {
+                device.manufacturer = device.manufacturer.or(report.manufacturer);
+                device.model = device.model.or(report.model);
+            }
+            Err(StoreError::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    match state.store.report(&device.endpoint).await {
-        Ok(report) => Ok(Device {
-            manufacturer: device.manufacturer.or(report.manufacturer),
-            model: device.model.or(report.model),
-            ..device
-        }),
-        Err(StoreError::NotFound) => Ok(device),
-        Err(error) => Err(error.into()),
+    let (None, Some(manufacturer), Some(model)) =
+        (&device.device_type, &device.manufacturer, &device.model)
+    else {
+        return Ok((device, None));
+    };
+    match type_of(state, manufacturer, model).await? {
+        TypeOf::Only(device_type) => {
+            device.device_type = Some(device_type);
+            Ok((device, None))
+        }
+        TypeOf::Ambiguous(profiles) => Ok((device, Some(profiles))),
     }
 }
 
-fn exclusion(endpoint: &EndpointName, why: &Ineligible, language: Language) -> Excluded {
+/// Why a device does not fit; where no profile could say its device type, how many have its names.
+fn in_words(why: &Ineligible, fitting: Option<usize>, language: Language) -> String {
+    let text = why.text(language);
+    match (why, fitting, language) {
+        (Ineligible::Unknown(Field::DeviceType), Some(profiles), Language::En) => {
+            format!(
+                "{text}; {profiles} profiles have its manufacturer and model, where one would say it"
+            )
+        }
+        (Ineligible::Unknown(Field::DeviceType), Some(profiles), Language::Zh) => {
+            format!("{text};有 {profiles} 个产品模型与其厂商名称和型号一致,仅有一个时才能据此确定")
+        }
+        _ => text,
+    }
+}
+
+fn exclusion(
+    endpoint: &EndpointName,
+    why: &Ineligible,
+    fitting: Option<usize>,
+    language: Language,
+) -> Excluded {
     let reason = match why {
         Ineligible::Unknown(Field::Manufacturer) => "manufacturer_unknown",
         Ineligible::Unknown(Field::Model) => "model_unknown",
@@ -82,6 +119,6 @@ fn exclusion(endpoint: &EndpointName, why: &Ineligible, language: Language) -> E
     Excluded {
         endpoint: endpoint.to_string(),
         reason,
-        detail: why.text(language),
+        detail: in_words(why, fitting, language),
     }
 }

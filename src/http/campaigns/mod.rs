@@ -15,7 +15,7 @@ mod view;
 pub(super) use activate::*;
 pub(super) use create::*;
 pub(super) use delete::*;
-pub(super) use eligibility::misfit;
+pub(super) use eligibility::{complete, misfit};
 pub(super) use list::*;
 pub(super) use show::*;
 pub(super) use stop::*;

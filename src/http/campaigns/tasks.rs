@@ -13,8 +13,10 @@ use crate::http::error::{Problem, kinds};
 use crate::http::extract::{PathParams, QueryParams};
 use crate::http::language::Preferred;
 use crate::http::page::PageQuery;
+use crate::http::profiles::find_product;
 use crate::http::{HttpState, fields};
 use crate::model::{Campaign, CampaignId, Failure, Language, TaskState, UpdateTask, WaitingFor};
+use crate::profile::product_settings;
 
 /// Which tasks.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -90,9 +92,13 @@ pub(crate) async fn list_tasks(
     let listed = state.store.tasks(CampaignId(id), wanted, page.to_store());
     let mut tasks = listed.await?;
     let next = page.cut(&mut tasks, |task| task.id.0.to_string());
+    let product = find_product(&state, &package).await?;
+    let contact_timeout = product.map_or(state.product.contact_timeout, |product| {
+        product_settings(&state.product, &product).contact_timeout
+    });
     let rows: Vec<_> = tasks
         .into_iter()
-        .map(|task| since_activation(task, &campaign, state.contact_timeout))
+        .map(|task| since_activation(task, &campaign, contact_timeout))
         .map(|task| TaskView::of(&state, task, package.image_size_bytes, language))
         .collect();
     let path = format!("/api/v1/campaigns/{id}/tasks");

@@ -7,8 +7,9 @@ use utoipa::ToSchema;
 
 use super::DeviceFields;
 use super::view::DeviceView;
+use crate::engine::Command;
 use crate::http::HttpState;
-use crate::http::campaigns::misfit;
+use crate::http::campaigns::{complete, misfit};
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, PathParams};
 use crate::http::language::Preferred;
@@ -59,6 +60,9 @@ pub(crate) async fn replace_device(
     };
     check_tasks(&state, &device, language).await?;
     state.store.replace_device(&device).await.map_err(unknown)?;
+    let (whole, _) = complete(&state, device.clone()).await?;
+    let command = Command::AddDevices(vec![whole]);
+    state.engine.command(command).await?;
     Ok(Json(DeviceView::of(&state, device).await?))
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::campaigns::complete;
 use crate::http::error::Problem;
 use crate::http::{HttpState, fields};
 use crate::model::Device;
@@ -18,7 +19,7 @@ pub(crate) struct DeviceView {
     manufacturer: Option<String>,
     /// 型号, as entered, else as reported.
     model: Option<String>,
-    /// 设备类型.
+    /// 设备类型, as entered, else of the only profile that has its manufacturer and model.
     device_type: Option<String>,
     /// 标签.
     tags: Vec<String>,
@@ -82,8 +83,12 @@ impl DeviceView {
         let live = state.live.device(&device.endpoint);
         let flapping = state.live.flapping(&device.endpoint);
         let now = state.clock.now().instant;
-        let manufacturer = device.manufacturer.or(report.manufacturer);
-        let model = device.model.or(report.model);
+        let (device, _) = complete(state, device).await?;
+        let Device {
+            manufacturer,
+            model,
+            ..
+        } = device;
         Ok(Self {
             endpoint: device.endpoint.to_string(),
             manufacturer: manufacturer.map(|name| name.to_string()),

@@ -86,6 +86,25 @@ kinds! {
         ["Devices could not fetch the package", "设备将无法下载固件包"],
         ["Start the server with --coap and --public-host, an IPv4 address that devices reach.",
          "请用 --coap 开启监听，并用 --public-host 指定设备可访问的 IPv4 地址。"];
+    NO_DEVICE_HTTP = CONFLICT "no_device_http",
+        ["Devices could not fetch the package by HTTP", "设备将无法通过 HTTP 下载固件包"],
+        ["Start the server with --device-http, or let the product fetch by CoAP.",
+         "请用 --device-http 开启监听，或将该产品改为 CoAP 下载。"];
+    PROFILE_REFUSED = UNPROCESSABLE_ENTITY "profile_refused",
+        ["The profile is not accepted", "产品模型不被接受"],
+        ["'narrowcast profile lint' says what is wrong, and mends what it can.",
+         "可用 'narrowcast profile lint' 检查并修正。"];
+    PROFILE_MISMATCH = UNPROCESSABLE_ENTITY "profile_mismatch",
+        ["The package does not match the product's profile", "固件包与产品模型不一致"],
+        ["Device type, manufacturer, model and protocol must be the same, letter by letter.",
+         "设备类型、厂商名称、型号、协议必须逐字一致。"];
+    UPGRADE_UNSUPPORTED = CONFLICT "upgrade_unsupported",
+        ["The product's profile allows no firmware upgrade", "产品模型未声明支持固件升级"],
+        ["Enter the product's profile again with the capability that the detail names.",
+         "请按说明补全产品模型的运维能力后重新导入。"];
+    PROFILE_IN_USE = CONFLICT "profile_in_use",
+        ["A campaign that is not over is for this product", "该产品仍有未结束的升级任务"],
+        ["Stop or delete the campaign first.", "请先停止或删除该任务。"];
     BODY_TOO_SLOW = REQUEST_TIMEOUT "body_too_slow",
         ["The body came too slowly", "请求体传输过慢"], ["Send it again.", "请重新发送。"];
     TOO_LARGE = PAYLOAD_TOO_LARGE "too_large", ["The body is too large", "请求体过大"], ["", ""];

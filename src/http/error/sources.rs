@@ -56,6 +56,7 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         let kind = match error {
             CommandError::NoPublicHost => kinds::NO_PUBLIC_HOST,
+            CommandError::NoDeviceHttp => kinds::NO_DEVICE_HTTP,
             CommandError::InvalidTransition(_) | CommandError::NotActive => {
                 kinds::INVALID_TRANSITION
             }
@@ -68,9 +69,9 @@ impl From<CommandError> for Problem {
             CommandError::DeviceRequestsFull { .. } => kinds::LIMIT_REACHED,
             CommandError::RequestNotQueued => kinds::NOT_QUEUED,
             CommandError::UnknownRequest => kinds::NOT_FOUND,
-            CommandError::ImagesFull { .. } | CommandError::TasksFull { .. } => {
-                kinds::LIMIT_REACHED
-            }
+            CommandError::ImagesFull { .. }
+            | CommandError::TasksFull { .. }
+            | CommandError::ProductsFull { .. } => kinds::LIMIT_REACHED,
         };
         Self::new(kind, error.to_string())
     }

@@ -13,10 +13,12 @@ use crate::http::blocking::blocking;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::require_length;
 use crate::http::keys::check_active;
+use crate::http::language::Preferred;
+use crate::http::profiles::check_claims;
 use crate::http::{HttpState, PackageClaims, VerifiedPackage};
 use crate::model::{
-    AuditAction, AuditActor, AuditStamp, Manufacturer, NewAuditEntry, Package, PackageId, Record,
-    Sha256Digest,
+    AuditAction, AuditActor, AuditStamp, Language, Manufacturer, NewAuditEntry, Package, PackageId,
+    Record, Sha256Digest,
 };
 use crate::store::{BlobStore, IncomingBlob, StoreError, StoredKey};
 
@@ -52,6 +54,7 @@ pub(crate) struct CreatePackage {
 pub(crate) async fn create_package(
     State(state): State<HttpState>,
     Extension(actor): Extension<AuditActor>,
+    Preferred(language): Preferred,
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
     require_length(request.headers(), body_bytes_max(&state.limits))?;
@@ -63,7 +66,7 @@ pub(crate) async fn create_package(
         .await
         .map_err(|rejection| Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE, rejection.body_text()))?;
     let stamp = state.stamp(actor);
-    let package = match receive(&state, multipart, &stamp).await {
+    let package = match receive(&state, multipart, &stamp, language).await {
         Ok(package) => package,
         Err(problem) => {
             let refused = Record::Audit(refused(stamp, &problem));
@@ -94,6 +97,7 @@ async fn receive(
     state: &HttpState,
     multipart: Multipart,
     stamp: &AuditStamp,
+    language: Language,
 ) -> Result<Package, Problem> {
     let PackageForm { archive, claims } = read_form(multipart, state).await?;
     let keys = keys_of(state, &claims.manufacturer).await?;
@@ -103,6 +107,7 @@ async fn receive(
         check_active(key).map_err(|problem| problem.with_field("file"))
     })?;
     check_mismatches(&verified)?;
+    check_claims(state, &claims, language).await?;
     let upload = Upload {
         archive,
         image,

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use figment::providers::{Format, Toml};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -74,7 +73,7 @@ struct Table {
 
 fn parse(text: &str) -> Result<Vec<QuirkSet>, String> {
     let tables: BTreeMap<String, Table> =
-        Toml::from_str(text).map_err(|error| error.to_string())?;
+        toml::from_str(text).map_err(|error| error.to_string())?;
     let set = |(name, table): (String, Table)| {
         let mut changes = SettingChanges::default();
         let changed = change_settings(&mut changes, &table.settings);

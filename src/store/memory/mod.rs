@@ -7,19 +7,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 mod audited;
+mod page;
+mod profiles;
 mod state;
 
+use self::page::{limit, page_by_text, page_of_names};
 use self::state::{Group, State};
 use super::batch::Batch;
 use super::{
-    AuditEntry, DeviceGroup, NewCampaign, Page, Store, StoreError, StoredKey, StoredToken,
-    TaskCounts,
+    AuditEntry, DeviceGroup, NewCampaign, Page, Store, StoreError, StoredKey, StoredProfile,
+    StoredToken, TaskCounts,
 };
 use crate::clock::Utc;
 use crate::model::{
-    AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport,
-    DeviceRequest, DeviceRequestId, EndpointName, GroupId, KeyChange, Manufacturer, Package,
-    PackageId, Record, Restored, TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
+    AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceModel,
+    DeviceReport, DeviceRequest, DeviceRequestId, EndpointName, GroupId, KeyChange, Manufacturer,
+    Package, PackageId, Product, ProfileId, Record, Restored, SettingChanges, TaskId, TaskState,
+    TimelineEntry, UpdateTask, Uplink,
 };
 
 /// A store in memory, with a switch that lets a commit fail.
@@ -54,34 +58,6 @@ impl MemoryStore {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The page of a map whose keys are texts.
-fn page_by_text<V: Clone>(
-    map: &BTreeMap<String, V>,
-    page: &Page,
-    include: impl Fn(&V) -> bool,
-) -> Vec<V> {
-    let after = page.after.clone().unwrap_or_default();
-    map.range((Bound::Excluded(after), Bound::Unbounded))
-        .map(|(_, value)| value)
-        .filter(|value| include(value))
-        .take(limit(page))
-        .cloned()
-        .collect()
-}
-
-/// The part of an ordered list of names that a page asks for.
-fn page_of_names<'a, V>(rows: impl Iterator<Item = (&'a EndpointName, V)>, page: &Page) -> Vec<V> {
-    let after = page.after.as_deref().unwrap_or_default();
-    rows.skip_while(|(name, _)| name.as_str() <= after)
-        .take(limit(page))
-        .map(|(_, row)| row)
-        .collect()
-}
-
-fn limit(page: &Page) -> usize {
-    usize::try_from(page.limit).unwrap_or(usize::MAX)
 }
 
 const fn next(last: &mut u64) -> u64 {
@@ -165,6 +141,47 @@ impl Store for MemoryStore {
             .take(limit(&page))
             .map(|(_, package)| package.clone())
             .collect())
+    }
+
+    async fn add_profile(
+        &self,
+        profile: StoredProfile,
+        stamp: AuditStamp,
+    ) -> Result<ProfileId, StoreError> {
+        self.lock().add_profile(profile, &stamp)
+    }
+
+    async fn profile(&self, id: ProfileId) -> Result<StoredProfile, StoreError> {
+        let state = self.lock();
+        state.profiles.get(&id).cloned().ok_or(StoreError::NotFound)
+    }
+
+    async fn products(&self) -> Result<Vec<Product>, StoreError> {
+        Ok(self.lock().products())
+    }
+
+    async fn products_of(
+        &self,
+        manufacturer: &Manufacturer,
+        model: &DeviceModel,
+    ) -> Result<Vec<Product>, StoreError> {
+        let mut products = self.lock().products();
+        products.retain(|it| it.manufacturer == *manufacturer && it.model == *model);
+        Ok(products)
+    }
+
+    async fn change_product_settings(
+        &self,
+        id: ProfileId,
+        quirks: Option<String>,
+        changes: SettingChanges,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError> {
+        self.lock().change_settings(id, quirks, changes, &stamp)
+    }
+
+    async fn remove_profile(&self, id: ProfileId, stamp: AuditStamp) -> Result<(), StoreError> {
+        self.lock().remove_profile(id, &stamp)
     }
 
     async fn add_devices(&self, devices: Vec<Device>) -> Result<(), StoreError> {

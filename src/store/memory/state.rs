@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, GroupId, NewAuditEntry, Package, PackageId, Phase, Registration,
-    RegistrationSlot, Restored, StoredObservation, TaskId, TaskState, TimelineEntry, UpdateTask,
-    Uplink,
+    DeviceRequestId, EndpointName, GroupId, NewAuditEntry, Package, PackageId, Phase, ProfileId,
+    Registration, RegistrationSlot, Restored, StoredObservation, TaskId, TaskState, TimelineEntry,
+    UpdateTask, Uplink,
 };
 use crate::store::batch::Batch;
 use crate::store::{
-    AuditChain, AuditEntry, StoreError, StoredKey, StoredToken, TIMELINE_ENTRIES_MAX, TaskCounts,
+    AuditChain, AuditEntry, StoreError, StoredKey, StoredProfile, StoredToken,
+    TIMELINE_ENTRIES_MAX, TaskCounts,
 };
 
 /// Every table.
@@ -26,6 +27,7 @@ pub(super) struct State {
     pub(super) keys: BTreeMap<String, StoredKey>,
     pub(super) tokens: BTreeMap<String, StoredToken>,
     pub(super) packages: BTreeMap<PackageId, Package>,
+    pub(super) profiles: BTreeMap<ProfileId, StoredProfile>,
     pub(super) devices: BTreeMap<EndpointName, Device>,
     pub(super) groups: BTreeMap<GroupId, Group>,
     pub(super) reports: BTreeMap<EndpointName, DeviceReport>,
@@ -38,6 +40,7 @@ pub(super) struct State {
     pub(super) campaigns: BTreeMap<CampaignId, Campaign>,
     pub(super) tasks: BTreeMap<TaskId, UpdateTask>,
     pub(super) last_package: u64,
+    pub(super) last_profile: u64,
     pub(super) last_group: u64,
     pub(super) last_campaign: u64,
     pub(super) last_task: u64,
@@ -172,6 +175,7 @@ impl State {
         let unfinished: BTreeSet<CampaignId> = campaigns.iter().map(|it| it.id).collect();
         let packages: BTreeSet<PackageId> = campaigns.iter().map(|it| it.package).collect();
         Restored {
+            products: self.products(),
             devices: self.devices.values().cloned().collect(),
             registrations: self.registrations.values().cloned().collect(),
             observations: self.observations.values().cloned().collect(),

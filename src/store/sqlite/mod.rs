@@ -23,6 +23,7 @@ mod groups;
 mod keys;
 mod open;
 mod packages;
+mod profiles;
 mod restore;
 mod rows;
 mod tokens;
@@ -35,14 +36,15 @@ use self::commit::RecordStatements;
 use self::writer::Writer;
 use super::batch::Batch;
 use super::{
-    AuditEntry, DeviceGroup, NewCampaign, Page, Store, StoreError, StoredKey, StoredToken,
-    TaskCounts,
+    AuditEntry, DeviceGroup, NewCampaign, Page, Store, StoreError, StoredKey, StoredProfile,
+    StoredToken, TaskCounts,
 };
 use crate::clock::Utc;
 use crate::model::{
-    AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport,
-    DeviceRequest, DeviceRequestId, EndpointName, GroupId, KeyChange, Manufacturer, Package,
-    PackageId, Record, Restored, TaskState, TimelineEntry, UpdateTask, Uplink,
+    AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceModel,
+    DeviceReport, DeviceRequest, DeviceRequestId, EndpointName, GroupId, KeyChange, Manufacturer,
+    Package, PackageId, Product, ProfileId, Record, Restored, SettingChanges, TaskState,
+    TimelineEntry, UpdateTask, Uplink,
 };
 
 /// The durable state of one server, in one SQLite file.
@@ -158,6 +160,44 @@ impl Store for SqliteStore {
 
     async fn packages(&self, page: Page) -> Result<Vec<Package>, StoreError> {
         packages::packages(&self.readers, page).await
+    }
+
+    async fn add_profile(
+        &self,
+        profile: StoredProfile,
+        stamp: AuditStamp,
+    ) -> Result<ProfileId, StoreError> {
+        profiles::add_profile(&self.writer, profile, &stamp).await
+    }
+
+    async fn profile(&self, id: ProfileId) -> Result<StoredProfile, StoreError> {
+        profiles::profile(&self.readers, id).await
+    }
+
+    async fn products(&self) -> Result<Vec<Product>, StoreError> {
+        profiles::products(&self.readers).await
+    }
+
+    async fn products_of(
+        &self,
+        manufacturer: &Manufacturer,
+        model: &DeviceModel,
+    ) -> Result<Vec<Product>, StoreError> {
+        profiles::products_of(&self.readers, manufacturer, model).await
+    }
+
+    async fn change_product_settings(
+        &self,
+        id: ProfileId,
+        quirks: Option<String>,
+        changes: SettingChanges,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError> {
+        profiles::change_settings(&self.writer, id, quirks, &changes, &stamp).await
+    }
+
+    async fn remove_profile(&self, id: ProfileId, stamp: AuditStamp) -> Result<(), StoreError> {
+        profiles::remove_profile(&self.writer, id, &stamp).await
     }
 
     async fn add_devices(&self, devices: Vec<Device>) -> Result<(), StoreError> {

@@ -167,6 +167,11 @@ fn migrator() -> Migrator {
             "audit",
             include_str!("../migrations/sqlite/0006_audit.sql"),
         ),
+        (
+            9,
+            "profiles",
+            include_str!("../migrations/sqlite/0009_profiles.sql"),
+        ),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let sql = sql.into_sql_str();

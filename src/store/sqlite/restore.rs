@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
 use super::error::store_error;
 use super::rows::select;
-use super::{campaigns, device_requests, rows};
+use super::{campaigns, device_requests, profiles, rows};
 use crate::model::Restored;
 use crate::store::StoreError;
 
@@ -39,6 +39,7 @@ async fn restore_all(connection: &mut SqliteConnection) -> Result<Restored, sqlx
         new
     };
     Ok(Restored {
+        products: profiles::all(&mut *connection).await?,
         devices: sqlx::query(select(rows::DEVICE, "FROM devices ORDER BY endpoint"))
             .try_map(|row: SqliteRow| rows::device(&row))
             .fetch_all(&mut *connection)

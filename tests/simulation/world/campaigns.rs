@@ -2,9 +2,12 @@
 
 use narrowcast::engine::{Command, CommandError};
 use narrowcast::model::{
-    AuditActor, AuditStamp, CampaignId, CampaignTargets, KeyChange, RetryPolicy,
+    AuditActor, AuditStamp, CampaignId, CampaignTargets, DeviceModel, KeyChange, Product,
+    ProfileId, RetryPolicy, SettingChanges,
 };
-use narrowcast::store::{NewCampaign, Store};
+use narrowcast::profile::change_settings;
+use narrowcast::store::{NewCampaign, Store, StoredProfile};
+use serde_json::Value;
 
 use super::World;
 use crate::fleet;
@@ -13,8 +16,20 @@ use crate::server::{ALL, Outcome, ready};
 impl World {
     /// Makes a campaign for some devices; it is a draft.
     pub(crate) fn draft(&mut self, devices: &[usize], retry: RetryPolicy) -> CampaignId {
-        let package = *self.package.get_or_insert_with(|| {
+        self.draft_for(fleet::MODEL, devices, retry)
+    }
+
+    /// The same with a package for devices of this model.
+    pub(crate) fn draft_for(
+        &mut self,
+        model: &str,
+        devices: &[usize],
+        retry: RetryPolicy,
+    ) -> CampaignId {
+        let packages = &mut self.packages;
+        let package = *packages.entry(model.to_owned()).or_insert_with(|| {
             let mut package = fleet::package(&self.image, self.now.utc);
+            package.model = DeviceModel::parse(model).unwrap();
             package.source_versions.clone_from(&self.source_versions);
             let sha256 = package.image_sha256;
             self.server.images.insert(sha256, self.image.clone());
@@ -80,6 +95,36 @@ impl World {
 
     pub(crate) fn stop(&mut self, id: CampaignId) -> Outcome {
         self.command(Command::StopCampaign(id))
+    /// Enters a profile of a model with these settings, as JSON has them, on top of a quirk set.
+    pub(crate) fn enter_profile(&mut self, model: &str, quirks: Option<&str>, settings: Value) {
+        let mut changes = SettingChanges::default();
+        change_settings(&mut changes, settings.as_object().unwrap()).unwrap();
+        let known = fleet::package(&self.image, self.now.utc);
+        let mut product = Product {
+            profile: ProfileId(0),
+            device_type: known.device_type,
+            manufacturer: known.manufacturer,
+            model: DeviceModel::parse(model).unwrap(),
+            protocol: "CoAP".to_owned(),
+            quirks: quirks.map(str::to_owned),
+            changes,
+        };
+        let profile = StoredProfile {
+            product: product.clone(),
+            document: "{}".to_owned(),
+            services: "[]".to_owned(),
+            created_at: self.now.utc,
+            created_by: None,
+        };
+        let stamp = AuditStamp {
+            at: self.now.utc,
+            actor: AuditActor::server(),
+        };
+        product.profile = ready(self.server.store.add_profile(profile, stamp)).unwrap();
+        let told = self.command(Command::SetProduct(product));
+        assert_eq!(told, Outcome::Done(Ok(())));
+    }
+
     }
 
     pub(crate) fn revoke(&mut self, key_id: &str) -> Outcome {

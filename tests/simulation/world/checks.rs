@@ -118,7 +118,7 @@ impl Server {
     }
 
     fn check_time(&mut self, at: Instant, task: &UpdateTask, since: Since) {
-        let settings = &self.config.product;
+        let settings = self.settings(task.campaign);
         let executed = task.execute_intended_attempt == Some(task.attempt);
         let Some(failure) = &task.failure else { return };
         let (least, begun) = if failure.reason == FailureReason::ContactTimeout {
@@ -242,6 +242,12 @@ impl Server {
                 self.config.register_rate.endpoints_max,
             ),
             ("timers", held.timers, timers_max),
+            ("products", held.products, self.config.products_max),
+            (
+                "kinds of devices",
+                held.device_kinds,
+                self.config.device_kinds_max,
+            ),
         ];
         let mut over = bounds.into_iter().filter(|(_, held, limit)| held > limit);
         over.next()
@@ -303,11 +309,12 @@ impl World {
     /// and with a slot where it is held that long.
     pub(super) fn check_intent(&mut self, device: usize, request: &SentRequest) {
         let endpoint = fleet::endpoint(&self.devices[device].config);
-        let held_for_execute = self.server.config.product.slot_held == SlotHeld::UntilResult;
         let mut tasks = self.server.tasks.values();
         let intended = tasks.find(|task| {
             let execute = task.execute_intended_attempt == Some(task.attempt);
             let held = task.slot.is_some();
+            let slot_held = self.server.settings(task.campaign).slot_held;
+            let held_for_execute = slot_held == SlotHeld::UntilResult;
             task.endpoint == endpoint
                 && !task.state.is_final()
                 && ((request.is_uri_write() && task.uri_intended && held)

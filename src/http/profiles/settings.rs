@@ -1,0 +1,127 @@
+//! `/api/v1/profiles/{id}/settings`.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use serde_json::{Map, Value};
+
+use super::find_profile;
+use super::view::SettingsView;
+use crate::engine::Command;
+use crate::http::HttpState;
+use crate::http::error::{Problem, kinds};
+use crate::http::extract::{JsonBody, PathParams};
+use crate::model::{
+    AuditActor, Delivery, DownloadProtocol, Product, ProductSettings, SettingChanges,
+};
+use crate::profile::{QuirkSet, change_settings, product_settings};
+
+type Changes = Map<String, Value>;
+
+/// A product's settings, and where each comes from.
+#[utoipa::path(get, path = "/api/v1/profiles/{id}/settings", tag = "profiles",
+    params(("id" = u64, Path, description = "The profile's number")),
+    responses((status = 200, description = "The settings", body = SettingsView)))]
+pub(crate) async fn show_settings(
+    State(state): State<HttpState>,
+    PathParams(id): PathParams<u64>,
+) -> Result<Json<SettingsView>, Problem> {
+    let product = find_profile(&state, id).await?.product;
+    Ok(Json(SettingsView::of(&state.product, &product)))
+}
+
+/// Replaces a product's settings: by name, with `quirks` as the name of a quirk set that they rest on.
+/// What is left out, or null, is as in the quirk set, else as the server's configuration says. Updates
+/// that begin afterwards are as they say.
+#[utoipa::path(put, path = "/api/v1/profiles/{id}/settings", tag = "profiles",
+    params(("id" = u64, Path, description = "The profile's number")),
+    request_body = serde_json::Value,
+    responses((status = 200, description = "Replaced", body = SettingsView)))]
+pub(crate) async fn replace_settings(
+    State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
+    PathParams(id): PathParams<u64>,
+    JsonBody(body): JsonBody<Changes>,
+) -> Result<Json<SettingsView>, Problem> {
+    change(&state, actor, id, body, |product| {
+        product.quirks = None;
+        product.changes = SettingChanges::default();
+    })
+    .await
+}
+
+/// Changes some of a product's settings, as replacing them does; null takes one back.
+#[utoipa::path(patch, path = "/api/v1/profiles/{id}/settings", tag = "profiles",
+    params(("id" = u64, Path, description = "The profile's number")),
+    request_body = serde_json::Value,
+    responses((status = 200, description = "Changed", body = SettingsView)))]
+pub(crate) async fn change_some_settings(
+    State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
+    PathParams(id): PathParams<u64>,
+    JsonBody(body): JsonBody<Changes>,
+) -> Result<Json<SettingsView>, Problem> {
+    change(&state, actor, id, body, |_| ()).await
+}
+
+async fn change(
+    state: &HttpState,
+    actor: AuditActor,
+    id: u64,
+    body: Changes,
+    begin: impl FnOnce(&mut Product),
+) -> Result<Json<SettingsView>, Problem> {
+    // One change at a time: each begins with what the one before it left.
+    let _products = state.products.write().await;
+    let mut product = find_profile(state, id).await?.product;
+    begin(&mut product);
+    apply(&mut product, body, &state.product)?;
+    check_download(state, &product_settings(&state.product, &product))?;
+    let (quirks, changes) = (product.quirks.clone(), product.changes.clone());
+    let stamp = state.stamp(actor);
+    state
+        .store
+        .change_product_settings(product.profile, quirks, changes, stamp)
+        .await
+        .map_err(|error| Problem::of_store(error, format_args!("profile {id}")))?;
+    let view = SettingsView::of(&state.product, &product);
+    state.engine.command(Command::SetProduct(product)).await?;
+    Ok(Json(view))
+}
+
+fn apply(
+    product: &mut Product,
+    mut body: Changes,
+    defaults: &ProductSettings,
+) -> Result<(), Problem> {
+    match body.remove("quirks") {
+        None => {}
+        Some(Value::Null) => product.quirks = None,
+        Some(Value::String(name)) if QuirkSet::find(&name).is_some() => product.quirks = Some(name),
+        Some(_) => {
+            let known = QuirkSet::all().iter().map(|set| set.name.as_str());
+            let known: Vec<&str> = known.collect();
+            let fault = format!("must be null or one of {}", known.join(", "));
+            return Err(Problem::invalid_field("quirks", fault));
+        }
+    }
+    change_settings(&mut product.changes, &body)
+        .map_err(|error| Problem::invalid_field(&error.setting, error.fault))?;
+    let bare = Product {
+        changes: SettingChanges::default(),
+        ..product.clone()
+    };
+    product.changes = product.changes.without(&product_settings(defaults, &bare));
+    Ok(())
+}
+
+/// Devices are told to fetch by HTTP only where they can.
+fn check_download(state: &HttpState, settings: &ProductSettings) -> Result<(), Problem> {
+    if settings.download == DownloadProtocol::Http
+        && settings.delivery != Delivery::Push
+        && !state.http_downloads
+    {
+        let detail = "download: there is no listener that devices could fetch from by HTTP";
+        return Err(Problem::new(kinds::NO_DEVICE_HTTP, detail).with_field("download"));
+    }
+    Ok(())
+}
