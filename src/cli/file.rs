@@ -67,9 +67,13 @@ pub(super) fn read_secret_text(path: &Path) -> Result<Zeroizing<String>, CliErro
     let content = Zeroizing::new(read(path, TEXT_BYTES_MAX)?);
     match std::str::from_utf8(&content) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
-        Err(error) => Err(match KeyError::of_binary(&content) {
-            KeyError::NotPem => CliError::in_file(path, &error),
-            other => CliError::in_file(path, &other),
+        Err(error) => Err({
+            let found = KeyError::of_binary(&content);
+            if matches!(found, KeyError::NotPem) {
+                CliError::in_file(path, &error)
+            } else {
+                CliError::in_file(path, &found)
+            }
         }),
     }
 }

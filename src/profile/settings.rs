@@ -20,7 +20,11 @@ pub struct SettingError {
 pub fn product_settings(defaults: &ProductSettings, product: &Product) -> ProductSettings {
     let set = product.quirks.as_deref().and_then(QuirkSet::find);
     if let (Some(name), None) = (&product.quirks, set) {
-        tracing::warn!(profile = product.profile.0, name, "there is no such quirk set");
+        tracing::warn!(
+            profile = product.profile.0,
+            name,
+            "there is no such quirk set"
+        );
     }
     let base = set.map(|set| defaults.with(&set.changes));
     base.as_ref().unwrap_or(defaults).with(&product.changes)

@@ -74,18 +74,19 @@ fn moments(world: &World) -> Vec<Moment> {
     for line in &world.log {
         let cell = classes[line.device].cell;
         let here = active.entry(cell).or_default();
-        match line.event {
-            DeviceEvent::UriAccepted if here.insert(line.device) => {
-                let mut by_tier = BTreeMap::new();
-                for device in here.iter() {
-                    *by_tier.entry(classes[*device].tier).or_default() += 1;
-                }
-                moments.push(Moment(by_tier));
+        let has_ended = matches!(
+            line.event,
+            DeviceEvent::UpdateEnded { .. } | DeviceEvent::DownloadFailed { .. }
+        );
+        if has_ended {
+            here.remove(&line.device);
+        }
+        if line.event == DeviceEvent::UriAccepted && here.insert(line.device) {
+            let mut by_tier = BTreeMap::new();
+            for device in here.iter() {
+                *by_tier.entry(classes[*device].tier).or_default() += 1;
             }
-            DeviceEvent::UpdateEnded { .. } | DeviceEvent::DownloadFailed { .. } => {
-                here.remove(&line.device);
-            }
-            _ => {}
+            moments.push(Moment(by_tier));
         }
     }
     assert_eq!(moments.len(), DEVICES);
