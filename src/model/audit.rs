@@ -22,6 +22,12 @@ words! {
         ProfileSettingsChanged = "profile_settings_changed",
         /// A product's profile was taken away.
         ProfileDeleted = "profile_deleted",
+        /// A link to a package's file was made.
+        LinkCreated = "link_created",
+        /// A link was ended by an operator.
+        LinkRevoked = "link_revoked",
+        /// Each byte of a link's file was taken.
+        LinkServedWhole = "link_served_whole",
         /// A draft was made.
         CampaignCreated = "campaign_created",
         /// A campaign's tasks may begin.
@@ -60,6 +66,8 @@ words! {
         Package = "package",
         /// A product's profile; by number.
         Profile = "profile",
+        /// A link to a package's file; by number.
+        Link = "link",
         /// A campaign; by number.
         Campaign = "campaign",
         /// An API token; by name.
@@ -80,6 +88,7 @@ impl AuditAction {
             Self::ProfileCreated | Self::ProfileSettingsChanged | Self::ProfileDeleted => {
                 AuditKind::Profile
             }
+            Self::LinkCreated | Self::LinkRevoked | Self::LinkServedWhole => AuditKind::Link,
             Self::CampaignCreated
             | Self::CampaignActivated
             | Self::CampaignStopped
@@ -138,7 +147,7 @@ pub struct NewAuditEntry {
     pub stamp: AuditStamp,
     /// What was done.
     pub action: AuditAction,
-    /// To which key, package, campaign, token, device or task.
+    /// To which key, package, link, campaign, token, device or task.
     pub object: String,
     /// What else is worth to be known.
     pub details: Vec<(&'static str, String)>,

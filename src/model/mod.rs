@@ -2,12 +2,14 @@
 
 mod admission;
 mod audit;
+mod byte_ranges;
 mod campaign;
 mod cell;
 mod datagram;
 mod delivery;
 mod device;
 mod device_request;
+mod download_link;
 mod key;
 mod language;
 mod package;
@@ -24,6 +26,7 @@ mod words;
 
 pub use admission::{AdmissionMode, AdmissionPolicy, AirtimePermille};
 pub use audit::{AuditAction, AuditActor, AuditKind, AuditStamp, NewAuditEntry};
+pub use byte_ranges::ByteRanges;
 pub use campaign::{
     Campaign, CampaignId, CampaignState, CampaignTargets, GroupId, InvalidTransition, RetryPolicy,
 };
@@ -38,6 +41,7 @@ pub use device_request::{
     DeviceAnswer, DeviceOperation, DeviceRequest, DeviceRequestId, DeviceRequestState,
     NewDeviceRequest,
 };
+pub use download_link::{DownloadLink, LinkId, LinkProgress, LinkState};
 pub use key::{KeyChange, KeyState};
 pub use language::Language;
 pub use package::{Component, Image, Package, PackageId, PackageKind, Sha256Digest};

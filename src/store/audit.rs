@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 use super::{NewCampaign, StoredKey, StoredToken};
 use crate::clock::Utc;
 use crate::model::{
-    AuditAction, AuditActor, AuditStamp, CampaignId, KeyChange, NewAuditEntry, Package, PackageId,
-    Product, ProfileId, SettingChanges, TaskState, TimelineEntry, TimelineStep, UpdateTask,
+    AuditAction, AuditActor, AuditStamp, CampaignId, DownloadLink, KeyChange, LinkId,
+    NewAuditEntry, Package, PackageId, Product, ProfileId, SettingChanges, TaskState,
+    TimelineEntry, TimelineStep, UpdateTask,
 };
 
 /// An entry in its place.
@@ -32,7 +33,7 @@ pub struct AuditEntry {
     pub action: String,
     /// A word of [`crate::model::AuditKind`].
     pub kind: String,
-    /// Which key, package, campaign, token, device or task.
+    /// Which key, package, link, campaign, token, device or task.
     pub object: String,
     /// A JSON object of texts.
     pub details: String,
@@ -223,6 +224,32 @@ pub(super) fn profile_settings_changed(
 
 pub(super) fn profile_deleted(id: ProfileId, stamp: &AuditStamp) -> NewAuditEntry {
     entry(stamp, AuditAction::ProfileDeleted, id.0, Vec::new())
+}
+
+pub(super) fn link_created(id: LinkId, link: &DownloadLink, stamp: &AuditStamp) -> NewAuditEntry {
+    let mut details = vec![
+        ("package", link.package.0.to_string()),
+        ("file", link.file_name.clone()),
+        ("file_sha256", link.file_sha256.to_string()),
+        ("expires_at", link.expires_at.to_string()),
+        ("budget_bytes", link.budget_bytes.to_string()),
+    ];
+    if let Some(device) = &link.device {
+        details.push(("device", device.clone()));
+    }
+    entry(stamp, AuditAction::LinkCreated, id.0, details)
+}
+
+pub(super) fn link_revoked(id: LinkId, stamp: &AuditStamp) -> NewAuditEntry {
+    entry(stamp, AuditAction::LinkRevoked, id.0, Vec::new())
+}
+
+pub(super) fn link_served_whole(id: LinkId, at: Utc) -> NewAuditEntry {
+    let stamp = AuditStamp {
+        at,
+        actor: AuditActor::server(),
+    };
+    entry(&stamp, AuditAction::LinkServedWhole, id.0, Vec::new())
 }
 
 pub(super) fn campaign_created(

@@ -24,9 +24,10 @@ use async_trait::async_trait;
 use crate::clock::Utc;
 use crate::model::{
     AuditStamp, Campaign, CampaignId, CampaignState, CampaignTargets, DeliveryHistory, Device,
-    DeviceModel, DeviceReport, DeviceRequest, DeviceRequestId, EndpointName, GroupId, KeyChange,
-    KeyState, Manufacturer, Package, PackageId, Product, ProfileId, Record, Restored, RetryPolicy,
-    SettingChanges, TaskState, TimelineEntry, UpdateTask, Uplink,
+    DeviceModel, DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId,
+    KeyChange, KeyState, LinkId, LinkProgress, Manufacturer, Package, PackageId, Product,
+    ProfileId, Record, Restored, RetryPolicy, SettingChanges, TaskState, TimelineEntry, UpdateTask,
+    Uplink,
 };
 
 /// How many lines of a device's history are kept; the oldest give way.
@@ -264,6 +265,22 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ) -> Result<(), StoreError>;
     /// Takes a profile away.
     async fn remove_profile(&self, id: ProfileId, stamp: AuditStamp) -> Result<(), StoreError>;
+
+    /// Enters a link; its `id` is ignored and the number given to it returned. `NotFound` where its
+    /// package is not there.
+    async fn add_link(&self, link: DownloadLink, stamp: AuditStamp) -> Result<LinkId, StoreError>;
+    /// Links by number, all or of one package. They go with their package.
+    async fn links(
+        &self,
+        of: Option<PackageId>,
+        page: Page,
+    ) -> Result<Vec<DownloadLink>, StoreError>;
+    /// Ends a link; `NotFound` where it is not there or was ended before.
+    async fn revoke_link(&self, id: LinkId, stamp: AuditStamp) -> Result<(), StoreError>;
+    /// Writes down what was fetched, in one commit; a link that is not there any more is passed over.
+    async fn note_links(&self, fetched: Vec<(LinkId, LinkProgress)>) -> Result<(), StoreError>;
+    /// Takes links away, in one commit; one that is not there any more is passed over.
+    async fn remove_links(&self, ids: Vec<LinkId>) -> Result<(), StoreError>;
 
     /// Enters devices in one transaction; `Conflict` and nothing written where one is there.
     async fn add_devices(&self, devices: Vec<Device>) -> Result<(), StoreError>;

@@ -28,6 +28,7 @@ mod campaigns;
 mod conformance;
 mod device_requests;
 mod equality;
+mod links;
 mod profiles;
 mod restart;
 mod samples;

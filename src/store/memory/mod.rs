@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 mod audited;
+mod links;
 mod page;
 mod profiles;
 mod state;
@@ -21,9 +22,9 @@ use super::{
 use crate::clock::Utc;
 use crate::model::{
     AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceModel,
-    DeviceReport, DeviceRequest, DeviceRequestId, EndpointName, GroupId, KeyChange, Manufacturer,
-    Package, PackageId, Product, ProfileId, Record, Restored, SettingChanges, TaskId, TaskState,
-    TimelineEntry, UpdateTask, Uplink,
+    DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId, KeyChange,
+    LinkId, LinkProgress, Manufacturer, Package, PackageId, Product, ProfileId, Record, Restored,
+    SettingChanges, TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// A store in memory, with a switch that lets a commit fail.
@@ -182,6 +183,33 @@ impl Store for MemoryStore {
 
     async fn remove_profile(&self, id: ProfileId, stamp: AuditStamp) -> Result<(), StoreError> {
         self.lock().remove_profile(id, &stamp)
+    }
+
+    async fn add_link(&self, link: DownloadLink, stamp: AuditStamp) -> Result<LinkId, StoreError> {
+        self.lock().add_link(link, &stamp)
+    }
+
+    async fn links(
+        &self,
+        of: Option<PackageId>,
+        page: Page,
+    ) -> Result<Vec<DownloadLink>, StoreError> {
+        self.lock().links(of, &page)
+    }
+
+    async fn revoke_link(&self, id: LinkId, stamp: AuditStamp) -> Result<(), StoreError> {
+        self.lock().revoke_link(id, &stamp)
+    }
+
+    async fn note_links(&self, fetched: Vec<(LinkId, LinkProgress)>) -> Result<(), StoreError> {
+        self.lock().note_links(fetched);
+        Ok(())
+    }
+
+    async fn remove_links(&self, ids: Vec<LinkId>) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.links.retain(|id, _| !ids.contains(id));
+        Ok(())
     }
 
     async fn add_devices(&self, devices: Vec<Device>) -> Result<(), StoreError> {

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, GroupId, NewAuditEntry, Package, PackageId, Phase, ProfileId,
-    Registration, RegistrationSlot, Restored, StoredObservation, TaskId, TaskState, TimelineEntry,
-    UpdateTask, Uplink,
+    DeviceRequestId, DownloadLink, EndpointName, GroupId, LinkId, NewAuditEntry, Package,
+    PackageId, Phase, ProfileId, Registration, RegistrationSlot, Restored, StoredObservation,
+    TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 use crate::store::batch::Batch;
 use crate::store::{
@@ -28,6 +28,7 @@ pub(super) struct State {
     pub(super) tokens: BTreeMap<String, StoredToken>,
     pub(super) packages: BTreeMap<PackageId, Package>,
     pub(super) profiles: BTreeMap<ProfileId, StoredProfile>,
+    pub(super) links: BTreeMap<LinkId, DownloadLink>,
     pub(super) devices: BTreeMap<EndpointName, Device>,
     pub(super) groups: BTreeMap<GroupId, Group>,
     pub(super) reports: BTreeMap<EndpointName, DeviceReport>,
@@ -41,6 +42,7 @@ pub(super) struct State {
     pub(super) tasks: BTreeMap<TaskId, UpdateTask>,
     pub(super) last_package: u64,
     pub(super) last_profile: u64,
+    pub(super) last_link: u64,
     pub(super) last_group: u64,
     pub(super) last_campaign: u64,
     pub(super) last_task: u64,

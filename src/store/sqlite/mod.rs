@@ -21,6 +21,7 @@ mod devices;
 mod error;
 mod groups;
 mod keys;
+mod links;
 mod open;
 mod packages;
 mod profiles;
@@ -42,9 +43,9 @@ use super::{
 use crate::clock::Utc;
 use crate::model::{
     AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceModel,
-    DeviceReport, DeviceRequest, DeviceRequestId, EndpointName, GroupId, KeyChange, Manufacturer,
-    Package, PackageId, Product, ProfileId, Record, Restored, SettingChanges, TaskState,
-    TimelineEntry, UpdateTask, Uplink,
+    DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId, KeyChange,
+    LinkId, LinkProgress, Manufacturer, Package, PackageId, Product, ProfileId, Record, Restored,
+    SettingChanges, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// The durable state of one server, in one SQLite file.
@@ -198,6 +199,30 @@ impl Store for SqliteStore {
 
     async fn remove_profile(&self, id: ProfileId, stamp: AuditStamp) -> Result<(), StoreError> {
         profiles::remove_profile(&self.writer, id, &stamp).await
+    }
+
+    async fn add_link(&self, link: DownloadLink, stamp: AuditStamp) -> Result<LinkId, StoreError> {
+        links::add_link(&self.writer, link, &stamp).await
+    }
+
+    async fn links(
+        &self,
+        of: Option<PackageId>,
+        page: Page,
+    ) -> Result<Vec<DownloadLink>, StoreError> {
+        links::links(&self.readers, of, page).await
+    }
+
+    async fn revoke_link(&self, id: LinkId, stamp: AuditStamp) -> Result<(), StoreError> {
+        links::revoke_link(&self.writer, id, &stamp).await
+    }
+
+    async fn note_links(&self, fetched: Vec<(LinkId, LinkProgress)>) -> Result<(), StoreError> {
+        links::note_links(&self.writer, fetched).await
+    }
+
+    async fn remove_links(&self, ids: Vec<LinkId>) -> Result<(), StoreError> {
+        links::remove_links(&self.writer, ids).await
     }
 
     async fn add_devices(&self, devices: Vec<Device>) -> Result<(), StoreError> {
