@@ -29,6 +29,7 @@ mod openapi;
 mod package_verifier;
 mod packages;
 mod page;
+mod precondition;
 mod profiles;
 mod router;
 mod state;

@@ -1,10 +1,11 @@
 //! The OpenAPI 3.1 document, generated from the routes.
 
 use axum::http::Method;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder,
+    Components, ContentBuilder, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
+    ResponseBuilder, Type,
 };
 
 use super::auth::{Access, access};
@@ -26,7 +27,8 @@ pub(super) fn base() -> OpenApi {
         .description(Some(
             "Firmware updates for private NB-IoT networks. Lists are JSON arrays in pages: \
              `limit`, `cursor`, and `Link: rel=\"next\"` where more follows. Times are RFC 3339 in \
-             UTC. Every error is a problem (RFC 9457) with a stable `code`.",
+             UTC. Every error is a problem (RFC 9457) with a stable `code`. What can be changed has an \
+             `ETag`, which a change may name in `If-Match`.",
         ))
         .build();
     let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
@@ -51,6 +53,12 @@ fn complete(mut document: OpenApi) -> OpenApi {
         for (method, operation) in operations {
             if let Some(operation) = operation {
                 complete_operation(operation, access(&method, path));
+                if method == Method::PUT || method == Method::PATCH {
+                    operation
+                        .parameters
+                        .get_or_insert_default()
+                        .push(RefOr::T(if_match()));
+                }
             }
         }
     }
@@ -89,6 +97,19 @@ fn complete_operation(operation: &mut Operation, access: Option<Access>) {
         .responses
         .responses
         .insert("default".to_owned(), RefOr::T(problem));
+}
+
+/// What each change may rest on.
+fn if_match() -> Parameter {
+    ParameterBuilder::new()
+        .name("If-Match")
+        .parameter_in(ParameterIn::Header)
+        .description(Some(
+            "The ETag of a GET of the same path: where that is another by now, the answer is 412 `stale` and \
+             nothing is changed.",
+        ))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build()
 }
 
 #[cfg(test)]

@@ -111,6 +111,8 @@ pub struct HttpState {
     /// Shared while a draft's devices are chosen by what they are, until the draft is whole; held alone
     /// by what changes that.
     pub(super) products: Arc<RwLock<()>>,
+    /// Held from reading what `If-Match` is about to the change that rests on it.
+    pub(super) editing: Arc<Mutex<()>>,
     pub(super) kept: Arc<KeptAnswers>,
 }
 
@@ -121,6 +123,7 @@ impl HttpState {
             activation: Arc::default(),
             keeping: Arc::default(),
             products: Arc::default(),
+            editing: Arc::default(),
             requests: Arc::new(Semaphore::new(parts.limits.requests_max.max(1))),
             uploads: Arc::new(Semaphore::new(parts.limits.uploads_max.max(1))),
             kept: Arc::default(),

@@ -2,10 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::HttpState;
+use crate::http::precondition::EntityTag;
 use crate::model::{TierBorders, TierLimits};
 
 /// The coverage tiers, as the scheduler was told.
@@ -84,16 +86,18 @@ impl From<TierLimits> for LimitsView {
 /// The borders of the coverage tiers, whose they are, and the limits.
 #[utoipa::path(get, path = "/api/v1/cells/tiers", tag = "cells",
     responses((status = 200, description = "The tiers", body = TiersView)))]
-pub(crate) async fn show_tiers(State(state): State<HttpState>) -> Json<TiersView> {
+pub(crate) async fn show_tiers(State(state): State<HttpState>) -> Response {
     let Tiers { borders, limits } = state.tiers;
     let borders_origin = if borders == TierBorders::default() {
         "narrowcast_default"
     } else {
         "configured"
     };
-    Json(TiersView {
+    let view = TiersView {
         borders: borders.into(),
         borders_origin,
         limits: limits.into(),
-    })
+    };
+    let shown = serde_json::to_string(&view).unwrap_or_default();
+    EntityTag::of([shown.as_str()]).with(Json(view))
 }

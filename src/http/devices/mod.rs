@@ -24,9 +24,10 @@ pub(super) use timeline::*;
 pub(super) use uplinks::*;
 
 use super::error::Problem;
+use super::precondition::EntityTag;
 use super::{HttpState, fields};
 use crate::engine::Command;
-use crate::model::{Device, EndpointName};
+use crate::model::{Device, DeviceModel, DeviceType, EndpointName, Manufacturer};
 
 /// The most tags of a device.
 const TAGS_MAX: usize = 16;
@@ -86,4 +87,25 @@ async fn first_known(state: &HttpState, devices: &[Device]) -> Option<EndpointNa
         }
     }
     None
+}
+
+/// The state of what an operator says of a device.
+fn tag(device: &Device) -> EntityTag {
+    let created_at = device.created_at.to_string();
+    // A text that is not said is not an empty one.
+    let said = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), |text| format!("={text}"));
+    let (manufacturer, model, device_type) = (
+        said(device.manufacturer.as_ref().map(Manufacturer::as_str)),
+        said(device.model.as_ref().map(DeviceModel::as_str)),
+        said(device.device_type.as_ref().map(DeviceType::as_str)),
+    );
+    let texts = [
+        device.endpoint.as_str(),
+        &created_at,
+        &manufacturer,
+        &model,
+        &device_type,
+    ];
+    let tags = device.tags.iter().map(String::as_str);
+    EntityTag::of(texts.into_iter().chain(tags))
 }

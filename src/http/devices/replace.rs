@@ -5,14 +5,15 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::DeviceFields;
 use super::view::DeviceView;
+use super::{DeviceFields, tag};
 use crate::engine::Command;
 use crate::http::HttpState;
 use crate::http::campaigns::{complete, misfit};
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, PathParams};
 use crate::http::language::Preferred;
+use crate::http::precondition::IfMatch;
 use crate::model::{Device, Language};
 
 /// What the operator says of a device. What is left out is no longer said.
@@ -41,6 +42,7 @@ pub(crate) async fn replace_device(
     State(state): State<HttpState>,
     PathParams(endpoint): PathParams<String>,
     Preferred(language): Preferred,
+    if_match: IfMatch,
     JsonBody(body): JsonBody<ReplaceDevice>,
 ) -> Result<Json<DeviceView>, Problem> {
     let fields = DeviceFields {
@@ -54,6 +56,7 @@ pub(crate) async fn replace_device(
     let _products = state.products.write().await;
     let unknown = |error| Problem::of_store(error, format_args!("device '{}'", said.endpoint));
     let stored = state.store.device(&said.endpoint).await.map_err(unknown)?;
+    if_match.check(&tag(&stored))?;
     let device = Device {
         created_at: stored.created_at,
         ..said.clone()

@@ -2,7 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 
+use super::tag;
 use super::view::DeviceView;
 use crate::http::HttpState;
 use crate::http::error::Problem;
@@ -15,10 +17,11 @@ use crate::http::extract::PathParams;
 pub(crate) async fn show_device(
     State(state): State<HttpState>,
     PathParams(endpoint): PathParams<String>,
-) -> Result<Json<DeviceView>, Problem> {
+) -> Result<Response, Problem> {
     let endpoint = state.endpoint("endpoint", &endpoint)?;
     let found = state.store.device(&endpoint).await;
     let device =
         found.map_err(|error| Problem::of_store(error, format_args!("device '{endpoint}'")))?;
-    Ok(Json(DeviceView::of(&state, device).await?))
+    let tag = tag(&device);
+    Ok(tag.with(Json(DeviceView::of(&state, device).await?)))
 }

@@ -105,6 +105,9 @@ kinds! {
     PROFILE_IN_USE = CONFLICT "profile_in_use",
         ["A campaign that is not over is for this product", "该产品仍有未结束的升级任务"],
         ["Stop or delete the campaign first.", "请先停止或删除该任务。"];
+    STALE = PRECONDITION_FAILED "stale",
+        ["It has changed since it was read", "读取之后内容已变更"],
+        ["Read it again, and send the change with the new ETag.", "请重新读取，并用新的 ETag 提交更改。"];
     BODY_TOO_SLOW = REQUEST_TIMEOUT "body_too_slow",
         ["The body came too slowly", "请求体传输过慢"], ["Send it again.", "请重新发送。"];
     TOO_LARGE = PAYLOAD_TOO_LARGE "too_large", ["The body is too large", "请求体过大"], ["", ""];

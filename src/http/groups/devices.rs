@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::find_group;
+use super::{find_group, members_tag};
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::{PathParams, QueryParams};
@@ -44,5 +44,11 @@ pub(crate) async fn list_group_devices(
             endpoint: endpoint.to_string(),
         })
         .collect();
-    Ok(next.respond(&format!("/api/v1/groups/{id}/devices"), &[], rows))
+    let response = next.respond(&format!("/api/v1/groups/{id}/devices"), &[], rows);
+    if page.after().is_some() {
+        return Ok(response);
+    }
+    // Of the whole list, on its first page.
+    let tag = members_tag(&state, GroupId(id)).await?;
+    Ok(tag.on(response))
 }

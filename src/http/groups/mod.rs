@@ -27,12 +27,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::error::Problem;
+use super::precondition::EntityTag;
 use super::{HttpState, fields};
-use crate::model::GroupId;
+use crate::model::{EndpointName, GroupId};
 use crate::store::{DeviceGroup, Page, StoreError};
 
 /// The most characters of a group's name.
 const NAME_CHARS_MAX: usize = 50;
+
+/// How many devices of a group are read at a time.
+const MEMBERS_PAGE: u32 = 1000;
 
 /// A group of devices.
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,4 +87,24 @@ pub(super) async fn find_group(state: &HttpState, id: GroupId) -> Result<DeviceG
     let groups = state.store.groups(page).await?;
     let found = groups.into_iter().find(|group| group.id == id);
     found.ok_or(StoreError::NotFound)
+}
+
+/// The state of what is said of a group.
+fn tag(group: &DeviceGroup) -> EntityTag {
+    let (id, created_at) = (group.id.0.to_string(), group.created_at.to_string());
+    EntityTag::of([id.as_str(), &group.name, &created_at])
+}
+
+/// The state of a group's list of devices.
+async fn members_tag(state: &HttpState, id: GroupId) -> Result<EntityTag, StoreError> {
+    let mut endpoints: Vec<EndpointName> = Vec::new();
+    loop {
+        let after = endpoints.last().map(ToString::to_string);
+        let limit = MEMBERS_PAGE;
+        let page = state.store.group_devices(id, Page { after, limit }).await?;
+        if page.is_empty() {
+            return Ok(EntityTag::of(endpoints.iter().map(EndpointName::as_str)));
+        }
+        endpoints.extend(page);
+    }
 }

@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::{GroupFields, GroupView, find_group};
+use super::{GroupFields, GroupView, find_group, tag};
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::{JsonBody, PathParams};
+use crate::http::precondition::IfMatch;
 use crate::model::GroupId;
 use crate::store::StoreError;
 
@@ -17,10 +18,14 @@ use crate::store::StoreError;
 pub(crate) async fn rename_group(
     State(state): State<HttpState>,
     PathParams(id): PathParams<u64>,
+    if_match: IfMatch,
     JsonBody(body): JsonBody<GroupFields>,
 ) -> Result<Json<GroupView>, Problem> {
     body.check()?;
     let of_group = |error| Problem::of_store(error, format_args!("group {id}"));
+    let _editing = state.editing.lock().await;
+    let group = find_group(&state, GroupId(id)).await.map_err(of_group)?;
+    if_match.check(&tag(&group))?;
     match state.store.rename_group(GroupId(id), &body.name).await {
         Ok(()) => {}
         Err(error @ StoreError::Conflict(_)) => {

@@ -4,10 +4,11 @@ use axum::Json;
 use axum::extract::State;
 
 use super::members::{GroupDevices, members_or_unknown};
-use super::{GroupView, find_group};
+use super::{GroupView, find_group, members_tag};
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::{JsonBody, PathParams};
+use crate::http::precondition::IfMatch;
 use crate::model::GroupId;
 
 /// Makes these known devices the group's, and no others, all or none; the same list again changes
@@ -18,11 +19,16 @@ use crate::model::GroupId;
 pub(crate) async fn replace_group_devices(
     State(state): State<HttpState>,
     PathParams(id): PathParams<u64>,
+    if_match: IfMatch,
     JsonBody(body): JsonBody<GroupDevices>,
 ) -> Result<Json<GroupView>, Problem> {
     let of_group = |error| Problem::of_store(error, format_args!("group {id}"));
     find_group(&state, GroupId(id)).await.map_err(of_group)?;
     let devices = body.parse(&state)?;
+    let _editing = state.editing.lock().await;
+    if if_match.is_given() {
+        if_match.check(&members_tag(&state, GroupId(id)).await?)?;
+    }
     let replaced = state.store.replace_group_devices(GroupId(id), &devices);
     members_or_unknown(&state, id, &devices, replaced.await).await?;
     let group = find_group(&state, GroupId(id)).await.map_err(of_group)?;

@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 
-use super::{GroupView, find_group};
+use super::{GroupView, find_group, tag};
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
@@ -16,8 +17,8 @@ use crate::model::GroupId;
 pub(crate) async fn show_group(
     State(state): State<HttpState>,
     PathParams(id): PathParams<u64>,
-) -> Result<Json<GroupView>, Problem> {
+) -> Result<Response, Problem> {
     let found = find_group(&state, GroupId(id)).await;
     let group = found.map_err(|error| Problem::of_store(error, format_args!("group {id}")))?;
-    Ok(Json(group.into()))
+    Ok(tag(&group).with(Json(GroupView::from(group))))
 }

@@ -1,6 +1,7 @@
 //! `/api/v1/profiles/{id}/settings`.
 
 use axum::extract::State;
+use axum::response::Response;
 use axum::{Extension, Json};
 use serde_json::{Map, Value};
 
@@ -10,6 +11,7 @@ use crate::engine::Command;
 use crate::http::HttpState;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, PathParams};
+use crate::http::precondition::{EntityTag, IfMatch};
 use crate::model::{
     AuditActor, Delivery, DownloadProtocol, Product, ProductSettings, SettingChanges,
 };
@@ -24,9 +26,10 @@ type Changes = Map<String, Value>;
 pub(crate) async fn show_settings(
     State(state): State<HttpState>,
     PathParams(id): PathParams<u64>,
-) -> Result<Json<SettingsView>, Problem> {
+) -> Result<Response, Problem> {
     let product = find_profile(&state, id).await?.product;
-    Ok(Json(SettingsView::of(&state.product, &product)))
+    let view = SettingsView::of(&state.product, &product);
+    Ok(tag(&product).with(Json(view)))
 }
 
 /// Replaces a product's settings: by name, with `quirks` as the name of a quirk set that they rest on.
@@ -40,9 +43,10 @@ pub(crate) async fn replace_settings(
     State(state): State<HttpState>,
     Extension(actor): Extension<AuditActor>,
     PathParams(id): PathParams<u64>,
+    if_match: IfMatch,
     JsonBody(body): JsonBody<Changes>,
 ) -> Result<Json<SettingsView>, Problem> {
-    change(&state, actor, id, body, |product| {
+    change(&state, actor, id, &if_match, body, |product| {
         product.quirks = None;
         product.changes = SettingChanges::default();
     })
@@ -58,21 +62,24 @@ pub(crate) async fn change_some_settings(
     State(state): State<HttpState>,
     Extension(actor): Extension<AuditActor>,
     PathParams(id): PathParams<u64>,
+    if_match: IfMatch,
     JsonBody(body): JsonBody<Changes>,
 ) -> Result<Json<SettingsView>, Problem> {
-    change(&state, actor, id, body, |_| ()).await
+    change(&state, actor, id, &if_match, body, |_| ()).await
 }
 
 async fn change(
     state: &HttpState,
     actor: AuditActor,
     id: u64,
+    if_match: &IfMatch,
     body: Changes,
     begin: impl FnOnce(&mut Product),
 ) -> Result<Json<SettingsView>, Problem> {
     // One change at a time: each begins with what the one before it left.
     let _products = state.products.write().await;
     let mut product = find_profile(state, id).await?.product;
+    if_match.check(&tag(&product))?;
     begin(&mut product);
     apply(&mut product, body, &state.product)?;
     check_download(state, &product_settings(&state.product, &product))?;
@@ -86,6 +93,16 @@ async fn change(
     let view = SettingsView::of(&state.product, &product);
     state.engine.command(Command::SetProduct(product)).await?;
     Ok(Json(view))
+}
+
+/// The state of what an operator has set.
+fn tag(product: &Product) -> EntityTag {
+    let changes = product.changes.iter();
+    let changes = changes.map(|(setting, value)| format!("{setting}={}", value.to_text()));
+    let id = product.profile.0.to_string();
+    let quirks = product.quirks.clone().unwrap_or_default();
+    let texts: Vec<_> = [id, quirks].into_iter().chain(changes).collect();
+    EntityTag::of(texts.iter().map(String::as_str))
 }
 
 fn apply(

@@ -16,6 +16,7 @@ use crate::http::HttpState;
 use crate::http::auth::{Role, TokenName};
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, PathParams, QueryParams};
+use crate::http::precondition::IfMatch;
 use crate::model::DeviceOperation;
 
 /// The attributes of notifications (LwM2M Core §5.1.2).
@@ -65,8 +66,10 @@ pub(crate) async fn write_resource(
     Extension(role): Extension<Role>,
     PathParams((endpoint, path)): PathParams<(String, String)>,
     QueryParams(query): QueryParams<WriteQuery>,
+    if_match: IfMatch,
     JsonBody(body): JsonBody<WriteBody>,
 ) -> Result<Response, Problem> {
+    if_match.check_untagged()?;
     let path = parse_path(&path)?;
     let write = if query.partial {
         DeviceOperation::PartialWrite
