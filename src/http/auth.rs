@@ -98,6 +98,30 @@ impl Access {
     }
 }
 
+/// What a viewer may read.
+const READ_BY_VIEWERS: &[&str] = &[
+    "/api/v1/packages",
+    "/api/v1/packages/{id}",
+    "/api/v1/profiles",
+    "/api/v1/profiles/{id}",
+    "/api/v1/profiles/{id}/settings",
+    "/api/v1/quirks",
+    "/api/v1/devices",
+    "/api/v1/devices/{endpoint}",
+    "/api/v1/devices/{endpoint}/timeline",
+    "/api/v1/devices/{endpoint}/requests",
+    "/api/v1/devices/{endpoint}/requests/{id}",
+    "/api/v1/devices/{endpoint}/uplinks",
+    "/api/v1/groups",
+    "/api/v1/groups/{id}",
+    "/api/v1/groups/{id}/devices",
+    "/api/v1/campaigns",
+    "/api/v1/campaigns/{id}",
+    "/api/v1/campaigns/{id}/tasks",
+    "/api/v1/cells",
+    "/api/v1/cells/tiers",
+];
+
 /// What each route needs. A route that does not stand here is closed to everybody.
 pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
     use Role::{Admin, Approver, Operator, Viewer};
@@ -115,29 +139,7 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
             Access::KeyAdmin
         }
 
-        (
-            "GET",
-            "/api/v1/packages"
-            | "/api/v1/packages/{id}"
-            | "/api/v1/profiles"
-            | "/api/v1/profiles/{id}"
-            | "/api/v1/profiles/{id}/settings"
-            | "/api/v1/quirks"
-            | "/api/v1/devices"
-            | "/api/v1/devices/{endpoint}"
-            | "/api/v1/devices/{endpoint}/timeline"
-            | "/api/v1/devices/{endpoint}/requests"
-            | "/api/v1/devices/{endpoint}/requests/{id}"
-            | "/api/v1/devices/{endpoint}/uplinks"
-            | "/api/v1/groups"
-            | "/api/v1/groups/{id}"
-            | "/api/v1/groups/{id}/devices"
-            | "/api/v1/campaigns"
-            | "/api/v1/campaigns/{id}"
-            | "/api/v1/campaigns/{id}/tasks"
-            | "/api/v1/cells"
-            | "/api/v1/cells/tiers",
-        ) => Access::AtLeast(Viewer),
+        ("GET", path) if READ_BY_VIEWERS.contains(&path) => Access::AtLeast(Viewer),
 
         // A read costs the device radio and power.
         ("GET" | "PUT" | "POST", "/api/v1/devices/{endpoint}/resources/{*path}")

@@ -48,16 +48,7 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(keys::list_keys, keys::create_key))
         .routes(routes!(keys::retire_key))
         .routes(routes!(keys::revoke_key))
-        .routes(routes!(packages::list_packages, packages::create_package))
-        .routes(routes!(packages::show_package))
-        .routes(routes!(profiles::list_profiles, profiles::create_profile))
-        .routes(routes!(profiles::show_profile, profiles::delete_profile))
-        .routes(routes!(
-            profiles::show_settings,
-            profiles::replace_settings,
-            profiles::change_some_settings
-        ))
-        .routes(routes!(profiles::list_quirks))
+        .merge(products())
         .routes(routes!(devices::list_devices, devices::create_device))
         .routes(routes!(devices::import_devices))
         .routes(routes!(
@@ -108,6 +99,21 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(audit::list_audit))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::delete_token))
+}
+
+/// Packages, and what is known of the products that they are for.
+fn products() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::new()
+        .routes(routes!(packages::list_packages, packages::create_package))
+        .routes(routes!(packages::show_package))
+        .routes(routes!(profiles::list_profiles, profiles::create_profile))
+        .routes(routes!(profiles::show_profile, profiles::delete_profile))
+        .routes(routes!(
+            profiles::show_settings,
+            profiles::replace_settings,
+            profiles::change_some_settings
+        ))
+        .routes(routes!(profiles::list_quirks))
 }
 
 async fn no_such_path(request: Request) -> Problem {
