@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::error::CliError;
 use super::output::Output;
 use crate::config::{Config, OnboardingConfig};
+use crate::http::TlsIdentity;
 use crate::server::{Listening, Server, install_metrics};
 
 /// Run the server.
@@ -29,6 +30,9 @@ pub(super) struct ServeArgs {
     /// Serve packages to devices by HTTP there; nothing is unless it is asked for.
     #[arg(long, value_name = "ADDR")]
     device_http: Option<SocketAddr>,
+    /// The same by HTTPS; needs device_https.certificate_file and device_https.key_file.
+    #[arg(long, value_name = "ADDR")]
+    device_https: Option<SocketAddr>,
     /// The host that devices fetch packages from, an IPv4 address best.
     #[arg(long, value_name = "HOST")]
     public_host: Option<String>,
@@ -65,6 +69,7 @@ async fn serve(config: &Config, output: &Output) -> Result<(), CliError> {
     let server = Server::start(config, metrics)
         .await
         .map_err(CliError::failed)?;
+    let tls_identity = server.tls_identity();
     output.line(&ready_line(server.listening()))?;
     let asked_to_end = async {
         loop {
@@ -73,6 +78,7 @@ async fn serve(config: &Config, output: &Output) -> Result<(), CliError> {
                 _ = interrupt.recv() => return,
                 // A terminal that goes away must not take the server with it.
                 Some(()) = hangup.recv() => {
+                    reread(tls_identity.as_deref());
                     tracing::warn!("SIGHUP: settings are read at the start; restart to take them up");
                 }
             }
@@ -82,6 +88,19 @@ async fn serve(config: &Config, output: &Output) -> Result<(), CliError> {
         .run_until(asked_to_end)
         .await
         .map_err(CliError::failed)
+}
+
+/// What SIGHUP takes up.
+fn reread(tls_identity: Option<&TlsIdentity>) {
+    match tls_identity.map(TlsIdentity::reload) {
+        Some(Ok(())) => {
+            tracing::info!("SIGHUP: the certificate and the key of HTTPS were read again")
+        }
+        Some(Err(error)) => {
+            tracing::error!(%error, "SIGHUP: HTTPS goes on with the certificate and the key it had");
+        }
+        None => {}
+    }
 }
 
 fn configure(args: &ServeArgs) -> Result<Config, CliError> {
@@ -97,6 +116,9 @@ fn configure(args: &ServeArgs) -> Result<Config, CliError> {
     }
     if args.device_http.is_some() {
         config.device_http.listen = args.device_http;
+    }
+    if args.device_https.is_some() {
+        config.device_https.listen = args.device_https;
     }
     if args.public_host.is_some() {
         config.coap.public_host.clone_from(&args.public_host);
@@ -116,9 +138,10 @@ pub(super) fn ready_line(listening: Listening) -> String {
         address.map_or_else(|| "off".to_owned(), |address| address.to_string())
     };
     format!(
-        "ready coap={} coaps=off http={} device-http={}",
+        "ready coap={} coaps=off http={} device-http={} device-https={}",
         or_off(listening.coap),
         listening.http,
-        or_off(listening.device_http)
+        or_off(listening.device_http),
+        or_off(listening.device_https)
     )
 }

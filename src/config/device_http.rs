@@ -16,6 +16,11 @@ const HEADER_BYTES_MIN: u32 = 1024;
 /// file name take up to 113.
 const HOST_BYTES_MAX: usize = 142;
 
+/// The shortest that an operator can ask for.
+const LINK_TTL_MIN: Duration = Duration::from_secs(60);
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// `[device_http]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -46,6 +51,17 @@ pub struct DeviceHttpConfig {
     /// How far a device may fall behind that: its longest pause.
     #[serde(with = "humantime_serde")]
     pub rate_grace: Duration,
+    /// Links to package files, also those that are over and still shown.
+    pub links_max: u32,
+    /// How long a link is good, where the operator does not say.
+    #[serde(with = "humantime_serde")]
+    pub link_ttl: Duration,
+    /// The longest that an operator may say.
+    #[serde(with = "humantime_serde")]
+    pub link_ttl_max: Duration,
+    /// How long a link is shown after its time.
+    #[serde(with = "humantime_serde")]
+    pub links_kept: Duration,
 }
 
 impl Default for DeviceHttpConfig {
@@ -62,21 +78,17 @@ impl Default for DeviceHttpConfig {
             headers_max: 32,
             rate_min_bytes_per_second: 100,
             rate_grace: Duration::from_secs(600),
+            links_max: 10_000,
+            link_ttl: DAY,
+            link_ttl_max: DAY * 30,
+            links_kept: DAY * 30,
         }
     }
 }
 
 impl DeviceHttpConfig {
     pub(super) fn check(&self) -> Result<(), String> {
-        match &self.public_host {
-            Some(host) if !is_reachable_host(host) || host.len() > HOST_BYTES_MAX => {
-                return Err(format!(
-                    "device_http.public_host: {host:?} is no address or host name that devices can \
-                     reach, of {HOST_BYTES_MAX} bytes at most; the port is that of device_http.listen"
-                ));
-            }
-            Some(_) | None => {}
-        }
+        check_host("device_http", self.public_host.as_deref())?;
         for (key, value, least) in [
             ("connections_max", self.connections_max, 1),
             (
@@ -86,6 +98,7 @@ impl DeviceHttpConfig {
             ),
             ("header_bytes_max", self.header_bytes_max, HEADER_BYTES_MIN),
             ("headers_max", self.headers_max, 1),
+            ("links_max", self.links_max, 1),
             (
                 "rate_min_bytes_per_second",
                 self.rate_min_bytes_per_second,
@@ -103,10 +116,34 @@ impl DeviceHttpConfig {
             ("device_http.header_timeout", self.header_timeout),
             ("device_http.idle_timeout", self.idle_timeout),
             ("device_http.rate_grace", self.rate_grace),
+            ("device_http.links_kept", self.links_kept),
         ] {
             check_time(key, time, 1)?;
         }
+        for (key, ttl) in [
+            ("device_http.link_ttl", self.link_ttl),
+            ("device_http.link_ttl_max", self.link_ttl_max),
+        ] {
+            if ttl < LINK_TTL_MIN {
+                return Err(format!("{key} must be at least {LINK_TTL_MIN:?}"));
+            }
+            check_time(key, ttl, 1)?;
+        }
+        if self.link_ttl > self.link_ttl_max {
+            return Err("device_http.link_ttl must be at most device_http.link_ttl_max".to_owned());
+        }
         Ok(())
+    }
+}
+
+/// The host in the URLs of a listener.
+pub(super) fn check_host(section: &str, host: Option<&str>) -> Result<(), String> {
+    match host {
+        Some(host) if !is_reachable_host(host) || host.len() > HOST_BYTES_MAX => Err(format!(
+            "{section}.public_host: {host:?} is no address or host name that devices can reach, of \
+             {HOST_BYTES_MAX} bytes at most; the port is that of {section}.listen"
+        )),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -117,7 +154,17 @@ mod tests {
     #[test]
     fn a_bound_that_shuts_everybody_out_or_nobody_is_named() {
         type Spoil = fn(&mut DeviceHttpConfig);
-        let wrong: [(&str, Spoil); 6] = [
+        let wrong: [(&str, Spoil); 10] = [
+            ("device_http.links_max", |it| it.links_max = 0),
+            ("device_http.links_kept", |it| {
+                it.links_kept = Duration::ZERO;
+            }),
+            ("device_http.link_ttl ", |it| {
+                it.link_ttl = Duration::from_secs(59);
+            }),
+            ("device_http.link_ttl must be at most", |it| {
+                it.link_ttl_max = Duration::from_secs(3600);
+            }),
             ("device_http.public_host", |it| {
                 it.public_host = Some("a/b".to_owned());
             }),

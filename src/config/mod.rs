@@ -6,6 +6,7 @@
 mod cells;
 mod coap;
 mod device_http;
+mod device_https;
 mod device_requests;
 mod flapping;
 mod http;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use cells::{CellLimits, CellsConfig, LimitsConfig};
 pub use coap::{CoapConfig, OnboardingConfig, PresetConfig};
 pub use device_http::DeviceHttpConfig;
+pub use device_https::DeviceHttpsConfig;
 pub use device_requests::{DeviceRequestsConfig, UplinksConfig};
 pub use flapping::FlappingSettings;
 pub use http::{HttpConfig, MetricsConfig};
@@ -51,6 +53,8 @@ pub struct Config {
     pub coap: CoapConfig,
     /// Where devices fetch packages by HTTP.
     pub device_http: DeviceHttpConfig,
+    /// Where devices fetch packages by HTTPS.
+    pub device_https: DeviceHttpsConfig,
     /// The operators' side.
     pub http: HttpConfig,
     /// Metrics.
@@ -77,6 +81,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./narrowcast-data"),
             coap: CoapConfig::default(),
             device_http: DeviceHttpConfig::default(),
+            device_https: DeviceHttpsConfig::default(),
             http: HttpConfig::default(),
             metrics: MetricsConfig::default(),
             update: UpdateConfig::default(),
@@ -143,13 +148,17 @@ impl Config {
     /// The first key whose value cannot be used, with what could.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.check_values()?;
-        self.check_download().map_err(ConfigError)
+        self.device_https
+            .check_files()
+            .and_then(|()| self.check_download())
+            .map_err(ConfigError)
     }
 
     fn check_values(&self) -> Result<(), ConfigError> {
         self.coap
             .check()
             .and_then(|()| self.device_http.check())
+            .and_then(|()| self.device_https.check())
             .and_then(|()| self.http.check())
             .and_then(|()| self.update.check())
             .and_then(|()| self.loop_guard.check())
@@ -165,6 +174,12 @@ impl Config {
     pub fn device_http_host(&self) -> Option<&str> {
         let own = self.device_http.public_host.as_deref();
         own.or(self.coap.public_host.as_deref())
+    }
+
+    /// The same by HTTPS.
+    pub fn device_https_host(&self) -> Option<&str> {
+        let own = self.device_https.public_host.as_deref();
+        own.or(self.device_http_host())
     }
 
     /// Devices are told to fetch by HTTP only where they can.

@@ -41,7 +41,9 @@ pub use engine_handle::{
     CellsPage, EngineError, EngineHandle, EngineRequest, EngineRequests, engine_channel,
 };
 pub use firmware::{Downloads, firmware_router};
-pub use listener::{ConnectionLimits, serve, serve_devices};
+pub use listener::{
+    ConnectionLimits, TlsError, TlsIdentity, serve, serve_devices, serve_devices_by_tls,
+};
 pub use live::{LiveDevice, LiveView};
 pub use openapi::openapi;
 pub use package_verifier::{

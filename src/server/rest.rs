@@ -1,6 +1,8 @@
 //! The bounds of the REST side, as they are set.
 
-use crate::config::{CellsConfig, DeviceHttpConfig, DeviceRequestsConfig, HttpConfig};
+use crate::config::{
+    CellsConfig, DeviceHttpConfig, DeviceHttpsConfig, DeviceRequestsConfig, HttpConfig,
+};
 use crate::http::{ConnectionLimits, HttpLimits, Tiers};
 
 /// What clients may do to connections.
@@ -15,12 +17,17 @@ pub(super) fn connection_limits(config: &HttpConfig) -> ConnectionLimits {
         rate_min_bytes_per_second: config.rate_min_bytes_per_second,
         rate_grace: config.rate_grace,
         idle_timeout: config.idle_timeout,
+        ..ConnectionLimits::default()
     }
 }
 
-/// What devices may do to them.
-pub(super) fn device_connection_limits(config: &DeviceHttpConfig) -> ConnectionLimits {
+/// What devices may do to them, by HTTP and by HTTPS.
+pub(super) fn device_connection_limits(
+    config: &DeviceHttpConfig,
+    https: &DeviceHttpsConfig,
+) -> ConnectionLimits {
     ConnectionLimits {
+        handshake_timeout: https.handshake_timeout,
         connections_max: count(config.connections_max),
         connections_per_address_max: count(config.connections_per_address_max),
         first_byte_timeout: config.first_byte_timeout,

@@ -13,7 +13,7 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig};
-use crate::http::{self, Downloads, HttpParts, HttpState, LiveView};
+use crate::http::{self, Downloads, HttpParts, HttpState, LiveView, TlsError, TlsIdentity};
 use crate::lwm2m::EndpointNameForm;
 use crate::model::DownloadProtocol;
 use crate::net::{UdpEndpoint, is_wildcard};
@@ -46,13 +46,16 @@ pub enum RunError {
     /// A listener's address cannot be had.
     #[error("cannot listen on {address} ({listener}): {source}")]
     Bind {
-        /// `coap`, `http` or `device-http`.
+        /// `coap`, `http`, `device-http` or `device-https`.
         listener: &'static str,
         /// What was asked for.
         address: SocketAddr,
         /// Why not.
         source: std::io::Error,
     },
+    /// The certificate or the key of HTTPS cannot be used.
+    #[error("device-https: {0}")]
+    Tls(#[from] TlsError),
     /// The data directory cannot be used.
     #[error("cannot use the data directory {path}: {source}")]
     DataDir {
@@ -100,6 +103,8 @@ pub struct Listening {
     pub http: SocketAddr,
     /// Packages by HTTP for devices, where it is on.
     pub device_http: Option<SocketAddr>,
+    /// The same by HTTPS, where it is on.
+    pub device_https: Option<SocketAddr>,
 }
 
 /// What is heard.
@@ -107,6 +112,7 @@ struct Listeners {
     udp: Option<UdpEndpoint>,
     rest: TcpListener,
     devices: Option<TcpListener>,
+    secured_devices: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -114,18 +120,21 @@ impl Listeners {
         let udp = config.coap.listen.map(bind_udp).transpose()?;
         let coap = udp.as_ref().map(UdpEndpoint::local_address);
         let (rest, http) = bind_tcp("http", config.http.listen).await?;
-        let (devices, device_http) = match config.device_http.listen {
-            Some(address) => {
-                let (devices, address) = bind_tcp("device-http", address).await?;
-                (Some(devices), Some(address))
-            }
-            None => (None, None),
+        let (devices, device_http) =
+            bind_if_named("device-http", config.device_http.listen).await?;
+        let (secured_devices, device_https) =
+            bind_if_named("device-https", config.device_https.listen).await?;
+        let listeners = Self {
+            udp,
+            rest,
+            devices,
+            secured_devices,
         };
-        let listeners = Self { udp, rest, devices };
         let listening = Listening {
             coap,
             http,
             device_http,
+            device_https,
         };
         Ok((listeners, listening))
     }
@@ -139,6 +148,7 @@ pub struct Server {
     stop_driver: watch::Sender<bool>,
     driver: JoinHandle<Result<(), DriverError>>,
     http: JoinHandle<()>,
+    tls_identity: Option<Arc<TlsIdentity>>,
 }
 
 impl Server {
@@ -152,6 +162,7 @@ impl Server {
         open_data_dir(data_dir)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&data_dir.join(STORE_FILE)).await?);
         let blobs = open_packages(data_dir, &*store).await?;
+        let tls_identity = tls_identity(config)?;
         let (listeners, listening) = Listeners::bind(config).await?;
         let rebuild = Rebuild {
             config: engine_config(config, listening),
@@ -162,7 +173,12 @@ impl Server {
         let product = rebuild.config.product.clone();
         let http_downloads = rebuild.config.http_download_base.is_some();
 
-        let Listeners { udp, rest, devices } = listeners;
+        let Listeners {
+            udp,
+            rest,
+            devices,
+            secured_devices,
+        } = listeners;
         udp.iter().for_each(telemetry::watch_receive_drops);
 
         let (stop_http, http_shutdown) = watch::channel(false);
@@ -201,11 +217,24 @@ impl Server {
         }));
         let limits = connection_limits(&config.http);
         let rest = http::serve(rest, router, limits, clock, http_shutdown.clone());
-        let limits = device_connection_limits(&config.device_http);
-        let devices = async move {
-            if let Some(listener) = devices {
-                let router = http::firmware_router(downloads, clock);
-                http::serve_devices(listener, router, limits, clock, http_shutdown).await;
+        let limits = device_connection_limits(&config.device_http, &config.device_https);
+        let router = http::firmware_router(downloads, clock);
+        let devices = {
+            let (router, shutdown) = (router.clone(), http_shutdown.clone());
+            async move {
+                if let Some(listener) = devices {
+                    http::serve_devices(listener, router, limits, clock, shutdown).await;
+                }
+            }
+        };
+        let secured_devices = {
+            let identity = tls_identity.clone();
+            async move {
+                if let (Some(tcp), Some(identity)) = (secured_devices, identity) {
+                    let shutdown = http_shutdown;
+                    http::serve_devices_by_tls(tcp, identity, router, limits, clock, shutdown)
+                        .await;
+                }
             }
         };
         Ok(Self {
@@ -215,14 +244,20 @@ impl Server {
             driver: tokio::spawn(driver.run()),
             // The driver shows already what may be fetched: nobody is told that it is not there.
             http: tokio::spawn(async {
-                tokio::join!(rest, devices);
+                tokio::join!(rest, devices, secured_devices);
             }),
+            tls_identity,
         })
     }
 
     /// Where it listens.
     pub fn listening(&self) -> Listening {
         self.listening
+    }
+
+    /// The certificate and the key of HTTPS, which may be read again; `None` where it is off.
+    pub fn tls_identity(&self) -> Option<Arc<TlsIdentity>> {
+        self.tls_identity.clone()
     }
 
     /// Runs until `until` is done, then stops.
@@ -315,6 +350,28 @@ fn engine_config(config: &Config, listening: Listening) -> EngineConfig {
         .device_http
         .and_then(|address| download_base("http", address, config.device_http_host()));
     engine
+}
+
+async fn bind_if_named(
+    listener: &'static str,
+    address: Option<SocketAddr>,
+) -> Result<(Option<TcpListener>, Option<SocketAddr>), RunError> {
+    let Some(address) = address else {
+        return Ok((None, None));
+    };
+    let (tcp, address) = bind_tcp(listener, address).await?;
+    Ok((Some(tcp), Some(address)))
+}
+
+/// The certificate and the key that HTTPS is spoken with, where it is.
+fn tls_identity(config: &Config) -> Result<Option<Arc<TlsIdentity>>, RunError> {
+    let https = &config.device_https;
+    let (Some(_), Some(certificate), Some(key)) =
+        (https.listen, &https.certificate_file, &https.key_file)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Arc::new(TlsIdentity::read(certificate, key)?)))
 }
 
 async fn bind_tcp(

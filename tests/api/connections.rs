@@ -22,6 +22,7 @@ const HEALTHZ: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
 
 /// None of the bounds that a test is not about is near.
 const WIDE: ConnectionLimits = ConnectionLimits {
+    handshake_timeout: Duration::from_secs(60),
     connections_max: 1000,
     connections_per_address_max: 1000,
     first_byte_timeout: Duration::from_secs(60),

@@ -14,7 +14,7 @@ fn the_ready_line_has_the_real_addresses() {
     let (coap, http) = (server.listener("coap"), server.listener("http"));
     assert_eq!(
         server.ready(),
-        format!("ready coap={coap} coaps=off http={http} device-http=off")
+        format!("ready coap={coap} coaps=off http={http} device-http=off device-https=off")
     );
     for address in [coap, http] {
         let address: SocketAddr = address.parse().unwrap();

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,6 +17,7 @@ use super::audience::Audience;
 use super::connection::serve_connection;
 use super::places::{Full, Places};
 use super::refusal::NO_PLACE;
+use super::tls::TlsIdentity;
 use crate::clock::SystemClock;
 
 /// How long nothing is accepted where the machine has nothing left to accept with.
@@ -33,7 +35,8 @@ pub async fn serve(
     clock: SystemClock,
     stop: watch::Receiver<bool>,
 ) {
-    serve_to(Audience::Operators, listener, router, limits, clock, stop).await;
+    let wire = Wire::Plain(Audience::Operators);
+    serve_to(wire, listener, router, limits, clock, stop).await;
 }
 
 /// The same for modules that fetch packages.
@@ -44,17 +47,50 @@ pub async fn serve_devices(
     clock: SystemClock,
     stop: watch::Receiver<bool>,
 ) {
-    serve_to(Audience::Devices, listener, router, limits, clock, stop).await;
+    let wire = Wire::Plain(Audience::Devices);
+    serve_to(wire, listener, router, limits, clock, stop).await;
+}
+
+/// The same for those that fetch by HTTPS.
+pub async fn serve_devices_by_tls(
+    listener: TcpListener,
+    identity: Arc<TlsIdentity>,
+    router: Router,
+    limits: ConnectionLimits,
+    clock: SystemClock,
+    stop: watch::Receiver<bool>,
+) {
+    let wire = Wire::Tls(identity);
+    serve_to(wire, listener, router, limits, clock, stop).await;
+}
+
+/// What a connection speaks.
+#[derive(Clone, Debug)]
+enum Wire {
+    /// HTTP as it is.
+    Plain(Audience),
+    /// TLS around it.
+    Tls(Arc<TlsIdentity>),
+}
+
+impl Wire {
+    const fn audience(&self) -> Audience {
+        match self {
+            Self::Plain(audience) => *audience,
+            Self::Tls(_) => Audience::SecuredDevices,
+        }
+    }
 }
 
 async fn serve_to(
-    audience: Audience,
+    wire: Wire,
     listener: TcpListener,
     router: Router,
     limits: ConnectionLimits,
     clock: SystemClock,
     mut stop: watch::Receiver<bool>,
 ) {
+    let audience = wire.audience();
     let places = Places::new(&limits, audience);
     let mut connections = JoinSet::new();
     let connection_stop = stop.clone();
@@ -77,15 +113,14 @@ async fn serve_to(
                 tracing::trace!(%peer, "HTTP connection");
                 match places.take(peer.ip()) {
                     Ok(place) => {
-                        let router = router.clone();
+                        let (wire, router) = (wire.clone(), router.clone());
                         let stop = connection_stop.clone();
                         connections.spawn(async move {
                             let _place = place;
-                            prepare(&stream, audience);
-                            serve_connection(stream, audience, router, limits, clock, stop).await;
+                            serve_wire(wire, stream, router, limits, clock, stop).await;
                         });
                     }
-                    Err(full) => refuse(stream, full, audience),
+                    Err(full) => refuse(stream, full, &wire),
                 }
             }
             Err(error) if is_peers(&error) => {}
@@ -102,6 +137,43 @@ async fn serve_to(
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+async fn serve_wire(
+    wire: Wire,
+    stream: TcpStream,
+    router: Router,
+    limits: ConnectionLimits,
+    clock: SystemClock,
+    mut stop: watch::Receiver<bool>,
+) {
+    let audience = wire.audience();
+    prepare(&stream, audience);
+    let identity = match wire {
+        Wire::Plain(_) => {
+            return serve_connection(stream, audience, router, limits, clock, stop).await;
+        }
+        Wire::Tls(identity) => identity,
+    };
+    let shaken = tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop) => return,
+        shaken = tokio::time::timeout(limits.handshake_timeout, identity.accept(stream)) => shaken,
+    };
+    let result = match shaken {
+        Ok(Ok(stream)) => {
+            count_handshake("done");
+            return serve_connection(stream, audience, router, limits, clock, stop).await;
+        }
+        // What a stranger sends is its own affair.
+        Ok(Err(_)) => "failed",
+        Err(_) => "timed_out",
+    };
+    count_handshake(result);
+}
+
+fn count_handshake(result: &'static str) {
+    counter!("narrowcast_device_https_handshakes_total", "result" => result).increment(1);
 }
 
 /// What cannot be set makes a connection slower, or what is told of it less exact.
@@ -133,8 +205,13 @@ fn is_peers(error: &io::Error) -> bool {
 }
 
 /// Says that there is no place, as far as that can be said without waiting, and closes.
-fn refuse(stream: TcpStream, full: Full, audience: Audience) {
-    counter!(audience.refused_metric(), "reason" => full.word()).increment(1);
+fn refuse(stream: TcpStream, full: Full, wire: &Wire) {
+    counter!(wire.audience().refused_metric(), "reason" => full.word()).increment(1);
+    match wire {
+        Wire::Plain(_) => {}
+        // It could be told only after a handshake, which is what there is no room for.
+        Wire::Tls(_) => return,
+    }
     if let Ok(mut stream) = stream.into_std() {
         // Who does not take it sees the connection close.
         let _ = stream.write(&NO_PLACE);

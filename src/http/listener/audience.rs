@@ -7,6 +7,8 @@ pub(super) enum Audience {
     Operators,
     /// Modules that fetch packages.
     Devices,
+    /// The same by HTTPS.
+    SecuredDevices,
 }
 
 impl Audience {
@@ -16,20 +18,24 @@ impl Audience {
     pub(super) const fn send_buffer_bytes(self) -> Option<usize> {
         match self {
             Self::Operators => None,
-            Self::Devices => Some(16 * 1024),
+            Self::Devices | Self::SecuredDevices => Some(16 * 1024),
         }
     }
 
     /// Whether fields are named `Content-Range` rather than `content-range`: some modules look for the
     /// one and do not find the other (carrier flows §5).
     pub(super) const fn title_case(self) -> bool {
-        matches!(self, Self::Devices)
+        match self {
+            Self::Operators => false,
+            Self::Devices | Self::SecuredDevices => true,
+        }
     }
 
     pub(super) const fn connections_metric(self) -> &'static str {
         match self {
             Self::Operators => "narrowcast_http_connections",
             Self::Devices => "narrowcast_device_http_connections",
+            Self::SecuredDevices => "narrowcast_device_https_connections",
         }
     }
 
@@ -37,6 +43,7 @@ impl Audience {
         match self {
             Self::Operators => "narrowcast_http_connections_refused_total",
             Self::Devices => "narrowcast_device_http_connections_refused_total",
+            Self::SecuredDevices => "narrowcast_device_https_connections_refused_total",
         }
     }
 
@@ -44,6 +51,7 @@ impl Audience {
         match self {
             Self::Operators => "narrowcast_http_accept_errors_total",
             Self::Devices => "narrowcast_device_http_accept_errors_total",
+            Self::SecuredDevices => "narrowcast_device_https_accept_errors_total",
         }
     }
 
@@ -51,6 +59,7 @@ impl Audience {
         match self {
             Self::Operators => "narrowcast_http_timeouts_total",
             Self::Devices => "narrowcast_device_http_timeouts_total",
+            Self::SecuredDevices => "narrowcast_device_https_timeouts_total",
         }
     }
 }

@@ -13,6 +13,7 @@ use super::ConnectionLimits;
 use super::alarm::Alarm;
 use super::pace::Pace;
 use super::stream::Watch;
+use super::taken::{TakenBy, WatchedBytes};
 
 /// A request's body that has to come at the least rate, from when it is first asked for.
 pub(super) struct PacedBody {
@@ -98,23 +99,35 @@ impl HttpBody for PacedBody {
 pub(super) struct AnswerBody {
     inner: Body,
     watch: Watch,
+    taken_by: Option<TakenBy>,
 }
 
 impl AnswerBody {
-    pub(super) fn new(inner: Body, watch: Watch) -> Self {
-        Self { inner, watch }
+    pub(super) fn new(inner: Body, watch: Watch, taken_by: Option<TakenBy>) -> Self {
+        Self {
+            inner,
+            watch,
+            taken_by,
+        }
+    }
+
+    fn watched(&self, bytes: Bytes) -> WatchedBytes {
+        let told = self.taken_by.clone();
+        WatchedBytes::new(bytes, told.map(|taken_by| (taken_by, self.watch.clone())))
     }
 }
 
 impl HttpBody for AnswerBody {
-    type Data = Bytes;
+    type Data = WatchedBytes;
     type Error = axum::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(context)
+    ) -> Poll<Option<Result<Frame<WatchedBytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        let watched = |frame: Frame<Bytes>| frame.map_data(|bytes| self.watched(bytes));
+        Poll::Ready(frame.map(|frame| frame.map(watched)))
     }
 
     fn is_end_stream(&self) -> bool {

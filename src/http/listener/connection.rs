@@ -15,7 +15,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use metrics::counter;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::ConnectionLimits;
@@ -32,8 +32,8 @@ use crate::http::hardening;
 const BUFFER_BYTES_MAX: usize = 16 * 1024;
 
 /// Serves a connection until either side ends it, a deadline comes, or the server stops.
-pub(super) async fn serve_connection(
-    stream: TcpStream,
+pub(super) async fn serve_connection<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     audience: Audience,
     router: Router,
     limits: ConnectionLimits,
@@ -95,12 +95,13 @@ async fn answer(
     watch.lock().request_begun();
     if let Err(problem) = host::check(&request) {
         watch.lock().answer_begun(watch.now());
-        return Ok(refusal(problem).map(|body| AnswerBody::new(body, watch)));
+        return Ok(refusal(problem).map(|body| AnswerBody::new(body, watch, None)));
     }
     let request = request.map(|body| Body::new(PacedBody::new(body, watch.clone(), limits)));
-    let response = requests.call(request).await?;
+    let mut response = requests.call(request).await?;
+    let taken_by = response.extensions_mut().remove();
     watch.lock().answer_begun(watch.now());
-    Ok(response.map(|body| AnswerBody::new(body, watch)))
+    Ok(response.map(|body| AnswerBody::new(body, watch, taken_by)))
 }
 
 /// The answer to a request that never comes to the router, and the last on its connection.
@@ -110,4 +111,94 @@ fn refusal(problem: Problem) -> Response<Body> {
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    const RATE_MIN: u32 = 100;
+    const GRACE: Duration = Duration::from_secs(600);
+
+    /// A connection whose client has asked for so many bytes: what lies between them is a few seconds'
+    /// worth, as between a server and a module.
+    async fn asked_for(bytes: usize, clock: SystemClock) -> DuplexStream {
+        let (mut client, server) = duplex(2048);
+        let limits = ConnectionLimits {
+            rate_min_bytes_per_second: RATE_MIN,
+            rate_grace: GRACE,
+            ..ConnectionLimits::default()
+        };
+        let router = Router::new().fallback(move || async move { vec![7_u8; bytes] });
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(async move {
+            let _stop = stop;
+            serve_connection(server, Audience::Devices, router, limits, clock, stopped).await;
+        });
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        client
+    }
+
+    /// Reads so many bytes each second until nothing comes any more; how many came and how long it took.
+    async fn read_at(
+        mut client: DuplexStream,
+        rate: usize,
+        clock: SystemClock,
+    ) -> (usize, Duration) {
+        let begun = clock.now().instant;
+        let (mut taken, mut second) = (0, vec![0; rate]);
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let mut got = 0;
+            while got < rate {
+                match client.read(&mut second[got..]).await {
+                    Ok(0) | Err(_) => return (taken + got, clock.now().instant - begun),
+                    Ok(bytes) => got += bytes,
+                }
+            }
+            taken += got;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_200_bytes_a_second_may_take_them_for_an_hour() {
+        const BYTES: usize = 200 * 3600;
+        let clock = SystemClock::new();
+        let client = asked_for(BYTES, clock).await;
+        let (taken, took) = read_at(client, 200, clock).await;
+        assert!((BYTES..BYTES + 300).contains(&taken), "{taken}");
+        let minutes = took.as_secs() / 60;
+        assert_eq!(minutes, 60, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_less_than_the_least_rate_is_cut_off_once_the_grace_is_used_up() {
+        const BYTES: usize = 200 * 3600;
+        let clock = SystemClock::new();
+        let client = asked_for(BYTES, clock).await;
+        let (taken, took) = read_at(client, 50, clock).await;
+        assert!(taken < BYTES, "{taken}");
+        // It falls behind by half a second each second, and had the buffers' worth before.
+        let most = GRACE * 2 + Duration::from_secs(200);
+        assert!(took > GRACE && took < most, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_is_cut_off_after_the_grace() {
+        let clock = SystemClock::new();
+        let mut client = asked_for(1_000_000, clock).await;
+        tokio::time::sleep(GRACE - Duration::from_secs(1)).await;
+        let mut first = [0; 1024];
+        client.read_exact(&mut first).await.unwrap();
+        // What it took earned it ten seconds.
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.len() < 5000, "{}", rest.len());
+    }
 }

@@ -97,6 +97,13 @@ impl Deadlines {
         }
     }
 
+    /// All that was made of an answer is with the socket.
+    pub(super) fn flushed(&mut self, now: Instant) {
+        if self.write_blocked {
+            self.sent(now, 0);
+        }
+    }
+
     /// The client takes nothing more just now.
     pub(super) fn send_blocked(&mut self) {
         self.write_blocked = true;

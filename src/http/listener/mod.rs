@@ -14,11 +14,15 @@ mod pace;
 mod places;
 mod refusal;
 mod stream;
+mod taken;
+mod tls;
 
 use std::time::Duration;
 
-pub use accept::{serve, serve_devices};
+pub use accept::{serve, serve_devices, serve_devices_by_tls};
 pub(super) use body::is_too_slow;
+pub(super) use taken::{TakenBy, Taker};
+pub use tls::{TlsError, TlsIdentity};
 
 /// The bounds of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +31,9 @@ pub struct ConnectionLimits {
     pub connections_max: usize,
     /// The same of one address, an IPv6 address being its /64. Behind a proxy all have its address.
     pub connections_per_address_max: usize,
-    /// How long a new connection may take to its first byte, or it is closed.
+    /// How long a new connection of TLS may take until both sides have shaken hands, or it is closed.
+    pub handshake_timeout: Duration,
+    /// How long a new connection may take to its first byte (of TLS: after its handshake), or it is closed.
     pub first_byte_timeout: Duration,
     /// How long a request's head may take from its first byte to its last, or it is closed.
     pub header_timeout: Duration,
@@ -49,6 +55,7 @@ impl Default for ConnectionLimits {
         Self {
             connections_max: 1024,
             connections_per_address_max: 64,
+            handshake_timeout: Duration::from_secs(10),
             first_byte_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             header_bytes_max: 8 * 1024,

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::ConnectionLimits;
 use super::deadlines::Deadlines;
+use super::taken::Taker;
 use crate::clock::{Instant, SystemClock};
 
 /// A connection's deadlines, as its socket, its requests and its task share them.
@@ -17,6 +17,8 @@ use crate::clock::{Instant, SystemClock};
 pub(super) struct Watch {
     pub(super) clock: SystemClock,
     deadlines: Arc<Mutex<Deadlines>>,
+    /// Who has bytes on the way to the socket: seldom more than the answer that is sent.
+    unflushed: Arc<Mutex<Vec<Arc<dyn Taker>>>>,
 }
 
 impl Watch {
@@ -25,7 +27,22 @@ impl Watch {
         Self {
             clock,
             deadlines: Arc::new(Mutex::new(deadlines)),
+            unflushed: Arc::default(),
         }
+    }
+
+    /// Bytes of this one's are with the connection, and perhaps not with its socket.
+    pub(super) fn unflushed(&self, taker: &Arc<dyn Taker>) {
+        let mut unflushed = lock(&self.unflushed);
+        if !unflushed.iter().any(|it| Arc::ptr_eq(it, taker)) {
+            unflushed.push(Arc::clone(taker));
+        }
+    }
+
+    fn flushed(&self) {
+        self.lock().flushed(self.now());
+        let flushed = std::mem::take(&mut *lock(&self.unflushed));
+        flushed.iter().for_each(|taker| taker.flushed());
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -33,21 +50,23 @@ impl Watch {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Deadlines> {
-        self.deadlines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.deadlines)
     }
 }
 
-/// A socket under a [`Watch`].
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A socket, or TLS over one, under a [`Watch`].
 #[derive(Debug)]
-pub(super) struct WatchedStream {
-    stream: TcpStream,
+pub(super) struct WatchedStream<S> {
+    stream: S,
     watch: Watch,
 }
 
-impl WatchedStream {
-    pub(super) fn new(stream: TcpStream, watch: Watch) -> Self {
+impl<S> WatchedStream<S> {
+    pub(super) fn new(stream: S, watch: Watch) -> Self {
         Self { stream, watch }
     }
 
@@ -60,7 +79,7 @@ impl WatchedStream {
     }
 }
 
-impl AsyncRead for WatchedStream {
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -75,7 +94,7 @@ impl AsyncRead for WatchedStream {
     }
 }
 
-impl AsyncWrite for WatchedStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -101,7 +120,14 @@ impl AsyncWrite for WatchedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        match flushed {
+            Poll::Ready(Ok(())) => self.watch.flushed(),
+            Poll::Ready(Err(_)) => {}
+            // TLS has taken what its socket has not: no write may follow that could tell.
+            Poll::Pending => self.watch.lock().send_blocked(),
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
