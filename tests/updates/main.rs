@@ -26,6 +26,7 @@ mod node_clients;
 mod operators;
 mod outcomes;
 mod peers;
+mod products;
 mod push;
 mod reboots;
 mod relay;
