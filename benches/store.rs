@@ -7,9 +7,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use narrowcast::clock::Utc;
 use narrowcast::model::{
     AuditActor, AuditStamp, BindingMode, CampaignTargets, Component, DeviceModel, DeviceType,
-    EndpointName, FirmwareVersion, Lwm2mVersion, Manufacturer, Package, PackageId, PackageKind,
-    Peer, Phase, Record, Registration, RegistrationSlot, RetryPolicy, Sha256Digest, TaskId,
-    TaskState, UpdateTask,
+    EndpointName, FirmwareVersion, Lwm2mVersion, Manufacturer, Package, PackageFile, PackageId,
+    PackageKind, Peer, Phase, Provenance, Record, Registration, RegistrationSlot, ReleaseNotes,
+    RetryPolicy, Sha256Digest, TaskId, TaskState, UpdateTask,
 };
 use narrowcast::store::{NewCampaign, SqliteStore, Store};
 use rand::rngs::StdRng;
@@ -55,11 +55,19 @@ async fn package(store: &SqliteStore) -> PackageId {
         source_versions: Vec::new(),
         kind: PackageKind::Full,
         component: Component::Module,
-        file_name: "app.bin".to_owned(),
-        image_sha256: Sha256Digest([1; 32]),
-        image_size_bytes: 1,
+        file: PackageFile {
+            name: "app.bin".to_owned(),
+            sha256: Sha256Digest([1; 32]),
+            size_bytes: 1,
+        },
+        more_files: Vec::new(),
         archive_sha256: Sha256Digest([2; 32]),
-        key_id: String::new(),
+        provenance: Provenance::Signed {
+            key_id: String::new(),
+        },
+        sequence: None,
+        not_after: None,
+        release_notes: ReleaseNotes::default(),
         uploaded_at: Utc::from_unix_ms(0),
     };
     store
@@ -91,6 +99,7 @@ async fn filled(rows: u32) -> (tempfile::TempDir, SqliteStore) {
         package: package(&store).await,
         targets: CampaignTargets::default(),
         retry: RetryPolicy::default(),
+        downgrade: None,
         created_at: Utc::from_unix_ms(0),
     };
     let endpoints = (0..rows).map(endpoint).collect();

@@ -14,8 +14,9 @@ use narrowcast::engine::{Command, Engine, EngineConfig, Output};
 use narrowcast::lwm2m::RegisterRateConfig;
 use narrowcast::model::{
     Campaign, CampaignId, CampaignState, CampaignTargets, Component, Device, DeviceModel,
-    DeviceType, EndpointName, FirmwareVersion, Manufacturer, Package, PackageId, PackageKind, Peer,
-    ProductSettings, RetryPolicy, Sha256Digest, TransmissionPreset, UpdateTask,
+    DeviceType, EndpointName, FirmwareVersion, InstalledSequences, Manufacturer, Package, PackageFile, PackageId,
+    PackageKind, Peer, ProductSettings, Provenance, ReleaseNotes, RetryPolicy, Sha256Digest,
+    TransmissionPreset, UpdateTask,
 };
 
 /// What a module registers with that sends nothing by Object 19: a server that observes it waits for an
@@ -129,6 +130,7 @@ impl World {
             campaign: campaign(self.now.utc),
             package: package(&image, self.now.utc),
             image,
+            installed: InstalledSequences::default(),
             tasks,
             ended: Progress::default(),
         };
@@ -178,6 +180,7 @@ fn campaign(now: Utc) -> Campaign {
         package: PackageId(1),
         targets: CampaignTargets::default(),
         retry: RetryPolicy::default(),
+        downgrade: None,
         state: CampaignState::Running,
         created_at: now,
         activated_at: Some(now),
@@ -196,11 +199,19 @@ fn package(image: &Bytes, now: Utc) -> Package {
         source_versions: Vec::new(),
         kind: PackageKind::Full,
         component: Component::Module,
-        file_name: "app.bin".to_owned(),
-        image_sha256: Sha256Digest([1; 32]),
-        image_size_bytes: image.len() as u64,
+        file: PackageFile {
+            name: "app.bin".to_owned(),
+            sha256: Sha256Digest([1; 32]),
+            size_bytes: image.len() as u64,
+        },
+        more_files: Vec::new(),
         archive_sha256: Sha256Digest([2; 32]),
-        key_id: "00".repeat(32),
+        provenance: Provenance::Signed {
+            key_id: "00".repeat(32),
+        },
+        sequence: None,
+        not_after: None,
+        release_notes: ReleaseNotes::default(),
         uploaded_at: now,
     }
 }

@@ -10,4 +10,4 @@ pub use failure_text::{failure_text, success_note_text};
 pub use loop_guard::{DeliveryRefused, LoopGuard, LoopGuardConfig};
 pub use progress::{NotCounted, Progress};
 pub use retry::{Next, decide};
-pub use targets::{Field, Ineligible, TargetSet, TooManyTargets, eligibility};
+pub use targets::{Field, Ineligible, TargetSet, TooManyTargets, eligibility, precedence};

@@ -91,6 +91,13 @@ pub enum Ineligible {
         /// What the package is for.
         package: String,
     },
+    /// The package has a lower signed sequence than what the device runs.
+    Downgrade {
+        /// The device's.
+        running: u64,
+        /// The package's.
+        package: u64,
+    },
 }
 
 /// Whether the device fits the package: manufacturer, model and device type are the same, letter by
@@ -114,6 +121,19 @@ pub fn eligibility(device: &Device, package: &Package) -> Result<(), Ineligible>
         device.device_type.as_ref().map(|name| name.as_str()),
         package.device_type.as_str(),
     )
+}
+
+/// Whether the package may replace what the device runs.
+///
+/// # Errors
+/// Where that has a higher signed sequence.
+pub fn precedence(running: Option<u64>, package: &Package) -> Result<(), Ineligible> {
+    match (running, package.sequence) {
+        (Some(running), Some(package)) if running > package => {
+            Err(Ineligible::Downgrade { running, package })
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Ineligible {
@@ -150,6 +170,13 @@ impl Ineligible {
                 let field = field.name(language);
                 format!("设备的{field}为“{device}”,固件包适用于“{package}”")
             }
+            (Self::Downgrade { running, package }, Language::En) => format!(
+                "the device runs the sequence {running}, the package has {package}: a downgrade, \
+                 which an admin can allow with a reason"
+            ),
+            (Self::Downgrade { running, package }, Language::Zh) => format!(
+                "设备当前固件序号为{running},固件包序号为{package},属于降级,须由管理员说明原因并允许"
+            ),
         }
     }
 }
@@ -184,8 +211,8 @@ mod tests {
     use super::*;
     use crate::clock::Utc;
     use crate::model::{
-        Component, DeviceModel, DeviceType, FirmwareVersion, Manufacturer, PackageId, PackageKind,
-        Sha256Digest,
+        Component, DeviceModel, DeviceType, FirmwareVersion, Manufacturer, PackageFile, PackageId,
+        PackageKind, Provenance, ReleaseNotes, Sha256Digest,
     };
 
     fn device() -> Device {
@@ -210,11 +237,19 @@ mod tests {
             source_versions: vec![FirmwareVersion::parse("V1").unwrap()],
             kind: PackageKind::Delta,
             component: Component::Module,
-            file_name: "a.bin".to_owned(),
-            image_sha256: Sha256Digest([0; 32]),
-            image_size_bytes: 1,
+            file: PackageFile {
+                name: "a.bin".to_owned(),
+                sha256: Sha256Digest([0; 32]),
+                size_bytes: 1,
+            },
+            more_files: Vec::new(),
             archive_sha256: Sha256Digest([1; 32]),
-            key_id: String::new(),
+            provenance: Provenance::Signed {
+                key_id: "00".repeat(32),
+            },
+            sequence: None,
+            not_after: None,
+            release_notes: ReleaseNotes::default(),
             uploaded_at: Utc::default(),
         }
     }

@@ -8,10 +8,11 @@ use bytes::Bytes;
 
 use crate::campaign::Progress;
 use crate::clock::{Now, Utc};
-use crate::fota::{HELD_EVIDENCE, Wanted};
+use crate::fota::{HELD_EVIDENCE, Precedence, Wanted};
 use crate::model::{
-    Campaign, CampaignId, CampaignState, DownloadProtocol, Failure, FailureReason, Image, Package,
-    ProductSettings, Record, TaskId, TaskState, TimelineStep, UpdateTask, WaitingFor,
+    Campaign, CampaignId, CampaignState, DownloadProtocol, EndpointName, Failure, FailureReason,
+    Image, InstalledSequences, Package, ProductSettings, Record, TaskId, TaskState, TimelineStep,
+    UpdateTask, WaitingFor,
 };
 
 use super::download::{ServedImage, uri_file_name};
@@ -30,33 +31,54 @@ pub(super) struct RunningCampaign {
     wanted: Wanted,
     /// The last segment of the path that devices fetch from by HTTP.
     file_name: String,
+    installed: InstalledSequences,
     progress: Progress,
 }
 
 impl RunningCampaign {
-    pub(super) fn new(campaign: Campaign, package: Package, image: Bytes, ended: Progress) -> Self {
+    pub(super) fn new(
+        campaign: Campaign,
+        package: Package,
+        image: Bytes,
+        installed: InstalledSequences,
+        ended: Progress,
+    ) -> Self {
         let wanted = Wanted {
             target_version: package.target_version.clone(),
             source_versions: package.source_versions.clone(),
-            image_size_bytes: package.image_size_bytes,
+            precedence: None,
+            image_size_bytes: package.file.size_bytes,
             image: Image::from(image.clone()),
             uri_base: String::new(),
             uri_suffix: String::new(),
         };
-        let file_name = uri_file_name(&package.file_name);
+        let file_name = uri_file_name(&package.file.name);
         Self {
             campaign,
             package,
             image,
             wanted,
             file_name,
+            installed,
             progress: ended,
         }
     }
 
     /// What is wanted of a device that fetches from below `base`.
-    pub(super) fn wanted(&self, base: Option<&String>, settings: &ProductSettings) -> Wanted {
+    pub(super) fn wanted(
+        &self,
+        endpoint: &EndpointName,
+        base: Option<&String>,
+        settings: &ProductSettings,
+    ) -> Wanted {
         let mut wanted = self.wanted.clone();
+        if self.campaign.downgrade.is_none() {
+            wanted.precedence = self.package.sequence.map(|sequence| Precedence {
+                sequence,
+                released: Arc::clone(&self.installed.versions),
+                given: self.installed.devices.get(endpoint).copied(),
+            });
+        }
         if let Some(base) = base {
             wanted.uri_base.clone_from(base);
         }
@@ -69,7 +91,7 @@ impl RunningCampaign {
     pub(super) fn served(&self) -> ServedImage {
         ServedImage {
             image: Image::from(self.image.clone()),
-            sha256: self.package.image_sha256,
+            sha256: self.package.file.sha256,
             file_name: self.file_name.clone(),
         }
     }
@@ -329,7 +351,7 @@ impl Engine {
             .campaigns
             .values()
             .chain([running])
-            .map(|campaign| (campaign.package.image_sha256, campaign.image.len() as u64))
+            .map(|campaign| (campaign.package.file.sha256, campaign.image.len() as u64))
             .collect();
         if images.values().sum::<u64>() > limit_bytes {
             return Err(CommandError::ImagesFull { limit_bytes });

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::campaign::Progress;
 use crate::model::{
     Campaign, CampaignId, CellId, CoverageTier, Device, DeviceRequestId, EndpointName,
-    InvalidTransition, KeyChange, Package, Product, ProfileId, TaskId, UpdateTask,
+    InstalledSequences, InvalidTransition, KeyChange, Package, Product, ProfileId, TaskId, UpdateTask,
 };
 
 /// An operator's wish that the engine carries out. Its records are committed before it is answered.
@@ -30,6 +30,8 @@ pub enum Command {
         package: Package,
         /// The firmware file's bytes, whose SHA-256 was checked when they were loaded.
         image: Bytes,
+        /// What the product's devices run, for a package that has a sequence.
+        installed: InstalledSequences,
         /// All its tasks that are not final.
         tasks: Vec<UpdateTask>,
         /// How many of its tasks are final already, by state.

@@ -215,10 +215,11 @@ impl Engine {
                 campaign,
                 package,
                 image,
+                installed,
                 tasks,
                 ended,
             } => {
-                let running = RunningCampaign::new(campaign, package, image, ended);
+                let running = RunningCampaign::new(campaign, package, image, installed, ended);
                 self.run_campaign(now, running, tasks)
             }
             Command::StopCampaign(id) => self.stop_campaign(now, id),

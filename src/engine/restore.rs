@@ -8,8 +8,9 @@ use bytes::Bytes;
 use crate::campaign::Progress;
 use crate::clock::{Now, Utc};
 use crate::model::{
-    Campaign, CampaignId, Package, Record, Registration, Restored, TaskState, UpdateTask,
-    WaitingFor,
+    AuditAction, AuditActor, AuditStamp, Campaign, CampaignId, Failure, FailureReason,
+    InstalledSequences, NewAuditEntry, Package, Record, Registration, Restored, TaskState,
+    UpdateTask, WaitingFor,
 };
 
 use super::tasks::TaskEntry;
@@ -22,6 +23,8 @@ pub struct Resumption {
     /// Its package's image, whose SHA-256 was checked when it was loaded; `None` where it is gone or
     /// changed.
     pub image: Option<Bytes>,
+    /// What the product's devices run, for a package that has a sequence.
+    pub installed: InstalledSequences,
     /// How many of its tasks are final already, by state.
     pub ended: Progress,
 }
@@ -80,18 +83,43 @@ impl Engine {
         resumption: Resumption,
     ) {
         let id = campaign.id;
-        let Resumption { image, ended } = resumption;
+        let Resumption {
+            image,
+            installed,
+            ended,
+        } = resumption;
         let is_damaged = image.is_none();
         let command = Command::RunCampaign {
             campaign,
             package,
             image: image.unwrap_or_default(),
+            installed,
             tasks,
             ended,
         };
         self.resume(now, command);
         if is_damaged {
-            self.resume(now, Command::StopCampaign(id));
+            self.end_damaged(now, id);
+        }
+    }
+
+    /// Nothing is served that is not what was verified.
+    fn end_damaged(&mut self, now: Now, id: CampaignId) {
+        let cause = Failure {
+            reason: FailureReason::IntegrityCheckFailed,
+            evidence: "the package's bytes on the server are missing or were changed".to_owned(),
+        };
+        // One that was stopped before has ended already.
+        if self.end_campaign(now, id, &cause).is_ok() {
+            self.record(Record::Audit(NewAuditEntry {
+                stamp: AuditStamp {
+                    at: now.utc,
+                    actor: AuditActor::server(),
+                },
+                action: AuditAction::CampaignStopped,
+                object: id.0.to_string(),
+                details: vec![("reason", cause.evidence)],
+            }));
         }
     }
 

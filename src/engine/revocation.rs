@@ -18,7 +18,7 @@ impl Engine {
             .campaigns
             .iter()
             .filter(|(_, running)| {
-                running.package.key_id == id && running.campaign.state.is_active()
+                running.package.key_id() == Some(id.as_str()) && running.campaign.state.is_active()
             })
             .map(|(campaign, _)| *campaign)
             .collect();

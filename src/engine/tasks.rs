@@ -92,7 +92,7 @@ impl Engine {
             );
             return self.fail_idle(now, id, FailureReason::InvalidUri, &evidence);
         }
-        let wanted = campaign.wanted(base, &settings);
+        let wanted = campaign.wanted(&task.endpoint, base, &settings);
         if self.flapping.is_flapping(&task.endpoint) {
             return self.hold_idle(now, id);
         }

@@ -12,6 +12,7 @@
 
 mod outcome;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::coap::Code;
@@ -34,6 +35,8 @@ pub struct Wanted {
     pub target_version: FirmwareVersion,
     /// 支持设备源版本; empty: any.
     pub source_versions: Vec<FirmwareVersion>,
+    /// What may not be given up for it; `None`: it may replace anything.
+    pub precedence: Option<Precedence>,
     /// Size of the image in bytes.
     pub image_size_bytes: u64,
     /// The image itself, shared, for a device that it is pushed to.
@@ -42,6 +45,25 @@ pub struct Wanted {
     pub uri_base: String,
     /// What stands behind it: nothing, or `/` and a file name.
     pub uri_suffix: String,
+}
+
+/// What a package's signed sequence is held against: a device is not taken back to a lower one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Precedence {
+    /// The package's.
+    pub sequence: u64,
+    /// Those of the product's releases.
+    pub released: Arc<BTreeMap<FirmwareVersion, u64>>,
+    /// That of what the device was last given.
+    pub given: Option<u64>,
+}
+
+impl Precedence {
+    /// The sequence that a device of this version runs, where it is higher than the package's.
+    fn higher(&self, version: &FirmwareVersion) -> Option<u64> {
+        let running = self.released.get(version).copied().or(self.given)?;
+        (running > self.sequence).then_some(running)
+    }
 }
 
 /// On which terms a device is updated.
@@ -252,7 +274,21 @@ fn before_execute(
                 format!("/3/0/3 = {version} is no source version of the package"),
             );
         }
-        Reading::Value(_) | Reading::Awaited => {}
+        Reading::Value(version) => {
+            if let Some(precedence) = &wanted.precedence
+                && let Some(running) = precedence.higher(version)
+            {
+                let sequence = precedence.sequence;
+                return Step::fail(
+                    FailureReason::NotEligible,
+                    format!(
+                        "/3/0/3 = {version} has the sequence {running}, the package {sequence}: a \
+                         downgrade, which the campaign does not allow"
+                    ),
+                );
+            }
+        }
+        Reading::Awaited => {}
     }
     if terms.settings.delivery == Delivery::Auto && reported.delivery_method.is_unread() {
         return Step::Read(path::FIRMWARE_DELIVERY_METHOD);

@@ -159,9 +159,11 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
             "PUT",
             "/api/v1/devices/{endpoint}" | "/api/v1/groups/{id}" | "/api/v1/groups/{id}/devices",
         )
+        | ("PATCH", "/api/v1/packages/{id}")
         | (
             "DELETE",
-            "/api/v1/profiles/{id}"
+            "/api/v1/packages/{id}"
+            | "/api/v1/profiles/{id}"
             | "/api/v1/groups/{id}"
             | "/api/v1/groups/{id}/devices"
             | "/api/v1/groups/{id}/devices/{endpoint}"

@@ -1,12 +1,14 @@
 //! What the API asks of package signing: to read a public key, and to verify an archive.
 
 use std::fmt;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek};
 
+use crate::clock::Utc;
 use crate::model::{
-    Component, DeviceModel, DeviceType, FirmwareVersion, Manufacturer, Package, PackageKind,
-    Sha256Digest,
+    Component, DeviceModel, DeviceType, FirmwareVersion, Manufacturer, Package, PackageFile,
+    PackageKind, Sha256Digest,
 };
+use crate::signing::FirmwareSink;
 use crate::store::StoredKey;
 
 /// A public key that may be entered.
@@ -41,6 +43,12 @@ pub struct PackageClaims {
     pub kind: PackageKind,
     /// Module or MCU.
     pub component: Component,
+    /// The signed sequence, where the form says one.
+    pub sequence: Option<u64>,
+    /// SHA-256 of the one firmware file, where the form says one.
+    pub sha256: Option<Sha256Digest>,
+    /// The signed end of its validity, where the form says one.
+    pub not_after: Option<Utc>,
 }
 
 impl PackageClaims {
@@ -55,6 +63,9 @@ impl PackageClaims {
             protocol: package.protocol.clone(),
             kind: package.kind,
             component: package.component,
+            sequence: package.sequence,
+            sha256: None,
+            not_after: package.not_after,
         }
     }
 }
@@ -64,23 +75,25 @@ impl PackageClaims {
 pub struct InfoMismatch {
     /// Name of the form's field.
     pub field: &'static str,
-    /// What the signed information says.
+    /// What the signed information says; empty where it says nothing.
     pub signed: String,
 }
 
-/// An archive whose signature holds.
+/// An archive whose signature holds, or one that was read without any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedPackage {
-    /// Name of the firmware file inside the archive.
-    pub file_name: String,
-    /// Size of the firmware file, in bytes.
-    pub image_size_bytes: u64,
-    /// SHA-256 of the firmware file.
-    pub image_sha256: Sha256Digest,
+    /// The first firmware file.
+    pub file: PackageFile,
+    /// The others, in the order of the archive.
+    pub more_files: Vec<PackageFile>,
     /// SHA-256 of the whole archive as uploaded.
     pub archive_sha256: Sha256Digest,
-    /// Id of the key that verified it.
+    /// Id of the key that verified it; empty where it has no signature.
     pub key_id: String,
+    /// The signed place among its product's releases.
+    pub sequence: Option<u64>,
+    /// Not to be installed after this time, as signed.
+    pub not_after: Option<Utc>,
     /// Where the form differs from what was signed; empty where it agrees or nothing was signed.
     pub mismatches: Vec<InfoMismatch>,
 }
@@ -121,16 +134,29 @@ pub trait PackageVerifier: fmt::Debug + Send + Sync + 'static {
     fn read_key(&self, public_key_pem: &str) -> Result<VerifiedKey, Refusal>;
 
     /// Verifies a signed archive against the manufacturer's keys, then opens it and writes its firmware
-    /// file to `image`. Neither is in memory whole at any time.
+    /// files to `files`. None is in memory whole at any time.
     ///
     /// # Errors
     /// Where no key verifies it, it is no archive of ours, or reading or writing failed. What was
-    /// written is no firmware file then.
+    /// written is no firmware then.
     fn verify(
         &self,
         archive: &mut dyn Archive,
         keys: &[StoredKey],
         claims: &PackageClaims,
-        image: &mut dyn Write,
+        files: &mut dyn FirmwareSink,
+    ) -> Result<VerifiedPackage, VerifyFault>;
+
+    /// Reads a firmware file, or a zip of some, that nobody has signed, and writes them to `files`.
+    ///
+    /// # Errors
+    /// Where it would be refused inside a signed archive too, or reading or writing failed. What was
+    /// written is no firmware then.
+    fn read_unsigned(
+        &self,
+        upload: &mut dyn Archive,
+        file_name: &str,
+        claims: &PackageClaims,
+        files: &mut dyn FirmwareSink,
     ) -> Result<VerifiedPackage, VerifyFault>;
 }

@@ -105,7 +105,11 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
 fn products() -> OpenApiRouter<HttpState> {
     OpenApiRouter::new()
         .routes(routes!(packages::list_packages, packages::create_package))
-        .routes(routes!(packages::show_package))
+        .routes(routes!(
+            packages::show_package,
+            packages::edit_package,
+            packages::delete_package
+        ))
         .routes(routes!(profiles::list_profiles, profiles::create_profile))
         .routes(routes!(profiles::show_profile, profiles::delete_profile))
         .routes(routes!(

@@ -16,6 +16,10 @@ words! {
         PackageAccepted = "package_accepted",
         /// A package came and was refused.
         PackageRefused = "package_refused",
+        /// What is said of a package was changed.
+        PackageEdited = "package_edited",
+        /// A package was taken away.
+        PackageDeleted = "package_deleted",
         /// A product's profile was entered.
         ProfileCreated = "profile_created",
         /// How a product's devices are treated was changed.
@@ -84,7 +88,10 @@ impl AuditAction {
     pub const fn kind(self) -> AuditKind {
         match self {
             Self::KeyCreated | Self::KeyRetired | Self::KeyRevoked => AuditKind::Key,
-            Self::PackageAccepted | Self::PackageRefused => AuditKind::Package,
+            Self::PackageAccepted
+            | Self::PackageRefused
+            | Self::PackageEdited
+            | Self::PackageDeleted => AuditKind::Package,
             Self::ProfileCreated | Self::ProfileSettingsChanged | Self::ProfileDeleted => {
                 AuditKind::Profile
             }

@@ -123,6 +123,16 @@ impl Default for RetryPolicy {
     }
 }
 
+/// An administrator lets a campaign give devices a lower [`sequence`](super::Package::sequence) than
+/// they run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DowngradeAllowed {
+    /// Name of the administrator's token.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// Who a campaign is for, before it is resolved into tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CampaignTargets {
@@ -145,6 +155,8 @@ pub struct Campaign {
     pub targets: CampaignTargets,
     /// When a failed task is tried again.
     pub retry: RetryPolicy,
+    /// Who let it downgrade devices, if anybody did.
+    pub downgrade: Option<DowngradeAllowed>,
     /// Where it is in its life.
     pub state: CampaignState,
     /// When it was made.

@@ -10,6 +10,7 @@ mod delivery;
 mod device;
 mod device_request;
 mod download_link;
+mod installed;
 mod key;
 mod language;
 mod package;
@@ -28,7 +29,8 @@ pub use admission::{AdmissionMode, AdmissionPolicy, AirtimePermille};
 pub use audit::{AuditAction, AuditActor, AuditKind, AuditStamp, NewAuditEntry};
 pub use byte_ranges::ByteRanges;
 pub use campaign::{
-    Campaign, CampaignId, CampaignState, CampaignTargets, GroupId, InvalidTransition, RetryPolicy,
+    Campaign, CampaignId, CampaignState, CampaignTargets, DowngradeAllowed, GroupId,
+    InvalidTransition, RetryPolicy,
 };
 pub use cell::{CellId, CoverageTier, Rsrp, SignalReading, Sinr, TierBorders, TierLimits};
 pub use datagram::{Datagram, Transmit};
@@ -42,9 +44,13 @@ pub use device_request::{
     NewDeviceRequest,
 };
 pub use download_link::{DownloadLink, LinkId, LinkProgress, LinkState};
+pub use installed::InstalledSequences;
 pub use key::{KeyChange, KeyState};
 pub use language::Language;
-pub use package::{Component, Image, Package, PackageId, PackageKind, Sha256Digest};
+pub use package::{
+    Component, Image, Package, PackageFile, PackageId, PackageKind, Provenance, ReleaseNotes,
+    Sha256Digest,
+};
 pub use peer::{Identity, Peer};
 pub use product::{
     Delivery, DownloadProtocol, ObservationCancel, Product, ProductSettings, ProfileId, RadioUnit,

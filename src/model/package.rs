@@ -71,7 +71,49 @@ words! {
     }
 }
 
-/// A verified firmware package. The bytes lie under their SHA-256; this is what is known of them.
+/// One firmware file of a package. Its bytes lie under their SHA-256.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageFile {
+    /// Its name inside the archive.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Sha256Digest,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+}
+
+/// Who answers for a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// Its manufacturer: a signature by one of their keys held when it came.
+    Signed {
+        /// Id of the key that verified it.
+        key_id: String,
+    },
+    /// An administrator alone.
+    Unsigned {
+        /// Name of the token that it came with.
+        by: String,
+        /// Why there is no signature.
+        reason: String,
+    },
+}
+
+/// 备注: what is new, for those who choose the package and those who consent to it. Empty: nothing said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReleaseNotes {
+    /// In Chinese.
+    pub zh: String,
+    /// In English.
+    pub en: String,
+}
+
+impl ReleaseNotes {
+    /// The most characters of each.
+    pub const CHARS_MAX: usize = 4000;
+}
+
+/// A firmware package. The bytes lie under their SHA-256; this is what is known of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
     /// Its number.
@@ -92,16 +134,42 @@ pub struct Package {
     pub kind: PackageKind,
     /// Module or MCU.
     pub component: Component,
-    /// Name of the firmware file inside the archive.
-    pub file_name: String,
-    /// SHA-256 of the firmware file: what devices receive, and the key of the stored bytes.
-    pub image_sha256: Sha256Digest,
-    /// Size of the firmware file, in bytes.
-    pub image_size_bytes: u64,
-    /// SHA-256 of the whole signed archive as uploaded.
+    /// The firmware file: what LwM2M devices receive. The first, where there are several.
+    pub file: PackageFile,
+    /// The others, in the order of the archive.
+    pub more_files: Vec<PackageFile>,
+    /// SHA-256 of the whole archive as uploaded.
     pub archive_sha256: Sha256Digest,
-    /// Id of the key that verified it.
-    pub key_id: String,
+    /// Who answers for it.
+    pub provenance: Provenance,
+    /// Its signed place among its product's releases, where it has one: what tells a downgrade, as
+    /// version strings have no order.
+    pub sequence: Option<u64>,
+    /// Not to be installed after this time, as signed.
+    pub not_after: Option<Utc>,
+    /// What is new in it.
+    pub release_notes: ReleaseNotes,
     /// When it was uploaded.
     pub uploaded_at: Utc,
+}
+
+impl Package {
+    /// All its firmware files, in the order of the archive.
+    pub fn files(&self) -> impl Iterator<Item = &PackageFile> {
+        std::iter::once(&self.file).chain(&self.more_files)
+    }
+
+    /// The key that verified it; `None` where it is unsigned.
+    pub fn key_id(&self) -> Option<&str> {
+        match &self.provenance {
+            Provenance::Signed { key_id } => Some(key_id),
+            Provenance::Unsigned { .. } => None,
+        }
+    }
+
+    /// The bytes that it rests on: its files and the archive that they came in.
+    pub fn digests(&self) -> impl Iterator<Item = Sha256Digest> {
+        let files = self.files().map(|file| file.sha256);
+        files.chain(std::iter::once(self.archive_sha256))
+    }
 }

@@ -59,7 +59,7 @@ async fn named(store: &dyn Store) -> Result<BTreeSet<Sha256Digest>, StoreError> 
         };
         after = Some(last.id.0.to_string());
         for package in packages {
-            named.extend([package.image_sha256, package.archive_sha256]);
+            named.extend(package.digests());
         }
     }
 }
@@ -69,8 +69,8 @@ mod tests {
     use super::*;
     use crate::clock::Utc;
     use crate::model::{
-        Component, DeviceModel, DeviceType, FirmwareVersion, Manufacturer, Package, PackageId,
-        PackageKind,
+        Component, DeviceModel, DeviceType, FirmwareVersion, Manufacturer, Package, PackageFile,
+        PackageId, PackageKind, Provenance, ReleaseNotes,
     };
     use crate::store::MemoryStore;
 
@@ -85,11 +85,19 @@ mod tests {
             source_versions: Vec::new(),
             kind: PackageKind::Full,
             component: Component::Module,
-            file_name: "firmware.bin".to_owned(),
-            image_sha256,
-            image_size_bytes: 5,
+            file: PackageFile {
+                name: "firmware.bin".to_owned(),
+                sha256: image_sha256,
+                size_bytes: 5,
+            },
+            more_files: Vec::new(),
             archive_sha256,
-            key_id: "00".repeat(32),
+            provenance: Provenance::Signed {
+                key_id: "00".repeat(32),
+            },
+            sequence: None,
+            not_after: None,
+            release_notes: ReleaseNotes::default(),
             uploaded_at: Utc::from_unix_ms(0),
         }
     }
@@ -99,26 +107,29 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = MemoryStore::new();
         let blobs = open_packages(folder.path(), &store).await.unwrap();
-        let [image, archive, orphan] =
-            [b"image", b"signd", b"orphn"].map(|bytes| blobs.put(bytes).unwrap());
+        let [image, second, archive, orphan] =
+            [b"image", b"secnd", b"signd", b"orphn"].map(|bytes| blobs.put(bytes).unwrap());
         drop(blobs);
 
         let blobs = open_packages(folder.path(), &store).await.unwrap();
-        assert_eq!(blobs.bytes(), 15, "without any package nothing is removed");
+        assert_eq!(blobs.bytes(), 20, "without any package nothing is removed");
         drop(blobs);
 
         let stamp = crate::model::AuditStamp {
             at: Utc::from_unix_ms(0),
             actor: crate::model::AuditActor::server(),
         };
-        store
-            .add_package(package(image, archive), stamp)
-            .await
-            .unwrap();
+        let mut package = package(image, archive);
+        package.more_files.push(PackageFile {
+            sha256: second,
+            ..package.file.clone()
+        });
+        store.add_package(package, stamp).await.unwrap();
         let blobs = open_packages(folder.path(), &store).await.unwrap();
-        assert_eq!(blobs.bytes(), 10);
-        for (sha256, is_there) in [(image, true), (archive, true), (orphan, false)] {
-            assert_eq!(blobs.load(sha256).is_ok(), is_there);
+        assert_eq!(blobs.bytes(), 15);
+        for sha256 in [image, second, archive] {
+            assert!(blobs.load(sha256).is_ok());
         }
+        assert!(blobs.load(orphan).is_err());
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use metrics::counter;
 use rand::RngCore;
 use rand::rngs::OsRng;
 
 use crate::campaign::Progress;
 use crate::clock::Now;
 use crate::engine::{Engine, EngineConfig, Resumption};
-use crate::model::Package;
+use crate::model::{InstalledSequences, Package};
 use crate::store::{BlobStore, Store, StoreError};
 
 /// What an engine is made from beside the store.
@@ -31,9 +32,12 @@ impl Rebuild {
         for campaign in &restored.campaigns {
             let counts = store.campaign(campaign.id).await?.1;
             let mut packages = restored.packages.iter();
-            let image = match packages.find(|package| package.id == campaign.package) {
-                Some(package) => self.image(package).await,
-                None => None,
+            let (image, installed) = match packages.find(|package| package.id == campaign.package) {
+                Some(package) => (
+                    self.image(package).await,
+                    store.installed_sequences(package).await?,
+                ),
+                None => (None, InstalledSequences::default()),
             };
             let ended = Progress {
                 succeeded: counts.succeeded,
@@ -41,7 +45,12 @@ impl Rebuild {
                 stopped: counts.stopped,
                 ..Progress::default()
             };
-            resumptions.insert(campaign.id, Resumption { image, ended });
+            let resumption = Resumption {
+                image,
+                installed,
+                ended,
+            };
+            resumptions.insert(campaign.id, resumption);
         }
         engine.restore(now, restored, resumptions);
         tracing::info!(registered, unfinished, "the engine goes on from the store");
@@ -50,11 +59,12 @@ impl Rebuild {
 
     /// A package whose bytes are gone or changed is never served.
     async fn image(&self, package: &Package) -> Option<bytes::Bytes> {
-        let (blobs, sha256) = (self.package_bytes.clone(), package.image_sha256);
+        let (blobs, sha256) = (self.package_bytes.clone(), package.file.sha256);
         let loaded = tokio::task::spawn_blocking(move || blobs.load(sha256)).await;
         match loaded.unwrap_or_else(|error| Err(io::Error::other(error).into())) {
             Ok(image) => Some(image),
             Err(error) => {
+                counter!("narrowcast_packages_damaged_total").increment(1);
                 tracing::error!(package = package.id.0, %error, "the package cannot be served");
                 None
             }

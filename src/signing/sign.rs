@@ -89,9 +89,9 @@ impl From<io::Error> for SignError {
 
 impl From<ZipError> for SignError {
     fn from(error: ZipError) -> Self {
-        match error {
-            ZipError::Io(fault) => Self::Io(fault),
-            _ => Self::TooLarge,
+        if let ZipError::Io(fault) = error {
+            return Self::Io(fault);
         }
+        Self::TooLarge
     }
 }

@@ -12,7 +12,7 @@ use super::{NewCampaign, StoredKey, StoredToken};
 use crate::clock::Utc;
 use crate::model::{
     AuditAction, AuditActor, AuditStamp, CampaignId, DownloadLink, KeyChange, LinkId,
-    NewAuditEntry, Package, PackageId, Product, ProfileId, SettingChanges, TaskState,
+    NewAuditEntry, Package, PackageId, Product, ProfileId, Provenance, SettingChanges, TaskState,
     TimelineEntry, TimelineStep, UpdateTask,
 };
 
@@ -180,14 +180,31 @@ pub(super) fn package_accepted(
     package: &Package,
     stamp: &AuditStamp,
 ) -> NewAuditEntry {
-    let details = vec![
-        ("file", package.file_name.clone()),
-        ("key", package.key_id.clone()),
+    let mut details = vec![
+        ("file", package.file.name.clone()),
+        ("files", package.files().count().to_string()),
         ("archive_sha256", package.archive_sha256.to_string()),
-        ("image_sha256", package.image_sha256.to_string()),
+        ("image_sha256", package.file.sha256.to_string()),
         ("version", package.target_version.to_string()),
     ];
+    match &package.provenance {
+        Provenance::Signed { key_id } => details.push(("key", key_id.clone())),
+        Provenance::Unsigned { reason, .. } => details.push(("unsigned", reason.clone())),
+    }
     entry(stamp, AuditAction::PackageAccepted, id.0, details)
+}
+
+pub(super) fn package_edited(id: PackageId, stamp: &AuditStamp) -> NewAuditEntry {
+    entry(stamp, AuditAction::PackageEdited, id.0, Vec::new())
+}
+
+pub(super) fn package_deleted(package: &Package, stamp: &AuditStamp) -> NewAuditEntry {
+    let details = vec![
+        ("file", package.file.name.clone()),
+        ("archive_sha256", package.archive_sha256.to_string()),
+        ("version", package.target_version.to_string()),
+    ];
+    entry(stamp, AuditAction::PackageDeleted, package.id.0, details)
 }
 
 pub(super) fn profile_created(
@@ -258,11 +275,13 @@ pub(super) fn campaign_created(
     tasks: usize,
     stamp: &AuditStamp,
 ) -> NewAuditEntry {
-    let details = vec![
+    let mut details = vec![
         ("name", campaign.name.clone()),
         ("package", campaign.package.0.to_string()),
         ("tasks", tasks.to_string()),
     ];
+    let downgrade = campaign.downgrade.as_ref();
+    details.extend(downgrade.map(|allowed| ("downgrade", allowed.reason.clone())));
     entry(stamp, AuditAction::CampaignCreated, id.0, details)
 }
 

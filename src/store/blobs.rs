@@ -290,6 +290,11 @@ impl IncomingBlob {
         Ok(File::open(&self.path)?)
     }
 
+    /// The SHA-256 of what has come.
+    pub fn sha256(&self) -> Sha256Digest {
+        Sha256Digest(self.sha256.clone().finalize().into())
+    }
+
     /// Makes them durable under their SHA-256.
     ///
     /// # Errors

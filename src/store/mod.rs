@@ -24,9 +24,9 @@ use async_trait::async_trait;
 use crate::clock::Utc;
 use crate::model::{
     AuditStamp, Campaign, CampaignId, CampaignState, CampaignTargets, DeliveryHistory, Device,
-    DeviceModel, DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId,
+    DeviceModel, DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, DowngradeAllowed, EndpointName, GroupId, InstalledSequences,
     KeyChange, KeyState, LinkId, LinkProgress, Manufacturer, Package, PackageId, Product,
-    ProfileId, Record, Restored, RetryPolicy, SettingChanges, TaskState, TimelineEntry, UpdateTask,
+    ProfileId, Record, ReleaseNotes, Restored, RetryPolicy, SettingChanges, Sha256Digest, TaskState, TimelineEntry, UpdateTask,
     Uplink,
 };
 
@@ -166,8 +166,21 @@ pub struct NewCampaign {
     pub targets: CampaignTargets,
     /// When a failed task is tried again.
     pub retry: RetryPolicy,
+    /// Who let it downgrade devices, if anybody did.
+    pub downgrade: Option<DowngradeAllowed>,
     /// When it was made.
     pub created_at: Utc,
+}
+
+/// A campaign that uses a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageUse {
+    /// Which.
+    pub campaign: CampaignId,
+    /// Its name.
+    pub name: String,
+    /// Whether it was activated: what it installs does not change any more.
+    pub activated: bool,
 }
 
 /// How many tasks of a campaign are in each state.
@@ -237,6 +250,26 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn package(&self, id: PackageId) -> Result<Package, StoreError>;
     /// Packages by number.
     async fn packages(&self, page: Page) -> Result<Vec<Package>, StoreError>;
+    /// What uses a package: a campaign that was activated, or else any that there is.
+    async fn package_use(&self, id: PackageId) -> Result<Option<PackageUse>, StoreError>;
+    /// Replaces what is said of a package; `Conflict` where a campaign of it was activated.
+    async fn set_release_notes(
+        &self,
+        id: PackageId,
+        notes: ReleaseNotes,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError>;
+    /// Takes a package away, with its links; those of its bytes that no other package rests on.
+    /// `Conflict` while a campaign is of it.
+    async fn remove_package(
+        &self,
+        id: PackageId,
+        stamp: AuditStamp,
+    ) -> Result<Vec<Sha256Digest>, StoreError>;
+    /// The sequences of the releases for a package's product and component, and of what last
+    /// succeeded on its devices, where that is higher than the package's. Nothing for a package
+    /// without a sequence.
+    async fn installed_sequences(&self, of: &Package) -> Result<InstalledSequences, StoreError>;
 
     /// Enters a profile; the number in it is ignored and the one given to it returned. `Conflict` where
     /// one of the same device type, manufacturer, model and protocol is there, CoAP and LWM2M being one.

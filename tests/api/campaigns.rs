@@ -4,7 +4,7 @@ use narrowcast::clock::Utc;
 use narrowcast::engine::{Command, CommandError, TaskProgress};
 use narrowcast::model::{
     AuditActor, AuditStamp, CampaignId, CampaignState, Failure, FailureReason, FirmwareVersion,
-    Package, PackageId, Phase, Record, TaskId, TaskState, WaitingFor,
+    Package, PackageId, Phase, Provenance, Record, TaskId, TaskState, WaitingFor,
 };
 use narrowcast::store::{Page, Store};
 use reqwest::Method;
@@ -165,7 +165,7 @@ async fn a_draft_is_activated_with_image_and_tasks() {
         panic!("a campaign to run: {commands:?}");
     };
     assert_eq!(campaign.id, CampaignId(1));
-    assert_eq!(package.image_sha256, sha256(image));
+    assert_eq!(package.file.sha256, sha256(image));
     assert_eq!(&image[..], b"image");
     let endpoints: Vec<_> = tasks.iter().map(|task| task.endpoint.as_str()).collect();
     assert_eq!(endpoints, ["d1", "d2"]);
@@ -226,6 +226,12 @@ async fn a_package_whose_bytes_are_damaged_is_not_run() {
     assert_eq!(service.get(&path).await.expect(200)["state"], "draft");
 }
 
+fn signed_by(key_id: &str) -> Provenance {
+    Provenance::Signed {
+        key_id: key_id.to_owned(),
+    }
+}
+
 /// A draft for `d1`, of a package whose row is as this changes it.
 async fn with_package(change: impl FnOnce(&mut Package)) -> (Service, String) {
     let service = Service::start().await;
@@ -274,7 +280,7 @@ async fn a_package_is_verified_again_when_a_campaign_begins() {
     let answer = post(&service, &format!("{path}/activate")).await;
     assert_eq!(answer.expect(200)["state"], "running");
 
-    let (service, path) = with_package(|package| package.key_id = "k2".to_owned()).await;
+    let (service, path) = with_package(|package| package.provenance = signed_by("k2")).await;
     let detail = check_refused(&service, &path, 422, "package_key_gone").await;
     assert!(detail.contains("k2"), "{detail}");
     // That key verifies nothing that it did not sign.
@@ -283,7 +289,7 @@ async fn a_package_is_verified_again_when_a_campaign_begins() {
     check_refused(&service, &path, 422, "bad_signature").await;
 
     let signed_otherwise = |package: &mut Package| {
-        package.image_sha256 = sha256(b"other image");
+        package.file.sha256 = sha256(b"other image");
     };
     let (service, path) = with_package(signed_otherwise).await;
     check_refused(&service, &path, 422, "package_changed").await;

@@ -138,7 +138,7 @@ async fn campaigns_of(key_id: &str, store: &dyn Store) -> Vec<CampaignId> {
     let mut found = Vec::new();
     for (campaign, _) in store.campaigns(page).await.expect("campaigns") {
         let package = store.package(campaign.package).await.expect("a package");
-        if package.key_id == key_id && campaign.state.is_active() {
+        if package.key_id() == Some(key_id) && campaign.state.is_active() {
             found.push(campaign.id);
         }
     }

@@ -12,6 +12,7 @@ mod health;
 mod idempotency;
 mod keys;
 mod openapi;
+mod package_rules;
 mod packages;
 mod pages;
 mod problems;

@@ -19,6 +19,8 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("GET", "/api/v1/packages", "voaA"),
     ("POST", "/api/v1/packages", "oaA"),
     ("GET", "/api/v1/packages/{id}", "voaA"),
+    ("PATCH", "/api/v1/packages/{id}", "oaA"),
+    ("DELETE", "/api/v1/packages/{id}", "oaA"),
     ("GET", "/api/v1/profiles", "voaA"),
     ("POST", "/api/v1/profiles", "oaA"),
     ("GET", "/api/v1/profiles/{id}", "voaA"),

@@ -3,13 +3,14 @@
 //! An archive is `signed-by <key id>\n`, then optionally `info version=<version>\n`, then the image.
 //! A key is `KEY <id>`.
 
-use std::io::{self, Write};
+use std::io;
 
 use narrowcast::http::{
     Archive, InfoMismatch, PackageClaims, PackageVerifier, Refusal, VerifiedKey, VerifiedPackage,
     VerifyFault,
 };
-use narrowcast::model::Sha256Digest;
+use narrowcast::model::{PackageFile, Sha256Digest};
+use narrowcast::signing::FirmwareSink;
 use narrowcast::store::StoredKey;
 use sha2::{Digest, Sha256};
 
@@ -35,7 +36,7 @@ impl PackageVerifier for TextVerifier {
         archive: &mut dyn Archive,
         keys: &[StoredKey],
         claims: &PackageClaims,
-        to: &mut dyn Write,
+        to: &mut dyn FirmwareSink,
     ) -> Result<VerifiedPackage, VerifyFault> {
         let refused = |code, message: &str| Refusal {
             code,
@@ -63,14 +64,45 @@ impl PackageVerifier for TextVerifier {
                 });
             }
         }
-        to.write_all(image.as_bytes())?;
+        to.begin_file()?;
+        to.write_chunk(image.as_bytes())?;
         Ok(VerifiedPackage {
-            file_name: "app.bin".to_owned(),
-            image_size_bytes: image.len() as u64,
-            image_sha256: sha256(image.as_bytes()),
+            file: PackageFile {
+                name: "app.bin".to_owned(),
+                sha256: sha256(image.as_bytes()),
+                size_bytes: image.len() as u64,
+            },
+            more_files: Vec::new(),
             archive_sha256: sha256(text.as_bytes()),
             key_id: key_id.to_owned(),
+            sequence: None,
+            not_after: None,
             mismatches,
+        })
+    }
+
+    fn read_unsigned(
+        &self,
+        upload: &mut dyn Archive,
+        file_name: &str,
+        _claims: &PackageClaims,
+        to: &mut dyn FirmwareSink,
+    ) -> Result<VerifiedPackage, VerifyFault> {
+        let image = io::read_to_string(upload)?;
+        to.begin_file()?;
+        to.write_chunk(image.as_bytes())?;
+        Ok(VerifiedPackage {
+            file: PackageFile {
+                name: file_name.to_owned(),
+                sha256: sha256(image.as_bytes()),
+                size_bytes: image.len() as u64,
+            },
+            more_files: Vec::new(),
+            archive_sha256: sha256(image.as_bytes()),
+            key_id: String::new(),
+            sequence: None,
+            not_after: None,
+            mismatches: Vec::new(),
         })
     }
 }

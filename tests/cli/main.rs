@@ -7,9 +7,15 @@
 )]
 
 mod audit;
+mod bad_packages;
 mod config;
 mod connections;
 mod demo;
+#[path = "../signing/fixture.rs"]
+#[expect(dead_code, reason = "tests/signing needs more of it")]
+mod fixture;
+#[path = "../signing/forged.rs"]
+mod forged;
 mod keys;
 mod language;
 mod packages;
@@ -22,3 +28,5 @@ mod shutdown;
 mod token;
 mod uploads;
 mod usage;
+#[path = "../signing/zip_builder.rs"]
+mod zip_builder;

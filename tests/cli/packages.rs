@@ -15,6 +15,11 @@ pub(crate) const OTHER_PUBLIC_PEM: &str = include_str!("../../certs/other-public
 /// A package as `narrowcast sign` writes it.
 pub(crate) fn signed_package(site: &Site) -> Vec<u8> {
     let firmware: Vec<u8> = (0..5000_u32).flat_map(u32::to_le_bytes).collect();
+    signed_firmware(site, &firmware)
+}
+
+/// A package of this firmware.
+pub(crate) fn signed_firmware(site: &Site, firmware: &[u8]) -> Vec<u8> {
     std::fs::write(site.path().join("FW.bin"), firmware).unwrap();
     std::fs::write(site.path().join("private.pem"), PRIVATE_PEM).unwrap();
     let sign = ["sign", "--key", "private.pem", "FW.bin"];
@@ -189,4 +194,87 @@ async fn a_flipped_bit_anywhere_is_refused_with_a_code_that_says_where() {
     nothing_is_kept(&site, &api).await;
 
     api.upload(package).await.is(201);
+}
+
+/// A package with this statement, signed by the command.
+fn stated(site: &Site, info: &Value) -> Vec<u8> {
+    std::fs::write(site.path().join("info.json"), info.to_string()).unwrap();
+    std::fs::write(site.path().join("FW.bin"), b"firmware").unwrap();
+    std::fs::write(site.path().join("private.pem"), PRIVATE_PEM).unwrap();
+    let sign = [
+        "sign",
+        "--key",
+        "private.pem",
+        "--info",
+        "info.json",
+        "FW.bin",
+    ];
+    let signed = run(site.path(), &sign).exits(0).stdout;
+    std::fs::read(site.path().join(signed.trim_end())).unwrap()
+}
+
+#[tokio::test]
+async fn the_form_agrees_with_the_signed_statement_field_by_field() {
+    let site = Site::new();
+    let (_server, api) = with_key(&site, PUBLIC_PEM).await;
+    let info = json!({
+        "format": 1, "purpose": "firmware", "manufacturer": MANUFACTURER, "model": MODEL,
+        "deviceType": DEVICE_TYPE, "version": "2.0.0", "sourceVersions": ["1.0.0"],
+        "kind": "delta", "component": "module", "sequence": 104,
+        "notAfter": "2099-01-01T00:00:00Z",
+    });
+    let form = [("kind", "delta"), ("source_versions", "1.0.0")];
+    let archive = stated(&site, &info);
+    let firmware = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(b"firmware"));
+    for (signed, other) in [
+        ("model", "BC26"),
+        ("deviceType", "GasMeter"),
+        ("version", "2.0.1"),
+        ("kind", "full"),
+        ("component", "mcu"),
+    ] {
+        let mut info = info.clone();
+        info[signed] = other.into();
+        let refused = api.upload_file("a.zip", stated(&site, &info), &form).await;
+        let problem = refused.is_problem(422, "signed_info_mismatch");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(other), "{detail}");
+    }
+    for (field, text, signed) in [
+        ("sequence", "105", "'104' was signed"),
+        ("not_after", "2098-01-01T00:00:00Z", "2099-01-01"),
+        ("sha256", &"ab".repeat(32), firmware.as_str()),
+        ("source_versions", "0.9.0", "'1.0.0' was signed"),
+    ] {
+        let texts = [&form[..], &[(field, text)]].concat();
+        let refused = api.upload_file("a.zip", archive.clone(), &texts).await;
+        let problem = refused.is_problem(422, "signed_info_mismatch");
+        assert_eq!(problem["field"], field);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(signed), "{detail}");
+    }
+    // What was not signed binds nothing, unless the form wants it to.
+    let plain = signed_package(&site);
+    let refused = api.upload_file("a.zip", plain, &[("sequence", "1")]).await;
+    let problem = refused.is_problem(422, "signed_info_mismatch");
+    assert_eq!(problem["detail"], "sequence: it was not signed");
+    let mut expired = info.clone();
+    expired["notAfter"] = "2020-01-01T00:00:00Z".into();
+    let refused = api
+        .upload_file("a.zip", stated(&site, &expired), &form)
+        .await;
+    refused.is_problem(409, "package_expired");
+    nothing_is_kept(&site, &api).await;
+
+    let exact = [
+        ("sequence", "104"),
+        ("not_after", "2099-01-01T00:00:00Z"),
+        ("sha256", firmware.as_str()),
+    ];
+    let texts = [&form[..], &exact].concat();
+    let package = api.upload_file("a.zip", archive, &texts).await.is(201);
+    assert_eq!(package["sequence"], 104);
+    let end = package["not_after"].as_str().unwrap();
+    assert!(end.starts_with("2099-01-01T00:00:00"), "{end}");
+    assert_eq!(package["kind"], "delta");
 }

@@ -255,6 +255,35 @@ impl Api {
         send(request.bearer_auth(&self.token)).await
     }
 
+    /// Uploads a file of this name with more texts in its form.
+    pub(crate) async fn upload_file(
+        &self,
+        name: &'static str,
+        content: Vec<u8>,
+        texts: &[(&'static str, &str)],
+    ) -> Answer {
+        let mut form = Form::new().part("file", Part::bytes(content).file_name(name));
+        let product = [
+            ("manufacturer", MANUFACTURER),
+            ("model", MODEL),
+            ("device_type", DEVICE_TYPE),
+            ("protocol", "LWM2M"),
+            ("version", "2.0.0"),
+        ];
+        for (name, text) in product.iter().chain(texts) {
+            form = form.text(*name, (*text).to_owned());
+        }
+        let request = self.client.post(self.url("/api/v1/packages"));
+        send(request.bearer_auth(&self.token).multipart(form)).await
+    }
+
+    /// Posts these bytes as a package form.
+    pub(crate) async fn post_form(&self, content_type: &str, body: Vec<u8>) -> Answer {
+        let request = self.client.post(self.url("/api/v1/packages"));
+        let request = request.header(header::CONTENT_TYPE, content_type).body(body);
+        send(request.bearer_auth(&self.token)).await
+    }
+
     /// Uploads a signed package of `MANUFACTURER`'s `MODEL`.
     pub(crate) async fn upload(&self, archive: Vec<u8>) -> Answer {
         let form = Form::new()

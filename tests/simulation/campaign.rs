@@ -5,7 +5,7 @@ use narrowcast::campaign::Progress;
 use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::engine::{Command, CommandError, Engine, EngineConfig};
 use narrowcast::model::{
-    Campaign, CampaignId, CampaignState, CampaignTargets, CellId, CoverageTier, PackageId,
+    Campaign, CampaignId, CampaignState, CampaignTargets, CellId, CoverageTier, InstalledSequences, PackageId,
     RetryPolicy, SuccessNote, TaskState, TierLimits, TimelineStep,
 };
 use narrowcast::sim::AtRest;
@@ -105,6 +105,7 @@ fn draft(id: u64, image: &Bytes) -> Command {
             package: PackageId(id),
             targets: CampaignTargets::default(),
             retry: RetryPolicy::default(),
+            downgrade: None,
             state: CampaignState::Draft,
             created_at: utc,
             activated_at: None,
@@ -112,6 +113,7 @@ fn draft(id: u64, image: &Bytes) -> Command {
         },
         package: fleet::package(image, utc),
         image: image.clone(),
+        installed: InstalledSequences::default(),
         tasks: Vec::new(),
         ended,
     }

@@ -10,17 +10,18 @@ use narrowcast::engine::EngineConfig;
 use narrowcast::lwm2m::EndpointNameForm;
 use narrowcast::model::{
     Component, CoverageTier, Device, DeviceModel, DeviceType, EndpointName, FirmwareVersion,
-    Manufacturer, Package, PackageId, PackageKind, Sha256Digest, TierBorders, TierLimits,
+    Manufacturer, Package, PackageFile, PackageId, PackageKind, Provenance, ReleaseNotes,
+    Sha256Digest, TierBorders, TierLimits,
 };
 use narrowcast::sim::{AtRest, DeviceConfig, Limits, Quirks, Radio};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 
-pub(crate) const TARGET_VERSION: &str = "2.0.0";
 /// Of devices, unless one says otherwise.
 pub(crate) const MODEL: &str = "NB-1";
 
+pub(crate) const TARGET_VERSION: &str = "2.0.0";
 
 /// Small enough that every class of [`mixed`] has more devices than slots in the first cell.
 pub(crate) const LIMITS: TierLimits = TierLimits {
@@ -172,11 +173,19 @@ pub(crate) fn package(image: &Bytes, now: Utc) -> Package {
         source_versions: Vec::new(),
         kind: PackageKind::Full,
         component: Component::Module,
-        file_name: "firmware.bin".to_owned(),
-        image_sha256: sha256(image),
-        image_size_bytes: image.len() as u64,
+        file: PackageFile {
+            name: "firmware.bin".to_owned(),
+            sha256: sha256(image),
+            size_bytes: image.len() as u64,
+        },
+        more_files: Vec::new(),
         archive_sha256: sha256(image),
-        key_id: "00".repeat(32),
+        provenance: Provenance::Signed {
+            key_id: "00".repeat(32),
+        },
+        sequence: None,
+        not_after: None,
+        release_notes: ReleaseNotes::default(),
         uploaded_at: now,
     }
 }

@@ -82,8 +82,9 @@ fn once_a_key_is_revoked_nothing_of_it_is_flashed_and_tasks_say_why() {
                 ready(world.server.store.campaign(id)).unwrap().0.state,
                 CampaignState::Running
             );
-            let key_id = fleet::package(&world.image, world.now.utc).key_id;
-            assert_eq!(world.revoke(&key_id), server::Outcome::Done(Ok(())));
+            let package = fleet::package(&world.image, world.now.utc);
+            let key_id = package.key_id().expect("it is signed");
+            assert_eq!(world.revoke(key_id), server::Outcome::Done(Ok(())));
             if restarts {
                 world.restart();
             }
@@ -103,7 +104,7 @@ fn once_a_key_is_revoked_nothing_of_it_is_flashed_and_tasks_say_why() {
                 if task.state == TaskState::Stopped {
                     let failure = task.failure.expect("a reason");
                     assert_eq!(failure.reason, FailureReason::KeyRevoked);
-                    assert!(failure.evidence.contains(&key_id), "{failure:?}");
+                    assert!(failure.evidence.contains(key_id), "{failure:?}");
                 }
             }
             assert!(world.verdict().holds(), "{:?}", world.verdict());

@@ -11,6 +11,7 @@ mod campaign;
 mod chaos;
 mod clock;
 mod device_requests;
+mod downgrades;
 mod faults;
 mod flapping;
 mod fleet;

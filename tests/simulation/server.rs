@@ -150,15 +150,15 @@ impl Server {
         let package = ready(self.store.package(campaign.package)).unwrap();
         let tasks = ready(self.store.tasks(id, None, ALL)).unwrap();
         Command::RunCampaign {
-            image: self.images[&package.image_sha256].clone(),
+            image: self.images[&package.file.sha256].clone(),
             campaign,
+            installed: ready(self.store.installed_sequences(&package)).unwrap(),
             package,
             tasks,
             ended: Progress::default(),
         }
     }
 
-    pub(crate) fn task_of(&self, id: CampaignId, endpoint: &EndpointName) -> &UpdateTask {
     /// How the devices of a campaign's product are treated.
     pub(crate) fn settings(&self, id: CampaignId) -> ProductSettings {
         let (campaign, _) = ready(self.store.campaign(id)).unwrap();
@@ -176,6 +176,7 @@ impl Server {
             )
     }
 
+    pub(crate) fn task_of(&self, id: CampaignId, endpoint: &EndpointName) -> &UpdateTask {
         let mut tasks = self.tasks.values();
         tasks
             .find(|task| task.campaign == id && task.endpoint == *endpoint)
@@ -220,7 +221,8 @@ impl Server {
             let package = packages.find(|it| it.id == campaign.package).unwrap();
             let counts = ready(self.store.campaign(campaign.id)).unwrap().1;
             let resumption = Resumption {
-                image: Some(self.images[&package.image_sha256].clone()),
+                image: Some(self.images[&package.file.sha256].clone()),
+                installed: ready(self.store.installed_sequences(package)).unwrap(),
                 ended: Progress {
                     succeeded: counts.succeeded,
                     failed: counts.failed,

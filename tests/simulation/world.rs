@@ -17,7 +17,7 @@ use bytes::Bytes;
 use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::coap::MessageId;
 use narrowcast::engine::{Command, EngineConfig};
-use narrowcast::model::{FirmwareVersion, PackageId, TaskId, Transmit};
+use narrowcast::model::{DowngradeAllowed, FirmwareVersion, PackageId, TaskId, Transmit};
 use narrowcast::sim::log::{DeviceEvent, LogLine};
 use narrowcast::sim::{DeviceConfig, DeviceOutput, Judge, SimDevice, SocketKind};
 use narrowcast::store::Store;
@@ -52,6 +52,10 @@ pub(crate) struct World {
     pub(crate) image: Bytes,
     /// Which versions the package is for; empty: any.
     pub(crate) source_versions: Vec<FirmwareVersion>,
+    /// The package's signed sequence.
+    pub(crate) sequence: Option<u64>,
+    /// Who lets campaigns downgrade devices.
+    pub(crate) downgrade: Option<DowngradeAllowed>,
     pub(crate) link: Link,
     /// Of a thousand inputs of the server, in how many it dies.
     pub(crate) crash_permille: u32,
@@ -128,6 +132,8 @@ impl World {
             devices: Vec::new(),
             image,
             source_versions: Vec::new(),
+            sequence: None,
+            downgrade: None,
             link: Link::clean(),
             crash_permille: 0,
             cut_percent: 0,

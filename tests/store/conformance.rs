@@ -1,8 +1,8 @@
 //! What every making of the store does alike. Each function here runs once for each.
 
 use narrowcast::model::{
-    CampaignId, CampaignState, Device, GroupId, KeyChange, KeyState, Package, PackageId, Record,
-    RegistrationSlot, UpdateTask,
+    CampaignId, CampaignState, Device, GroupId, KeyChange, KeyState, Package, PackageFile,
+    PackageId, Provenance, Record, RegistrationSlot, ReleaseNotes, Sha256Digest, UpdateTask,
 };
 use narrowcast::store::{Store, StoredKey, TIMELINE_ENTRIES_MAX};
 
@@ -18,6 +18,7 @@ for_each_store! {
     a_key_is_retired_once_and_only_while_it_is_active,
     the_first_word_on_a_keys_revocation_counts,
     a_package_is_found_under_the_number_it_was_given,
+    a_package_keeps_all_its_files_and_what_was_said_of_it,
     the_same_image_for_the_same_product_and_version_conflicts,
     devices_are_entered_all_or_none,
     a_device_let_in_never_replaces_an_entered_one,
@@ -133,11 +134,38 @@ async fn a_package_is_found_under_the_number_it_was_given(store: &dyn Store) {
     assert_eq!(page, [stored]);
 }
 
+async fn a_package_keeps_all_its_files_and_what_was_said_of_it(store: &dyn Store) {
+    let mut several = package("V2");
+    several.more_files = (1..5)
+        .map(|number| PackageFile {
+            name: format!("part{number}.tar.gz"),
+            sha256: Sha256Digest([number; 32]),
+            size_bytes: u64::from(number) << 20,
+        })
+        .collect();
+    several.sequence = Some(104);
+    several.not_after = Some(utc(99));
+    several.release_notes = ReleaseNotes {
+        zh: "修复复位".to_owned(),
+        en: "\"quoted\"\nand a second line".to_owned(),
+    };
+    let mut unsigned = package("V3");
+    unsigned.provenance = Provenance::Unsigned {
+        by: "root".to_owned(),
+        reason: "a trial on the bench".to_owned(),
+    };
+    for package in [several, unsigned] {
+        let id = store.add_package(package.clone(), stamp()).await.unwrap();
+        let stored = Package { id, ..package };
+        assert_eq!(store.package(id).await.unwrap(), stored);
+    }
+}
+
 async fn the_same_image_for_the_same_product_and_version_conflicts(store: &dyn Store) {
     store.add_package(package("V2"), stamp()).await.unwrap();
     assert!(is_conflict(store.add_package(package("V2"), stamp()).await));
     let mut other_image = package("V2");
-    other_image.image_sha256.0[0] ^= 1;
+    other_image.file.sha256.0[0] ^= 1;
     store.add_package(other_image, stamp()).await.unwrap();
     assert_eq!(store.packages(page(9)).await.unwrap().len(), 2);
 }

@@ -29,6 +29,7 @@ mod conformance;
 mod device_requests;
 mod equality;
 mod links;
+mod packages;
 mod profiles;
 mod restart;
 mod samples;

@@ -114,6 +114,18 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
         "ALTER TABLE keys DROP COLUMN revoked_at",
         "ALTER TABLE keys DROP COLUMN revoked_by",
         "ALTER TABLE keys DROP COLUMN revoked_reason",
+        "DROP TABLE links",
+        "DROP TABLE profiles",
+        "ALTER TABLE packages DROP COLUMN more_files",
+        "ALTER TABLE packages DROP COLUMN sequence",
+        "ALTER TABLE packages DROP COLUMN not_after",
+        "ALTER TABLE packages DROP COLUMN unsigned_by",
+        "ALTER TABLE packages DROP COLUMN unsigned_reason",
+        "ALTER TABLE packages DROP COLUMN release_notes_zh",
+        "ALTER TABLE packages DROP COLUMN release_notes_en",
+        "DROP INDEX campaigns_by_package",
+        "ALTER TABLE campaigns DROP COLUMN downgrade_by",
+        "ALTER TABLE campaigns DROP COLUMN downgrade_reason",
         "DELETE FROM _sqlx_migrations WHERE version > 1",
     ] {
         sqlx::query(sql).execute(&mut plain).await.unwrap();

@@ -7,9 +7,9 @@ use narrowcast::clock::Utc;
 use narrowcast::model::{
     AuditActor, AuditStamp, BindingMode, CampaignId, CampaignTargets, CellId, Component,
     CoverageTier, DeliveryHistory, Device, DeviceModel, DeviceReport, DeviceType, EndpointName,
-    FirmwareVersion, Identity, Lwm2mVersion, Manufacturer, Package, PackageId, PackageKind, Peer,
-    Record, Registration, RegistrationSlot, RetryPolicy, Sha256Digest, StoredObservation, TaskId,
-    TimelineEntry, TimelineStep,
+    FirmwareVersion, Identity, Lwm2mVersion, Manufacturer, Package, PackageFile, PackageId,
+    PackageKind, Peer, Provenance, Record, Registration, RegistrationSlot, ReleaseNotes,
+    RetryPolicy, Sha256Digest, StoredObservation, TaskId, TimelineEntry, TimelineStep,
 };
 use narrowcast::store::{NewCampaign, Page, SqliteStore, Store, StoredKey, StoredToken};
 
@@ -130,11 +130,19 @@ pub(crate) fn package(version: &str) -> Package {
         source_versions: vec![FirmwareVersion::parse("V1").unwrap()],
         kind: PackageKind::Delta,
         component: Component::Mcu,
-        file_name: "app.bin".to_owned(),
-        image_sha256: Sha256Digest([0xab; 32]),
-        image_size_bytes: 123_456,
+        file: PackageFile {
+            name: "app.bin".to_owned(),
+            sha256: Sha256Digest([0xab; 32]),
+            size_bytes: 123_456,
+        },
+        more_files: Vec::new(),
         archive_sha256: Sha256Digest([0xcd; 32]),
-        key_id: "0123".to_owned(),
+        provenance: Provenance::Signed {
+            key_id: "0123".to_owned(),
+        },
+        sequence: None,
+        not_after: None,
+        release_notes: ReleaseNotes::default(),
         uploaded_at: utc(5),
     }
 }
@@ -174,6 +182,7 @@ pub(crate) fn new_campaign(package: PackageId) -> NewCampaign {
             retries_max: 3,
             delay: Duration::from_secs(120),
         },
+        downgrade: None,
         created_at: utc(9),
     }
 }

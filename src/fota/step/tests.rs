@@ -14,6 +14,7 @@ fn wanted() -> Wanted {
     Wanted {
         target_version: version("V2"),
         source_versions: vec![version("V1")],
+        precedence: None,
         image_size_bytes: 2048,
         image: Image::default(),
         uri_base: "coap://203.0.113.5:5683/fw/".to_owned(),
@@ -314,6 +315,48 @@ fn an_empty_list_of_source_versions_means_any() {
     assert_eq!(failure(&decide(&wanted)), Some(FailureReason::NotEligible));
     wanted.source_versions.clear();
     assert_eq!(decide(&wanted), Step::WriteUri);
+}
+
+#[test]
+fn a_device_is_not_taken_back_to_a_lower_sequence() {
+    let decide = |running: &str, given: Option<u64>, execution: &Progress| {
+        let wanted = Wanted {
+            source_versions: Vec::new(),
+            precedence: Some(Precedence {
+                sequence: 5,
+                released: Arc::new(BTreeMap::from([(version("V7"), 7), (version("V3"), 3)])),
+                given,
+            }),
+            ..wanted()
+        };
+        let reported = reported(State::Idle, 0, Some(running));
+        step(&wanted, &Terms::default(), &reported, execution)
+    };
+    // What it reports decides; what it was given, where nobody knows what it reports.
+    for (running, given, is_downgrade) in [
+        ("V7", None, true),
+        ("V7", Some(3), true),
+        ("V3", Some(7), false),
+        ("V9", Some(7), true),
+        ("V9", Some(5), false),
+        ("V9", None, false),
+    ] {
+        let step = decide(running, given, &FRESH);
+        if is_downgrade {
+            assert_eq!(failure(&step), Some(FailureReason::NotEligible));
+            let Step::Fail(failure) = step else {
+                unreachable!()
+            };
+            assert!(failure.evidence.contains("sequence 7, the package 5"));
+        } else {
+            assert_eq!(step, Step::WriteUri, "{running} {given:?}");
+        }
+    }
+    // What is being flashed already is not judged by what it came from.
+    assert_eq!(
+        failure(&decide("V7", None, &EXECUTED)),
+        failure(&decide("V3", None, &EXECUTED))
+    );
 }
 
 #[test]

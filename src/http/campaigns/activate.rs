@@ -44,11 +44,13 @@ pub(crate) async fn activate_campaign(
     }
     verify_again(&state, &package).await?;
     let image = load_image(&state, &package).await?;
+    let installed = state.store.installed_sequences(&package).await?;
     let (tasks, ended) = read_tasks(&state, campaign.id).await?;
     let command = Command::RunCampaign {
         campaign,
         package,
         image,
+        installed,
         tasks,
         ended,
     };
@@ -60,7 +62,7 @@ pub(crate) async fn activate_campaign(
 async fn load_image(state: &HttpState, package: &Package) -> Result<Bytes, Problem> {
     let (blobs, package) = (state.package_bytes.clone(), package.clone());
     blocking(move || {
-        let loaded = blobs.load(package.image_sha256);
+        let loaded = blobs.load(package.file.sha256);
         loaded.map_err(|error| damaged(&package, &error))
     })
     .await

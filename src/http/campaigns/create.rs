@@ -11,16 +11,19 @@ use utoipa::ToSchema;
 
 use super::eligibility::{Excluded, partition};
 use super::find;
+use super::package_check::check_deliverable;
 use super::targets::resolve;
 use super::view::{CampaignView, Retry, Targets};
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, QueryParams};
 use crate::http::keys::check_not_revoked;
 use crate::http::language::Preferred;
+use crate::http::packages::{REASON_CHARS_MAX, check_expiry};
 use crate::http::profiles::check_profile;
-use crate::http::{HttpState, fields};
+use crate::http::{HttpState, Role, fields};
 use crate::model::{
-    AuditActor, Campaign, CampaignTargets, EndpointName, Language, Package, PackageId, RetryPolicy,
+    AuditActor, Campaign, CampaignTargets, DowngradeAllowed, EndpointName, Language, Package,
+    PackageId, RetryPolicy,
 };
 use crate::store::{NewCampaign, StoreError};
 
@@ -41,6 +44,18 @@ pub(crate) struct CreateCampaign {
     /// When a failed task is tried again; never unless said otherwise.
     #[serde(default)]
     retry: Retry,
+    /// Lets it give devices a lower signed sequence than they run; only an admin may.
+    #[serde(default)]
+    allow_downgrade: Option<AllowDowngrade>,
+}
+
+/// A downgrade that is meant.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AllowDowngrade {
+    /// Why; at most 200 characters.
+    #[schema(max_length = 200)]
+    reason: String,
 }
 
 /// How to make it.
@@ -101,7 +116,7 @@ pub(crate) async fn create_campaign(
     JsonBody(body): JsonBody<CreateCampaign>,
 ) -> Result<Response, Problem> {
     let _products = state.products.read().await;
-    let plan = plan(&state, body, language).await?;
+    let plan = plan(&state, body, &actor, language).await?;
     if query.dry_run {
         return Ok(Json(plan.dry_run(state.limits.excluded_listed_max)).into_response());
     }
@@ -125,21 +140,30 @@ pub(crate) async fn create_campaign(
 async fn plan(
     state: &HttpState,
     body: CreateCampaign,
+    actor: &AuditActor,
     language: Language,
 ) -> Result<Plan, Problem> {
     fields::title("name", &body.name, Campaign::NAME_CHARS_MAX)?;
     let retry = parse_retry(&body.retry)?;
     let targets: CampaignTargets = body.targets.parse(state)?;
+    let downgrade = parse_downgrade(body.allow_downgrade, actor)?;
     let package = find_package(state, body.package_id).await?;
+    check_deliverable(&package)
+        .and_then(|()| check_expiry(package.not_after, state.now_utc()))
+        .map_err(|problem| problem.with_field("package_id"))?;
     check_profile(state, &package, language)
         .await
         .map_err(|problem| problem.with_field("package_id"))?;
     // Whether its key is there is asked at the activation.
-    if let Ok(key) = state.store.key(&package.key_id).await {
+    if let Some(key_id) = package.key_id()
+        && let Ok(key) = state.store.key(key_id).await
+    {
         check_not_revoked(&key).map_err(|problem| problem.with_field("package_id"))?;
     }
     let devices = resolve(state, &targets).await?;
-    let (included, mut excluded) = partition(state, &package, devices, language).await?;
+    let may_downgrade = downgrade.is_some();
+    let (included, mut excluded) =
+        partition(state, &package, may_downgrade, devices, language).await?;
     let excluded_count = excluded.len();
     excluded.truncate(state.limits.excluded_listed_max);
     Ok(Plan {
@@ -148,6 +172,7 @@ async fn plan(
             package: package.id,
             targets,
             retry,
+            downgrade,
             created_at: state.now_utc(),
         },
         included,
@@ -181,6 +206,25 @@ fn parse_retry(retry: &Retry) -> Result<RetryPolicy, Problem> {
         retries_max: retry.retries_max,
         delay: Duration::from_secs(retry.delay_seconds),
     })
+}
+
+/// Who may let a campaign downgrade devices says why.
+fn parse_downgrade(
+    asked: Option<AllowDowngrade>,
+    actor: &AuditActor,
+) -> Result<Option<DowngradeAllowed>, Problem> {
+    let Some(AllowDowngrade { reason }) = asked else {
+        return Ok(None);
+    };
+    if actor.role != Role::Admin.word() {
+        let detail = "only an admin may let a campaign downgrade devices";
+        return Err(Problem::new(kinds::FORBIDDEN, detail).with_field("allow_downgrade"));
+    }
+    fields::title("allow_downgrade.reason", &reason, REASON_CHARS_MAX)?;
+    Ok(Some(DowngradeAllowed {
+        by: actor.name.clone(),
+        reason,
+    }))
 }
 
 async fn find_package(state: &HttpState, id: u64) -> Result<Package, Problem> {

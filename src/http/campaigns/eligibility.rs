@@ -3,11 +3,11 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::campaign::{Field, Ineligible, eligibility};
+use crate::campaign::{Field, Ineligible, eligibility, precedence};
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::profiles::{TypeOf, type_of};
-use crate::model::{Device, EndpointName, Language, Package};
+use crate::model::{Device, EndpointName, InstalledSequences, Language, Package};
 use crate::store::StoreError;
 
 /// A device that was asked for and is not in the campaign.
@@ -16,7 +16,7 @@ pub(crate) struct Excluded {
     /// Its endpoint client name.
     endpoint: String,
     /// Why: `manufacturer_unknown`, `manufacturer_differs`, and likewise for `model` and
-    /// `device_type`.
+    /// `device_type`; `downgrade` where it runs a higher signed sequence.
     reason: &'static str,
     /// Why, with both values, in the language of the request.
     detail: String,
@@ -26,19 +26,52 @@ pub(crate) struct Excluded {
 pub(super) async fn partition(
     state: &HttpState,
     package: &Package,
+    may_downgrade: bool,
     devices: Vec<Device>,
     language: Language,
 ) -> Result<(Vec<EndpointName>, Vec<Excluded>), Problem> {
+    let installed = if may_downgrade {
+        InstalledSequences::default()
+    } else {
+        state.store.installed_sequences(package).await?
+    };
     let mut included = Vec::new();
     let mut excluded = Vec::new();
     for device in devices {
         let (device, fitting) = complete(state, device).await?;
-        match eligibility(&device, package) {
+        let mut fits = eligibility(&device, package);
+        if fits.is_ok() {
+            let running = running(state, &device.endpoint, &installed, package).await?;
+            fits = precedence(running, package);
+        }
+        match fits {
             Ok(()) => included.push(device.endpoint),
             Err(why) => excluded.push(exclusion(&device.endpoint, &why, fitting, language)),
         }
     }
     Ok((included, excluded))
+}
+
+/// The sequence that a device runs, where it could be higher than the package's.
+async fn running(
+    state: &HttpState,
+    endpoint: &EndpointName,
+    installed: &InstalledSequences,
+    package: &Package,
+) -> Result<Option<u64>, Problem> {
+    let mut known = installed
+        .versions
+        .values()
+        .chain(installed.devices.values());
+    if !known.any(|sequence| Some(*sequence) > package.sequence) {
+        return Ok(None);
+    }
+    let version = match state.store.report(endpoint).await {
+        Ok(report) => report.firmware_version,
+        Err(StoreError::NotFound) => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(installed.of(endpoint, version.as_ref()))
 }
 
 /// Why the package is not for the device, in the language of the request; `None` where it is.
@@ -115,6 +148,7 @@ fn exclusion(
             Field::Model => "model_differs",
             Field::DeviceType => "device_type_differs",
         },
+        Ineligible::Downgrade { .. } => "downgrade",
     };
     Excluded {
         endpoint: endpoint.to_string(),

@@ -99,7 +99,7 @@ pub(crate) async fn list_tasks(
     let rows: Vec<_> = tasks
         .into_iter()
         .map(|task| since_activation(task, &campaign, contact_timeout))
-        .map(|task| TaskView::of(&state, task, package.image_size_bytes, language))
+        .map(|task| TaskView::of(&state, task, package.file.size_bytes, language))
         .collect();
     let path = format!("/api/v1/campaigns/{id}/tasks");
     Ok(next.respond(&path, &[("state", query.state.as_deref())], rows))

@@ -23,6 +23,8 @@ pub(crate) struct CampaignView {
     targets: Targets,
     /// When a failed task is tried again.
     retry: Retry,
+    /// Who let it downgrade devices, and why; `null`: nobody.
+    downgrade: Option<Downgrade>,
     /// How many tasks are in each state.
     counts: Counts,
     /// When it was made.
@@ -34,6 +36,16 @@ pub(crate) struct CampaignView {
     /// When it ended.
     #[schema(format = DateTime)]
     ended_at: Option<String>,
+}
+
+/// A downgrade that an administrator let a campaign do.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DowngradeAllowed)]
+pub(crate) struct Downgrade {
+    /// Name of the administrator's token.
+    by: String,
+    /// Why.
+    reason: String,
 }
 
 /// Who a campaign is for: the devices of the groups, and single devices.
@@ -103,6 +115,10 @@ impl From<(Campaign, TaskCounts)> for CampaignView {
                 devices: targets.devices.iter().map(ToString::to_string).collect(),
             },
             retry: campaign.retry.into(),
+            downgrade: campaign.downgrade.map(|allowed| Downgrade {
+                by: allowed.by,
+                reason: allowed.reason,
+            }),
             counts: Counts {
                 pending: counts.pending,
                 running: counts.running,

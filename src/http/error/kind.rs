@@ -86,6 +86,18 @@ kinds! {
         ["Devices could not fetch the package", "设备将无法下载固件包"],
         ["Start the server with --coap and --public-host, an IPv4 address that devices reach.",
          "请用 --coap 开启监听，并用 --public-host 指定设备可访问的 IPv4 地址。"];
+    PACKAGE_BY_LINK = CONFLICT "package_by_link",
+        ["A campaign cannot deliver this package", "升级任务无法下发该固件包"],
+        ["Make links of its files with POST /api/v1/packages/{id}/links; or sign one file for the module as a package of its own.",
+         "请用 POST /api/v1/packages/{id}/links 生成各文件的下载链接；或将单个模组固件单独签名为一个固件包。"];
+    PACKAGE_EXPIRED = CONFLICT "package_expired",
+        ["The package may not be installed any more", "固件包已过有效期"],
+        ["Sign the firmware again with a later 'notAfter' in package-info.json, and upload that package.",
+         "请在 package-info.json 中设置更晚的 notAfter，重新签名并上传。"];
+    PACKAGE_IN_USE = CONFLICT "package_in_use",
+        ["A campaign is of this package", "固件包正被升级任务使用"],
+        ["Delete the campaign first; one that runs must be stopped before.",
+         "请先删除该任务；进行中的任务须先停止。"];
     NO_DEVICE_HTTP = CONFLICT "no_device_http",
         ["Devices could not fetch the package by HTTP", "设备将无法通过 HTTP 下载固件包"],
         ["Start the server with --device-http, or let the product fetch by CoAP.",

@@ -67,7 +67,7 @@ pub(super) async fn packages_of(
             return Ok(found);
         };
         after = Some(last.id.0.to_string());
-        let signed = packages.iter().filter(|package| package.key_id == key_id);
+        let signed = packages.iter().filter(|package| package.key_id() == Some(key_id));
         found.extend(signed.map(AffectedPackage::from));
     }
 }
@@ -100,7 +100,7 @@ impl From<&Package> for AffectedPackage {
             id: package.id.0,
             model: package.model.to_string(),
             version: package.target_version.to_string(),
-            sha256: package.image_sha256.to_string(),
+            sha256: package.file.sha256.to_string(),
         }
     }
 }

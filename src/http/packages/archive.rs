@@ -7,7 +7,8 @@ use crate::http::blocking::blocking;
 use crate::http::error::{Problem, kinds};
 use crate::http::{HttpState, PackageClaims, VerifiedPackage, VerifyFault};
 use crate::model::Manufacturer;
-use crate::store::{BlobError, IncomingBlob, Page, StoreError, StoredKey};
+use crate::signing::FirmwareSink;
+use crate::store::{BlobError, BlobStore, IncomingBlob, Page, StoreError, StoredKey};
 
 /// Keys of one manufacturer that are tried: several may be active while one replaces another.
 const KEYS_TRIED_MAX: usize = 64;
@@ -49,19 +50,67 @@ pub(in crate::http) async fn verify_archive(
     blocking(move || verify(&state, archive, &keys, &claims, &mut io::sink())).await
 }
 
-/// Verifies an archive that has come; its firmware file comes beside it.
+/// Firmware files as they come, each to be kept under its own hash.
+#[derive(Debug)]
+struct Unpacked {
+    blobs: BlobStore,
+    files: Vec<IncomingBlob>,
+}
+
+impl Unpacked {
+    fn new(state: &HttpState) -> Self {
+        Self {
+            blobs: state.package_bytes.clone(),
+            files: Vec::new(),
+        }
+    }
+}
+
+impl FirmwareSink for Unpacked {
+    fn begin_file(&mut self) -> io::Result<()> {
+        self.files
+            .push(self.blobs.begin().map_err(io::Error::from)?);
+        Ok(())
+    }
+
+    fn write_chunk(&mut self, chunk: &[u8]) -> io::Result<()> {
+        let file = self.files.last_mut().ok_or(io::ErrorKind::InvalidInput)?;
+        file.write_all(chunk)
+    }
+}
+
+/// Verifies an archive that has come; its firmware files come beside it.
 pub(super) async fn unpack_archive(
     state: &HttpState,
     archive: &IncomingBlob,
     keys: Vec<StoredKey>,
     claims: PackageClaims,
-) -> Result<(VerifiedPackage, IncomingBlob), Problem> {
+) -> Result<(VerifiedPackage, Vec<IncomingBlob>), Problem> {
     let archive = archive.open_file().map_err(StoreError::from)?;
     let state = state.clone();
     blocking(move || {
-        let mut image = state.package_bytes.begin().map_err(StoreError::from)?;
-        let verified = verify(&state, archive, &keys, &claims, &mut image)?;
-        Ok((verified, image))
+        let mut unpacked = Unpacked::new(&state);
+        let verified = verify(&state, archive, &keys, &claims, &mut unpacked)?;
+        Ok((verified, unpacked.files))
+    })
+    .await
+}
+
+/// Reads a file that nobody has signed; its firmware files come beside it.
+pub(super) async fn unpack_unsigned(
+    state: &HttpState,
+    upload: &IncomingBlob,
+    file_name: String,
+    claims: PackageClaims,
+) -> Result<(VerifiedPackage, Vec<IncomingBlob>), Problem> {
+    let mut upload = upload.open_file().map_err(StoreError::from)?;
+    let state = state.clone();
+    blocking(move || {
+        let mut unpacked = Unpacked::new(&state);
+        let read = state
+            .verifier
+            .read_unsigned(&mut upload, &file_name, &claims, &mut unpacked);
+        Ok((read.map_err(refused)?, unpacked.files))
     })
     .await
 }
@@ -71,13 +120,17 @@ fn verify(
     mut archive: File,
     keys: &[StoredKey],
     claims: &PackageClaims,
-    image: &mut dyn Write,
+    files: &mut dyn FirmwareSink,
 ) -> Result<VerifiedPackage, Problem> {
-    let verified = state.verifier.verify(&mut archive, keys, claims, image);
-    verified.map_err(|fault| match fault {
+    let verified = state.verifier.verify(&mut archive, keys, claims, files);
+    verified.map_err(refused)
+}
+
+fn refused(fault: VerifyFault) -> Problem {
+    match fault {
         VerifyFault::Refused(refusal) => {
             Problem::of_refusal(kinds::PACKAGE_REFUSED, refusal).with_field("file")
         }
         VerifyFault::Io(error) => StoreError::from(BlobError::from(error)).into(),
-    })
+    }
 }

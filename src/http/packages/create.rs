@@ -6,27 +6,27 @@ use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use utoipa::ToSchema;
 
-use super::archive::{find_keys, unpack_archive};
-use super::form::{PackageForm, read_form};
-use super::{PackageView, body_bytes_max};
-use crate::http::blocking::blocking;
+use super::archive::{find_keys, unpack_archive, unpack_unsigned};
+use super::form::{Arrived, PackageForm, read_form};
+use super::keep::Upload;
+use super::{PackageView, REASON_CHARS_MAX, body_bytes_max, check_expiry};
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::require_length;
 use crate::http::keys::check_active;
 use crate::http::language::Preferred;
 use crate::http::profiles::check_claims;
-use crate::http::{HttpState, PackageClaims, VerifiedPackage};
+use crate::http::{HttpState, Role, VerifiedPackage, fields};
 use crate::model::{
-    AuditAction, AuditActor, AuditStamp, Language, Manufacturer, NewAuditEntry, Package, PackageId,
-    Record, Sha256Digest,
+    AuditAction, AuditActor, AuditStamp, Language, Manufacturer, NewAuditEntry, Package,
+    Provenance, Record,
 };
-use crate::store::{BlobStore, IncomingBlob, StoreError, StoredKey};
+use crate::store::StoredKey;
 
 /// An upload, as `multipart/form-data`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form in the OpenAPI document")]
 pub(crate) struct CreatePackage {
-    /// `NAME_signed.zip`.
+    /// `NAME_signed.zip`; with `unsigned`, a firmware file or a zip of up to five.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// 厂商名称.
@@ -45,6 +45,21 @@ pub(crate) struct CreatePackage {
     kind: Option<String>,
     /// `module` (default) or `mcu`.
     component: Option<String>,
+    /// The signed place among the product's releases: must be that of `package-info.json`.
+    sequence: Option<u64>,
+    /// SHA-256 of the one firmware file, hexadecimal: must be that of the one inside.
+    sha256: Option<String>,
+    /// Not to be installed after this time: must be that of `package-info.json`.
+    #[schema(format = DateTime)]
+    not_after: Option<String>,
+    /// 备注 in Chinese; at most 4000 characters.
+    release_notes_zh: Option<String>,
+    /// What is new, in English; at most 4000 characters.
+    release_notes_en: Option<String>,
+    /// `true`: it has no signature. Only an admin may upload it, with a `reason`.
+    unsigned: Option<bool>,
+    /// Why it is not signed; at most 200 characters.
+    reason: Option<String>,
 }
 
 /// Uploads a signed package: its signature is verified before it is opened.
@@ -66,29 +81,32 @@ pub(crate) async fn create_package(
         .await
         .map_err(|rejection| Problem::new(kinds::UNSUPPORTED_MEDIA_TYPE, rejection.body_text()))?;
     let stamp = state.stamp(actor);
-    let package = match receive(&state, multipart, &stamp, language).await {
+    let mut arrived = Arrived::default();
+    let package = match receive(&state, multipart, &stamp, &mut arrived, language).await {
         Ok(package) => package,
         Err(problem) => {
-            let refused = Record::Audit(refused(stamp, &problem));
+            let refused = Record::Audit(refused(stamp, &problem, arrived));
             state.store.commit(vec![refused]).await?;
             return Err(problem);
         }
     };
     let location = format!("/api/v1/packages/{}", package.id.0);
-    let view = Json(PackageView::from(package));
+    let view = Json(PackageView::of(&state, package).await?);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], view))
 }
 
 /// What the audit log is told of an upload that is not kept.
-fn refused(stamp: AuditStamp, problem: &Problem) -> NewAuditEntry {
-    let details = vec![
+fn refused(stamp: AuditStamp, problem: &Problem, arrived: Arrived) -> NewAuditEntry {
+    let mut details = vec![
         ("code", problem.code().to_owned()),
         ("reason", problem.detail().to_owned()),
     ];
+    let sha256 = arrived.sha256.map(|sha256| sha256.to_string());
+    details.extend(sha256.map(|sha256| ("archive_sha256", sha256)));
     NewAuditEntry {
         stamp,
         action: AuditAction::PackageRefused,
-        object: String::new(),
+        object: arrived.name,
         details,
     }
 }
@@ -97,28 +115,59 @@ async fn receive(
     state: &HttpState,
     multipart: Multipart,
     stamp: &AuditStamp,
+    arrived: &mut Arrived,
     language: Language,
 ) -> Result<Package, Problem> {
-    let PackageForm { archive, claims } = read_form(multipart, state).await?;
-    let keys = keys_of(state, &claims.manufacturer).await?;
-    let (verified, image) = unpack_archive(state, &archive, keys.clone(), claims.clone()).await?;
-    let signer = keys.iter().find(|key| key.id == verified.key_id);
-    signer.map_or(Ok(()), |key| {
-        check_active(key).map_err(|problem| problem.with_field("file"))
-    })?;
+    let PackageForm {
+        archive,
+        claims,
+        notes,
+        unsigned,
+    } = read_form(multipart, state, arrived).await?;
+    let (verified, files, provenance) = if let Some(reason) = unsigned {
+        let provenance = admitted(reason, &stamp.actor)?;
+        let name = arrived.name.clone();
+        let (read, files) = unpack_unsigned(state, &archive, name, claims.clone()).await?;
+        (read, files, provenance)
+    } else {
+        let keys = keys_of(state, &claims.manufacturer).await?;
+        let unpacked = unpack_archive(state, &archive, keys.clone(), claims.clone());
+        let (verified, files) = unpacked.await?;
+        let signer = keys.iter().find(|key| key.id == verified.key_id);
+        signer.map_or(Ok(()), |key| {
+            check_active(key).map_err(|problem| problem.with_field("file"))
+        })?;
+        let key_id = verified.key_id.clone();
+        (verified, files, Provenance::Signed { key_id })
+    };
     check_mismatches(&verified)?;
+    check_expiry(verified.not_after, state.now_utc())
+        .map_err(|problem| problem.with_field("file"))?;
     check_claims(state, &claims, language).await?;
     let upload = Upload {
         archive,
-        image,
+        files,
         claims,
         verified,
+        provenance,
+        notes,
         stamp: stamp.clone(),
     };
     // A client that leaves now leaves nothing half kept.
     tokio::spawn(upload.keep(state.clone()))
         .await
         .map_err(|_| Problem::new(kinds::INTERNAL, "the package was not kept"))?
+}
+
+/// Who lets a package in without a signature says why.
+fn admitted(reason: String, actor: &AuditActor) -> Result<Provenance, Problem> {
+    if actor.role != Role::Admin.word() {
+        let detail = "only an admin may upload a package without a signature";
+        return Err(Problem::new(kinds::FORBIDDEN, detail).with_field("unsigned"));
+    }
+    fields::title("reason", &reason, REASON_CHARS_MAX)?;
+    let by = actor.name.clone();
+    Ok(Provenance::Unsigned { by, reason })
 }
 
 async fn keys_of(
@@ -141,98 +190,11 @@ fn check_mismatches(verified: &VerifiedPackage) -> Result<(), Problem> {
     let faults: Vec<_> = verified
         .mismatches
         .iter()
-        .map(|mismatch| format!("{}: '{}' was signed", mismatch.field, mismatch.signed))
+        .map(|mismatch| match mismatch.signed.as_str() {
+            "" => format!("{}: it was not signed", mismatch.field),
+            signed => format!("{}: '{signed}' was signed", mismatch.field),
+        })
         .collect();
     let problem = Problem::new(kinds::SIGNED_INFO_MISMATCH, faults.join("; "));
     Err(problem.with_field(first.field))
-}
-
-/// A package that is accepted.
-struct Upload {
-    archive: IncomingBlob,
-    image: IncomingBlob,
-    claims: PackageClaims,
-    verified: VerifiedPackage,
-    stamp: AuditStamp,
-}
-
-impl Upload {
-    /// Bytes first, then the row that names them: a row never lacks its bytes. Where the row is
-    /// refused, those that came with it go.
-    async fn keep(self, state: HttpState) -> Result<Package, Problem> {
-        let _keeping = state.keeping.lock().await;
-        let mut package = Package {
-            id: PackageId(0),
-            manufacturer: self.claims.manufacturer,
-            model: self.claims.model,
-            device_type: self.claims.device_type,
-            protocol: self.claims.protocol,
-            target_version: self.claims.version,
-            source_versions: self.claims.source_versions,
-            kind: self.claims.kind,
-            component: self.claims.component,
-            file_name: self.verified.file_name,
-            image_sha256: self.verified.image_sha256,
-            image_size_bytes: self.verified.image_size_bytes,
-            archive_sha256: self.verified.archive_sha256,
-            key_id: self.verified.key_id,
-            uploaded_at: state.now_utc(),
-        };
-        let expected = [package.image_sha256, package.archive_sha256];
-        let blobs = state.package_bytes.clone();
-        // The archive is kept whole, so that its signature can be verified again.
-        let incoming = [self.image, self.archive];
-        let new = blocking(move || keep_bytes(&blobs, incoming, expected)).await?;
-        match state.store.add_package(package.clone(), self.stamp).await {
-            Ok(id) => {
-                package.id = id;
-                Ok(package)
-            }
-            Err(error) => {
-                // Whether the row is there is known at the next start only, and then this is done.
-                if !matches!(error, StoreError::Fatal(_)) {
-                    let blobs = state.package_bytes.clone();
-                    let removed = blocking(move || {
-                        remove_bytes(&blobs, &new);
-                        Ok(())
-                    });
-                    removed.await?;
-                }
-                Err(Problem::of_store(error, "package"))
-            }
-        }
-    }
-}
-
-/// Makes bytes durable; those that were not there before. All of them, or none.
-fn keep_bytes(
-    blobs: &BlobStore,
-    incoming: [IncomingBlob; 2],
-    expected: [Sha256Digest; 2],
-) -> Result<Vec<Sha256Digest>, Problem> {
-    let mut new = Vec::new();
-    for (bytes, expected) in incoming.into_iter().zip(expected) {
-        let kept = bytes.keep().map_err(StoreError::from);
-        let kept = kept.map_err(Problem::from).and_then(|kept| {
-            new.extend(kept.is_new.then_some(kept.sha256));
-            if kept.sha256 == expected {
-                return Ok(());
-            }
-            let detail = "the bytes changed on their way";
-            Err(Problem::new(kinds::INTERNAL, detail))
-        });
-        if let Err(problem) = kept {
-            remove_bytes(blobs, &new);
-            return Err(problem);
-        }
-    }
-    Ok(new)
-}
-
-fn remove_bytes(blobs: &BlobStore, new: &[Sha256Digest]) {
-    for sha256 in new {
-        if let Err(error) = blobs.remove(*sha256) {
-            tracing::warn!(%sha256, %error, "bytes that no package has stay until the next start");
-        }
-    }
 }

@@ -19,6 +19,6 @@ pub(crate) async fn list_packages(
     let page = query.by_number()?;
     let mut packages = state.store.packages(page.to_store()).await?;
     let next = page.cut(&mut packages, |package| package.id.0.to_string());
-    let rows: Vec<_> = packages.into_iter().map(PackageView::from).collect();
+    let rows = PackageView::list(&state, packages).await?;
     Ok(next.respond("/api/v1/packages", &[], rows))
 }

@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 
-use super::PackageView;
+use super::{PackageView, tag};
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
@@ -16,8 +17,9 @@ use crate::model::PackageId;
 pub(crate) async fn show_package(
     State(state): State<HttpState>,
     PathParams(id): PathParams<u64>,
-) -> Result<Json<PackageView>, Problem> {
+) -> Result<Response, Problem> {
     let found = state.store.package(PackageId(id)).await;
     let package = found.map_err(|error| Problem::of_store(error, format_args!("package {id}")))?;
-    Ok(Json(package.into()))
+    let tag = tag(&package);
+    Ok(tag.with(Json(PackageView::of(&state, package).await?)))
 }

@@ -55,8 +55,8 @@ impl<W: Write + Seek> StoredZip<W> {
 }
 
 fn fault(error: CrateError) -> ZipError {
-    match error {
-        CrateError::Io(error) => error.into(),
-        _ => ZipError::Zip64,
+    if let CrateError::Io(error) = error {
+        return error.into();
     }
+    ZipError::Zip64
 }

@@ -40,7 +40,7 @@ impl State {
         stamp: &AuditStamp,
     ) -> Result<PackageId, StoreError> {
         let same = |other: &Package| {
-            other.image_sha256 == package.image_sha256
+            other.file.sha256 == package.file.sha256
                 && other.manufacturer == package.manufacturer
                 && other.model == package.model
                 && other.device_type == package.device_type
@@ -80,6 +80,7 @@ impl State {
             package: campaign.package,
             targets: campaign.targets,
             retry: campaign.retry,
+            downgrade: campaign.downgrade,
             state: CampaignState::Draft,
             created_at: campaign.created_at,
             activated_at: None,

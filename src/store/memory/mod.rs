@@ -10,20 +10,21 @@ mod audited;
 mod links;
 mod page;
 mod profiles;
+mod packages;
 mod state;
 
 use self::page::{limit, page_by_text, page_of_names};
 use self::state::{Group, State};
 use super::batch::Batch;
 use super::{
-    AuditEntry, DeviceGroup, NewCampaign, Page, Store, StoreError, StoredKey, StoredProfile,
+    AuditEntry, DeviceGroup, NewCampaign, PackageUse, Page, Store, StoreError, StoredKey, StoredProfile,
     StoredToken, TaskCounts,
 };
 use crate::clock::Utc;
 use crate::model::{
     AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceModel,
-    DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId, KeyChange,
-    LinkId, LinkProgress, Manufacturer, Package, PackageId, Product, ProfileId, Record, Restored,
+    DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId, InstalledSequences, KeyChange,
+    LinkId, LinkProgress, Manufacturer, Package, PackageId, Product, ProfileId, Record, ReleaseNotes, Restored, Sha256Digest,
     SettingChanges, TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
@@ -142,6 +143,31 @@ impl Store for MemoryStore {
             .take(limit(&page))
             .map(|(_, package)| package.clone())
             .collect())
+    }
+
+    async fn package_use(&self, id: PackageId) -> Result<Option<PackageUse>, StoreError> {
+        Ok(self.lock().package_use(id))
+    }
+
+    async fn set_release_notes(
+        &self,
+        id: PackageId,
+        notes: ReleaseNotes,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError> {
+        self.lock().set_release_notes(id, notes, &stamp)
+    }
+
+    async fn remove_package(
+        &self,
+        id: PackageId,
+        stamp: AuditStamp,
+    ) -> Result<Vec<Sha256Digest>, StoreError> {
+        self.lock().remove_package(id, &stamp)
+    }
+
+    async fn installed_sequences(&self, of: &Package) -> Result<InstalledSequences, StoreError> {
+        Ok(self.lock().installed_sequences(of))
     }
 
     async fn add_profile(

@@ -28,7 +28,7 @@ pub(super) const UNFINISHED: &str = "whole = 1 AND (state IN ('scheduled', 'runn
 
 /// The columns that [`decode`] reads, and where they are.
 const CAMPAIGN: &str = "campaigns.id, name, package, device_groups, devices, retries_max, \
-     retry_delay_ms, state, created_at, activated_at, ended_at, pending, running, succeeded, \
+     retry_delay_ms, downgrade_by, downgrade_reason, state, created_at, activated_at, ended_at, pending, running, succeeded, \
      failed, stopped \
      FROM campaigns \
      JOIN campaign_targets ON campaign_targets.campaign = campaigns.id \
@@ -86,15 +86,19 @@ async fn insert(
     campaign: NewCampaign,
     tasks: usize,
 ) -> Result<CampaignId, StoreError> {
+    let downgrade = campaign.downgrade.as_ref();
     let id: CampaignId = sqlx::query(
         "INSERT INTO campaigns
-             (name, package, retries_max, retry_delay_ms, state, created_at, whole)
-         VALUES (?,?,?,?,?,?,0) RETURNING id",
+             (name, package, retries_max, retry_delay_ms, downgrade_by, downgrade_reason, state,
+              created_at, whole)
+         VALUES (?,?,?,?,?,?,?,?,0) RETURNING id",
     )
     .bind(campaign.name)
     .bind(integer(campaign.package.0))
     .bind(campaign.retry.retries_max)
     .bind(milliseconds(campaign.retry.delay))
+    .bind(downgrade.map(|allowed| allowed.by.clone()))
+    .bind(downgrade.map(|allowed| allowed.reason.clone()))
     .bind(CampaignState::Draft.word())
     .bind(campaign.created_at.unix_ms())
     .try_map(|row| Ok(CampaignId(Columns::of(&row).number()?)))
@@ -342,6 +346,7 @@ fn decode(row: &SqliteRow) -> Result<(Campaign, TaskCounts), sqlx::Error> {
             retries_max: columns.number()?,
             delay: columns.duration()?,
         },
+        downgrade: rows::downgrade(&mut columns)?,
         state: columns.parsed(CampaignState::from_word)?,
         created_at: columns.utc()?,
         activated_at: columns.optional_utc()?,

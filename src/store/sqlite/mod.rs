@@ -37,14 +37,14 @@ use self::commit::RecordStatements;
 use self::writer::Writer;
 use super::batch::Batch;
 use super::{
-    AuditEntry, DeviceGroup, NewCampaign, Page, Store, StoreError, StoredKey, StoredProfile,
+    AuditEntry, DeviceGroup, NewCampaign, PackageUse, Page, Store, StoreError, StoredKey, StoredProfile,
     StoredToken, TaskCounts,
 };
 use crate::clock::Utc;
 use crate::model::{
     AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceModel,
-    DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId, KeyChange,
-    LinkId, LinkProgress, Manufacturer, Package, PackageId, Product, ProfileId, Record, Restored,
+    DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId, InstalledSequences, KeyChange,
+    LinkId, LinkProgress, Manufacturer, Package, PackageId, Product, ProfileId, Record, ReleaseNotes, Restored, Sha256Digest,
     SettingChanges, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
@@ -161,6 +161,31 @@ impl Store for SqliteStore {
 
     async fn packages(&self, page: Page) -> Result<Vec<Package>, StoreError> {
         packages::packages(&self.readers, page).await
+    }
+
+    async fn package_use(&self, id: PackageId) -> Result<Option<PackageUse>, StoreError> {
+        packages::package_use(&self.readers, id).await
+    }
+
+    async fn set_release_notes(
+        &self,
+        id: PackageId,
+        notes: ReleaseNotes,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError> {
+        packages::set_release_notes(&self.writer, id, notes, &stamp).await
+    }
+
+    async fn remove_package(
+        &self,
+        id: PackageId,
+        stamp: AuditStamp,
+    ) -> Result<Vec<Sha256Digest>, StoreError> {
+        packages::remove_package(&self.writer, id, &stamp).await
+    }
+
+    async fn installed_sequences(&self, of: &Package) -> Result<InstalledSequences, StoreError> {
+        packages::installed_sequences(&self.readers, of).await
     }
 
     async fn add_profile(

@@ -168,6 +168,16 @@ fn migrator() -> Migrator {
             include_str!("../migrations/sqlite/0006_audit.sql"),
         ),
         (
+            7,
+            "download_links",
+            include_str!("../migrations/sqlite/0007_download_links.sql"),
+        ),
+        (
+            8,
+            "packages",
+            include_str!("../migrations/sqlite/0008_packages.sql"),
+        ),
+        (
             9,
             "profiles",
             include_str!("../migrations/sqlite/0009_profiles.sql"),

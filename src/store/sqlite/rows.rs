@@ -4,19 +4,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::clock::Utc;
 use crate::model::{
     BindingMode, CampaignId, CellId, Component, CoverageTier, DeliveryHistory, Device, DeviceModel,
-    DeviceReport, DeviceType, DownloadCapability, EndpointName, Failure, FailureReason,
-    FirmwareVersion, Identity, KeyChange, Lwm2mVersion, Manufacturer, Package, PackageId,
-    PackageKind, Peer, Phase, Registration, RegistrationSlot, Sha256Digest, SlotClaim,
-    StoredObservation, SuccessNote, TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask,
-    WaitingFor,
+    DeviceReport, DeviceType, DowngradeAllowed, DownloadCapability, EndpointName, Failure,
+    FailureReason, FirmwareVersion, Identity, KeyChange, Lwm2mVersion, Manufacturer, Package,
+    PackageFile, PackageId, PackageKind, Peer, Phase, Provenance, Registration, RegistrationSlot,
+    ReleaseNotes, Sha256Digest, SlotClaim, StoredObservation, SuccessNote, TaskId, TaskState,
+    TimelineEntry, TimelineStep, UpdateTask, WaitingFor,
 };
-use crate::store::{DeviceGroup, StoredKey, StoredToken};
+use crate::store::{DeviceGroup, StoreError, StoredKey, StoredToken};
 
 /// `SELECT columns rest`.
 pub(super) fn select(columns: &'static str, rest: &'static str) -> AssertSqlSafe<String> {
@@ -174,7 +175,7 @@ fn device_type(text: &str) -> Option<DeviceType> {
     DeviceType::parse(text).ok()
 }
 
-fn firmware_version(text: &str) -> Option<FirmwareVersion> {
+pub(super) fn firmware_version(text: &str) -> Option<FirmwareVersion> {
     FirmwareVersion::parse(text).ok()
 }
 
@@ -344,8 +345,9 @@ pub(super) fn timeline_entry(row: &SqliteRow) -> Decoded<TimelineEntry> {
 
 /// The columns that [`package`] reads.
 pub(super) const PACKAGE: &str = "id, manufacturer, model, device_type, protocol, target_version, \
-     source_versions, kind, component, file_name, image_sha256, image_size_bytes, archive_sha256, \
-     key_id, uploaded_at";
+     source_versions, kind, component, file_name, image_sha256, image_size_bytes, more_files, \
+     archive_sha256, key_id, unsigned_by, unsigned_reason, sequence, not_after, release_notes_zh, \
+     release_notes_en, uploaded_at";
 
 /// A package.
 pub(super) fn package(row: &SqliteRow) -> Decoded<Package> {
@@ -360,13 +362,78 @@ pub(super) fn package(row: &SqliteRow) -> Decoded<Package> {
         source_versions: columns.list(firmware_version)?,
         kind: columns.parsed(PackageKind::from_word)?,
         component: columns.parsed(Component::from_word)?,
-        file_name: columns.value()?,
-        image_sha256: Sha256Digest(columns.bytes()?),
-        image_size_bytes: columns.number()?,
+        file: PackageFile {
+            name: columns.value()?,
+            sha256: Sha256Digest(columns.bytes()?),
+            size_bytes: columns.number()?,
+        },
+        more_files: columns.parsed(package_files)?,
         archive_sha256: Sha256Digest(columns.bytes()?),
-        key_id: columns.value()?,
+        provenance: provenance(&mut columns)?,
+        sequence: columns.optional_number()?,
+        not_after: columns.optional_utc()?,
+        release_notes: ReleaseNotes {
+            zh: columns.value()?,
+            en: columns.value()?,
+        },
         uploaded_at: columns.utc()?,
     })
+}
+
+/// The files of a package beside the first, as they are kept.
+#[derive(Serialize, Deserialize)]
+struct FileRow {
+    name: String,
+    sha256: String,
+    size_bytes: u64,
+}
+
+/// Files as a JSON array.
+pub(super) fn json_files(files: &[PackageFile]) -> Result<String, StoreError> {
+    let rows = files.iter().map(|file| FileRow {
+        name: file.name.clone(),
+        sha256: file.sha256.to_string(),
+        size_bytes: file.size_bytes,
+    });
+    serde_json::to_string(&rows.collect::<Vec<_>>())
+        .map_err(|error| StoreError::Failed(error.to_string()))
+}
+
+fn package_files(json: &str) -> Option<Vec<PackageFile>> {
+    let rows: Vec<FileRow> = serde_json::from_str(json).ok()?;
+    let file = |row: FileRow| {
+        let mut sha256 = [0; 32];
+        hex::decode_to_slice(&row.sha256, &mut sha256).ok()?;
+        Some(PackageFile {
+            name: row.name,
+            sha256: Sha256Digest(sha256),
+            size_bytes: row.size_bytes,
+        })
+    };
+    rows.into_iter().map(file).collect()
+}
+
+fn provenance(columns: &mut Columns<'_>) -> Decoded<Provenance> {
+    let key_id: String = columns.value()?;
+    let by: Option<String> = columns.value()?;
+    let reason: Option<String> = columns.value()?;
+    Ok(match by {
+        Some(by) => Provenance::Unsigned {
+            by,
+            reason: reason.unwrap_or_default(),
+        },
+        None => Provenance::Signed { key_id },
+    })
+}
+
+/// Who let a campaign downgrade devices.
+pub(super) fn downgrade(columns: &mut Columns<'_>) -> Decoded<Option<DowngradeAllowed>> {
+    let by: Option<String> = columns.value()?;
+    let reason: Option<String> = columns.value()?;
+    Ok(by.map(|by| DowngradeAllowed {
+        by,
+        reason: reason.unwrap_or_default(),
+    }))
 }
 
 /// The columns that [`key`] reads.

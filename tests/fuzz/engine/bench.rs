@@ -13,7 +13,7 @@ use narrowcast::coap::{self, Code, Message, MessageId, MessageType};
 use narrowcast::engine::{Command, Engine, EngineConfig, EngineCounters, Output};
 use narrowcast::lwm2m::{Path, path};
 use narrowcast::model::{
-    Campaign, CampaignId, CampaignState, CampaignTargets, PackageId, Peer, Record, RetryPolicy,
+    Campaign, CampaignId, CampaignState, CampaignTargets, InstalledSequences, PackageId, Peer, Record, RetryPolicy,
     TaskId, Transmit, UpdateTask,
 };
 use narrowcast::sim::log::{DeviceEvent, LogLine};
@@ -203,6 +203,7 @@ impl Bench {
                 retries_max: 5,
                 delay: Duration::from_secs(60),
             },
+            downgrade: None,
             state: CampaignState::Draft,
             created_at: utc,
             activated_at: None,
@@ -212,6 +213,7 @@ impl Bench {
             campaign,
             package: fleet::package(&self.image, version, utc),
             image: self.image.clone(),
+            installed: InstalledSequences::default(),
             tasks,
             ended: Progress::default(),
         });

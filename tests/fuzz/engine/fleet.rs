@@ -10,7 +10,8 @@ use narrowcast::engine::EngineConfig;
 use narrowcast::lwm2m::{EndpointNameForm, RegistryConfig};
 use narrowcast::model::{
     Component, Device, DeviceModel, DeviceType, EndpointName, FirmwareVersion, Manufacturer,
-    Package, PackageId, PackageKind, Sha256Digest, TierLimits, TransmissionPreset,
+    Package, PackageFile, PackageId, PackageKind, Provenance, ReleaseNotes, Sha256Digest,
+    TierLimits, TransmissionPreset,
 };
 use narrowcast::sim::{DeviceConfig, NotifyReliability, Quirks, Radio};
 use rand::rngs::StdRng;
@@ -153,11 +154,19 @@ pub(crate) fn package(image: &Bytes, version: &str, now: Utc) -> Package {
         source_versions: Vec::new(),
         kind: PackageKind::Full,
         component: Component::Module,
-        file_name: "firmware.bin".to_owned(),
-        image_sha256: sha256,
-        image_size_bytes: image.len() as u64,
+        file: PackageFile {
+            name: "firmware.bin".to_owned(),
+            sha256,
+            size_bytes: image.len() as u64,
+        },
+        more_files: Vec::new(),
         archive_sha256: sha256,
-        key_id: "00".repeat(32),
+        provenance: Provenance::Signed {
+            key_id: "00".repeat(32),
+        },
+        sequence: None,
+        not_after: None,
+        release_notes: ReleaseNotes::default(),
         uploaded_at: now,
     }
 }

@@ -31,7 +31,8 @@ impl World {
             let mut package = fleet::package(&self.image, self.now.utc);
             package.model = DeviceModel::parse(model).unwrap();
             package.source_versions.clone_from(&self.source_versions);
-            let sha256 = package.image_sha256;
+            package.sequence = self.sequence;
+            let sha256 = package.file.sha256;
             self.server.images.insert(sha256, self.image.clone());
             ready(self.server.store.add_package(
                 package,
@@ -54,6 +55,7 @@ impl World {
                 devices: endpoints.clone(),
             },
             retry,
+            downgrade: self.downgrade.clone(),
             created_at: self.now.utc,
         };
         let id = ready(self.server.store.create_campaign(
@@ -93,8 +95,6 @@ impl World {
         id
     }
 
-    pub(crate) fn stop(&mut self, id: CampaignId) -> Outcome {
-        self.command(Command::StopCampaign(id))
     /// Enters a profile of a model with these settings, as JSON has them, on top of a quirk set.
     pub(crate) fn enter_profile(&mut self, model: &str, quirks: Option<&str>, settings: Value) {
         let mut changes = SettingChanges::default();
@@ -125,6 +125,8 @@ impl World {
         assert_eq!(told, Outcome::Done(Ok(())));
     }
 
+    pub(crate) fn stop(&mut self, id: CampaignId) -> Outcome {
+        self.command(Command::StopCampaign(id))
     }
 
     pub(crate) fn revoke(&mut self, key_id: &str) -> Outcome {

@@ -249,9 +249,9 @@ impl World {
                 self.stop(id);
             }
             Trouble::Revoke => {
-                let key_id = fleet::package(&self.image, self.now.utc).key_id;
+                let package = fleet::package(&self.image, self.now.utc);
                 self.chaos.revoked = true;
-                self.revoke(&key_id);
+                self.revoke(package.key_id().expect("it is signed"));
             }
             Trouble::Asked(device, ask, within) => self.ask(device, ask, within),
             Trouble::Calm => self.calm(),

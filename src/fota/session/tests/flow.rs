@@ -307,6 +307,21 @@ fn the_result_is_observed_only_where_the_product_says_so() {
 }
 
 #[test]
+fn the_version_before_the_uri_is_checked_again_after_a_long_wait_for_a_slot() {
+    let mut wanted = wanted();
+    wanted.source_versions = vec![FirmwareVersion::parse(OLD).unwrap()];
+    let mut bench = Bench::with(Device::default(), wanted, Terms::default(), new_task());
+    bench.run_to("read /4/0/11");
+    assert!(bench.turn());
+    assert_eq!(bench.count("request slot"), 1);
+    bench.device.version = Some("V0");
+    bench.pass(secs(4 * 60));
+    bench.run();
+    assert_eq!(bench.failure(), FailureReason::NotEligible);
+    assert_eq!(bench.count("write /5/0/1"), 0);
+}
+
+#[test]
 fn the_version_before_execute_is_checked_again() {
     let mut bench = Bench::new(Device::default());
     bench.run_to_download();

@@ -13,8 +13,9 @@ use crate::http::{EngineHandle, engine_channel};
 use crate::model::{
     AuditActor, AuditStamp, CampaignId, CampaignState, CampaignTargets, CellId, Component,
     CoverageTier, Device, DeviceModel, DeviceType, DownloadCapability, EndpointName,
-    FirmwareVersion, Manufacturer, Package, PackageId, PackageKind, Phase, ProductSettings,
-    RetryPolicy, SlotClaim, TaskState, TransmissionPreset, UpdateTask,
+    FirmwareVersion, Manufacturer, Package, PackageFile, PackageId, PackageKind, Phase,
+    ProductSettings, Provenance, ReleaseNotes, RetryPolicy, Sha256Digest, SlotClaim, TaskState,
+    TransmissionPreset, UpdateTask,
 };
 use crate::net::UdpEndpoint;
 use crate::store::{BlobStore, MemoryStore, NewCampaign, Page};
@@ -108,13 +109,8 @@ fn stamp(now: Now) -> AuditStamp {
     }
 }
 
-/// Two known devices, and a running campaign that one of them downloads in.
-async fn fill(store: &MemoryStore, blobs: &BlobStore, now: Now) -> CampaignId {
-    let devices = [UPDATING, OTHER].map(|name| device(name, now.utc));
-    store.add_devices(devices.to_vec()).await.unwrap();
-    let image = Bytes::from(vec![0xa5; IMAGE_BYTES]);
-    let image_sha256 = blobs.put(&image).unwrap();
-    let package = Package {
+fn package_of(image: &Bytes, image_sha256: Sha256Digest, now: Now) -> Package {
+    Package {
         id: PackageId(0),
         manufacturer: Manufacturer::parse("Acme").unwrap(),
         model: DeviceModel::parse("NB-1").unwrap(),
@@ -124,19 +120,37 @@ async fn fill(store: &MemoryStore, blobs: &BlobStore, now: Now) -> CampaignId {
         source_versions: Vec::new(),
         kind: PackageKind::Full,
         component: Component::Module,
-        file_name: "firmware.bin".to_owned(),
-        image_sha256,
-        image_size_bytes: image.len() as u64,
+        file: PackageFile {
+            name: "firmware.bin".to_owned(),
+            sha256: image_sha256,
+            size_bytes: image.len() as u64,
+        },
+        more_files: Vec::new(),
         archive_sha256: image_sha256,
-        key_id: "00".repeat(32),
+        provenance: Provenance::Signed {
+            key_id: "00".repeat(32),
+        },
+        sequence: None,
+        not_after: None,
+        release_notes: ReleaseNotes::default(),
         uploaded_at: now.utc,
-    };
+    }
+}
+
+/// Two known devices, and a running campaign that one of them downloads in.
+async fn fill(store: &MemoryStore, blobs: &BlobStore, now: Now) -> CampaignId {
+    let devices = [UPDATING, OTHER].map(|name| device(name, now.utc));
+    store.add_devices(devices.to_vec()).await.unwrap();
+    let image = Bytes::from(vec![0xa5; IMAGE_BYTES]);
+    let image_sha256 = blobs.put(&image).unwrap();
+    let package = package_of(&image, image_sha256, now);
     let package = store.add_package(package, stamp(now)).await.unwrap();
     let campaign = NewCampaign {
         name: "a campaign".to_owned(),
         package,
         targets: CampaignTargets::default(),
         retry: RetryPolicy::default(),
+        downgrade: None,
         created_at: now.utc,
     };
     let endpoints = vec![endpoint(UPDATING)];

@@ -159,7 +159,9 @@ impl Bench {
         let borders = TierBorders::default();
         let mut judge = Judge::new(Limits {
             tiers: fleet::LIMITS,
-            image: fleet::package(&self.image, "2.0.0", self.now.utc).image_sha256,
+            image: fleet::package(&self.image, "2.0.0", self.now.utc)
+                .file
+                .sha256,
             at_rest: AtRest::Resting,
             classes: honest.iter().map(|it| it.config.class(&borders)).collect(),
         });
