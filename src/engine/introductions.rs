@@ -13,12 +13,18 @@ impl Engine {
     /// Asks a device that has just registered.
     pub(super) fn introduce(&mut self, now: Now, endpoint: &EndpointName) {
         self.observe_uplink(now, endpoint);
-        let described = self
-            .reports
-            .get(endpoint)
-            .is_some_and(|known| known.manufacturer.is_some());
-        if self.config.onboarding == Onboarding::Allow && !described {
-            for resource in [path::DEVICE_MANUFACTURER, path::DEVICE_MODEL] {
+        if self.config.onboarding != Onboarding::Allow {
+            return;
+        }
+        // Whichever was not learnt: an answer may have been lost.
+        let report = self.reports.get(endpoint);
+        let has_manufacturer = report.is_some_and(|known| known.manufacturer.is_some());
+        let has_model = report.is_some_and(|known| known.model.is_some());
+        for (resource, is_known) in [
+            (path::DEVICE_MANUFACTURER, has_manufacturer),
+            (path::DEVICE_MODEL, has_model),
+        ] {
+            if !is_known {
                 let purpose = Purpose::Description(resource);
                 self.operate(now, endpoint, Operation::Read(resource), purpose);
             }
@@ -52,5 +58,101 @@ impl Engine {
             let operation = Operation::Observe(path::UPLINK_DATA);
             self.operate(now, endpoint, operation, Purpose::Uplink);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use crate::clock::Now;
+    use crate::coap::{Code, Message, MessageId, MessageType, OptionNumber, Request, Token};
+    use crate::engine::{Engine, EngineConfig, Onboarding, Output};
+    use crate::model::Peer;
+
+    fn peer() -> Peer {
+        Peer::Address(SocketAddr::from(([10, 0, 0, 1], 40_000)))
+    }
+
+    fn register(engine: &mut Engine, now: Now, id: u16) {
+        let request = Request::new(Code::POST, "/rd")
+            .with_query("lwm2m=1.0")
+            .with_query("ep=a")
+            .with_query("lt=600");
+        let register = Message {
+            kind: MessageType::Confirmable,
+            code: request.code,
+            id: MessageId(id),
+            token: Token::EMPTY,
+            options: request.options,
+            payload: Bytes::from_static(b"</3/0>"),
+        };
+        engine.handle_datagram(now, &peer(), &register.encode().to_vec());
+    }
+
+    /// The requests that leave, each with the last segment of its path.
+    fn asked(engine: &mut Engine) -> Vec<(u8, Message)> {
+        let mut asked = Vec::new();
+        loop {
+            match engine.poll_output() {
+                Output::Transmit(transmit) => {
+                    let datagram = transmit.datagram.to_vec();
+                    let message = Message::decode(&datagram, 32).unwrap();
+                    if message.code == Code::GET {
+                        let last = message.options.all(OptionNumber::URI_PATH).last();
+                        asked.push((last.unwrap()[0], message.clone()));
+                    }
+                }
+                Output::Timeout(_) => return asked,
+                Output::Record(_)
+                | Output::Heard { .. }
+                | Output::Flapping { .. }
+                | Output::Progress(_)
+                | Output::Download(_) => {}
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_device_did_not_answer_is_asked_when_it_registers_again() {
+        let config = EngineConfig {
+            onboarding: Onboarding::Allow,
+            ..EngineConfig::default()
+        };
+        let mut engine = Engine::new(config, [1; 32]);
+        let mut now = Now::default();
+        register(&mut engine, now, 1);
+        // One at a time (RFC 7252 §4.7).
+        let first = asked(&mut engine);
+        assert_eq!(
+            first.iter().map(|(last, _)| *last).collect::<Vec<_>>(),
+            [b'0']
+        );
+        let manufacturer = &first[0].1;
+        let answer = Message {
+            kind: MessageType::Acknowledgement,
+            code: Code::CONTENT,
+            id: manufacturer.id,
+            token: manufacturer.token,
+            options: Default::default(),
+            payload: Bytes::from_static(b"Acme"),
+        };
+        engine.handle_datagram(now, &peer(), &answer.encode().to_vec());
+        // The model's answer is lost, however often it is asked for.
+        for _ in 0..10 {
+            assert!(asked(&mut engine).iter().all(|(last, _)| *last == b'1'));
+            now = now + Duration::from_secs(200);
+            engine.handle_timeout(now);
+        }
+        assert_eq!(engine.held().operations, 0);
+        register(&mut engine, now, 2);
+        let again = asked(&mut engine);
+        assert_eq!(
+            again.iter().map(|(last, _)| *last).collect::<Vec<_>>(),
+            [b'1']
+        );
     }
 }

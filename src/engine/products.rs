@@ -217,3 +217,282 @@ impl Engine {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::campaign::Progress;
+    use crate::clock::{Now, Utc};
+    use crate::coap::{Code, Message, MessageId, MessageType, Request, Token};
+    use crate::engine::{Command, Output};
+    use crate::model::{
+        Campaign, CampaignId, CampaignState, CampaignTargets, Component, FirmwareVersion,
+        PackageFile, PackageId, PackageKind, Peer, Provenance, ReleaseNotes, RetryPolicy, Setting,
+        SettingChanges, SettingValue, Sha256Digest, TaskId, UpdateTask,
+    };
+
+    const MODELS: [&str; 2] = ["NB-1", "NB-2"];
+
+    fn endpoint(index: usize) -> EndpointName {
+        EndpointName::parse(["a", "b"][index]).unwrap()
+    }
+
+    fn device(index: usize, device_type: &str) -> Device {
+        Device {
+            endpoint: endpoint(index),
+            manufacturer: Manufacturer::parse("Acme").ok(),
+            model: DeviceModel::parse(MODELS[index]).ok(),
+            device_type: DeviceType::parse(device_type).ok(),
+            tags: Vec::new(),
+            created_at: Utc::default(),
+        }
+    }
+
+    fn package(index: usize) -> Package {
+        let device = device(index, "WaterMeter");
+        Package {
+            id: PackageId(1),
+            manufacturer: device.manufacturer.unwrap(),
+            model: device.model.unwrap(),
+            device_type: device.device_type.unwrap(),
+            protocol: "LWM2M".to_owned(),
+            target_version: FirmwareVersion::parse("2").unwrap(),
+            source_versions: Vec::new(),
+            kind: PackageKind::Full,
+            component: Component::Module,
+            file: PackageFile {
+                name: "a.bin".to_owned(),
+                sha256: Sha256Digest([0; 32]),
+                size_bytes: 1,
+            },
+            more_files: Vec::new(),
+            archive_sha256: Sha256Digest([1; 32]),
+            provenance: Provenance::Signed {
+                key_id: "00".repeat(32),
+            },
+            sequence: None,
+            not_after: None,
+            release_notes: ReleaseNotes::default(),
+            uploaded_at: Utc::default(),
+        }
+    }
+
+    /// A value that no default has.
+    fn other(setting: Setting) -> SettingValue {
+        match ProductSettings::default().value(setting) {
+            SettingValue::Word(word) => {
+                let mut words = setting.words().iter();
+                SettingValue::Word(words.find(|it| **it != word).unwrap())
+            }
+            SettingValue::Flag(flag) => SettingValue::Flag(!flag),
+            SettingValue::Time(time) => SettingValue::Time(time + Duration::from_secs(7)),
+            SettingValue::Borders([first, ..]) => {
+                SettingValue::Borders([first - 1, first - 2, first - 3])
+            }
+        }
+    }
+
+    fn product(profile: u64, model: &str, device_type: &str, setting: Setting) -> Product {
+        let mut changes = SettingChanges::default();
+        changes.set(setting, other(setting)).unwrap();
+        Product {
+            profile: ProfileId(profile),
+            device_type: DeviceType::parse(device_type).unwrap(),
+            manufacturer: Manufacturer::parse("Acme").unwrap(),
+            model: DeviceModel::parse(model).unwrap(),
+            protocol: "CoAP".to_owned(),
+            quirks: None,
+            changes,
+        }
+    }
+
+    fn command(engine: &mut Engine, command: Command) {
+        engine.handle_command(Now::default(), command).unwrap();
+    }
+
+    /// Two devices that listen, of one product each.
+    fn engine(config: EngineConfig) -> Engine {
+        let mut engine = Engine::new(config, [1; 32]);
+        let devices = [0, 1].map(|index| device(index, "WaterMeter"));
+        command(&mut engine, Command::AddDevices(devices.into()));
+        for index in [0, 1] {
+            let request = Request::new(Code::POST, "/rd")
+                .with_query("lwm2m=1.0")
+                .with_query(&format!("ep={}", endpoint(index)))
+                .with_query("lt=600");
+            let datagram = Message {
+                kind: MessageType::Confirmable,
+                code: request.code,
+                id: MessageId(1),
+                token: Token::EMPTY,
+                options: request.options,
+                payload: Bytes::from_static(b"</5/0>"),
+            };
+            let octet = u8::try_from(index).unwrap() + 1;
+            let peer = Peer::Address(SocketAddr::from(([10, 0, 0, octet], 40_000)));
+            engine.handle_datagram(Now::default(), &peer, &datagram.encode().to_vec());
+        }
+        engine
+    }
+
+    fn config() -> EngineConfig {
+        EngineConfig {
+            download_base: Some("coap://192.0.2.1/fw/".to_owned()),
+            http_download_base: Some("http://192.0.2.1/fw/".to_owned()),
+            ..EngineConfig::default()
+        }
+    }
+
+    /// A campaign for each device, whose updates begin at once.
+    fn begin(engine: &mut Engine) {
+        for index in [0, 1] {
+            let number = index as u64 + 1;
+            let id = CampaignId(number);
+            let campaign = Campaign {
+                id,
+                name: String::new(),
+                package: PackageId(1),
+                targets: CampaignTargets::default(),
+                retry: RetryPolicy::default(),
+                state: CampaignState::Draft,
+                downgrade: None,
+                created_at: Utc::default(),
+                activated_at: None,
+                ended_at: None,
+            };
+            let task = UpdateTask::new(TaskId(number), id, endpoint(index), Utc::default());
+            let run = Command::RunCampaign {
+                campaign,
+                package: package(index),
+                image: Bytes::from_static(b"x"),
+                tasks: vec![task],
+                ended: Progress::default(),
+                installed: Default::default(),
+            };
+            command(engine, run);
+        }
+        engine.handle_timeout(Now::default());
+        for index in [0, 1] {
+            assert!(engine.running_task(&endpoint(index)).is_some());
+        }
+    }
+
+    fn value(engine: &Engine, index: usize, setting: Setting) -> SettingValue {
+        engine.settings_of(&endpoint(index)).value(setting)
+    }
+
+    #[test]
+    fn each_setting_reaches_the_updates_of_its_product_and_no_others() {
+        let default = |setting| ProductSettings::default().value(setting);
+        for &setting in Setting::ALL {
+            let mut engine = engine(config());
+            let product = product(1, MODELS[1], "WaterMeter", setting);
+            command(&mut engine, Command::SetProduct(product));
+            // Without an update of theirs too.
+            assert_eq!(value(&engine, 0, setting), default(setting), "{setting}");
+            assert_eq!(value(&engine, 1, setting), other(setting), "{setting}");
+            begin(&mut engine);
+            assert_eq!(value(&engine, 0, setting), default(setting), "{setting}");
+            assert_eq!(value(&engine, 1, setting), other(setting), "{setting}");
+        }
+    }
+
+    #[test]
+    fn what_has_begun_keeps_its_settings_and_what_begins_has_the_new_ones() {
+        let setting = Setting::TrustResultOnly;
+        let mut engine = engine(config());
+        begin(&mut engine);
+        for model in MODELS {
+            let product = product(1, model, "WaterMeter", setting);
+            command(&mut engine, Command::SetProduct(product));
+        }
+        assert_eq!(value(&engine, 0, setting), SettingValue::Flag(false));
+        command(&mut engine, Command::StopCampaign(CampaignId(1)));
+        while engine.running_task(&endpoint(0)).is_some() {
+            let Output::Timeout(Some(at)) = engine.poll_output() else {
+                continue;
+            };
+            let now = Now {
+                instant: at,
+                ..Now::default()
+            };
+            engine.handle_timeout(now);
+        }
+        assert_eq!(value(&engine, 0, setting), SettingValue::Flag(true));
+    }
+
+    #[test]
+    fn a_profile_that_is_taken_away_or_of_another_protocol_changes_nothing() {
+        let setting = Setting::ObserveResult;
+        let mut engine = engine(config());
+        let mut mqtt = product(2, MODELS[0], "WaterMeter", setting);
+        mqtt.protocol = "MQTT".to_owned();
+        command(&mut engine, Command::SetProduct(mqtt));
+        assert_eq!(value(&engine, 0, setting), SettingValue::Flag(false));
+        let known = product(1, MODELS[1], "WaterMeter", setting);
+        command(&mut engine, Command::SetProduct(known));
+        assert_eq!(value(&engine, 1, setting), SettingValue::Flag(true));
+        command(&mut engine, Command::RemoveProduct(ProfileId(1)));
+        assert_eq!(value(&engine, 1, setting), SettingValue::Flag(false));
+        assert_eq!(engine.held().products, 0);
+    }
+
+    #[test]
+    fn an_onboarded_device_is_of_the_only_product_that_fits() {
+        let setting = Setting::ObserveResult;
+        let mut engine = engine(config());
+        let nobody = Device {
+            manufacturer: None,
+            model: None,
+            device_type: None,
+            ..device(0, "WaterMeter")
+        };
+        command(&mut engine, Command::AddDevices(vec![nobody]));
+        let report = DeviceReport {
+            manufacturer: Manufacturer::parse("Acme").ok(),
+            model: DeviceModel::parse(MODELS[0]).ok(),
+            ..DeviceReport::default()
+        };
+        engine.set_report(&endpoint(0), report);
+        assert_eq!(value(&engine, 0, setting), SettingValue::Flag(false));
+        for (number, device_type, expected) in [(1, "WaterMeter", true), (2, "GasMeter", false)] {
+            let product = product(number, MODELS[0], device_type, setting);
+            command(&mut engine, Command::SetProduct(product));
+            assert_eq!(value(&engine, 0, setting), SettingValue::Flag(expected));
+        }
+        // The operator says which.
+        let mut device = device(0, "GasMeter");
+        (device.manufacturer, device.model) = (None, None);
+        command(&mut engine, Command::AddDevices(vec![device]));
+        assert_eq!(value(&engine, 0, setting), SettingValue::Flag(true));
+    }
+
+    #[test]
+    fn products_and_kinds_of_devices_are_bounded() {
+        let mut engine = engine(EngineConfig {
+            products_max: 1,
+            device_kinds_max: 2,
+            ..config()
+        });
+        let setting = Setting::ObserveResult;
+        assert_eq!(engine.held().device_kinds, 2);
+        let third = device(0, "GasMeter");
+        command(&mut engine, Command::AddDevices(vec![third]));
+        assert_eq!(engine.held().device_kinds, 2);
+        let first = product(1, MODELS[0], "GasMeter", setting);
+        command(&mut engine, Command::SetProduct(first.clone()));
+        let second = product(2, MODELS[1], "WaterMeter", setting);
+        let full = engine.handle_command(Now::default(), Command::SetProduct(second));
+        assert_eq!(full, Err(CommandError::ProductsFull { limit: 1 }));
+        // One that is known changes.
+        command(&mut engine, Command::SetProduct(first));
+        assert_eq!(engine.held().products, 1);
+        // One for whom there was no kind is as if nothing was said of it.
+        assert_eq!(value(&engine, 0, setting), SettingValue::Flag(false));
+    }
+}
