@@ -134,7 +134,7 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
         ("GET", "/healthz" | "/readyz" | "/openapi.json") => Access::Public,
         ("GET", "/metrics") => Access::Metrics,
 
-        ("GET", "/api/v1/keys") => Access::AnyRole,
+        ("GET", "/api/v1/keys" | "/api/v1/keys/{id}") => Access::AnyRole,
         ("POST", "/api/v1/keys" | "/api/v1/keys/{id}/retire" | "/api/v1/keys/{id}/revoke") => {
             Access::KeyAdmin
         }

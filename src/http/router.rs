@@ -46,6 +46,7 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(health::metrics))
         .routes(routes!(health::openapi_json))
         .routes(routes!(keys::list_keys, keys::create_key))
+        .routes(routes!(keys::show_key))
         .routes(routes!(keys::retire_key))
         .routes(routes!(keys::revoke_key))
         .merge(products())

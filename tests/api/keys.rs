@@ -115,6 +115,71 @@ async fn of_a_revoked_key_nothing_is_taken_made_or_activated() {
 }
 
 #[tokio::test]
+async fn a_key_is_shown_with_its_life_and_what_rests_on_it() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1"]).await;
+    let running = draft(&service, package).await;
+    service
+        .post(&format!("{running}/activate"), &json!({}))
+        .await;
+    let other = json!({"manufacturer": "quectel", "public_key_pem": "KEY k2"});
+    service.post("/api/v1/keys", &other).await.expect(201);
+
+    let shown = service.get("/api/v1/keys/k1").await.expect(200);
+    let listed = service.get("/api/v1/keys").await.expect(200);
+    for (field, value) in listed[0].as_object().expect("a key") {
+        assert_eq!(shown[field], *value, "{field}");
+    }
+    assert_eq!(shown["state"], "active");
+    assert_eq!(shown["packages_count"], 1);
+    assert_eq!(shown["packages"][0]["id"], package);
+    assert_eq!(shown["campaigns_count"], 1);
+    assert_eq!(shown["campaigns"][0]["state"], "running");
+    assert_eq!(shown["devices_updated"], 0);
+    let unused = service.get("/api/v1/keys/k2").await.expect(200);
+    assert_eq!(unused["packages"], json!([]));
+    assert_eq!(unused["campaigns"], json!([]));
+
+    let reason = json!({"reason": "the yearly change"});
+    service
+        .post("/api/v1/keys/k1/retire", &reason)
+        .await
+        .expect(200);
+    let reason = json!({"reason": "the laptop was stolen"});
+    service
+        .post("/api/v1/keys/k1/revoke", &reason)
+        .await
+        .expect(200);
+    let shown = service.get("/api/v1/keys/k1").await.expect(200);
+    assert_eq!(shown["state"], "revoked");
+    assert_eq!(shown["created_by"], "key-admin");
+    assert_eq!(shown["retired"]["reason"], "the yearly change");
+    assert_eq!(shown["revoked"]["by"], "key-admin");
+    assert_eq!(shown["revoked"]["reason"], "the laptop was stolen");
+    assert_eq!(shown["campaigns"][0]["state"], "stopped");
+    let answer = service.get("/api/v1/keys/k3").await;
+    answer.problem(404, "not_found", None);
+}
+
+#[tokio::test]
+async fn a_package_says_what_its_key_may_still_do() {
+    let service = Service::start().await;
+    let package = service.seed(&[]).await;
+    let path = format!("/api/v1/packages/{package}");
+    let reason = json!({"reason": "old"});
+    for (change, state) in [("", "active"), ("retire", "retired"), ("revoke", "revoked")] {
+        if !change.is_empty() {
+            let change = format!("/api/v1/keys/k1/{change}");
+            service.post(&change, &reason).await.expect(200);
+        }
+        let shown = service.get(&path).await.expect(200);
+        assert_eq!(shown["key_state"], state);
+        let listed = service.get("/api/v1/packages").await.expect(200);
+        assert_eq!(listed, json!([shown]));
+    }
+}
+
+#[tokio::test]
 async fn a_key_whose_revocation_was_not_committed_is_active() {
     let service = Service::start().await;
     service.seed(&[]).await;

@@ -14,6 +14,7 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("GET", "/metrics", "voaA"),
     ("GET", "/api/v1/keys", "voaAk"),
     ("POST", "/api/v1/keys", "Ak"),
+    ("GET", "/api/v1/keys/{id}", "voaAk"),
     ("POST", "/api/v1/keys/{id}/retire", "Ak"),
     ("POST", "/api/v1/keys/{id}/revoke", "Ak"),
     ("GET", "/api/v1/packages", "voaA"),

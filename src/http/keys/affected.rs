@@ -4,11 +4,68 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::HttpState;
-use crate::model::{Campaign, CampaignState, Package};
+use crate::model::{Campaign, CampaignState, Package, PackageId};
 use crate::store::{Page, StoreError, TaskCounts};
 
 /// How many rows are read at a time.
 const ROWS_PAGE: u32 = 1000;
+
+/// The most packages, and the most campaigns, that an answer lists; the rest are counted.
+const LISTED_MAX: usize = 1000;
+
+/// What rests on a key.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Affected {
+    /// How many packages it signed.
+    packages_count: usize,
+    /// Those packages by number; the first 1000.
+    packages: Vec<AffectedPackage>,
+    /// How many campaigns those packages have.
+    campaigns_count: usize,
+    /// Those campaigns by number; the first 1000.
+    campaigns: Vec<AffectedCampaign>,
+    /// How many times they have updated a device.
+    devices_updated: u64,
+}
+
+impl Affected {
+    /// Reads what rests on the key.
+    pub(super) async fn of(state: &HttpState, key_id: &str) -> Result<Self, StoreError> {
+        let packages = packages_of(state, key_id).await?;
+        let campaigns = campaigns_of(state, &packages).await?;
+        Ok(Self {
+            packages_count: packages.len(),
+            packages,
+            campaigns_count: campaigns.len(),
+            devices_updated: campaigns.iter().map(|it| it.succeeded).sum(),
+            campaigns,
+        })
+    }
+
+    /// The numbers of all its packages.
+    pub(super) fn package_ids(&self) -> Vec<PackageId> {
+        self.packages.iter().map(|it| PackageId(it.id)).collect()
+    }
+
+    /// Says of each campaign whether it was active before and is stopped now.
+    pub(super) fn mark_stopped(&mut self, before: &Self) {
+        for campaign in &mut self.campaigns {
+            let id = campaign.id;
+            let was_active = before
+                .campaigns
+                .iter()
+                .any(|it| it.id == id && it.is_active);
+            campaign.stopped = was_active && campaign.state == CampaignState::Stopped.word();
+        }
+    }
+
+    /// As much of it as an answer lists.
+    pub(super) fn cut(mut self) -> Self {
+        self.packages.truncate(LISTED_MAX);
+        self.campaigns.truncate(LISTED_MAX);
+        self
+    }
+}
 
 /// A package that a key signed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,7 +91,7 @@ pub(crate) struct AffectedCampaign {
     package_id: u64,
     /// Its state now.
     state: &'static str,
-    /// Whether it was active and this stopped it.
+    /// Whether it was active and this request stopped it.
     stopped: bool,
     /// How many devices have the package installed already.
     succeeded: u64,
@@ -45,19 +102,8 @@ pub(crate) struct AffectedCampaign {
     is_active: bool,
 }
 
-impl AffectedCampaign {
-    /// Says whether it was active before, by what was read then.
-    pub(super) fn mark_stopped(&mut self, before: &[Self]) {
-        let was_active = before.iter().any(|it| it.id == self.id && it.is_active);
-        self.stopped = was_active && self.state == CampaignState::Stopped.word();
-    }
-}
-
 /// The packages that a key signed, by number.
-pub(super) async fn packages_of(
-    state: &HttpState,
-    key_id: &str,
-) -> Result<Vec<AffectedPackage>, StoreError> {
+async fn packages_of(state: &HttpState, key_id: &str) -> Result<Vec<AffectedPackage>, StoreError> {
     let mut found = Vec::new();
     let mut after = None;
     loop {
@@ -67,13 +113,15 @@ pub(super) async fn packages_of(
             return Ok(found);
         };
         after = Some(last.id.0.to_string());
-        let signed = packages.iter().filter(|package| package.key_id() == Some(key_id));
+        let signed = packages
+            .iter()
+            .filter(|package| package.key_id() == Some(key_id));
         found.extend(signed.map(AffectedPackage::from));
     }
 }
 
 /// The campaigns of these packages, by number.
-pub(super) async fn campaigns_of(
+async fn campaigns_of(
     state: &HttpState,
     packages: &[AffectedPackage],
 ) -> Result<Vec<AffectedCampaign>, StoreError> {

@@ -5,11 +5,13 @@ mod create;
 mod list;
 mod retire;
 mod revoke;
+mod show;
 
 pub(super) use create::*;
 pub(super) use list::*;
 pub(super) use retire::*;
 pub(super) use revoke::*;
+pub(super) use show::*;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

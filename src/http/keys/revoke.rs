@@ -5,7 +5,7 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::affected::{AffectedCampaign, AffectedPackage, campaigns_of, packages_of};
+use super::affected::Affected;
 use super::{KeyView, Reason, already, find_key};
 use crate::engine::Command;
 use crate::http::HttpState;
@@ -14,22 +14,14 @@ use crate::http::error::Problem;
 use crate::http::extract::{JsonBody, PathParams};
 use crate::model::{AuditActor, KeyState};
 
-/// The most packages, and the most campaigns, that an answer lists; the rest are counted.
-const LISTED_MAX: usize = 1000;
-
 /// A key that was revoked, and what it had signed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RevokedKey {
     /// The key.
     key: KeyView,
-    /// How many packages it had signed: they are blocked.
-    packages_count: usize,
-    /// Those packages by number; the first 1000.
-    packages: Vec<AffectedPackage>,
-    /// How many campaigns those packages have.
-    campaigns_count: usize,
-    /// Those campaigns by number; the first 1000.
-    campaigns: Vec<AffectedCampaign>,
+    /// What it had signed: packages that are blocked, and their campaigns.
+    #[serde(flatten)]
+    affected: Affected,
 }
 
 /// Revokes a key: no campaign of a package that it signed is activated any more, and active ones are
@@ -52,7 +44,7 @@ pub(crate) async fn revoke_key(
     if key.state() == KeyState::Revoked {
         return Err(already(&key));
     }
-    let active = campaigns_of(&state, &packages_of(&state, &id).await?).await?;
+    let before = Affected::of(&state, &id).await?;
     tracing::warn!(
         key = id,
         token = change.by,
@@ -64,19 +56,11 @@ pub(crate) async fn revoke_key(
         change,
     };
     state.engine.command_by(actor, command).await?;
-    let mut packages = packages_of(&state, &id).await?;
-    let mut campaigns = campaigns_of(&state, &packages).await?;
-    for campaign in &mut campaigns {
-        campaign.mark_stopped(&active);
-    }
-    let (packages_count, campaigns_count) = (packages.len(), campaigns.len());
-    packages.truncate(LISTED_MAX);
-    campaigns.truncate(LISTED_MAX);
+    let mut affected = Affected::of(&state, &id).await?;
+    state.links.cut(&affected.package_ids());
+    affected.mark_stopped(&before);
     Ok(Json(RevokedKey {
         key: find_key(&state, &id).await?.into(),
-        packages_count,
-        packages,
-        campaigns_count,
-        campaigns,
+        affected: affected.cut(),
     }))
 }
