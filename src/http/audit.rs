@@ -1,5 +1,6 @@
-//! `GET /api/v1/audit`.
+//! `/api/v1/audit`: who did what.
 
+use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
@@ -27,7 +28,7 @@ pub(crate) struct AuditEntryView {
     role: String,
     /// What was done, such as `key_created`.
     action: String,
-    /// To what: `key`, `package`, `campaign`, `token`, `device` or `task`.
+    /// To what: `key`, `package`, `link`, `campaign`, `token`, `device`, `group` or `task`.
     kind: String,
     /// To which; a package that was refused has no number.
     object: String,
@@ -56,6 +57,32 @@ impl From<AuditEntry> for AuditEntryView {
             sha256: hex::encode(entry.sha256),
         }
     }
+}
+
+/// The end of the audit log.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AuditHeadView {
+    /// How many entries there are, which is the number of the last.
+    entries: u64,
+    /// The last entry's SHA-256, hexadecimal; 64 zeros where there is none.
+    sha256: String,
+    /// Both as `narrowcast audit verify --head` takes them.
+    head: String,
+}
+
+/// The end of the audit log, to be noted elsewhere: against it entries show that were taken off the end,
+/// or a log that somebody computed anew.
+#[utoipa::path(get, path = "/api/v1/audit/head", tag = "audit",
+    responses((status = 200, description = "The head", body = AuditHeadView)))]
+pub(crate) async fn show_audit_head(
+    State(state): State<HttpState>,
+) -> Result<Json<AuditHeadView>, Problem> {
+    let head = state.store.audit_head().await?;
+    Ok(Json(AuditHeadView {
+        entries: head.entries,
+        sha256: hex::encode(head.sha256),
+        head: head.to_string(),
+    }))
 }
 
 /// Lists who did what, by number. Nothing is ever taken away from it.

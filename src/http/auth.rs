@@ -177,7 +177,7 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
         ("POST", "/api/v1/campaigns/{id}/activate")
         | ("PUT" | "PATCH", "/api/v1/profiles/{id}/settings") => Access::AtLeast(Approver),
 
-        ("GET", "/api/v1/audit" | "/api/v1/tokens")
+        ("GET", "/api/v1/audit" | "/api/v1/audit/head" | "/api/v1/tokens")
         | ("POST", "/api/v1/tokens")
         | ("DELETE", "/api/v1/tokens/{name}") => Access::AtLeast(Admin),
         _ => return None,

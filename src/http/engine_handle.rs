@@ -35,9 +35,10 @@ pub enum EngineRequest {
         oneshot::Sender<Result<(), EngineError>>,
     ),
     /// To take up a request to a device: answered with its number when it is committed, and once more
-    /// when it has ended.
+    /// when it has ended. Who asks goes into the audit log with it, unless it changes nothing there.
     Device(
         NewDeviceRequest,
+        AuditActor,
         oneshot::Sender<Result<DeviceRequestId, EngineError>>,
         oneshot::Sender<DeviceRequest>,
     ),
@@ -108,10 +109,11 @@ impl EngineHandle {
     pub async fn device(
         &self,
         asked: NewDeviceRequest,
+        actor: AuditActor,
     ) -> Result<(DeviceRequestId, oneshot::Receiver<DeviceRequest>), EngineError> {
         let (sender, end) = oneshot::channel();
         let id = self
-            .ask(|answer| EngineRequest::Device(asked, answer, sender))
+            .ask(|answer| EngineRequest::Device(asked, actor, answer, sender))
             .await??;
         Ok((id, end))
     }

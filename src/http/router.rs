@@ -98,6 +98,7 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(cells::list_cells))
         .routes(routes!(cells::show_tiers))
         .routes(routes!(audit::list_audit))
+        .routes(routes!(audit::show_audit_head))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::delete_token))
 }

@@ -20,22 +20,24 @@ words! {
         PackageEdited = "package_edited",
         /// A package was taken away.
         PackageDeleted = "package_deleted",
-        /// A product's profile was entered.
-        ProfileCreated = "profile_created",
-        /// How a product's devices are treated was changed.
-        ProfileSettingsChanged = "profile_settings_changed",
-        /// A product's profile was taken away.
-        ProfileDeleted = "profile_deleted",
         /// A link to a package's file was made.
         LinkCreated = "link_created",
         /// A link was ended by an operator.
         LinkRevoked = "link_revoked",
         /// Each byte of a link's file was taken.
         LinkServedWhole = "link_served_whole",
+        /// A product's profile was entered.
+        ProfileCreated = "profile_created",
+        /// How a product's devices are treated was changed.
+        ProfileSettingsChanged = "profile_settings_changed",
+        /// A product's profile was taken away.
+        ProfileDeleted = "profile_deleted",
         /// A draft was made.
         CampaignCreated = "campaign_created",
         /// A campaign's tasks may begin.
         CampaignActivated = "campaign_activated",
+        /// A campaign was to be activated, and its package does not hold any more.
+        CampaignRefused = "campaign_refused",
         /// A campaign was ended by an operator, or with the key of its package.
         CampaignStopped = "campaign_stopped",
         /// A campaign was taken away.
@@ -46,8 +48,30 @@ words! {
         TokenDeleted = "token_deleted",
         /// A device that the loop guard had barred may be updated again.
         BarLifted = "bar_lifted",
+        /// A device was entered.
+        DeviceCreated = "device_created",
+        /// A file of devices was entered.
+        DevicesImported = "devices_imported",
+        /// What operators say of a device was replaced.
+        DeviceReplaced = "device_replaced",
+        /// A device is to be written, or to execute something.
+        DeviceAsked = "device_asked",
+        /// What was asked of a device was taken back before it left.
+        DeviceAskedNoMore = "device_asked_no_more",
         /// A device was taken away.
         DeviceDeleted = "device_deleted",
+        /// A group was made.
+        GroupCreated = "group_created",
+        /// A group was given another name.
+        GroupRenamed = "group_renamed",
+        /// A group was taken away.
+        GroupDeleted = "group_deleted",
+        /// Devices were put into a group.
+        GroupDevicesBound = "group_devices_bound",
+        /// A group was given other devices, or none.
+        GroupDevicesReplaced = "group_devices_replaced",
+        /// A device was taken out of a group.
+        GroupDeviceUnbound = "group_device_unbound",
         /// A device is about to be told to flash.
         ExecuteIntended = "execute_intended",
         /// A task ended well.
@@ -68,16 +92,18 @@ words! {
         Key = "key",
         /// A package; by number, and one that was refused by its file's name.
         Package = "package",
-        /// A product's profile; by number.
-        Profile = "profile",
         /// A link to a package's file; by number.
         Link = "link",
+        /// A product's profile; by number.
+        Profile = "profile",
         /// A campaign; by number.
         Campaign = "campaign",
         /// An API token; by name.
         Token = "token",
-        /// A device; by endpoint name.
+        /// A device; by endpoint name, and several by none.
         Device = "device",
+        /// A group; by number.
+        Group = "group",
         /// A task; by number.
         Task = "task",
     }
@@ -92,16 +118,29 @@ impl AuditAction {
             | Self::PackageRefused
             | Self::PackageEdited
             | Self::PackageDeleted => AuditKind::Package,
+            Self::LinkCreated | Self::LinkRevoked | Self::LinkServedWhole => AuditKind::Link,
             Self::ProfileCreated | Self::ProfileSettingsChanged | Self::ProfileDeleted => {
                 AuditKind::Profile
             }
-            Self::LinkCreated | Self::LinkRevoked | Self::LinkServedWhole => AuditKind::Link,
             Self::CampaignCreated
             | Self::CampaignActivated
+            | Self::CampaignRefused
             | Self::CampaignStopped
             | Self::CampaignDeleted => AuditKind::Campaign,
             Self::TokenCreated | Self::TokenDeleted => AuditKind::Token,
-            Self::BarLifted | Self::DeviceDeleted => AuditKind::Device,
+            Self::BarLifted
+            | Self::DeviceCreated
+            | Self::DevicesImported
+            | Self::DeviceReplaced
+            | Self::DeviceAsked
+            | Self::DeviceAskedNoMore
+            | Self::DeviceDeleted => AuditKind::Device,
+            Self::GroupCreated
+            | Self::GroupRenamed
+            | Self::GroupDeleted
+            | Self::GroupDevicesBound
+            | Self::GroupDevicesReplaced
+            | Self::GroupDeviceUnbound => AuditKind::Group,
             Self::ExecuteIntended
             | Self::TaskSucceeded
             | Self::AttemptFailed
@@ -154,13 +193,16 @@ pub struct NewAuditEntry {
     pub stamp: AuditStamp,
     /// What was done.
     pub action: AuditAction,
-    /// To which key, package, link, campaign, token, device or task.
+    /// To which key, package, link, campaign, token, device, group or task.
     pub object: String,
     /// What else is worth to be known.
     pub details: Vec<(&'static str, String)>,
 }
 
 impl NewAuditEntry {
-    /// The most bytes of a text of an entry; what is longer is cut.
+    /// The most bytes of a text of an entry; what is longer is cut, and ends with an ellipsis.
     pub const TEXT_BYTES_MAX: usize = 256;
+    /// The most bytes by which the details of an entry may pass that, together: a reason of 200
+    /// characters is kept whole in any script.
+    pub const REASON_BYTES_MAX: usize = 4 * 200 - Self::TEXT_BYTES_MAX;
 }

@@ -4,7 +4,8 @@
 use crate::clock::Utc;
 use crate::engine::Command;
 use crate::model::{
-    AuditAction, AuditActor, AuditStamp, CampaignState, EndpointName, NewAuditEntry, Record,
+    AuditAction, AuditActor, AuditStamp, CampaignState, DeviceRequest, DeviceRequestState,
+    EndpointName, NewAuditEntry, Record,
 };
 
 /// A command that an operator asked for.
@@ -13,6 +14,8 @@ pub(super) struct Audit {
     stamp: AuditStamp,
     /// Whose bar it lifts, if it does.
     unbarred: Option<EndpointName>,
+    /// Whether it asks something of a device, or takes that back.
+    of_device_requests: bool,
 }
 
 impl Audit {
@@ -28,8 +31,20 @@ impl Audit {
             | Command::RemoveDevice(_)
             | Command::CancelDeviceRequest { .. } => None,
         };
-        let stamp = AuditStamp { at, actor };
-        Self { stamp, unbarred }
+        Self {
+            stamp: AuditStamp { at, actor },
+            unbarred,
+            of_device_requests: matches!(command, Command::CancelDeviceRequest { .. }),
+        }
+    }
+
+    /// A request to a device; it is told of unless it changes nothing there.
+    pub(super) fn of_request(actor: AuditActor, at: Utc) -> Self {
+        Self {
+            stamp: AuditStamp { at, actor },
+            unbarred: None,
+            of_device_requests: true,
+        }
     }
 
     /// The entries that go with the command's records, into the same commit.
@@ -42,9 +57,10 @@ impl Audit {
         use AuditAction::{
             BarLifted, CampaignActivated, CampaignStopped, DeviceDeleted, KeyRevoked,
         };
-        let (action, object, reason) = match record {
+        let (action, object, details) = match record {
             Record::KeyRevoked { id, change } => {
-                (KeyRevoked, id.clone(), Some(change.reason.clone()))
+                let details = vec![("reason", change.reason.clone())];
+                (KeyRevoked, id.clone(), details)
             }
             Record::Campaign { id, state, .. } => {
                 let action = match state {
@@ -56,13 +72,18 @@ impl Audit {
                     | CampaignState::Succeeded
                     | CampaignState::Failed => return None,
                 };
-                (action, id.0.to_string(), None)
+                (action, id.0.to_string(), Vec::new())
             }
-            Record::DeviceForgotten { endpoint } => (DeviceDeleted, endpoint.to_string(), None),
+            Record::DeviceForgotten { endpoint } => {
+                (DeviceDeleted, endpoint.to_string(), Vec::new())
+            }
             Record::DeliveriesForgotten { endpoint }
                 if self.unbarred.as_ref() == Some(endpoint) =>
             {
-                (BarLifted, endpoint.to_string(), None)
+                (BarLifted, endpoint.to_string(), Vec::new())
+            }
+            Record::DeviceRequest(request) if self.of_device_requests => {
+                return self.of_device_request(request);
             }
             Record::DeliveriesForgotten { .. }
             | Record::Device(_)
@@ -79,15 +100,44 @@ impl Audit {
             | Record::DeviceRequestForgotten { .. }
             | Record::Uplink { .. } => return None,
         };
-        Some(NewAuditEntry {
+        Some(self.entry(action, object, details))
+    }
+
+    /// What a device is asked; an answer, or that it is too late, is nobody's doing.
+    fn of_device_request(&self, request: &DeviceRequest) -> Option<NewAuditEntry> {
+        let asked = &request.asked;
+        let action = match request.state {
+            DeviceRequestState::Queued | DeviceRequestState::Sent => AuditAction::DeviceAsked,
+            DeviceRequestState::Cancelled => AuditAction::DeviceAskedNoMore,
+            DeviceRequestState::Done
+            | DeviceRequestState::Failed
+            | DeviceRequestState::Expired
+            | DeviceRequestState::Unknown => return None,
+        };
+        if asked.operation.is_safe() {
+            return None;
+        }
+        let details = vec![
+            ("request", request.id.0.to_string()),
+            ("operation", asked.operation.to_string()),
+            ("path", asked.path.clone()),
+            ("bytes", asked.content.len().to_string()),
+        ];
+        Some(self.entry(action, asked.endpoint.to_string(), details))
+    }
+
+    fn entry(
+        &self,
+        action: AuditAction,
+        object: String,
+        details: Vec<(&'static str, String)>,
+    ) -> NewAuditEntry {
+        NewAuditEntry {
             stamp: self.stamp.clone(),
             action,
             object,
-            details: reason
-                .map(|reason| ("reason", reason))
-                .into_iter()
-                .collect(),
-        })
+            details,
+        }
     }
 }
 

@@ -241,22 +241,19 @@ impl Driver {
             EngineRequest::Command(command, actor, answer) => {
                 let now = self.parts.clock.now();
                 let audit = actor.map(|actor| Audit::of_command(actor, now.utc, &command));
-                let before = self.gathered.records.len();
                 let result = self.engine.handle_command(now, command);
-                let is_done = result.is_ok();
-                self.drain(Some(Reply::Command(answer, result)));
-                if let Some(audit) = audit.filter(|_| is_done) {
-                    let entries = audit.entries(&self.gathered.records[before..]);
-                    self.gathered.records.extend(entries);
-                }
+                let audit = audit.filter(|_| result.is_ok());
+                self.drain_audited(Reply::Command(answer, result), audit.as_ref());
             }
-            EngineRequest::Device(asked, answer, end) => {
+            EngineRequest::Device(asked, actor, answer, end) => {
                 let now = self.parts.clock.now();
+                let audit = Audit::of_request(actor, now.utc);
                 let result = self.engine.request_of_device(now, asked);
                 if let Ok(id) = result {
                     self.awaited.insert(id, end);
                 }
-                self.drain(Some(Reply::DeviceRequest(answer, result)));
+                let audit = result.is_ok().then_some(&audit);
+                self.drain_audited(Reply::DeviceRequest(answer, result), audit);
             }
             EngineRequest::Cells(page, answer) => {
                 let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
@@ -264,6 +261,14 @@ impl Driver {
                 drop(answer.send(self.engine.cells(page.after, limit)));
             }
         }
+    }
+
+    /// As [`Self::drain`]; what the audit log is told of it goes into the same commit.
+    fn drain_audited(&mut self, reply: Reply, audit: Option<&Audit>) {
+        let before = self.gathered.records.len();
+        self.drain(Some(reply));
+        let entries = audit.map(|audit| audit.entries(&self.gathered.records[before..]));
+        self.gathered.records.extend(entries.into_iter().flatten());
     }
 
     /// Takes the outputs of one input apart: what may leave at once, and what waits for a commit.

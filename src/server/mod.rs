@@ -1,6 +1,7 @@
 //! The server's shell: it gives the engine its inputs, commits its records, then sends.
 
 mod audit;
+mod audit_head;
 mod driver;
 mod failpoint;
 mod link;

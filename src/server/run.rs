@@ -19,6 +19,7 @@ use crate::model::DownloadProtocol;
 use crate::net::{UdpEndpoint, is_wildcard};
 use crate::store::{OpenError, SqliteStore, Store, StoreError};
 
+use super::audit_head::HeadTeller;
 use super::driver::{Driver, DriverError, DriverParts};
 use super::failpoint::Failpoint;
 use super::link::Link;
@@ -148,6 +149,7 @@ pub struct Server {
     stop_driver: watch::Sender<bool>,
     driver: JoinHandle<Result<(), DriverError>>,
     http: JoinHandle<()>,
+    heads: HeadTeller,
     tls_identity: Option<Arc<TlsIdentity>>,
 }
 
@@ -200,6 +202,7 @@ impl Server {
                 failpoint: Failpoint::from_environment(),
             },
         );
+        let heads = HeadTeller::start(&store, clock);
         let router = http::router(HttpState::new(HttpParts {
             store,
             package_bytes: blobs,
@@ -246,6 +249,7 @@ impl Server {
             http: tokio::spawn(async {
                 tokio::join!(rest, devices, secured_devices);
             }),
+            heads,
             tls_identity,
         })
     }
@@ -289,11 +293,9 @@ impl Server {
         }
         // The requests that were under way have their answers: only now may the engine go.
         let _ = self.stop_driver.send(true);
-        flatten(
-            self.driver
-                .await
-                .map(|result| result.map_err(RunError::from)),
-        )
+        let ended = self.driver.await;
+        self.heads.end().await;
+        flatten(ended.map(|result| result.map_err(RunError::from)))
     }
 }
 

@@ -4,16 +4,19 @@
 //! An entry's SHA-256 is over the previous entry's (32 bytes, zero for the first), its number and its
 //! time in Unix milliseconds (8 bytes each, the most significant first), and its texts in the order of
 //! [`AuditEntry`], each after its length in bytes (4 bytes). Texts are bounded, so an entry takes less
-//! than 4 KiB. Entries that were taken off the end show only against a head that was noted elsewhere.
+//! than 6 KiB. Entries that were taken off the end show only against a head that was noted elsewhere.
+
+use std::fmt;
+use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
 use super::{NewCampaign, StoredKey, StoredToken};
 use crate::clock::Utc;
 use crate::model::{
-    AuditAction, AuditActor, AuditStamp, CampaignId, DownloadLink, KeyChange, LinkId,
-    NewAuditEntry, Package, PackageId, Product, ProfileId, Provenance, SettingChanges, TaskState,
-    TimelineEntry, TimelineStep, UpdateTask,
+    AuditAction, AuditActor, AuditStamp, CampaignId, Device, DownloadLink, EndpointName, GroupId,
+    KeyChange, LinkId, NewAuditEntry, Package, PackageId, Product, ProfileId, Provenance,
+    SettingChanges, TaskState, TimelineEntry, TimelineStep, UpdateTask,
 };
 
 /// An entry in its place.
@@ -33,7 +36,7 @@ pub struct AuditEntry {
     pub action: String,
     /// A word of [`crate::model::AuditKind`].
     pub kind: String,
-    /// Which key, package, link, campaign, token, device or task.
+    /// Which key, package, link, campaign, token, device, group or task.
     pub object: String,
     /// A JSON object of texts.
     pub details: String,
@@ -77,14 +80,63 @@ pub enum AuditBreak {
     /// It does not have its own hash.
     #[error("entry {0} was altered")]
     Altered(u64),
+    /// The chain holds, but is another than it was when this entry was noted elsewhere.
+    #[error("entry {0} is not the one that was noted: the chain was computed anew")]
+    Rewritten(u64),
+    /// Later entries were noted elsewhere, and this is where they are cut off.
+    #[error("entry {0} and those behind it are gone: a later one was noted")]
+    Cut(u64),
 }
 
 impl AuditBreak {
     /// The number of the first entry that does not hold.
     pub const fn number(self) -> u64 {
         match self {
-            Self::Missing(number) | Self::Unlinked(number) | Self::Altered(number) => number,
+            Self::Missing(number)
+            | Self::Unlinked(number)
+            | Self::Altered(number)
+            | Self::Rewritten(number)
+            | Self::Cut(number) => number,
         }
+    }
+}
+
+/// The last entry at some time, for elsewhere: as text, `SHA256@N`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditHead {
+    /// How many entries there were, which is its number.
+    pub entries: u64,
+    /// Its SHA-256; zero where there was none.
+    pub sha256: [u8; 32],
+}
+
+impl AuditHead {
+    /// Whether the entry has this number and another hash.
+    pub fn contradicts(&self, entry: &AuditEntry) -> bool {
+        entry.number == self.entries && entry.sha256 != self.sha256
+    }
+}
+
+impl fmt::Display for AuditHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", hex::encode(self.sha256), self.entries)
+    }
+}
+
+/// A text that is no head of the audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a head is 64 hexadecimal digits, @ and a number")]
+pub struct InvalidAuditHead;
+
+impl FromStr for AuditHead {
+    type Err = InvalidAuditHead;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (digits, entries) = text.split_once('@').ok_or(InvalidAuditHead)?;
+        let mut sha256 = [0; 32];
+        hex::decode_to_slice(digits, &mut sha256).map_err(|_| InvalidAuditHead)?;
+        let entries = entries.parse().map_err(|_| InvalidAuditHead)?;
+        Ok(Self { entries, sha256 })
     }
 }
 
@@ -120,8 +172,12 @@ impl AuditChain {
 
     /// Puts an entry at the end of the chain.
     pub(super) fn append(&mut self, new: NewAuditEntry) -> AuditEntry {
-        let details = new.details.into_iter();
-        let details = details.map(|(name, text)| (name.to_owned(), bounded(&text).into()));
+        let mut more = NewAuditEntry::REASON_BYTES_MAX;
+        let details = new.details.into_iter().map(|(name, text)| {
+            let text = cut(&text, NewAuditEntry::TEXT_BYTES_MAX + more);
+            more -= text.len().saturating_sub(NewAuditEntry::TEXT_BYTES_MAX);
+            (name.to_owned(), text.into())
+        });
         let mut entry = AuditEntry {
             number: self.entries.saturating_add(1),
             at: new.stamp.at,
@@ -141,10 +197,23 @@ impl AuditChain {
     }
 }
 
-/// Cut to what an entry may hold. Control characters would take six bytes each in JSON.
+/// Cut to what an entry may hold.
 fn bounded(text: &str) -> String {
-    let end = text.floor_char_boundary(NewAuditEntry::TEXT_BYTES_MAX);
-    text[..end].replace(char::is_control, " ")
+    cut(text, NewAuditEntry::TEXT_BYTES_MAX)
+}
+
+/// The beginning of a text. Control characters would take six bytes each in JSON.
+fn cut(text: &str, bytes_max: usize) -> String {
+    const ELLIPSIS: char = '…';
+    let seen = |text: &str| text.replace(char::is_control, " ");
+    if text.len() <= bytes_max {
+        // A control character of two bytes becomes a space of one.
+        return seen(text);
+    }
+    let end = text.floor_char_boundary(bytes_max.saturating_sub(ELLIPSIS.len_utf8()));
+    let mut beginning = seen(&text[..end]);
+    beginning.push(ELLIPSIS);
+    beginning
 }
 
 fn entry(
@@ -194,17 +263,30 @@ pub(super) fn package_accepted(
     entry(stamp, AuditAction::PackageAccepted, id.0, details)
 }
 
-pub(super) fn package_edited(id: PackageId, stamp: &AuditStamp) -> NewAuditEntry {
-    entry(stamp, AuditAction::PackageEdited, id.0, Vec::new())
+pub(super) fn link_created(id: LinkId, link: &DownloadLink, stamp: &AuditStamp) -> NewAuditEntry {
+    let mut details = vec![
+        ("package", link.package.0.to_string()),
+        ("file", link.file_name.clone()),
+        ("file_sha256", link.file_sha256.to_string()),
+        ("expires_at", link.expires_at.to_string()),
+        ("budget_bytes", link.budget_bytes.to_string()),
+    ];
+    if let Some(device) = &link.device {
+        details.push(("device", device.clone()));
+    }
+    entry(stamp, AuditAction::LinkCreated, id.0, details)
 }
 
-pub(super) fn package_deleted(package: &Package, stamp: &AuditStamp) -> NewAuditEntry {
-    let details = vec![
-        ("file", package.file.name.clone()),
-        ("archive_sha256", package.archive_sha256.to_string()),
-        ("version", package.target_version.to_string()),
-    ];
-    entry(stamp, AuditAction::PackageDeleted, package.id.0, details)
+pub(super) fn link_revoked(id: LinkId, stamp: &AuditStamp) -> NewAuditEntry {
+    entry(stamp, AuditAction::LinkRevoked, id.0, Vec::new())
+}
+
+pub(super) fn link_served_whole(id: LinkId, at: Utc) -> NewAuditEntry {
+    let stamp = AuditStamp {
+        at,
+        actor: AuditActor::server(),
+    };
+    entry(&stamp, AuditAction::LinkServedWhole, id.0, Vec::new())
 }
 
 pub(super) fn profile_created(
@@ -243,30 +325,17 @@ pub(super) fn profile_deleted(id: ProfileId, stamp: &AuditStamp) -> NewAuditEntr
     entry(stamp, AuditAction::ProfileDeleted, id.0, Vec::new())
 }
 
-pub(super) fn link_created(id: LinkId, link: &DownloadLink, stamp: &AuditStamp) -> NewAuditEntry {
-    let mut details = vec![
-        ("package", link.package.0.to_string()),
-        ("file", link.file_name.clone()),
-        ("file_sha256", link.file_sha256.to_string()),
-        ("expires_at", link.expires_at.to_string()),
-        ("budget_bytes", link.budget_bytes.to_string()),
+pub(super) fn package_edited(id: PackageId, stamp: &AuditStamp) -> NewAuditEntry {
+    entry(stamp, AuditAction::PackageEdited, id.0, Vec::new())
+}
+
+pub(super) fn package_deleted(package: &Package, stamp: &AuditStamp) -> NewAuditEntry {
+    let details = vec![
+        ("file", package.file.name.clone()),
+        ("archive_sha256", package.archive_sha256.to_string()),
+        ("version", package.target_version.to_string()),
     ];
-    if let Some(device) = &link.device {
-        details.push(("device", device.clone()));
-    }
-    entry(stamp, AuditAction::LinkCreated, id.0, details)
-}
-
-pub(super) fn link_revoked(id: LinkId, stamp: &AuditStamp) -> NewAuditEntry {
-    entry(stamp, AuditAction::LinkRevoked, id.0, Vec::new())
-}
-
-pub(super) fn link_served_whole(id: LinkId, at: Utc) -> NewAuditEntry {
-    let stamp = AuditStamp {
-        at,
-        actor: AuditActor::server(),
-    };
-    entry(&stamp, AuditAction::LinkServedWhole, id.0, Vec::new())
+    entry(stamp, AuditAction::PackageDeleted, package.id.0, details)
 }
 
 pub(super) fn campaign_created(
@@ -287,6 +356,94 @@ pub(super) fn campaign_created(
 
 pub(super) fn campaign_deleted(id: CampaignId, stamp: &AuditStamp) -> NewAuditEntry {
     entry(stamp, AuditAction::CampaignDeleted, id.0, Vec::new())
+}
+
+pub(super) fn devices_created(devices: &[Device], stamp: &AuditStamp) -> NewAuditEntry {
+    if let [device] = devices {
+        return of_device(AuditAction::DeviceCreated, device, stamp);
+    }
+    let mut details = vec![("devices", devices.len().to_string())];
+    let ends = [("first", devices.first()), ("last", devices.last())];
+    details.extend(
+        ends.into_iter()
+            .filter_map(|(name, device)| Some((name, device?.endpoint.to_string()))),
+    );
+    entry(stamp, AuditAction::DevicesImported, "", details)
+}
+
+pub(super) fn device_replaced(device: &Device, stamp: &AuditStamp) -> NewAuditEntry {
+    of_device(AuditAction::DeviceReplaced, device, stamp)
+}
+
+fn of_device(action: AuditAction, device: &Device, stamp: &AuditStamp) -> NewAuditEntry {
+    let said = [
+        (
+            "manufacturer",
+            device.manufacturer.as_ref().map(ToString::to_string),
+        ),
+        ("model", device.model.as_ref().map(ToString::to_string)),
+        (
+            "device_type",
+            device.device_type.as_ref().map(ToString::to_string),
+        ),
+        (
+            "tags",
+            (!device.tags.is_empty()).then(|| device.tags.join(";")),
+        ),
+    ];
+    let details = said
+        .into_iter()
+        .filter_map(|(name, text)| Some((name, text?)));
+    entry(stamp, action, &device.endpoint, details.collect())
+}
+
+pub(super) fn group_created(id: GroupId, name: &str, stamp: &AuditStamp) -> NewAuditEntry {
+    entry(
+        stamp,
+        AuditAction::GroupCreated,
+        id.0,
+        vec![("name", name.to_owned())],
+    )
+}
+
+pub(super) fn group_renamed(id: GroupId, name: &str, stamp: &AuditStamp) -> NewAuditEntry {
+    entry(
+        stamp,
+        AuditAction::GroupRenamed,
+        id.0,
+        vec![("name", name.to_owned())],
+    )
+}
+
+pub(super) fn group_deleted(id: GroupId, stamp: &AuditStamp) -> NewAuditEntry {
+    entry(stamp, AuditAction::GroupDeleted, id.0, Vec::new())
+}
+
+pub(super) fn group_devices_bound(
+    id: GroupId,
+    devices: &[EndpointName],
+    stamp: &AuditStamp,
+) -> NewAuditEntry {
+    let details = vec![("devices", devices.len().to_string())];
+    entry(stamp, AuditAction::GroupDevicesBound, id.0, details)
+}
+
+pub(super) fn group_devices_replaced(
+    id: GroupId,
+    devices: &[EndpointName],
+    stamp: &AuditStamp,
+) -> NewAuditEntry {
+    let details = vec![("devices", devices.len().to_string())];
+    entry(stamp, AuditAction::GroupDevicesReplaced, id.0, details)
+}
+
+pub(super) fn group_device_unbound(
+    id: GroupId,
+    device: &EndpointName,
+    stamp: &AuditStamp,
+) -> NewAuditEntry {
+    let details = vec![("endpoint", device.to_string())];
+    entry(stamp, AuditAction::GroupDeviceUnbound, id.0, details)
 }
 
 pub(super) fn token_created(token: &StoredToken, stamp: &AuditStamp) -> NewAuditEntry {
@@ -403,12 +560,57 @@ mod tests {
 
     #[test]
     fn an_entry_is_bounded_whatever_it_is_told() {
-        for text in ["\u{1}", "\"", "\\", "夜", "x"] {
+        for text in ["\u{1}", "\u{85}", "\"", "\\", "夜", "😀", "x"] {
             let text = text.repeat(5000);
             let entry = AuditChain::default().append(new(&text, &text));
             let bytes = entry.object.len() + entry.details.len();
-            assert!(bytes < 3500, "{bytes} bytes: {entry:?}");
+            assert!(bytes < 4500, "{bytes} bytes: {entry:?}");
+            assert!(entry.object.ends_with('…'));
             AuditChain::default().follow(&entry).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_longest_reason_is_kept_whole() {
+        let reason = "😀".repeat(KeyChange::REASON_CHARS_MAX);
+        let change = KeyChange {
+            at: Utc::from_unix_ms(0),
+            by: "ada".to_owned(),
+            reason: reason.clone(),
+        };
+        let stamp = AuditStamp {
+            at: change.at,
+            actor: AuditActor::cli(),
+        };
+        let entry = AuditChain::default().append(key_retired("5c1f", &change, &stamp));
+        let details: serde_json::Value = serde_json::from_str(&entry.details).unwrap();
+        assert_eq!(details["reason"], reason);
+    }
+
+    #[test]
+    fn a_head_is_read_as_it_is_written() {
+        let entry = AuditChain::default().append(new("ci", "x"));
+        let head = AuditHead {
+            entries: entry.number,
+            sha256: entry.sha256,
+        };
+        assert_eq!(head.to_string().parse(), Ok(head));
+        assert!(!head.contradicts(&entry));
+        let other = AuditHead {
+            sha256: [7; 32],
+            ..head
+        };
+        assert!(other.contradicts(&entry));
+        let digits = "0".repeat(64);
+        for text in [
+            "",
+            "@1",
+            &digits,
+            &format!("{digits}@"),
+            &format!("{digits}@-1"),
+            "00@1",
+        ] {
+            assert_eq!(text.parse::<AuditHead>(), Err(InvalidAuditHead), "{text}");
         }
     }
 }

@@ -13,7 +13,7 @@ mod checked_file;
 mod memory;
 mod sqlite;
 
-pub use audit::{AuditBreak, AuditChain, AuditEntry};
+pub use audit::{AuditBreak, AuditChain, AuditEntry, AuditHead, InvalidAuditHead};
 pub use blobs::{BlobError, BlobStore, IncomingBlob, Kept};
 pub use checked_file::CheckedFile;
 pub use memory::MemoryStore;
@@ -24,10 +24,10 @@ use async_trait::async_trait;
 use crate::clock::Utc;
 use crate::model::{
     AuditStamp, Campaign, CampaignId, CampaignState, CampaignTargets, DeliveryHistory, Device,
-    DeviceModel, DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, DowngradeAllowed, EndpointName, GroupId, InstalledSequences,
-    KeyChange, KeyState, LinkId, LinkProgress, Manufacturer, Package, PackageId, Product,
-    ProfileId, Record, ReleaseNotes, Restored, RetryPolicy, SettingChanges, Sha256Digest, TaskState, TimelineEntry, UpdateTask,
-    Uplink,
+    DeviceModel, DeviceReport, DeviceRequest, DeviceRequestId, DowngradeAllowed, DownloadLink,
+    EndpointName, GroupId, InstalledSequences, KeyChange, KeyState, LinkId, LinkProgress,
+    Manufacturer, Package, PackageId, Product, ProfileId, Record, ReleaseNotes, Restored,
+    RetryPolicy, SettingChanges, Sha256Digest, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// How many lines of a device's history are kept; the oldest give way.
@@ -219,6 +219,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The audit log by number. What takes an [`AuditStamp`] adds an entry to it in the same
     /// transaction, and so does [`Record::Audit`].
     async fn audit_entries(&self, page: Page) -> Result<Vec<AuditEntry>, StoreError>;
+    /// The last entry of the audit log.
+    async fn audit_head(&self) -> Result<AuditHead, StoreError>;
 
     /// Enters a key; `Conflict` where its id is there.
     async fn add_key(&self, key: StoredKey, stamp: AuditStamp) -> Result<(), StoreError>;
@@ -271,6 +273,22 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// without a sequence.
     async fn installed_sequences(&self, of: &Package) -> Result<InstalledSequences, StoreError>;
 
+    /// Enters a link; its `id` is ignored and the number given to it returned. `NotFound` where its
+    /// package is not there.
+    async fn add_link(&self, link: DownloadLink, stamp: AuditStamp) -> Result<LinkId, StoreError>;
+    /// Links by number, all or of one package. They go with their package.
+    async fn links(
+        &self,
+        of: Option<PackageId>,
+        page: Page,
+    ) -> Result<Vec<DownloadLink>, StoreError>;
+    /// Ends a link; `NotFound` where it is not there or was ended before.
+    async fn revoke_link(&self, id: LinkId, stamp: AuditStamp) -> Result<(), StoreError>;
+    /// Writes down what was fetched, in one commit; a link that is not there any more is passed over.
+    async fn note_links(&self, fetched: Vec<(LinkId, LinkProgress)>) -> Result<(), StoreError>;
+    /// Takes links away, in one commit; one that is not there any more is passed over.
+    async fn remove_links(&self, ids: Vec<LinkId>) -> Result<(), StoreError>;
+
     /// Enters a profile; the number in it is ignored and the one given to it returned. `Conflict` where
     /// one of the same device type, manufacturer, model and protocol is there, CoAP and LWM2M being one.
     async fn add_profile(
@@ -299,30 +317,14 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Takes a profile away.
     async fn remove_profile(&self, id: ProfileId, stamp: AuditStamp) -> Result<(), StoreError>;
 
-    /// Enters a link; its `id` is ignored and the number given to it returned. `NotFound` where its
-    /// package is not there.
-    async fn add_link(&self, link: DownloadLink, stamp: AuditStamp) -> Result<LinkId, StoreError>;
-    /// Links by number, all or of one package. They go with their package.
-    async fn links(
-        &self,
-        of: Option<PackageId>,
-        page: Page,
-    ) -> Result<Vec<DownloadLink>, StoreError>;
-    /// Ends a link; `NotFound` where it is not there or was ended before.
-    async fn revoke_link(&self, id: LinkId, stamp: AuditStamp) -> Result<(), StoreError>;
-    /// Writes down what was fetched, in one commit; a link that is not there any more is passed over.
-    async fn note_links(&self, fetched: Vec<(LinkId, LinkProgress)>) -> Result<(), StoreError>;
-    /// Takes links away, in one commit; one that is not there any more is passed over.
-    async fn remove_links(&self, ids: Vec<LinkId>) -> Result<(), StoreError>;
-
     /// Enters devices in one transaction; `Conflict` and nothing written where one is there.
-    async fn add_devices(&self, devices: Vec<Device>) -> Result<(), StoreError>;
+    async fn add_devices(&self, devices: Vec<Device>, stamp: AuditStamp) -> Result<(), StoreError>;
     /// One device.
     async fn device(&self, endpoint: &EndpointName) -> Result<Device, StoreError>;
     /// Devices by endpoint name.
     async fn devices(&self, page: Page) -> Result<Vec<Device>, StoreError>;
     /// Replaces what the operator says of a device: all but its name and when it was entered.
-    async fn replace_device(&self, device: &Device) -> Result<(), StoreError>;
+    async fn replace_device(&self, device: &Device, stamp: AuditStamp) -> Result<(), StoreError>;
     /// A device's tasks that are not final, of drafts and of campaigns that are not over, by number.
     async fn unfinished_tasks(
         &self,
@@ -355,25 +357,41 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<TimelineEntry>, StoreError>;
 
     /// Makes a group; `Conflict` where the name is taken.
-    async fn add_group(&self, name: &str, created_at: Utc) -> Result<GroupId, StoreError>;
+    async fn add_group(&self, name: &str, stamp: AuditStamp) -> Result<GroupId, StoreError>;
     /// Groups by number.
     async fn groups(&self, page: Page) -> Result<Vec<DeviceGroup>, StoreError>;
     /// Gives a group another name; `Conflict` where the name is taken.
-    async fn rename_group(&self, id: GroupId, name: &str) -> Result<(), StoreError>;
+    async fn rename_group(
+        &self,
+        id: GroupId,
+        name: &str,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError>;
     /// Takes a group away; its devices stay.
-    async fn remove_group(&self, id: GroupId) -> Result<(), StoreError>;
+    async fn remove_group(&self, id: GroupId, stamp: AuditStamp) -> Result<(), StoreError>;
     /// 绑定设备: puts known devices into a group; `NotFound` and nothing written where the group or
     /// one device is unknown. Those already in it are left as they are.
-    async fn bind_devices(&self, id: GroupId, devices: &[EndpointName]) -> Result<(), StoreError>;
+    async fn bind_devices(
+        &self,
+        id: GroupId,
+        devices: &[EndpointName],
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError>;
     /// Makes these known devices, and no others, a group's, in one commit; `NotFound` and nothing
     /// written where the group or one device is unknown.
     async fn replace_group_devices(
         &self,
         id: GroupId,
         devices: &[EndpointName],
+        stamp: AuditStamp,
     ) -> Result<(), StoreError>;
     /// Takes a device out of a group.
-    async fn unbind_device(&self, id: GroupId, device: &EndpointName) -> Result<(), StoreError>;
+    async fn unbind_device(
+        &self,
+        id: GroupId,
+        device: &EndpointName,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError>;
     /// The devices of a group by endpoint name.
     async fn group_devices(&self, id: GroupId, page: Page)
     -> Result<Vec<EndpointName>, StoreError>;

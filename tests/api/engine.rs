@@ -30,7 +30,7 @@ impl TestEngine {
                     let outcome = self.carry_out(command, store.as_ref()).await;
                     let _ = answer.send(outcome);
                 }
-                EngineRequest::Device(asked, answer, end) => {
+                EngineRequest::Device(asked, _, answer, end) => {
                     let _ = answer.send(self.ask(asked, end, store.as_ref()).await);
                 }
                 EngineRequest::Cells(page, answer) => {

@@ -66,6 +66,7 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("GET", "/api/v1/cells", "voaA"),
     ("GET", "/api/v1/cells/tiers", "voaA"),
     ("GET", "/api/v1/audit", "A"),
+    ("GET", "/api/v1/audit/head", "A"),
     ("GET", "/api/v1/tokens", "A"),
     ("POST", "/api/v1/tokens", "A"),
     ("DELETE", "/api/v1/tokens/{name}", "A"),

@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod audit_routes;
 mod bad_packages;
 mod config;
 mod connections;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use reqwest::multipart::{Form, Part};
-use reqwest::{Client, RequestBuilder, header};
+use reqwest::{Client, Method, RequestBuilder, header};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -247,6 +247,22 @@ impl Api {
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         let request = self.client.post(self.url(path)).json(body);
+        send(request.bearer_auth(&self.token)).await
+    }
+
+    /// Any method; without a body where that is null.
+    pub(crate) async fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.client.request(method, self.url(path));
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        send(request.bearer_auth(&self.token)).await
+    }
+
+    pub(crate) async fn post_csv(&self, path: &str, body: &'static str) -> Answer {
+        let request = self.client.post(self.url(path));
+        let request = request.header(header::CONTENT_TYPE, "text/csv").body(body);
         send(request.bearer_auth(&self.token)).await
     }
 

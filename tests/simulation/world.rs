@@ -17,7 +17,7 @@ use bytes::Bytes;
 use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::coap::MessageId;
 use narrowcast::engine::{Command, EngineConfig};
-use narrowcast::model::{DowngradeAllowed, FirmwareVersion, PackageId, TaskId, Transmit};
+use narrowcast::model::{AuditActor, AuditStamp, DowngradeAllowed, FirmwareVersion, PackageId, TaskId, Transmit};
 use narrowcast::sim::log::{DeviceEvent, LogLine};
 use narrowcast::sim::{DeviceConfig, DeviceOutput, Judge, SimDevice, SocketKind};
 use narrowcast::store::Store;
@@ -159,7 +159,11 @@ impl World {
         // Several may have one name.
         known.sort_by(|one, other| one.endpoint.cmp(&other.endpoint));
         known.dedup_by(|one, other| one.endpoint == other.endpoint);
-        ready(world.server.store.add_devices(known.clone())).unwrap();
+        let stamp = AuditStamp {
+            at: now.utc,
+            actor: AuditActor::server(),
+        };
+        ready(world.server.store.add_devices(known.clone(), stamp)).unwrap();
         let added = world.command(Command::AddDevices(known));
         assert_eq!(added, Outcome::Done(Ok(())));
         world

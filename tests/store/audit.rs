@@ -3,19 +3,25 @@
 use std::path::Path;
 
 use narrowcast::model::{
-    AuditAction, CampaignState, KeyChange, NewAuditEntry, Record, TaskState, TimelineEntry,
-    TimelineStep, UpdateTask,
+    AuditAction, CampaignState, GroupId, KeyChange, NewAuditEntry, Record, TaskState,
+    TimelineEntry, TimelineStep, UpdateTask,
 };
-use narrowcast::store::{AuditBreak, AuditChain, AuditEntry, SqliteStore, Store, StoreError};
+use narrowcast::store::{
+    AuditBreak, AuditChain, AuditEntry, AuditHead, SqliteStore, Store, StoreError,
+};
+use serde_json::{Value, json};
 
 use crate::restart::plain_connection;
 use crate::samples::{
-    draft, key, package, page, page_after, sqlite, stamp, timeline_entry, token, utc,
+    device, draft, key, package, page, page_after, sqlite, stamp, stamp_at, timeline_entry, token,
+    utc,
 };
 use crate::{is_conflict, is_not_found};
 
 for_each_store! {
     each_change_leaves_one_entry_and_a_refused_one_none,
+    so_does_each_change_of_devices_and_groups,
+    a_clock_that_is_set_breaks_no_chain,
     what_is_told_of_a_device_is_read_from_its_timeline,
     the_end_of_a_task_is_told_once,
     the_entries_are_a_chain_and_come_in_pages,
@@ -105,6 +111,87 @@ async fn each_change_leaves_one_entry_and_a_refused_one_none(store: &dyn Store) 
         r#"{"name":"水表 2026","package":"1","tasks":"3"}"#
     );
     assert_eq!(follow(&entries).unwrap().entries, 7);
+}
+
+async fn so_does_each_change_of_devices_and_groups(store: &dyn Store) {
+    let (one, three) = (device(1), device(3));
+    let several = vec![one.clone(), device(2), three.clone()];
+    let endpoints = [one.endpoint.clone(), three.endpoint.clone()];
+    store.add_devices(several, stamp()).await.unwrap();
+    store.add_devices(Vec::new(), stamp()).await.unwrap();
+    store.add_devices(vec![device(4)], stamp()).await.unwrap();
+    let again = store.add_devices(vec![one.clone(), device(5)], stamp());
+    assert!(is_conflict(again.await));
+    store.replace_device(&one, stamp()).await.unwrap();
+    assert!(is_not_found(
+        store.replace_device(&device(9), stamp()).await
+    ));
+    let roof = store.add_group("roof", stamp()).await.unwrap();
+    assert!(is_conflict(store.add_group("roof", stamp()).await));
+    store.rename_group(roof, "attic", stamp()).await.unwrap();
+    let none = GroupId(99);
+    assert!(is_not_found(store.rename_group(none, "x", stamp()).await));
+    store.bind_devices(roof, &endpoints, stamp()).await.unwrap();
+    let bound = store.bind_devices(none, &endpoints, stamp());
+    assert!(is_not_found(bound.await));
+    let replaced = store.replace_group_devices(roof, &endpoints[..1], stamp());
+    replaced.await.unwrap();
+    let replaced = store.replace_group_devices(none, &[], stamp());
+    assert!(is_not_found(replaced.await));
+    let unbind = || store.unbind_device(roof, &endpoints[0], stamp());
+    unbind().await.unwrap();
+    assert!(is_not_found(unbind().await));
+    store.remove_group(roof, stamp()).await.unwrap();
+    assert!(is_not_found(store.remove_group(roof, stamp()).await));
+
+    let entries = entries(store).await;
+    let device_4 = device(4).endpoint.to_string();
+    let expected = [
+        ("devices_imported", "device", ""),
+        ("device_created", "device", device_4.as_str()),
+        ("device_replaced", "device", one.endpoint.as_str()),
+        ("group_created", "group", "1"),
+        ("group_renamed", "group", "1"),
+        ("group_devices_bound", "group", "1"),
+        ("group_devices_replaced", "group", "1"),
+        ("group_device_unbound", "group", "1"),
+        ("group_deleted", "group", "1"),
+    ];
+    assert_eq!(told(&entries), expected);
+    let details = |number: usize| {
+        let details: Value = serde_json::from_str(&entries[number].details).unwrap();
+        details
+    };
+    let ends = json!({
+        "devices": "3", "first": one.endpoint.as_str(), "last": three.endpoint.as_str(),
+    });
+    assert_eq!(details(0), ends);
+    assert_eq!(details(4), json!({"name": "attic"}));
+    assert_eq!(details(5), json!({"devices": "2"}));
+    let head = follow(&entries).unwrap();
+    let told = store.audit_head().await.unwrap();
+    assert_eq!((told.entries, told.sha256), (head.entries, head.head));
+}
+
+async fn a_clock_that_is_set_breaks_no_chain(store: &dyn Store) {
+    const YEAR_MS: i64 = 365 * 24 * 3_600_000;
+    assert_eq!(store.audit_head().await.unwrap(), AuditHead::default());
+    let times = [
+        0,
+        YEAR_MS,
+        -YEAR_MS,
+        -1_700_000_000_000,
+        -1_700_000_000_001,
+        0,
+    ];
+    for (number, time) in (0..).zip(times) {
+        let token = token(&format!("ci{number}"), number);
+        store.add_token(token, stamp_at(time)).await.unwrap();
+    }
+    let entries = entries(store).await;
+    let kept: Vec<_> = entries.iter().map(|entry| entry.at).collect();
+    assert!(kept.into_iter().eq(times.map(utc)));
+    assert_eq!(follow(&entries).unwrap().entries, 6);
 }
 
 async fn what_is_told_of_a_device_is_read_from_its_timeline(store: &dyn Store) {

@@ -8,7 +8,7 @@ use narrowcast::store::{Store, StoredKey, TIMELINE_ENTRIES_MAX};
 
 use crate::samples::{
     deliveries, device, draft, endpoint, key, observation, package, page, page_after, registration,
-    report, stamp, timeline, timeline_entry, token, utc,
+    report, stamp, stamp_at, timeline, timeline_entry, token, utc,
 };
 use crate::{is_conflict, is_not_found};
 
@@ -171,12 +171,15 @@ async fn the_same_image_for_the_same_product_and_version_conflicts(store: &dyn S
 }
 
 async fn devices_are_entered_all_or_none(store: &dyn Store) {
-    store.add_devices(vec![device(3), device(1)]).await.unwrap();
+    store
+        .add_devices(vec![device(3), device(1)], stamp())
+        .await
+        .unwrap();
     assert!(is_conflict(
-        store.add_devices(vec![device(2), device(3)]).await
+        store.add_devices(vec![device(2), device(3)], stamp()).await
     ));
     assert!(is_conflict(
-        store.add_devices(vec![device(4), device(4)]).await
+        store.add_devices(vec![device(4), device(4)], stamp()).await
     ));
     let all = store.devices(page(10)).await.unwrap();
     assert_eq!(all, [device(1), device(3)]);
@@ -186,13 +189,13 @@ async fn devices_are_entered_all_or_none(store: &dyn Store) {
     assert_eq!(store.restore().await.unwrap().devices, all);
     // A thousand at once take every size of statement.
     let many: Vec<_> = (1000..2000).map(device).collect();
-    store.add_devices(many.clone()).await.unwrap();
+    store.add_devices(many.clone(), stamp()).await.unwrap();
     let page = store.devices(page_after(endpoint(999), 1000)).await;
     assert_eq!(page.unwrap(), many);
 }
 
 async fn a_device_let_in_never_replaces_an_entered_one(store: &dyn Store) {
-    store.add_devices(vec![device(1)]).await.unwrap();
+    store.add_devices(vec![device(1)], stamp()).await.unwrap();
     let mut let_in = device(1);
     let_in.tags.clear();
     let records = vec![Record::Device(let_in), Record::Device(device(2))];
@@ -202,8 +205,13 @@ async fn a_device_let_in_never_replaces_an_entered_one(store: &dyn Store) {
 }
 
 async fn what_the_operator_says_of_a_device_is_replaced(store: &dyn Store) {
-    assert!(is_not_found(store.replace_device(&device(2)).await));
-    store.add_devices(vec![device(1), device(3)]).await.unwrap();
+    assert!(is_not_found(
+        store.replace_device(&device(2), stamp()).await
+    ));
+    store
+        .add_devices(vec![device(1), device(3)], stamp())
+        .await
+        .unwrap();
     let replaced = Device {
         endpoint: endpoint(1),
         created_at: utc(1),
@@ -213,7 +221,7 @@ async fn what_the_operator_says_of_a_device_is_replaced(store: &dyn Store) {
         created_at: utc(99),
         ..replaced.clone()
     };
-    store.replace_device(&sent).await.unwrap();
+    store.replace_device(&sent, stamp()).await.unwrap();
     let all = store.devices(page(10)).await.unwrap();
     assert_eq!(all, [replaced, device(3)]);
 }
@@ -221,10 +229,13 @@ async fn what_the_operator_says_of_a_device_is_replaced(store: &dyn Store) {
 async fn a_device_that_was_taken_away_leaves_nothing_and_its_draft_tasks_are_stopped(
     store: &dyn Store,
 ) {
-    store.add_devices(vec![device(1), device(2)]).await.unwrap();
-    let group = store.add_group("roof", utc(1)).await.unwrap();
+    store
+        .add_devices(vec![device(1), device(2)], stamp())
+        .await
+        .unwrap();
+    let group = store.add_group("roof", stamp_at(1)).await.unwrap();
     let both = [endpoint(1), endpoint(2)];
-    store.bind_devices(group, &both).await.unwrap();
+    store.bind_devices(group, &both, stamp()).await.unwrap();
     let (drafted, active) = (draft(store, 2).await, draft(store, 2).await);
     let is_of_both = |tasks: &[UpdateTask]| {
         let campaigns: Vec<_> = tasks.iter().map(|task| task.campaign).collect();
@@ -278,19 +289,19 @@ async fn a_device_that_was_taken_away_leaves_nothing_and_its_draft_tasks_are_sto
     assert!(is_of_both(
         &store.unfinished_tasks(&endpoint(2)).await.unwrap()
     ));
-    store.add_devices(vec![device(1)]).await.unwrap();
+    store.add_devices(vec![device(1)], stamp()).await.unwrap();
     assert_eq!(store.device(&endpoint(1)).await.unwrap(), device(1));
 }
 
 async fn groups_count_their_devices_and_bind_all_or_none(store: &dyn Store) {
     let devices = (1..=3).map(device).collect();
-    store.add_devices(devices).await.unwrap();
-    let roof = store.add_group("roof", utc(1)).await.unwrap();
-    let cellar = store.add_group("cellar", utc(2)).await.unwrap();
-    assert!(is_conflict(store.add_group("roof", utc(3)).await));
+    store.add_devices(devices, stamp()).await.unwrap();
+    let roof = store.add_group("roof", stamp_at(1)).await.unwrap();
+    let cellar = store.add_group("cellar", stamp_at(2)).await.unwrap();
+    assert!(is_conflict(store.add_group("roof", stamp_at(3)).await));
     let bind = |id, numbers: &[u32]| {
         let devices: Vec<_> = numbers.iter().copied().map(endpoint).collect();
-        async move { store.bind_devices(id, &devices).await }
+        async move { store.bind_devices(id, &devices, stamp()).await }
     };
     bind(roof, &[2, 1]).await.unwrap();
     bind(roof, &[2, 3]).await.unwrap();
@@ -298,8 +309,13 @@ async fn groups_count_their_devices_and_bind_all_or_none(store: &dyn Store) {
     assert!(is_not_found(bind(cellar, &[1, 4]).await));
     assert!(is_not_found(bind(GroupId(99), &[1]).await));
     assert!(is_not_found(bind(GroupId(99), &[]).await));
-    store.unbind_device(roof, &endpoint(1)).await.unwrap();
-    assert!(is_not_found(store.unbind_device(roof, &endpoint(1)).await));
+    store
+        .unbind_device(roof, &endpoint(1), stamp())
+        .await
+        .unwrap();
+    assert!(is_not_found(
+        store.unbind_device(roof, &endpoint(1), stamp()).await
+    ));
     let groups = store.groups(page(10)).await.unwrap();
     let counts: Vec<_> = groups.iter().map(|it| (it.id, it.devices)).collect();
     assert_eq!(counts, [(roof, 2), (cellar, 1)]);
@@ -307,18 +323,21 @@ async fn groups_count_their_devices_and_bind_all_or_none(store: &dyn Store) {
     assert_eq!(names, [endpoint(2), endpoint(3)]);
     let after = store.group_devices(roof, page_after(endpoint(2), 10)).await;
     assert_eq!(after.unwrap(), [endpoint(3)]);
-    store.remove_group(roof).await.unwrap();
-    assert!(is_not_found(store.remove_group(roof).await));
+    store.remove_group(roof, stamp()).await.unwrap();
+    assert!(is_not_found(store.remove_group(roof, stamp()).await));
     assert!(is_not_found(store.group_devices(roof, page(1)).await));
     assert_eq!(store.devices(page(10)).await.unwrap().len(), 3);
 }
 
 async fn a_groups_devices_are_replaced_all_or_none(store: &dyn Store) {
     let devices = (1..=4).map(device).collect();
-    store.add_devices(devices).await.unwrap();
-    let roof = store.add_group("roof", utc(1)).await.unwrap();
-    let cellar = store.add_group("cellar", utc(2)).await.unwrap();
-    store.bind_devices(cellar, &[endpoint(1)]).await.unwrap();
+    store.add_devices(devices, stamp()).await.unwrap();
+    let roof = store.add_group("roof", stamp_at(1)).await.unwrap();
+    let cellar = store.add_group("cellar", stamp_at(2)).await.unwrap();
+    store
+        .bind_devices(cellar, &[endpoint(1)], stamp())
+        .await
+        .unwrap();
     let members = async |id| store.group_devices(id, page(10)).await.unwrap();
     let counts = async || {
         let groups = store.groups(page(10)).await.unwrap();
@@ -326,7 +345,7 @@ async fn a_groups_devices_are_replaced_all_or_none(store: &dyn Store) {
     };
     let replace = |id, numbers: &[u32]| {
         let devices: Vec<_> = numbers.iter().copied().map(endpoint).collect();
-        async move { store.replace_group_devices(id, &devices).await }
+        async move { store.replace_group_devices(id, &devices, stamp()).await }
     };
     replace(roof, &[1, 2, 3]).await.unwrap();
     for _ in 0..2 {
@@ -345,12 +364,16 @@ async fn a_groups_devices_are_replaced_all_or_none(store: &dyn Store) {
 }
 
 async fn a_group_is_renamed_unless_the_name_is_taken(store: &dyn Store) {
-    let roof = store.add_group("roof", utc(1)).await.unwrap();
-    store.add_group("cellar", utc(2)).await.unwrap();
-    store.rename_group(roof, "attic").await.unwrap();
-    store.rename_group(roof, "attic").await.unwrap();
-    assert!(is_conflict(store.rename_group(roof, "cellar").await));
-    assert!(is_not_found(store.rename_group(GroupId(99), "x").await));
+    let roof = store.add_group("roof", stamp_at(1)).await.unwrap();
+    store.add_group("cellar", stamp_at(2)).await.unwrap();
+    store.rename_group(roof, "attic", stamp()).await.unwrap();
+    store.rename_group(roof, "attic", stamp()).await.unwrap();
+    assert!(is_conflict(
+        store.rename_group(roof, "cellar", stamp()).await
+    ));
+    assert!(is_not_found(
+        store.rename_group(GroupId(99), "x", stamp()).await
+    ));
     let names: Vec<_> = store.groups(page(10)).await.unwrap();
     let names: Vec<_> = names.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names, ["attic", "cellar"]);

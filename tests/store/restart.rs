@@ -37,7 +37,7 @@ pub(crate) async fn plain_connection(path: &std::path::Path) -> SqliteConnection
 
 async fn fill(store: &dyn Store) {
     store
-        .add_devices((1..50).map(device).collect())
+        .add_devices((1..50).map(device).collect(), stamp())
         .await
         .unwrap();
     let id = draft(store, 20).await;

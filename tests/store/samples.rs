@@ -33,6 +33,13 @@ pub(crate) fn page_after(after: impl ToString, limit: u32) -> Page {
 }
 
 /// Who changes what tests change straight.
+pub(crate) fn stamp_at(number: i64) -> AuditStamp {
+    AuditStamp {
+        at: utc(number),
+        ..stamp()
+    }
+}
+
 pub(crate) fn stamp() -> AuditStamp {
     AuditStamp {
         at: utc(0),

@@ -15,7 +15,9 @@ use crate::http::error::Problem;
 use crate::http::extract::PathParams;
 use crate::http::language::Preferred;
 use crate::http::profiles::{check_profile, check_upgrade};
-use crate::model::{AuditActor, CampaignId, Package, UpdateTask};
+use crate::model::{
+    AuditAction, AuditActor, AuditStamp, CampaignId, NewAuditEntry, Package, Record, UpdateTask,
+};
 use crate::store::Page;
 
 /// How many tasks are read at a time.
@@ -42,8 +44,14 @@ pub(crate) async fn activate_campaign(
     if let Some(profile) = check_profile(&state, &package, language).await? {
         check_upgrade(&state, profile, language).await?;
     }
-    verify_again(&state, &package).await?;
-    let image = load_image(&state, &package).await?;
+    let image = match load_verified(&state, &package).await {
+        Ok(image) => image,
+        Err(problem) => {
+            let refused = Record::Audit(refused(state.stamp(actor), id, &package, &problem));
+            state.store.commit(vec![refused]).await?;
+            return Err(problem);
+        }
+    };
     let installed = state.store.installed_sequences(&package).await?;
     let (tasks, ended) = read_tasks(&state, campaign.id).await?;
     let command = Command::RunCampaign {
@@ -56,6 +64,26 @@ pub(crate) async fn activate_campaign(
     };
     state.engine.command_by(actor, command).await?;
     Ok(Json(find(&state, id).await?.into()))
+}
+
+async fn load_verified(state: &HttpState, package: &Package) -> Result<Bytes, Problem> {
+    verify_again(state, package).await?;
+    load_image(state, package).await
+}
+
+/// What the audit log is told of a draft whose package does not verify any more.
+fn refused(stamp: AuditStamp, id: u64, package: &Package, problem: &Problem) -> NewAuditEntry {
+    NewAuditEntry {
+        stamp,
+        action: AuditAction::CampaignRefused,
+        object: id.to_string(),
+        details: vec![
+            ("package", package.id.0.to_string()),
+            ("archive_sha256", package.archive_sha256.to_string()),
+            ("code", problem.code().to_owned()),
+            ("reason", problem.detail().to_owned()),
+        ],
+    }
 }
 
 /// The firmware file's bytes, which campaigns share; they were hashed again as they were read.

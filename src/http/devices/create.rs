@@ -1,9 +1,9 @@
 //! `POST /api/v1/devices`.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -13,6 +13,7 @@ use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::JsonBody;
 use crate::http::page::percent;
+use crate::model::AuditActor;
 
 /// A device to enter.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -36,6 +37,7 @@ pub(crate) struct CreateDevice {
     responses((status = 201, description = "Entered", body = DeviceView)))]
 pub(crate) async fn create_device(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     JsonBody(body): JsonBody<CreateDevice>,
 ) -> Result<impl IntoResponse, Problem> {
     let fields = DeviceFields {
@@ -46,7 +48,7 @@ pub(crate) async fn create_device(
         tags: body.tags,
     };
     let device = fields.parse(&state)?;
-    enter(&state, vec![device.clone()]).await?;
+    enter(&state, actor, vec![device.clone()]).await?;
     let location = format!("/api/v1/devices/{}", percent(device.endpoint.as_str()));
     let view = Json(DeviceView::of(&state, device).await?);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], view))

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use csv::{ReaderBuilder, StringRecord};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use super::{DeviceFields, enter};
 use crate::http::HttpState;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{read_body, require_type};
-use crate::model::{Device, EndpointName};
+use crate::model::{AuditActor, Device, EndpointName};
 
 const COLUMNS: [&str; 5] = ["endpoint", "manufacturer", "model", "device_type", "tags"];
 
@@ -31,13 +31,14 @@ pub(crate) struct Imported {
     responses((status = 201, description = "All entered", body = Imported)))]
 pub(crate) async fn import_devices(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     request: Request,
 ) -> Result<(StatusCode, Json<Imported>), Problem> {
     require_type(request.headers(), "text/csv")?;
     let body = read_body(request, state.limits.import_bytes_max).await?;
     let devices = parse_csv(&state, &body)?;
     let imported = devices.len();
-    enter(&state, devices).await?;
+    enter(&state, actor, devices).await?;
     Ok((StatusCode::CREATED, Json(Imported { imported })))
 }
 

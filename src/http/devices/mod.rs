@@ -27,7 +27,7 @@ use super::error::Problem;
 use super::precondition::EntityTag;
 use super::{HttpState, fields};
 use crate::engine::Command;
-use crate::model::{Device, DeviceModel, DeviceType, EndpointName, Manufacturer};
+use crate::model::{AuditActor, Device, DeviceModel, DeviceType, EndpointName, Manufacturer};
 
 /// The most tags of a device.
 const TAGS_MAX: usize = 16;
@@ -65,8 +65,9 @@ impl DeviceFields<'_> {
 }
 
 /// Enters devices: into the store, then into the running engine.
-async fn enter(state: &HttpState, devices: Vec<Device>) -> Result<(), Problem> {
-    if let Err(error) = state.store.add_devices(devices.clone()).await {
+async fn enter(state: &HttpState, actor: AuditActor, devices: Vec<Device>) -> Result<(), Problem> {
+    let added = state.store.add_devices(devices.clone(), state.stamp(actor));
+    if let Err(error) = added.await {
         let known = first_known(state, &devices).await;
         return Err(match known {
             Some(endpoint) => {

@@ -1,7 +1,7 @@
 //! `PUT /api/v1/devices/{endpoint}`.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -14,7 +14,7 @@ use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, PathParams};
 use crate::http::language::Preferred;
 use crate::http::precondition::IfMatch;
-use crate::model::{Device, Language};
+use crate::model::{AuditActor, Device, Language};
 
 /// What the operator says of a device. What is left out is no longer said.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -40,6 +40,7 @@ pub(crate) struct ReplaceDevice {
     responses((status = 200, description = "Replaced", body = DeviceView)))]
 pub(crate) async fn replace_device(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     PathParams(endpoint): PathParams<String>,
     Preferred(language): Preferred,
     if_match: IfMatch,
@@ -62,7 +63,9 @@ pub(crate) async fn replace_device(
         ..said.clone()
     };
     check_tasks(&state, &device, language).await?;
-    state.store.replace_device(&device).await.map_err(unknown)?;
+    let stamp = state.stamp(actor);
+    let replaced = state.store.replace_device(&device, stamp).await;
+    replaced.map_err(unknown)?;
     let (whole, _) = complete(&state, device.clone()).await?;
     let command = Command::AddDevices(vec![whole]);
     state.engine.command(command).await?;

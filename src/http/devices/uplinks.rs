@@ -9,12 +9,12 @@ use utoipa::ToSchema;
 use super::resources::{
     AnswerView, DeviceRequestView, Question, ask, from_base64, keep_value, known, to_base64,
 };
-use crate::http::auth::{Role, TokenName};
+use crate::http::auth::Role;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, PathParams, QueryParams};
 use crate::http::{HttpState, fields};
 use crate::lwm2m::{Value, path};
-use crate::model::{DeviceOperation, Uplink};
+use crate::model::{AuditActor, DeviceOperation, Uplink};
 
 const LIMIT_MAX: u32 = 1000;
 
@@ -90,7 +90,7 @@ pub(crate) async fn list_uplinks(
     ))]
 pub(crate) async fn send_downlink(
     State(state): State<HttpState>,
-    Extension(token): Extension<TokenName>,
+    Extension(actor): Extension<AuditActor>,
     Extension(role): Extension<Role>,
     PathParams(endpoint): PathParams<String>,
     JsonBody(body): JsonBody<DownlinkBody>,
@@ -103,7 +103,7 @@ pub(crate) async fn send_downlink(
         path,
         content: keep_value(path, Value::Opaque(payload))?,
         ttl_seconds: body.ttl_seconds,
-        token,
+        actor,
         role,
     };
     ask(&state, question).await

@@ -1,12 +1,13 @@
 //! `DELETE /api/v1/groups/{id}/devices`.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
-use crate::model::GroupId;
+use crate::model::{AuditActor, GroupId};
 
 /// Takes every device out of a group; the group and the devices stay.
 #[utoipa::path(delete, path = "/api/v1/groups/{id}/devices", tag = "groups",
@@ -14,9 +15,12 @@ use crate::model::GroupId;
     responses((status = 204, description = "The group is empty")))]
 pub(crate) async fn clear_group_devices(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     PathParams(id): PathParams<u64>,
 ) -> Result<StatusCode, Problem> {
-    let cleared = state.store.replace_group_devices(GroupId(id), &[]).await;
+    let stamp = state.stamp(actor);
+    let cleared = state.store.replace_group_devices(GroupId(id), &[], stamp);
+    let cleared = cleared.await;
     cleared.map_err(|error| Problem::of_store(error, format_args!("group {id}")))?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,14 +1,15 @@
 //! `POST /api/v1/groups`.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 
 use super::{GroupFields, GroupView};
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::JsonBody;
+use crate::model::AuditActor;
 use crate::store::DeviceGroup;
 
 /// Makes an empty group.
@@ -16,11 +17,13 @@ use crate::store::DeviceGroup;
     responses((status = 201, description = "Made", body = GroupView)))]
 pub(crate) async fn create_group(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     JsonBody(body): JsonBody<GroupFields>,
 ) -> Result<impl IntoResponse, Problem> {
     body.check()?;
-    let created_at = state.now_utc();
-    let added = state.store.add_group(&body.name, created_at).await;
+    let stamp = state.stamp(actor);
+    let created_at = stamp.at;
+    let added = state.store.add_group(&body.name, stamp).await;
     let id = added.map_err(|error| {
         Problem::of_store(error, format_args!("group '{}'", body.name)).with_field("name")
     })?;

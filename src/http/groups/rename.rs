@@ -1,14 +1,14 @@
 //! `PUT /api/v1/groups/{id}`.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 
 use super::{GroupFields, GroupView, find_group, tag};
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::{JsonBody, PathParams};
 use crate::http::precondition::IfMatch;
-use crate::model::GroupId;
+use crate::model::{AuditActor, GroupId};
 use crate::store::StoreError;
 
 /// Gives a group another name; its devices stay.
@@ -17,6 +17,7 @@ use crate::store::StoreError;
     responses((status = 200, description = "The group", body = GroupView)))]
 pub(crate) async fn rename_group(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     PathParams(id): PathParams<u64>,
     if_match: IfMatch,
     JsonBody(body): JsonBody<GroupFields>,
@@ -26,7 +27,9 @@ pub(crate) async fn rename_group(
     let _editing = state.editing.lock().await;
     let group = find_group(&state, GroupId(id)).await.map_err(of_group)?;
     if_match.check(&tag(&group))?;
-    match state.store.rename_group(GroupId(id), &body.name).await {
+    let stamp = state.stamp(actor);
+    let renamed = state.store.rename_group(GroupId(id), &body.name, stamp);
+    match renamed.await {
         Ok(()) => {}
         Err(error @ StoreError::Conflict(_)) => {
             let thing = format_args!("group '{}'", body.name);

@@ -1,7 +1,7 @@
 //! `PUT /api/v1/groups/{id}/devices`.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 
 use super::members::{GroupDevices, members_or_unknown};
 use super::{GroupView, find_group, members_tag};
@@ -9,7 +9,7 @@ use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::{JsonBody, PathParams};
 use crate::http::precondition::IfMatch;
-use crate::model::GroupId;
+use crate::model::{AuditActor, GroupId};
 
 /// Makes these known devices the group's, and no others, all or none; the same list again changes
 /// nothing.
@@ -18,6 +18,7 @@ use crate::model::GroupId;
     responses((status = 200, description = "The group", body = GroupView)))]
 pub(crate) async fn replace_group_devices(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     PathParams(id): PathParams<u64>,
     if_match: IfMatch,
     JsonBody(body): JsonBody<GroupDevices>,
@@ -29,7 +30,10 @@ pub(crate) async fn replace_group_devices(
     if if_match.is_given() {
         if_match.check(&members_tag(&state, GroupId(id)).await?)?;
     }
-    let replaced = state.store.replace_group_devices(GroupId(id), &devices);
+    let stamp = state.stamp(actor);
+    let replaced = state
+        .store
+        .replace_group_devices(GroupId(id), &devices, stamp);
     members_or_unknown(&state, id, &devices, replaced.await).await?;
     let group = find_group(&state, GroupId(id)).await.map_err(of_group)?;
     Ok(Json(group.into()))

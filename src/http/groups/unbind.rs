@@ -1,12 +1,13 @@
 //! `DELETE /api/v1/groups/{id}/devices/{endpoint}`.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
-use crate::model::GroupId;
+use crate::model::{AuditActor, GroupId};
 
 /// Takes a device out of a group; the device stays.
 #[utoipa::path(delete, path = "/api/v1/groups/{id}/devices/{endpoint}", tag = "groups",
@@ -17,10 +18,13 @@ use crate::model::GroupId;
     responses((status = 204, description = "Taken out")))]
 pub(crate) async fn unbind_device(
     State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
     PathParams((id, endpoint)): PathParams<(u64, String)>,
 ) -> Result<StatusCode, Problem> {
     let endpoint = state.endpoint("endpoint", &endpoint)?;
-    let unbound = state.store.unbind_device(GroupId(id), &endpoint).await;
+    let stamp = state.stamp(actor);
+    let unbound = state.store.unbind_device(GroupId(id), &endpoint, stamp);
+    let unbound = unbound.await;
     unbound.map_err(|error| {
         Problem::of_store(error, format_args!("device '{endpoint}' in group {id}"))
     })?;

@@ -8,24 +8,25 @@ use async_trait::async_trait;
 
 mod audited;
 mod links;
+mod packages;
 mod page;
 mod profiles;
-mod packages;
 mod state;
 
 use self::page::{limit, page_by_text, page_of_names};
 use self::state::{Group, State};
+use super::audit;
 use super::batch::Batch;
 use super::{
-    AuditEntry, DeviceGroup, NewCampaign, PackageUse, Page, Store, StoreError, StoredKey, StoredProfile,
-    StoredToken, TaskCounts,
+    AuditEntry, AuditHead, DeviceGroup, NewCampaign, PackageUse, Page, Store, StoreError,
+    StoredKey, StoredProfile, StoredToken, TaskCounts,
 };
-use crate::clock::Utc;
 use crate::model::{
     AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceModel,
-    DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId, InstalledSequences, KeyChange,
-    LinkId, LinkProgress, Manufacturer, Package, PackageId, Product, ProfileId, Record, ReleaseNotes, Restored, Sha256Digest,
-    SettingChanges, TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
+    DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId,
+    InstalledSequences, KeyChange, LinkId, LinkProgress, Manufacturer, Package, PackageId, Product,
+    ProfileId, Record, ReleaseNotes, Restored, SettingChanges, Sha256Digest, TaskId, TaskState,
+    TimelineEntry, UpdateTask, Uplink,
 };
 
 /// A store in memory, with a switch that lets a commit fail.
@@ -93,6 +94,10 @@ impl Store for MemoryStore {
         Ok(entries.take(limit(&page)).cloned().collect())
     }
 
+    async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        Ok(self.lock().audit_head())
+    }
+
     async fn add_key(&self, key: StoredKey, stamp: AuditStamp) -> Result<(), StoreError> {
         self.lock().add_key(key, &stamp)
     }
@@ -145,29 +150,31 @@ impl Store for MemoryStore {
             .collect())
     }
 
-    async fn package_use(&self, id: PackageId) -> Result<Option<PackageUse>, StoreError> {
-        Ok(self.lock().package_use(id))
+    async fn add_link(&self, link: DownloadLink, stamp: AuditStamp) -> Result<LinkId, StoreError> {
+        self.lock().add_link(link, &stamp)
     }
 
-    async fn set_release_notes(
+    async fn links(
         &self,
-        id: PackageId,
-        notes: ReleaseNotes,
-        stamp: AuditStamp,
-    ) -> Result<(), StoreError> {
-        self.lock().set_release_notes(id, notes, &stamp)
+        of: Option<PackageId>,
+        page: Page,
+    ) -> Result<Vec<DownloadLink>, StoreError> {
+        self.lock().links(of, &page)
     }
 
-    async fn remove_package(
-        &self,
-        id: PackageId,
-        stamp: AuditStamp,
-    ) -> Result<Vec<Sha256Digest>, StoreError> {
-        self.lock().remove_package(id, &stamp)
+    async fn revoke_link(&self, id: LinkId, stamp: AuditStamp) -> Result<(), StoreError> {
+        self.lock().revoke_link(id, &stamp)
     }
 
-    async fn installed_sequences(&self, of: &Package) -> Result<InstalledSequences, StoreError> {
-        Ok(self.lock().installed_sequences(of))
+    async fn note_links(&self, fetched: Vec<(LinkId, LinkProgress)>) -> Result<(), StoreError> {
+        self.lock().note_links(fetched);
+        Ok(())
+    }
+
+    async fn remove_links(&self, ids: Vec<LinkId>) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.links.retain(|id, _| !ids.contains(id));
+        Ok(())
     }
 
     async fn add_profile(
@@ -211,36 +218,35 @@ impl Store for MemoryStore {
         self.lock().remove_profile(id, &stamp)
     }
 
-    async fn add_link(&self, link: DownloadLink, stamp: AuditStamp) -> Result<LinkId, StoreError> {
-        self.lock().add_link(link, &stamp)
+    async fn package_use(&self, id: PackageId) -> Result<Option<PackageUse>, StoreError> {
+        Ok(self.lock().package_use(id))
     }
 
-    async fn links(
+    async fn set_release_notes(
         &self,
-        of: Option<PackageId>,
-        page: Page,
-    ) -> Result<Vec<DownloadLink>, StoreError> {
-        self.lock().links(of, &page)
+        id: PackageId,
+        notes: ReleaseNotes,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError> {
+        self.lock().set_release_notes(id, notes, &stamp)
     }
 
-    async fn revoke_link(&self, id: LinkId, stamp: AuditStamp) -> Result<(), StoreError> {
-        self.lock().revoke_link(id, &stamp)
+    async fn remove_package(
+        &self,
+        id: PackageId,
+        stamp: AuditStamp,
+    ) -> Result<Vec<Sha256Digest>, StoreError> {
+        self.lock().remove_package(id, &stamp)
     }
 
-    async fn note_links(&self, fetched: Vec<(LinkId, LinkProgress)>) -> Result<(), StoreError> {
-        self.lock().note_links(fetched);
-        Ok(())
+    async fn installed_sequences(&self, of: &Package) -> Result<InstalledSequences, StoreError> {
+        Ok(self.lock().installed_sequences(of))
     }
 
-    async fn remove_links(&self, ids: Vec<LinkId>) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        state.links.retain(|id, _| !ids.contains(id));
-        Ok(())
-    }
-
-    async fn add_devices(&self, devices: Vec<Device>) -> Result<(), StoreError> {
+    async fn add_devices(&self, devices: Vec<Device>, stamp: AuditStamp) -> Result<(), StoreError> {
         let mut state = self.lock();
         let mut new = BTreeMap::new();
+        let entry = (!devices.is_empty()).then(|| audit::devices_created(&devices, &stamp));
         for device in devices {
             let known = state.devices.contains_key(&device.endpoint);
             if known || new.insert(device.endpoint.clone(), device).is_some() {
@@ -248,6 +254,7 @@ impl Store for MemoryStore {
             }
         }
         state.devices.extend(new);
+        entry.into_iter().for_each(|entry| state.audited(entry));
         Ok(())
     }
 
@@ -263,7 +270,7 @@ impl Store for MemoryStore {
         Ok(devices.into_iter().cloned().collect())
     }
 
-    async fn replace_device(&self, device: &Device) -> Result<(), StoreError> {
+    async fn replace_device(&self, device: &Device, stamp: AuditStamp) -> Result<(), StoreError> {
         let mut state = self.lock();
         let stored = state.devices.get_mut(&device.endpoint);
         let stored = stored.ok_or(StoreError::NotFound)?;
@@ -272,6 +279,7 @@ impl Store for MemoryStore {
             created_at,
             ..device.clone()
         };
+        state.audited(audit::device_replaced(device, &stamp));
         Ok(())
     }
 
@@ -348,7 +356,7 @@ impl Store for MemoryStore {
         Ok(entries.rev().take(limit).cloned().collect())
     }
 
-    async fn add_group(&self, name: &str, created_at: Utc) -> Result<GroupId, StoreError> {
+    async fn add_group(&self, name: &str, stamp: AuditStamp) -> Result<GroupId, StoreError> {
         let mut state = self.lock();
         if state.groups.values().any(|group| group.name == name) {
             return Err(StoreError::Conflict(
@@ -358,10 +366,11 @@ impl Store for MemoryStore {
         let id = GroupId(next(&mut state.last_group));
         let group = Group {
             name: name.to_owned(),
-            created_at,
+            created_at: stamp.at,
             devices: BTreeSet::new(),
         };
         state.groups.insert(id, group);
+        state.audited(audit::group_created(id, name, &stamp));
         Ok(id)
     }
 
@@ -382,7 +391,12 @@ impl Store for MemoryStore {
             .collect())
     }
 
-    async fn rename_group(&self, id: GroupId, name: &str) -> Result<(), StoreError> {
+    async fn rename_group(
+        &self,
+        id: GroupId,
+        name: &str,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError> {
         let mut state = self.lock();
         let taken = |(other, group): (&GroupId, &Group)| *other != id && group.name == name;
         let is_taken = state.groups.iter().any(taken);
@@ -393,21 +407,30 @@ impl Store for MemoryStore {
             ));
         }
         name.clone_into(&mut group.name);
+        state.audited(audit::group_renamed(id, name, &stamp));
         Ok(())
     }
 
-    async fn remove_group(&self, id: GroupId) -> Result<(), StoreError> {
-        let removed = self.lock().groups.remove(&id);
-        removed.map(drop).ok_or(StoreError::NotFound)
+    async fn remove_group(&self, id: GroupId, stamp: AuditStamp) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.groups.remove(&id).ok_or(StoreError::NotFound)?;
+        state.audited(audit::group_deleted(id, &stamp));
+        Ok(())
     }
 
-    async fn bind_devices(&self, id: GroupId, devices: &[EndpointName]) -> Result<(), StoreError> {
+    async fn bind_devices(
+        &self,
+        id: GroupId,
+        devices: &[EndpointName],
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError> {
         let mut state = self.lock();
         if devices.iter().any(|it| !state.devices.contains_key(it)) {
             return Err(StoreError::NotFound);
         }
         let group = state.groups.get_mut(&id).ok_or(StoreError::NotFound)?;
         group.devices.extend(devices.iter().cloned());
+        state.audited(audit::group_devices_bound(id, devices, &stamp));
         Ok(())
     }
 
@@ -415,6 +438,7 @@ impl Store for MemoryStore {
         &self,
         id: GroupId,
         devices: &[EndpointName],
+        stamp: AuditStamp,
     ) -> Result<(), StoreError> {
         let mut state = self.lock();
         if devices.iter().any(|it| !state.devices.contains_key(it)) {
@@ -422,15 +446,22 @@ impl Store for MemoryStore {
         }
         let group = state.groups.get_mut(&id).ok_or(StoreError::NotFound)?;
         group.devices = devices.iter().cloned().collect();
+        state.audited(audit::group_devices_replaced(id, devices, &stamp));
         Ok(())
     }
 
-    async fn unbind_device(&self, id: GroupId, device: &EndpointName) -> Result<(), StoreError> {
+    async fn unbind_device(
+        &self,
+        id: GroupId,
+        device: &EndpointName,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError> {
         let mut state = self.lock();
         let group = state.groups.get_mut(&id).ok_or(StoreError::NotFound)?;
         if !group.devices.remove(device) {
             return Err(StoreError::NotFound);
         }
+        state.audited(audit::group_device_unbound(id, device, &stamp));
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::store::batch::Batch;
 use crate::store::{
-    AuditChain, AuditEntry, StoreError, StoredKey, StoredProfile, StoredToken,
+    AuditChain, AuditEntry, AuditHead, StoreError, StoredKey, StoredProfile, StoredToken,
     TIMELINE_ENTRIES_MAX, TaskCounts,
 };
 
@@ -27,8 +27,8 @@ pub(super) struct State {
     pub(super) keys: BTreeMap<String, StoredKey>,
     pub(super) tokens: BTreeMap<String, StoredToken>,
     pub(super) packages: BTreeMap<PackageId, Package>,
-    pub(super) profiles: BTreeMap<ProfileId, StoredProfile>,
     pub(super) links: BTreeMap<LinkId, DownloadLink>,
+    pub(super) profiles: BTreeMap<ProfileId, StoredProfile>,
     pub(super) devices: BTreeMap<EndpointName, Device>,
     pub(super) groups: BTreeMap<GroupId, Group>,
     pub(super) reports: BTreeMap<EndpointName, DeviceReport>,
@@ -41,8 +41,8 @@ pub(super) struct State {
     pub(super) campaigns: BTreeMap<CampaignId, Campaign>,
     pub(super) tasks: BTreeMap<TaskId, UpdateTask>,
     pub(super) last_package: u64,
-    pub(super) last_profile: u64,
     pub(super) last_link: u64,
+    pub(super) last_profile: u64,
     pub(super) last_group: u64,
     pub(super) last_campaign: u64,
     pub(super) last_task: u64,
@@ -130,6 +130,14 @@ impl State {
             while uplinks.len() > usize::try_from(kept).unwrap_or(usize::MAX) {
                 uplinks.pop_front();
             }
+        }
+    }
+
+    pub(super) fn audit_head(&self) -> AuditHead {
+        let AuditChain { entries, head } = self.chain;
+        AuditHead {
+            entries,
+            sha256: head,
         }
     }
 

@@ -8,7 +8,7 @@ use super::bulk::{BulkStatement, Query};
 use super::error::store_error;
 use super::rows::{Columns, integer, select};
 use crate::model::NewAuditEntry;
-use crate::store::{AuditChain, AuditEntry, Page, StoreError};
+use crate::store::{AuditChain, AuditEntry, AuditHead, Page, StoreError};
 
 static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
     BulkStatement::new(
@@ -28,21 +28,32 @@ pub(super) async fn append(
     if entries.is_empty() {
         return Ok(());
     }
-    let head = sqlx::query("SELECT number, sha256 FROM audit ORDER BY number DESC LIMIT 1")
-        .try_map(|row: SqliteRow| {
-            let mut columns = Columns::of(&row);
-            Ok(AuditChain {
-                entries: columns.number()?,
-                head: columns.bytes()?,
-            })
-        })
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(store_error)?;
-    let mut chain = head.unwrap_or_default();
+    let AuditHead {
+        entries: last,
+        sha256,
+    } = head(&mut *connection).await?;
+    let mut chain = AuditChain {
+        entries: last,
+        head: sha256,
+    };
     let entries = entries.into_iter().map(|entry| chain.append(entry));
     let entries: Vec<AuditEntry> = entries.collect();
     INSERT.execute(connection, &entries, bind).await
+}
+
+pub(super) async fn head(executor: impl sqlx::SqliteExecutor<'_>) -> Result<AuditHead, StoreError> {
+    let head = sqlx::query("SELECT number, sha256 FROM audit ORDER BY number DESC LIMIT 1")
+        .try_map(|row: SqliteRow| {
+            let mut columns = Columns::of(&row);
+            Ok(AuditHead {
+                entries: columns.number()?,
+                sha256: columns.bytes()?,
+            })
+        })
+        .fetch_optional(executor)
+        .await
+        .map_err(store_error)?;
+    Ok(head.unwrap_or_default())
 }
 
 /// Adds an entry where what it tells of was done.

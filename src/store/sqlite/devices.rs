@@ -4,24 +4,29 @@ use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
+use super::audit::append_if;
 use super::bulk::BulkStatement;
 use super::commit::bind_device;
 use super::error::{found, store_error};
 use super::rows::{self, json_list, select};
 use super::writer::Writer;
 use crate::model::{
-    DeliveryHistory, Device, DeviceModel, DeviceReport, DeviceType, EndpointName, Manufacturer,
-    TimelineEntry, UpdateTask,
+    AuditStamp, DeliveryHistory, Device, DeviceModel, DeviceReport, DeviceType, EndpointName,
+    Manufacturer, TimelineEntry, UpdateTask,
 };
+use crate::store::audit::{device_replaced, devices_created};
 use crate::store::{Page, StoreError};
 
 pub(super) async fn add_devices(
     writer: &Arc<Writer>,
     devices: Vec<Device>,
+    stamp: &AuditStamp,
 ) -> Result<(), StoreError> {
     let mut write = writer.begin().await?;
     let added = insert(write.connection(), &devices).await;
-    write.finish(devices.len(), added).await
+    let entry = (!devices.is_empty()).then(|| devices_created(&devices, stamp));
+    let added = append_if(write.connection(), added, entry).await;
+    write.finish(devices.len() + 1, added).await
 }
 
 async fn insert(connection: &mut SqliteConnection, devices: &[Device]) -> Result<(), StoreError> {
@@ -37,6 +42,7 @@ async fn insert(connection: &mut SqliteConnection, devices: &[Device]) -> Result
 pub(super) async fn replace_device(
     writer: &Arc<Writer>,
     device: &Device,
+    stamp: &AuditStamp,
 ) -> Result<(), StoreError> {
     let name = |name: Option<&str>| name.map(str::to_owned);
     let mut write = writer.begin().await?;
@@ -53,7 +59,9 @@ pub(super) async fn replace_device(
     .await
     .map_err(store_error)
     .and_then(found);
-    write.finish(1, replaced).await
+    let entry = device_replaced(device, stamp);
+    let replaced = append_if(write.connection(), replaced, Some(entry)).await;
+    write.finish(2, replaced).await
 }
 
 /// Takes a device away with all that is known of it; what waits for it in drafts is stopped. A

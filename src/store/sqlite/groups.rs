@@ -4,29 +4,38 @@ use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
+use super::audit::append_if;
 use super::bulk::BulkStatement;
 use super::error::{found, or_conflict, store_error};
 use super::rows::{self, Columns, integer, select};
 use super::writer::Writer;
-use crate::clock::Utc;
-use crate::model::{EndpointName, GroupId};
+use crate::model::{AuditStamp, EndpointName, GroupId};
+use crate::store::audit::{
+    group_created, group_deleted, group_device_unbound, group_devices_bound,
+    group_devices_replaced, group_renamed,
+};
 use crate::store::{DeviceGroup, Page, StoreError};
 
 pub(super) async fn add_group(
     writer: &Arc<Writer>,
     name: &str,
-    created_at: Utc,
+    stamp: &AuditStamp,
 ) -> Result<GroupId, StoreError> {
     let mut write = writer.begin().await?;
     let added =
         sqlx::query("INSERT INTO device_groups (name, created_at) VALUES (?, ?) RETURNING id")
             .bind(name.to_owned())
-            .bind(created_at.unix_ms())
+            .bind(stamp.at.unix_ms())
             .try_map(|row| Ok(GroupId(Columns::of(&row).number()?)))
             .fetch_one(write.connection())
             .await
             .map_err(or_conflict("a group of this name is there already"));
-    write.finish(1, added).await
+    let entry = added
+        .as_ref()
+        .ok()
+        .map(|id| group_created(*id, name, stamp));
+    let added = append_if(write.connection(), added, entry).await;
+    write.finish(2, added).await
 }
 
 pub(super) async fn groups(
@@ -50,6 +59,7 @@ pub(super) async fn rename_group(
     writer: &Arc<Writer>,
     id: GroupId,
     name: &str,
+    stamp: &AuditStamp,
 ) -> Result<(), StoreError> {
     let mut write = writer.begin().await?;
     let renamed = sqlx::query("UPDATE device_groups SET name = ? WHERE id = ?")
@@ -59,10 +69,16 @@ pub(super) async fn rename_group(
         .await
         .map_err(or_conflict("a group of this name is there already"))
         .and_then(found);
-    write.finish(1, renamed).await
+    let entry = group_renamed(id, name, stamp);
+    let renamed = append_if(write.connection(), renamed, Some(entry)).await;
+    write.finish(2, renamed).await
 }
 
-pub(super) async fn remove_group(writer: &Arc<Writer>, id: GroupId) -> Result<(), StoreError> {
+pub(super) async fn remove_group(
+    writer: &Arc<Writer>,
+    id: GroupId,
+    stamp: &AuditStamp,
+) -> Result<(), StoreError> {
     let mut write = writer.begin().await?;
     let removed = sqlx::query("DELETE FROM device_groups WHERE id = ?")
         .bind(integer(id.0))
@@ -70,17 +86,22 @@ pub(super) async fn remove_group(writer: &Arc<Writer>, id: GroupId) -> Result<()
         .await
         .map_err(store_error)
         .and_then(found);
-    write.finish(1, removed).await
+    let entry = group_deleted(id, stamp);
+    let removed = append_if(write.connection(), removed, Some(entry)).await;
+    write.finish(2, removed).await
 }
 
 pub(super) async fn bind_devices(
     writer: &Arc<Writer>,
     id: GroupId,
     devices: &[EndpointName],
+    stamp: &AuditStamp,
 ) -> Result<(), StoreError> {
     let mut write = writer.begin().await?;
     let bound = bind(write.connection(), id, devices).await;
-    write.finish(devices.len(), bound).await
+    let entry = group_devices_bound(id, devices, stamp);
+    let bound = append_if(write.connection(), bound, Some(entry)).await;
+    write.finish(devices.len() + 1, bound).await
 }
 
 async fn bind(
@@ -109,10 +130,13 @@ pub(super) async fn replace_group_devices(
     writer: &Arc<Writer>,
     id: GroupId,
     devices: &[EndpointName],
+    stamp: &AuditStamp,
 ) -> Result<(), StoreError> {
     let mut write = writer.begin().await?;
     let replaced = replace(write.connection(), id, devices).await;
-    write.finish(devices.len(), replaced).await
+    let entry = group_devices_replaced(id, devices, stamp);
+    let replaced = append_if(write.connection(), replaced, Some(entry)).await;
+    write.finish(devices.len() + 1, replaced).await
 }
 
 async fn replace(
@@ -138,6 +162,7 @@ pub(super) async fn unbind_device(
     writer: &Arc<Writer>,
     id: GroupId,
     device: &EndpointName,
+    stamp: &AuditStamp,
 ) -> Result<(), StoreError> {
     let mut write = writer.begin().await?;
     let unbound = sqlx::query("DELETE FROM group_devices WHERE device_group = ? AND endpoint = ?")
@@ -147,7 +172,9 @@ pub(super) async fn unbind_device(
         .await
         .map_err(store_error)
         .and_then(found);
-    write.finish(1, unbound).await
+    let entry = group_device_unbound(id, device, stamp);
+    let unbound = append_if(write.connection(), unbound, Some(entry)).await;
+    write.finish(2, unbound).await
 }
 
 pub(super) async fn group_devices(

@@ -37,15 +37,15 @@ use self::commit::RecordStatements;
 use self::writer::Writer;
 use super::batch::Batch;
 use super::{
-    AuditEntry, DeviceGroup, NewCampaign, PackageUse, Page, Store, StoreError, StoredKey, StoredProfile,
-    StoredToken, TaskCounts,
+    AuditEntry, AuditHead, DeviceGroup, NewCampaign, PackageUse, Page, Store, StoreError,
+    StoredKey, StoredProfile, StoredToken, TaskCounts,
 };
-use crate::clock::Utc;
 use crate::model::{
     AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceModel,
-    DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId, InstalledSequences, KeyChange,
-    LinkId, LinkProgress, Manufacturer, Package, PackageId, Product, ProfileId, Record, ReleaseNotes, Restored, Sha256Digest,
-    SettingChanges, TaskState, TimelineEntry, UpdateTask, Uplink,
+    DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId,
+    InstalledSequences, KeyChange, LinkId, LinkProgress, Manufacturer, Package, PackageId, Product,
+    ProfileId, Record, ReleaseNotes, Restored, SettingChanges, Sha256Digest, TaskState,
+    TimelineEntry, UpdateTask, Uplink,
 };
 
 /// The durable state of one server, in one SQLite file.
@@ -122,6 +122,10 @@ impl Store for SqliteStore {
         audit::entries(&self.readers, page).await
     }
 
+    async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        audit::head(&self.readers).await
+    }
+
     async fn add_key(&self, key: StoredKey, stamp: AuditStamp) -> Result<(), StoreError> {
         keys::add_key(&self.writer, key, &stamp).await
     }
@@ -188,6 +192,30 @@ impl Store for SqliteStore {
         packages::installed_sequences(&self.readers, of).await
     }
 
+    async fn add_link(&self, link: DownloadLink, stamp: AuditStamp) -> Result<LinkId, StoreError> {
+        links::add_link(&self.writer, link, &stamp).await
+    }
+
+    async fn links(
+        &self,
+        of: Option<PackageId>,
+        page: Page,
+    ) -> Result<Vec<DownloadLink>, StoreError> {
+        links::links(&self.readers, of, page).await
+    }
+
+    async fn revoke_link(&self, id: LinkId, stamp: AuditStamp) -> Result<(), StoreError> {
+        links::revoke_link(&self.writer, id, &stamp).await
+    }
+
+    async fn note_links(&self, fetched: Vec<(LinkId, LinkProgress)>) -> Result<(), StoreError> {
+        links::note_links(&self.writer, fetched).await
+    }
+
+    async fn remove_links(&self, ids: Vec<LinkId>) -> Result<(), StoreError> {
+        links::remove_links(&self.writer, ids).await
+    }
+
     async fn add_profile(
         &self,
         profile: StoredProfile,
@@ -226,32 +254,8 @@ impl Store for SqliteStore {
         profiles::remove_profile(&self.writer, id, &stamp).await
     }
 
-    async fn add_link(&self, link: DownloadLink, stamp: AuditStamp) -> Result<LinkId, StoreError> {
-        links::add_link(&self.writer, link, &stamp).await
-    }
-
-    async fn links(
-        &self,
-        of: Option<PackageId>,
-        page: Page,
-    ) -> Result<Vec<DownloadLink>, StoreError> {
-        links::links(&self.readers, of, page).await
-    }
-
-    async fn revoke_link(&self, id: LinkId, stamp: AuditStamp) -> Result<(), StoreError> {
-        links::revoke_link(&self.writer, id, &stamp).await
-    }
-
-    async fn note_links(&self, fetched: Vec<(LinkId, LinkProgress)>) -> Result<(), StoreError> {
-        links::note_links(&self.writer, fetched).await
-    }
-
-    async fn remove_links(&self, ids: Vec<LinkId>) -> Result<(), StoreError> {
-        links::remove_links(&self.writer, ids).await
-    }
-
-    async fn add_devices(&self, devices: Vec<Device>) -> Result<(), StoreError> {
-        devices::add_devices(&self.writer, devices).await
+    async fn add_devices(&self, devices: Vec<Device>, stamp: AuditStamp) -> Result<(), StoreError> {
+        devices::add_devices(&self.writer, devices, &stamp).await
     }
 
     async fn device(&self, endpoint: &EndpointName) -> Result<Device, StoreError> {
@@ -262,8 +266,8 @@ impl Store for SqliteStore {
         devices::devices(&self.readers, page).await
     }
 
-    async fn replace_device(&self, device: &Device) -> Result<(), StoreError> {
-        devices::replace_device(&self.writer, device).await
+    async fn replace_device(&self, device: &Device, stamp: AuditStamp) -> Result<(), StoreError> {
+        devices::replace_device(&self.writer, device, &stamp).await
     }
 
     async fn unfinished_tasks(
@@ -313,36 +317,52 @@ impl Store for SqliteStore {
         devices::timeline(&self.readers, endpoint, limit).await
     }
 
-    async fn add_group(&self, name: &str, created_at: Utc) -> Result<GroupId, StoreError> {
-        groups::add_group(&self.writer, name, created_at).await
+    async fn add_group(&self, name: &str, stamp: AuditStamp) -> Result<GroupId, StoreError> {
+        groups::add_group(&self.writer, name, &stamp).await
     }
 
     async fn groups(&self, page: Page) -> Result<Vec<DeviceGroup>, StoreError> {
         groups::groups(&self.readers, page).await
     }
 
-    async fn rename_group(&self, id: GroupId, name: &str) -> Result<(), StoreError> {
-        groups::rename_group(&self.writer, id, name).await
+    async fn rename_group(
+        &self,
+        id: GroupId,
+        name: &str,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError> {
+        groups::rename_group(&self.writer, id, name, &stamp).await
     }
 
-    async fn remove_group(&self, id: GroupId) -> Result<(), StoreError> {
-        groups::remove_group(&self.writer, id).await
+    async fn remove_group(&self, id: GroupId, stamp: AuditStamp) -> Result<(), StoreError> {
+        groups::remove_group(&self.writer, id, &stamp).await
     }
 
-    async fn bind_devices(&self, id: GroupId, devices: &[EndpointName]) -> Result<(), StoreError> {
-        groups::bind_devices(&self.writer, id, devices).await
+    async fn bind_devices(
+        &self,
+        id: GroupId,
+        devices: &[EndpointName],
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError> {
+        groups::bind_devices(&self.writer, id, devices, &stamp).await
     }
 
     async fn replace_group_devices(
         &self,
         id: GroupId,
         devices: &[EndpointName],
+        stamp: AuditStamp,
     ) -> Result<(), StoreError> {
-        groups::replace_group_devices(&self.writer, id, devices).await
+        groups::replace_group_devices(&self.writer, id, devices, &stamp).await
     }
 
-    async fn unbind_device(&self, id: GroupId, device: &EndpointName) -> Result<(), StoreError> {
-        groups::unbind_device(&self.writer, id, device).await
+    async fn unbind_device(
+        &self,
+        id: GroupId,
+        device: &EndpointName,
+        stamp: AuditStamp,
+    ) -> Result<(), StoreError> {
+        groups::unbind_device(&self.writer, id, device, &stamp).await
     }
 
     async fn group_devices(
@@ -410,6 +430,7 @@ impl Store for SqliteStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Utc;
     use crate::model::TaskId;
 
     fn long_line(number: u32) -> Record {
@@ -458,7 +479,11 @@ mod tests {
             .await
             .unwrap();
         drop(write);
-        store.add_group("kept", Utc::from_unix_ms(0)).await.unwrap();
+        let stamp = AuditStamp {
+            at: Utc::from_unix_ms(0),
+            actor: crate::model::AuditActor::server(),
+        };
+        store.add_group("kept", stamp).await.unwrap();
         let all = Page {
             after: None,
             limit: 9,

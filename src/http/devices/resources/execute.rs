@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 use super::view::{AnswerView, DeviceRequestView};
 use super::{Question, ask, parse_path};
 use crate::http::HttpState;
-use crate::http::auth::{Role, TokenName};
+use crate::http::auth::Role;
 use crate::http::error::Problem;
 use crate::http::extract::{OptionalJsonBody, PathParams, QueryParams};
-use crate::model::DeviceOperation;
+use crate::model::{AuditActor, DeviceOperation};
 
 /// The longest list of arguments, in bytes: what a datagram of NB-IoT holds with ease.
 const ARGUMENTS_BYTES_MAX: usize = 256;
@@ -50,7 +50,7 @@ pub(crate) struct ExecuteBody {
     ))]
 pub(crate) async fn execute_resource(
     State(state): State<HttpState>,
-    Extension(token): Extension<TokenName>,
+    Extension(actor): Extension<AuditActor>,
     Extension(role): Extension<Role>,
     PathParams((endpoint, path)): PathParams<(String, String)>,
     QueryParams(query): QueryParams<ExecuteQuery>,
@@ -76,7 +76,7 @@ pub(crate) async fn execute_resource(
         path,
         content: arguments.into(),
         ttl_seconds: query.ttl_seconds,
-        token,
+        actor,
         role,
     };
     ask(&state, question).await

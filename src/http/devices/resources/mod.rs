@@ -23,13 +23,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
-use super::super::auth::{Role, TokenName};
+use super::super::auth::Role;
 use super::super::error::{Problem, kinds};
 use crate::http::HttpState;
 use crate::http::page::percent;
 use crate::lwm2m::{Path, path};
 use crate::model::{
-    DeviceOperation, DeviceRequest, DeviceRequestId, DeviceRequestState, EndpointName,
+    AuditActor, DeviceOperation, DeviceRequest, DeviceRequestId, DeviceRequestState, EndpointName,
     NewDeviceRequest,
 };
 use view::{answer_view, refusal};
@@ -44,7 +44,7 @@ pub(super) struct Question {
     pub(super) path: Path,
     pub(super) content: Bytes,
     pub(super) ttl_seconds: Option<u64>,
-    pub(super) token: TokenName,
+    pub(super) actor: AuditActor,
     pub(super) role: Role,
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn ask(state: &HttpState, question: Question) -> Result<Respons
         operation,
         path,
         content,
-        token,
+        actor,
         ..
     } = &question;
     check_role(&question)?;
@@ -78,8 +78,8 @@ pub(super) async fn ask(state: &HttpState, question: Question) -> Result<Respons
         content: content.clone(),
         expires_at: now.utc + ttl,
     };
-    let (id, end) = state.engine.device(asked).await?;
-    tracing::info!(%endpoint, %operation, %path, id = id.0, token = token.0, "a device is asked");
+    let (id, end) = state.engine.device(asked, actor.clone()).await?;
+    tracing::info!(%endpoint, %operation, %path, id = id.0, token = actor.name, "a device is asked");
     if listens
         && let Ok(Ok(ended)) = tokio::time::timeout(state.limits.device_wait, end).await
         && let Some(response) = ended_response(&ended)?

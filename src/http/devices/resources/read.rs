@@ -9,10 +9,10 @@ use serde::Deserialize;
 use super::view::{AnswerView, DeviceRequestView};
 use super::{Question, ask, parse_path};
 use crate::http::HttpState;
-use crate::http::auth::{Role, TokenName};
+use crate::http::auth::Role;
 use crate::http::error::Problem;
 use crate::http::extract::{PathParams, QueryParams};
-use crate::model::DeviceOperation;
+use crate::model::{AuditActor, DeviceOperation};
 
 /// How a device is read.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -42,7 +42,7 @@ pub(crate) struct ReadQuery {
     ))]
 pub(crate) async fn read_resource(
     State(state): State<HttpState>,
-    Extension(token): Extension<TokenName>,
+    Extension(actor): Extension<AuditActor>,
     Extension(role): Extension<Role>,
     PathParams((endpoint, path)): PathParams<(String, String)>,
     QueryParams(query): QueryParams<ReadQuery>,
@@ -58,7 +58,7 @@ pub(crate) async fn read_resource(
         path: parse_path(&path)?,
         content: Bytes::new(),
         ttl_seconds: query.ttl_seconds,
-        token,
+        actor,
         role,
     };
     ask(&state, question).await

@@ -9,11 +9,10 @@ use super::view::DeviceRequestView;
 use super::{known, requests_of};
 use crate::engine::Command;
 use crate::http::HttpState;
-use crate::http::auth::TokenName;
 use crate::http::error::Problem;
 use crate::http::extract::{PathParams, QueryParams};
 use crate::http::page::PageQuery;
-use crate::model::DeviceRequestId;
+use crate::model::{AuditActor, DeviceRequestId};
 
 /// Requests to a device by number: those that wait, and the last that have ended.
 #[utoipa::path(get, path = "/api/v1/devices/{endpoint}/requests", tag = "devices",
@@ -65,7 +64,7 @@ pub(crate) async fn show_device_request(
     responses((status = 204, description = "Taken back")))]
 pub(crate) async fn cancel_device_request(
     State(state): State<HttpState>,
-    Extension(token): Extension<TokenName>,
+    Extension(actor): Extension<AuditActor>,
     PathParams((endpoint, id)): PathParams<(String, u64)>,
 ) -> Result<StatusCode, Problem> {
     let endpoint = state.endpoint("endpoint", &endpoint)?;
@@ -76,7 +75,7 @@ pub(crate) async fn cancel_device_request(
         endpoint: endpoint.clone(),
         id,
     };
-    state.engine.command(command).await?;
-    tracing::info!(%endpoint, id = id.0, token = token.0, "a request to a device was taken back");
+    tracing::info!(%endpoint, id = id.0, token = actor.name, "a request to a device is taken back");
+    state.engine.command_by(actor, command).await?;
     Ok(StatusCode::NO_CONTENT)
 }

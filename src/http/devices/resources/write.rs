@@ -13,11 +13,11 @@ use super::value::{ResourceValue, WrittenValue, written_value, written_values};
 use super::view::{AnswerView, DeviceRequestView};
 use super::{Question, ask, parse_path};
 use crate::http::HttpState;
-use crate::http::auth::{Role, TokenName};
+use crate::http::auth::Role;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, PathParams, QueryParams};
 use crate::http::precondition::IfMatch;
-use crate::model::DeviceOperation;
+use crate::model::{AuditActor, DeviceOperation};
 
 /// The attributes of notifications (LwM2M Core §5.1.2).
 const ATTRIBUTES: [&str; 7] = ["pmin", "pmax", "epmin", "epmax", "gt", "lt", "st"];
@@ -62,7 +62,7 @@ pub(crate) struct WriteBody {
     ))]
 pub(crate) async fn write_resource(
     State(state): State<HttpState>,
-    Extension(token): Extension<TokenName>,
+    Extension(actor): Extension<AuditActor>,
     Extension(role): Extension<Role>,
     PathParams((endpoint, path)): PathParams<(String, String)>,
     QueryParams(query): QueryParams<WriteQuery>,
@@ -94,7 +94,7 @@ pub(crate) async fn write_resource(
         path,
         content,
         ttl_seconds: query.ttl_seconds,
-        token,
+        actor,
         role,
     };
     ask(&state, question).await

@@ -140,7 +140,10 @@ fn package_of(image: &Bytes, image_sha256: Sha256Digest, now: Now) -> Package {
 /// Two known devices, and a running campaign that one of them downloads in.
 async fn fill(store: &MemoryStore, blobs: &BlobStore, now: Now) -> CampaignId {
     let devices = [UPDATING, OTHER].map(|name| device(name, now.utc));
-    store.add_devices(devices.to_vec()).await.unwrap();
+    store
+        .add_devices(devices.to_vec(), stamp(now))
+        .await
+        .unwrap();
     let image = Bytes::from(vec![0xa5; IMAGE_BYTES]);
     let image_sha256 = blobs.put(&image).unwrap();
     let package = package_of(&image, image_sha256, now);
