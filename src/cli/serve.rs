@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::output::Output;
 use crate::config::{Config, OnboardingConfig};
 use crate::http::TlsIdentity;
-use crate::server::{Listening, Server, install_metrics};
+use crate::server::{Listening, Reloaded, Reloader, Server, install_metrics};
 
 /// Run the server.
 #[derive(Args, Debug)]
@@ -50,13 +50,13 @@ enum Onboarding {
 pub(super) fn run(args: &ServeArgs, output: &Output) -> Result<(), CliError> {
     let config = configure(args)?;
     super::telemetry::log_to_stderr();
-    super::runtime()?.block_on(serve(&config, output))
+    super::runtime()?.block_on(serve(args, &config, output))
 }
 
 /// setrlimit(2), RLIMIT_FSIZE; the same number on Linux, macOS and the BSDs.
 const SIGXFSZ: i32 = 25;
 
-async fn serve(config: &Config, output: &Output) -> Result<(), CliError> {
+async fn serve(args: &ServeArgs, config: &Config, output: &Output) -> Result<(), CliError> {
     // Before the ready line: who waits for it may end the server at once.
     let (mut terminate, mut interrupt, mut hangup) = (
         signal(SignalKind::terminate()).map_err(CliError::failed)?,
@@ -70,6 +70,7 @@ async fn serve(config: &Config, output: &Output) -> Result<(), CliError> {
         .await
         .map_err(CliError::failed)?;
     let tls_identity = server.tls_identity();
+    let reloader = server.reloader();
     output.line(&ready_line(server.listening()))?;
     let asked_to_end = async {
         loop {
@@ -79,7 +80,7 @@ async fn serve(config: &Config, output: &Output) -> Result<(), CliError> {
                 // A terminal that goes away must not take the server with it.
                 Some(()) = hangup.recv() => {
                     reread(tls_identity.as_deref());
-                    tracing::warn!("SIGHUP: settings are read at the start; restart to take them up");
+                    take_up(args, &reloader).await;
                 }
             }
         }
@@ -100,6 +101,31 @@ fn reread(tls_identity: Option<&TlsIdentity>) {
             tracing::error!(%error, "SIGHUP: HTTPS goes on with the certificate and the key it had");
         }
         None => {}
+    }
+}
+
+/// Reads the settings as at the start, and takes up what a running server can.
+async fn take_up(args: &ServeArgs, reloader: &Reloader) {
+    let config = match configure(args) {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!(%error, "SIGHUP: the settings have a fault; all stays as it was");
+            return;
+        }
+    };
+    match reloader.take_up(&config).await {
+        Ok(Reloaded { taken_up, waiting }) => {
+            if taken_up.is_empty() && waiting.is_empty() {
+                tracing::info!("SIGHUP: the settings are as they were");
+            }
+            for (key, before, now) in taken_up {
+                tracing::info!(key, before, now, "SIGHUP: a limit was taken up");
+            }
+            for key in waiting {
+                tracing::warn!(key, "SIGHUP: this setting needs a restart");
+            }
+        }
+        Err(error) => tracing::error!(%error, "SIGHUP: all stays as it was"),
     }
 }
 

@@ -1,11 +1,12 @@
 //! What shells ask of the engine, and what it answers.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::campaign::Progress;
 use crate::model::{
-    Campaign, CampaignId, CellId, CoverageTier, Device, DeviceRequestId, EndpointName,
-    InstalledSequences, InvalidTransition, KeyChange, Package, Product, ProfileId, TaskId, UpdateTask,
+    Campaign, CampaignId, CellId, CoverageTier, Device, DeviceRequestId, EndpointName, InstalledSequences, InvalidTransition, KeyChange, Package, Product, ProfileId, TaskId, TierLimits, UpdateTask,
 };
 
 /// An operator's wish that the engine carries out. Its records are committed before it is answered.
@@ -47,6 +48,14 @@ pub enum Command {
         id: String,
         /// By whom, when and why.
         change: KeyChange,
+    },
+    /// Sets how many devices of one cell and tier update at once. Nothing that runs is cut off: a lowered
+    /// limit waits for slots to be free.
+    SetCellLimits {
+        /// Of each cell without limits of its own.
+        limits: TierLimits,
+        /// Cells with limits of their own.
+        overrides: BTreeMap<CellId, TierLimits>,
     },
     /// Lets a device be updated again that the loop guard barred.
     LiftBar(EndpointName),

@@ -227,6 +227,11 @@ impl Engine {
                 self.revoke_key(now, id, change);
                 Ok(())
             }
+            Command::SetCellLimits { limits, overrides } => {
+                let granted = self.scheduler.set_limits(limits, overrides);
+                self.grant_all(now, granted);
+                Ok(())
+            }
             Command::LiftBar(endpoint) => self.lift_bar(endpoint),
             Command::RemoveDevice(endpoint) => self.remove_device(now, endpoint),
             Command::CancelDeviceRequest { endpoint, id } => {

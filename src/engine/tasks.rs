@@ -282,7 +282,7 @@ impl Engine {
         }
     }
 
-    fn grant_all(&mut self, now: Now, granted: Vec<TaskId>) {
+    pub(super) fn grant_all(&mut self, now: Now, granted: Vec<TaskId>) {
         for id in granted {
             self.grant(now, id);
         }

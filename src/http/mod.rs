@@ -36,7 +36,7 @@ mod state;
 mod tokens;
 
 pub use auth::{Role, token_sha256};
-pub use cells::Tiers;
+pub use cells::{CurrentTiers, Tiers};
 pub use engine_handle::{
     CellsPage, EngineError, EngineHandle, EngineRequest, EngineRequests, engine_channel,
 };

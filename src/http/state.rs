@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, RwLock, Semaphore};
 
 use super::error::Problem;
 use super::idempotency::KeptAnswers;
-use super::{EngineHandle, LiveView, PackageVerifier, Tiers};
+use super::{CurrentTiers, EngineHandle, LiveView, PackageVerifier};
 use crate::clock::{SystemClock, Utc};
 use crate::model::{AuditActor, AuditStamp, EndpointName, InvalidName, ProductSettings};
 use crate::store::{BlobStore, Store};
@@ -86,7 +86,7 @@ pub struct HttpParts {
     /// Whether devices have something to fetch from by HTTP.
     pub http_downloads: bool,
     /// The coverage tiers, for what is shown of them.
-    pub tiers: Tiers,
+    pub tiers: CurrentTiers,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
     /// Whether `/metrics` is shown without a token.

@@ -25,6 +25,7 @@ impl Audit {
             Command::AddDevices(_)
             | Command::SetProduct(_)
             | Command::RemoveProduct(_)
+            | Command::SetCellLimits { .. }
             | Command::RunCampaign { .. }
             | Command::StopCampaign(_)
             | Command::RevokeKey { .. }

@@ -241,6 +241,7 @@ impl Driver {
             EngineRequest::Command(command, actor, answer) => {
                 let now = self.parts.clock.now();
                 let audit = actor.map(|actor| Audit::of_command(actor, now.utc, &command));
+                self.parts.rebuild.note(&command);
                 let result = self.engine.handle_command(now, command);
                 let audit = audit.filter(|_| result.is_ok());
                 self.drain_audited(Reply::Command(answer, result), audit.as_ref());

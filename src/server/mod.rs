@@ -7,10 +7,12 @@ mod failpoint;
 mod link;
 mod packages;
 mod rebuild;
+mod reload;
 mod reply;
 mod rest;
 mod run;
 mod telemetry;
 mod verifier;
 
+pub use reload::{ReloadError, Reloaded, Reloader};
 pub use run::{Listening, RunError, STORE_FILE, Server, install_metrics, open_data_dir};

@@ -9,7 +9,7 @@ use rand::rngs::OsRng;
 
 use crate::campaign::Progress;
 use crate::clock::Now;
-use crate::engine::{Engine, EngineConfig, Resumption};
+use crate::engine::{Command, Engine, EngineConfig, Resumption};
 use crate::model::{InstalledSequences, Package};
 use crate::store::{BlobStore, Store, StoreError};
 
@@ -21,6 +21,14 @@ pub(super) struct Rebuild {
 }
 
 impl Rebuild {
+    /// What a command sets that no record has: a later engine has it too.
+    pub(super) fn note(&mut self, command: &Command) {
+        if let Command::SetCellLimits { limits, overrides } = command {
+            self.config.tier_limits = *limits;
+            self.config.cell_limits.clone_from(overrides);
+        }
+    }
+
     /// Reads the store and makes the engine that goes on from there.
     pub(super) async fn engine(&self, store: &dyn Store, now: Now) -> Result<Engine, StoreError> {
         let mut seed = [0; 32];

@@ -25,7 +25,8 @@ use super::failpoint::Failpoint;
 use super::link::Link;
 use super::packages::open_packages;
 use super::rebuild::Rebuild;
-use super::rest::{connection_limits, device_connection_limits, request_limits, tiers};
+use super::reload::Reloader;
+use super::rest::{connection_limits, device_connection_limits, request_limits};
 use super::telemetry::{self, Telemetry};
 use super::verifier::SigningVerifier;
 
@@ -150,6 +151,7 @@ pub struct Server {
     driver: JoinHandle<Result<(), DriverError>>,
     http: JoinHandle<()>,
     heads: HeadTeller,
+    reloader: Reloader,
     tls_identity: Option<Arc<TlsIdentity>>,
 }
 
@@ -203,6 +205,8 @@ impl Server {
             },
         );
         let heads = HeadTeller::start(&store, clock);
+        let reloader = Reloader::new(config, handle.clone());
+        let tiers = reloader.tiers();
         let router = http::router(HttpState::new(HttpParts {
             store,
             package_bytes: blobs,
@@ -213,7 +217,7 @@ impl Server {
             parse_endpoint: |text| EndpointNameForm::default().normalise(text),
             product,
             http_downloads,
-            tiers: tiers(&config.cells),
+            tiers,
             metrics,
             metrics_public: config.metrics.public,
             limits: request_limits(&config.http, &config.device_requests),
@@ -250,6 +254,7 @@ impl Server {
                 tokio::join!(rest, devices, secured_devices);
             }),
             heads,
+            reloader,
             tls_identity,
         })
     }
@@ -257,6 +262,11 @@ impl Server {
     /// Where it listens.
     pub fn listening(&self) -> Listening {
         self.listening
+    }
+
+    /// What takes up settings while it runs.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// The certificate and the key of HTTPS, which may be read again; `None` where it is off.

@@ -80,7 +80,10 @@ impl TestEngine {
         }
         let at = Utc::from_unix_ms(1_000);
         let change = match &command {
-            Command::AddDevices(_) | Command::SetProduct(_) | Command::RemoveProduct(_) => None,
+            Command::AddDevices(_)
+            | Command::SetProduct(_)
+            | Command::RemoveProduct(_)
+            | Command::SetCellLimits { .. } => None,
             Command::RunCampaign { campaign, .. } => Some(Record::Campaign {
                 id: campaign.id,
                 state: CampaignState::Running,

@@ -1,5 +1,9 @@
-//! `config init` and `config check`, and which of a flag, a variable and the file is heard.
+//! `config init`, `config explain` and `config check`, and which of a flag, a variable and the file is heard.
 
+use std::collections::BTreeSet;
+
+use narrowcast::config::Config;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::program::{Run, command, run};
@@ -38,6 +42,83 @@ fn the_default_file_is_sound_and_so_is_one_with_everything_in_use() {
         assert!(uncommented.contains(&example), "{example}");
     }
     assert_eq!(check(&uncommented.join("\n")).exits(0).stdout, "ok\n");
+}
+
+/// Every setting of these, under its key.
+fn keys(section: &str, settings: &Value, found: &mut BTreeSet<String>) {
+    let Value::Object(fields) = settings else {
+        found.insert(section.to_owned());
+        return;
+    };
+    for (name, value) in fields {
+        let dot = if section.is_empty() { "" } else { "." };
+        keys(&format!("{section}{dot}{name}"), value, found);
+    }
+}
+
+#[test]
+fn each_setting_is_explained_with_its_default_and_the_variable_that_sets_it() {
+    let folder = with_file("");
+    let mut all = BTreeSet::new();
+    keys(
+        "",
+        &serde_json::to_value(Config::default()).unwrap(),
+        &mut all,
+    );
+    // A list of tables is explained by what is in each.
+    assert!(all.remove("cells.overrides"));
+    let listed = run(folder.path(), &["config", "explain"]).exits(0).stdout;
+    let told: BTreeSet<_> = listed
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with(' '))
+        .map(str::to_owned)
+        .collect();
+    let in_list = ["cells.overrides.cell_id", "cells.overrides.limits"];
+    let in_list = in_list.map(str::to_owned).into_iter();
+    assert_eq!(told, all.iter().cloned().chain(in_list).collect());
+    for key in &all {
+        let said = run(folder.path(), &["config", "explain", key])
+            .exits(0)
+            .stdout;
+        let lines: Vec<_> = said.lines().collect();
+        let [name, meaning, value, variable] = lines.as_slice() else {
+            panic!("{key}: {said}");
+        };
+        assert_eq!(name, key);
+        assert!(meaning.trim().len() > 15, "{key}: {meaning}");
+        // The variable is heard: its value counts as it is told, and a letter more sets nothing.
+        let value = value
+            .split_once(": ")
+            .or_else(|| value.split_once("such as "))
+            .unwrap()
+            .1;
+        for (variable, is_known) in [
+            (variable.trim().to_owned(), true),
+            (format!("{}X", variable.trim()), false),
+        ] {
+            let check = command(folder.path(), &["config", "check", "narrowcast.toml"])
+                .env(&variable, value)
+                .output()
+                .unwrap();
+            let said = String::from_utf8(check.stderr).unwrap();
+            assert_eq!(
+                !said.contains("unknown field"),
+                is_known,
+                "{variable}: {said}"
+            );
+        }
+    }
+    let section = run(folder.path(), &["config", "explain", "cells.limits"]).exits(0);
+    assert_eq!(
+        section
+            .stdout
+            .matches("NARROWCAST__CELLS__LIMITS__")
+            .count(),
+        4
+    );
+    run(folder.path(), &["config", "explain", "cells.limit"])
+        .exits(1)
+        .says(&["no setting cells.limit"]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod language;
 mod packages;
 mod profile;
 mod program;
+mod reload;
 mod releases;
 mod serve;
 mod server;

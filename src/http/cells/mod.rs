@@ -4,5 +4,5 @@ mod list;
 mod tiers;
 
 pub(super) use list::*;
-pub use tiers::Tiers;
 pub(super) use tiers::*;
+pub use tiers::{CurrentTiers, Tiers};

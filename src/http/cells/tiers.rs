@@ -1,5 +1,7 @@
 //! `GET /api/v1/cells/tiers`.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -17,6 +19,27 @@ pub struct Tiers {
     pub borders: TierBorders,
     /// How much they bear, where a cell has no limits of its own.
     pub limits: TierLimits,
+}
+
+/// The tiers as they are now: limits may be set while the server runs.
+#[derive(Clone, Debug, Default)]
+pub struct CurrentTiers(Arc<RwLock<Tiers>>);
+
+impl CurrentTiers {
+    /// Shares these.
+    pub fn new(tiers: Tiers) -> Self {
+        Self(Arc::new(RwLock::new(tiers)))
+    }
+
+    /// Shows other limits from now on.
+    pub fn set_limits(&self, limits: TierLimits) {
+        let mut tiers = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        tiers.limits = limits;
+    }
+
+    fn get(&self) -> Tiers {
+        *self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What makes a coverage tier, and how much it bears.
@@ -87,7 +110,7 @@ impl From<TierLimits> for LimitsView {
 #[utoipa::path(get, path = "/api/v1/cells/tiers", tag = "cells",
     responses((status = 200, description = "The tiers", body = TiersView)))]
 pub(crate) async fn show_tiers(State(state): State<HttpState>) -> Response {
-    let Tiers { borders, limits } = state.tiers;
+    let Tiers { borders, limits } = state.tiers.get();
     let borders_origin = if borders == TierBorders::default() {
         "narrowcast_default"
     } else {
