@@ -50,9 +50,21 @@ struct Run {
     read: usize,
     milestones: Milestones,
     judge: Judge,
+    /// The audit log's head at the last death, `SHA256@N`.
+    audit_head: Option<String>,
 }
 
 impl Run {
+    /// The audit log is a chain after each death, and has all that it had at the death before.
+    fn verify_audit(&mut self) {
+        let noted = self.audit_head.iter().flat_map(|head| ["--head", head]);
+        let verify: Vec<_> = ["verify"].into_iter().chain(noted).collect();
+        let said = self.server.audit(&verify);
+        let head = said.split_whitespace().last().unwrap();
+        assert!(head.contains('@'), "{said}");
+        self.audit_head = Some(head.to_owned());
+    }
+
     fn read_log(&mut self) {
         for line in self.fleet.log_since(self.read) {
             self.read += 1;
@@ -66,6 +78,7 @@ impl Run {
     async fn restart(&mut self, failpoint: Option<&str>, rng: &mut StdRng) {
         self.read_log();
         tokio::time::sleep(Duration::from_millis(rng.gen_range(0..100))).await;
+        self.verify_audit();
         self.server.restart_armed(failpoint);
         let acknowledged = self.milestones.registered();
         let shown = loop {
@@ -150,6 +163,7 @@ async fn begin(seed: u64, clock: SystemClock) -> (Run, u64) {
         read: 0,
         milestones: Milestones::default(),
         judge,
+        audit_head: None,
     };
     (run, campaign)
 }
@@ -260,6 +274,7 @@ async fn check(mut run: Run, campaign: u64) {
     assert!(refused.is_empty(), "registrations forgotten: {refused:?}");
     assert_eq!(run.fleet.running(), METERS, "a meter broke");
     run.server.kill();
+    run.verify_audit();
     check_audit(&run.server);
 }
 

@@ -31,5 +31,6 @@ mod push;
 mod reboots;
 mod relay;
 mod rest;
+mod revocations;
 mod server;
 mod strangers;

@@ -13,8 +13,9 @@ use narrowcast::coap::{self, Code, Message, MessageId, MessageType};
 use narrowcast::engine::{Command, Engine, EngineConfig, EngineCounters, Output};
 use narrowcast::lwm2m::{Path, path};
 use narrowcast::model::{
-    Campaign, CampaignId, CampaignState, CampaignTargets, InstalledSequences, PackageId, Peer, Record, RetryPolicy,
-    TaskId, Transmit, UpdateTask,
+    Campaign, CampaignId, CampaignState, CampaignTargets, FailureReason, InstalledSequences,
+    KeyChange, Package, PackageId, Peer, Provenance, Record, RetryPolicy, TaskId, TaskState,
+    Transmit, UpdateTask,
 };
 use narrowcast::sim::log::{DeviceEvent, LogLine};
 use narrowcast::sim::{DeviceConfig, DeviceOutput, SimDevice, SocketKind};
@@ -46,6 +47,8 @@ pub(crate) struct Bench {
     devices: Vec<Simulated>,
     tasks: BTreeMap<TaskId, UpdateTask>,
     campaigns: u64,
+    /// Campaigns whose key was revoked, and how many of their tasks were not final then.
+    revoked: BTreeMap<CampaignId, usize>,
     image: Bytes,
     log: Vec<LogLine>,
     rng: StdRng,
@@ -115,6 +118,7 @@ impl Bench {
             devices: Vec::new(),
             tasks: BTreeMap::new(),
             campaigns: 0,
+            revoked: BTreeMap::new(),
             image: fleet::image(seed),
             log: Vec::new(),
             rng,
@@ -177,6 +181,34 @@ impl Bench {
         self.campaign(fleet::HONEST..self.devices.len(), &version);
     }
 
+    /// The key of the newest campaign is revoked while it runs.
+    pub(crate) fn revoke_newest(&mut self) {
+        let id = CampaignId(self.campaigns);
+        let unfinished = self.tasks_of(id).filter(|task| !task.state.is_final());
+        let unfinished = unfinished.count();
+        self.revoked.insert(id, unfinished);
+        let change = KeyChange {
+            at: self.now.utc,
+            by: "key-admin".to_owned(),
+            reason: "lost".to_owned(),
+        };
+        let id = key_of(id);
+        self.command(Command::RevokeKey { id, change });
+    }
+
+    /// Of what a revoked key signed nothing waits to begin, and some of it was at work.
+    pub(crate) fn check_revoked(&self) {
+        let concerned: usize = self.revoked.values().sum();
+        println!("{concerned} tasks of {} revoked keys", self.revoked.len());
+        assert!(concerned > 0);
+        for task in self.revoked.keys().flat_map(|id| self.tasks_of(*id)) {
+            let reason = task.failure.as_ref().map(|failure| failure.reason);
+            let is_stopped =
+                task.state != TaskState::Stopped || reason == Some(FailureReason::KeyRevoked);
+            assert!(task.state != TaskState::Pending && is_stopped, "{task:?}");
+        }
+    }
+
     fn campaign(&mut self, devices: std::ops::Range<usize>, version: &str) -> CampaignId {
         self.campaigns += 1;
         let id = CampaignId(self.campaigns);
@@ -211,7 +243,10 @@ impl Bench {
         };
         self.command(Command::RunCampaign {
             campaign,
-            package: fleet::package(&self.image, version, utc),
+            package: Package {
+                provenance: Provenance::Signed { key_id: key_of(id) },
+                ..fleet::package(&self.image, version, utc)
+            },
             image: self.image.clone(),
             installed: InstalledSequences::default(),
             tasks,
@@ -288,6 +323,12 @@ impl Bench {
         let may_follow = !before.state.is_final() || before.state == task.state;
         assert!(
             may_follow && before.attempt <= task.attempt,
+            "{before:?} {task:?}"
+        );
+        // No attempt begins of what a revoked key signed.
+        let may_begin = !self.revoked.contains_key(&task.campaign);
+        assert!(
+            may_begin || before.attempt == task.attempt,
             "{before:?} {task:?}"
         );
         self.tasks.insert(task.id, task);
@@ -455,4 +496,9 @@ fn is_execute(message: &Message) -> bool {
     message.kind == MessageType::Confirmable
         && message.code == Code::POST
         && Path::parse(&format!("/{}", segments.join("/"))) == Some(path::FIRMWARE_UPDATE)
+}
+
+/// Each campaign's package has a key of its own.
+fn key_of(id: CampaignId) -> String {
+    format!("{:064x}", id.0)
 }

@@ -25,6 +25,8 @@ const DATAGRAMS: u64 = 1_000_000;
 const CHECK_EVERY: u64 = 1_000;
 /// How often the captured devices get a campaign of their own.
 const CAMPAIGN_EVERY: u64 = 40_000;
+/// How often the key of the campaign that has just begun is revoked: every third of them.
+const REVOKE_EVERY: u64 = 3 * CAMPAIGN_EVERY;
 /// The clock goes on by up to this between two datagrams: 1,000,000 take eight hours.
 const GAP_MAX: Duration = Duration::from_millis(60);
 
@@ -38,6 +40,9 @@ fn a_million_hostile_datagrams_change_nothing_for_honest_devices() {
     for number in 0..DATAGRAMS {
         if number % CAMPAIGN_EVERY == 0 {
             bench.campaign_for_captured();
+        }
+        if number % REVOKE_EVERY == CAMPAIGN_EVERY / 20 {
+            bench.revoke_newest();
         }
         if number == DATAGRAMS / 2 {
             bench.enter_late();
@@ -58,6 +63,7 @@ fn a_million_hostile_datagrams_change_nothing_for_honest_devices() {
     bench.census.check(DATAGRAMS);
     bench.run_until_final(honest);
     bench.check();
+    bench.check_revoked();
     for task in bench.tasks_of(honest) {
         assert_eq!(task.state, TaskState::Succeeded, "{task:?}");
     }
