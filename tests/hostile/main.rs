@@ -1,7 +1,7 @@
 //! Bad peers of every kind against the real `narrowcast serve`, while honest ones go on.
 //!
-//! Each row of [`datagrams`], [`registrations`], [`bodies`], [`floods`], [`dtls`], [`requests`] and
-//! [`slowness`] is one kind of bad input, and what the server has to say to it. All the while a device sends Updates
+//! Each row of [`datagrams`], [`registrations`], [`bodies`], [`floods`], [`dtls`], [`requests`],
+//! [`slowness`] and [`queries`] is one kind of bad input, and what the server has to say to it. All the while a device sends Updates
 //! and Registers, an operator lists devices, and a device downloads an image over and over: [`honest`].
 //! [`site`] plays the rows, and holds the honest peers' latencies, the server's memory and descriptors,
 //! and the list of devices against what they were; it prints a table.
@@ -20,6 +20,7 @@ mod figures;
 mod floods;
 mod honest;
 mod http;
+mod queries;
 mod records;
 mod registrations;
 mod requests;
@@ -48,4 +49,9 @@ fn devices_and_operators_are_served_while_peers_of_dtls_come_to_the_port_of_coap
 fn devices_and_operators_are_served_while_hostile_connections_come() {
     let rows = [requests::ROWS, slowness::ROWS];
     site::play(&rows.concat(), 36..=46);
+}
+
+#[test]
+fn devices_and_operators_are_served_while_odd_queries_and_the_other_http_come() {
+    site::play(queries::ROWS, 51..=52);
 }
