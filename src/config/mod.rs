@@ -181,7 +181,7 @@ impl Config {
     /// The same by HTTPS.
     pub fn device_https_host(&self) -> Option<&str> {
         let own = self.device_https.public_host.as_deref();
-        own.or(self.device_http_host())
+        own.or_else(|| self.device_http_host())
     }
 
     /// Devices are told to fetch by HTTP only where they can.

@@ -44,7 +44,7 @@ use rand::{RngCore, SeedableRng};
 pub use command::{CellStatus, Command, CommandError, TaskProgress, TierStatus};
 pub use config::{EngineConfig, Onboarding};
 pub use device_requests::DeviceRequestLimits;
-pub use download::{DownloadChange, ServedImage};
+pub use download::{DownloadChange, ServedImage, uri_file_name};
 pub use held::Held;
 pub use output::Output;
 pub use restore::Resumption;

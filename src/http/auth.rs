@@ -102,6 +102,7 @@ impl Access {
 const READ_BY_VIEWERS: &[&str] = &[
     "/api/v1/packages",
     "/api/v1/packages/{id}",
+    "/api/v1/packages/{id}/links",
     "/api/v1/profiles",
     "/api/v1/profiles/{id}",
     "/api/v1/profiles/{id}/settings",
@@ -146,6 +147,7 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
         | (
             "POST",
             "/api/v1/packages"
+            | "/api/v1/packages/{id}/links"
             | "/api/v1/profiles"
             | "/api/v1/devices"
             | "/api/v1/devices/import"
@@ -163,6 +165,7 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
         | (
             "DELETE",
             "/api/v1/packages/{id}"
+            | "/api/v1/packages/{id}/links/{link}"
             | "/api/v1/profiles/{id}"
             | "/api/v1/groups/{id}"
             | "/api/v1/groups/{id}/devices"

@@ -23,6 +23,7 @@ mod idempotency;
 mod in_flight;
 mod keys;
 mod language;
+mod links;
 mod listener;
 mod live;
 mod openapi;
@@ -40,7 +41,8 @@ pub use cells::{CurrentTiers, Tiers};
 pub use engine_handle::{
     CellsPage, EngineError, EngineHandle, EngineRequest, EngineRequests, engine_channel,
 };
-pub use firmware::{Downloads, firmware_router};
+pub use firmware::{Downloads, LinkLimits, Links, firmware_router};
+pub use links::LinkBases;
 pub use listener::{
     ConnectionLimits, TlsError, TlsIdentity, serve, serve_devices, serve_devices_by_tls,
 };

@@ -8,8 +8,10 @@ use utoipa_axum::routes;
 
 use super::error::{Problem, kinds};
 use super::{HttpState, auth, hardening, idempotency, in_flight, language};
-use super::{audit, campaigns, cells, devices, groups, health, keys, openapi, packages};
-use super::{profiles, tokens};
+use super::{
+    audit, campaigns, cells, devices, groups, health, keys, links, openapi, packages, profiles,
+    tokens,
+};
 
 /// The whole service, for [`serve`](super::serve) to serve.
 pub fn router(state: HttpState) -> Router {
@@ -112,6 +114,8 @@ fn products() -> OpenApiRouter<HttpState> {
             packages::edit_package,
             packages::delete_package
         ))
+        .routes(routes!(links::list_links, links::create_link))
+        .routes(routes!(links::revoke_link))
         .routes(routes!(profiles::list_profiles, profiles::create_profile))
         .routes(routes!(profiles::show_profile, profiles::delete_profile))
         .routes(routes!(

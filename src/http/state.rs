@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, RwLock, Semaphore};
 
 use super::error::Problem;
 use super::idempotency::KeptAnswers;
-use super::{CurrentTiers, EngineHandle, LiveView, PackageVerifier};
+use super::{CurrentTiers, EngineHandle, LinkBases, Links, LiveView, PackageVerifier};
 use crate::clock::{SystemClock, Utc};
 use crate::model::{AuditActor, AuditStamp, EndpointName, InvalidName, ProductSettings};
 use crate::store::{BlobStore, Store};
@@ -79,6 +79,10 @@ pub struct HttpParts {
     pub engine: EngineHandle,
     /// What the driver shows.
     pub live: Arc<LiveView>,
+    /// Links to package files.
+    pub links: Arc<Links>,
+    /// What their URLs begin with.
+    pub link_bases: LinkBases,
     /// The same clock as the driver's: the live view's instants are of it.
     pub clock: SystemClock,
     /// How devices are treated of whose product nothing else is known, for what is shown of it.

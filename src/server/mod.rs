@@ -4,6 +4,7 @@ mod audit;
 mod audit_head;
 mod driver;
 mod failpoint;
+mod fetching;
 mod link;
 mod packages;
 mod rebuild;

@@ -3,7 +3,7 @@
 use crate::config::{
     CellsConfig, DeviceHttpConfig, DeviceHttpsConfig, DeviceRequestsConfig, HttpConfig,
 };
-use crate::http::{ConnectionLimits, HttpLimits, Tiers};
+use crate::http::{ConnectionLimits, HttpLimits, LinkLimits, Tiers};
 
 /// What clients may do to connections.
 pub(super) fn connection_limits(config: &HttpConfig) -> ConnectionLimits {
@@ -37,6 +37,16 @@ pub(super) fn device_connection_limits(
         rate_min_bytes_per_second: config.rate_min_bytes_per_second,
         rate_grace: config.rate_grace,
         idle_timeout: config.idle_timeout,
+    }
+}
+
+/// What links may be.
+pub(super) fn link_limits(config: &DeviceHttpConfig) -> LinkLimits {
+    LinkLimits {
+        links_max: count(config.links_max),
+        ttl: config.link_ttl,
+        ttl_max: config.link_ttl_max,
+        kept: config.links_kept,
     }
 }
 
@@ -78,5 +88,7 @@ mod tests {
         let device_requests = DeviceRequestsConfig::default();
         let limits = request_limits(&config, &device_requests);
         assert_eq!(limits, HttpLimits::default());
+        let limits = link_limits(&DeviceHttpConfig::default());
+        assert_eq!(limits, LinkLimits::default());
     }
 }

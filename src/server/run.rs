@@ -13,20 +13,21 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig};
-use crate::http::{self, Downloads, HttpParts, HttpState, LiveView, TlsError, TlsIdentity};
+use crate::http::{self, Downloads, HttpParts, HttpState, Links, LiveView, TlsError, TlsIdentity};
 use crate::lwm2m::EndpointNameForm;
 use crate::model::DownloadProtocol;
 use crate::net::{UdpEndpoint, is_wildcard};
-use crate::store::{OpenError, SqliteStore, Store, StoreError};
+use crate::store::{BlobStore, OpenError, SqliteStore, Store, StoreError};
 
 use super::audit_head::HeadTeller;
 use super::driver::{Driver, DriverError, DriverParts};
 use super::failpoint::Failpoint;
+use super::fetching::{DeviceListeners, link_bases, load_links};
 use super::link::Link;
 use super::packages::open_packages;
 use super::rebuild::Rebuild;
 use super::reload::Reloader;
-use super::rest::{connection_limits, device_connection_limits, request_limits};
+use super::rest::{connection_limits, request_limits};
 use super::telemetry::{self, Telemetry};
 use super::verifier::SigningVerifier;
 
@@ -113,8 +114,7 @@ pub struct Listening {
 struct Listeners {
     udp: Option<UdpEndpoint>,
     rest: TcpListener,
-    devices: Option<TcpListener>,
-    secured_devices: Option<TcpListener>,
+    devices: DeviceListeners,
 }
 
 impl Listeners {
@@ -122,16 +122,8 @@ impl Listeners {
         let udp = config.coap.listen.map(bind_udp).transpose()?;
         let coap = udp.as_ref().map(UdpEndpoint::local_address);
         let (rest, http) = bind_tcp("http", config.http.listen).await?;
-        let (devices, device_http) =
-            bind_if_named("device-http", config.device_http.listen).await?;
-        let (secured_devices, device_https) =
-            bind_if_named("device-https", config.device_https.listen).await?;
-        let listeners = Self {
-            udp,
-            rest,
-            devices,
-            secured_devices,
-        };
+        let (devices, [device_http, device_https]) = DeviceListeners::bind(config).await?;
+        let listeners = Self { udp, rest, devices };
         let listening = Listening {
             coap,
             http,
@@ -152,6 +144,7 @@ pub struct Server {
     http: JoinHandle<()>,
     heads: HeadTeller,
     reloader: Reloader,
+    links: Arc<Links>,
     tls_identity: Option<Arc<TlsIdentity>>,
 }
 
@@ -166,29 +159,19 @@ impl Server {
         open_data_dir(data_dir)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&data_dir.join(STORE_FILE)).await?);
         let blobs = open_packages(data_dir, &*store).await?;
-        let tls_identity = tls_identity(config)?;
         let (listeners, listening) = Listeners::bind(config).await?;
-        let rebuild = Rebuild {
-            config: engine_config(config, listening),
-            package_bytes: blobs.clone(),
-        };
-        let engine = rebuild.engine(&*store, clock.now()).await?;
-        check_download_base(&rebuild, &engine, listening)?;
+        let (rebuild, engine) = rebuild(config, listening, &*store, &blobs, clock).await?;
         let product = rebuild.config.product.clone();
         let http_downloads = rebuild.config.http_download_base.is_some();
 
-        let Listeners {
-            udp,
-            rest,
-            devices,
-            secured_devices,
-        } = listeners;
+        let Listeners { udp, rest, devices } = listeners;
         udp.iter().for_each(telemetry::watch_receive_drops);
 
         let (stop_http, http_shutdown) = watch::channel(false);
         let (stop_driver, driver_shutdown) = watch::channel(false);
         let (handle, requests) = http::engine_channel(ENGINE_REQUESTS_MAX, ENGINE_TIMEOUT);
         let (live, downloads) = (Arc::new(LiveView::default()), Arc::<Downloads>::default());
+        let links = load_links(config, &store, &blobs).await?;
         let driver = Driver::new(
             engine,
             DriverParts {
@@ -213,6 +196,8 @@ impl Server {
             verifier: Arc::new(SigningVerifier::default()),
             engine: handle,
             live,
+            links: Arc::clone(&links),
+            link_bases: link_bases(config, listening),
             clock,
             parse_endpoint: |text| EndpointNameForm::default().normalise(text),
             product,
@@ -224,26 +209,8 @@ impl Server {
         }));
         let limits = connection_limits(&config.http);
         let rest = http::serve(rest, router, limits, clock, http_shutdown.clone());
-        let limits = device_connection_limits(&config.device_http, &config.device_https);
-        let router = http::firmware_router(downloads, clock);
-        let devices = {
-            let (router, shutdown) = (router.clone(), http_shutdown.clone());
-            async move {
-                if let Some(listener) = devices {
-                    http::serve_devices(listener, router, limits, clock, shutdown).await;
-                }
-            }
-        };
-        let secured_devices = {
-            let identity = tls_identity.clone();
-            async move {
-                if let (Some(tcp), Some(identity)) = (secured_devices, identity) {
-                    let shutdown = http_shutdown;
-                    http::serve_devices_by_tls(tcp, identity, router, limits, clock, shutdown)
-                        .await;
-                }
-            }
-        };
+        let tls_identity = devices.tls_identity();
+        let devices = devices.serve(config, downloads, &links, clock, http_shutdown);
         Ok(Self {
             listening,
             stop_http,
@@ -251,10 +218,11 @@ impl Server {
             driver: tokio::spawn(driver.run()),
             // The driver shows already what may be fetched: nobody is told that it is not there.
             http: tokio::spawn(async {
-                tokio::join!(rest, devices, secured_devices);
+                tokio::join!(rest, devices);
             }),
             heads,
             reloader,
+            links,
             tls_identity,
         })
     }
@@ -301,6 +269,7 @@ impl Server {
                 self.http.abort();
             }
         }
+        self.links.write_down().await;
         // The requests that were under way have their answers: only now may the engine go.
         let _ = self.stop_driver.send(true);
         let ended = self.driver.await;
@@ -328,6 +297,23 @@ pub fn open_data_dir(path: &Path) -> Result<(), RunError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// The engine, from what is stored, and what makes it anew.
+async fn rebuild(
+    config: &Config,
+    listening: Listening,
+    store: &dyn Store,
+    blobs: &BlobStore,
+    clock: SystemClock,
+) -> Result<(Rebuild, Engine), RunError> {
+    let rebuild = Rebuild {
+        config: engine_config(config, listening),
+        package_bytes: blobs.clone(),
+    };
+    let engine = rebuild.engine(store, clock.now()).await?;
+    check_download_base(&rebuild, &engine, listening)?;
+    Ok((rebuild, engine))
 }
 
 /// Without a place to fetch from, what is active cannot go on, and nothing else can be activated.
@@ -364,29 +350,7 @@ fn engine_config(config: &Config, listening: Listening) -> EngineConfig {
     engine
 }
 
-async fn bind_if_named(
-    listener: &'static str,
-    address: Option<SocketAddr>,
-) -> Result<(Option<TcpListener>, Option<SocketAddr>), RunError> {
-    let Some(address) = address else {
-        return Ok((None, None));
-    };
-    let (tcp, address) = bind_tcp(listener, address).await?;
-    Ok((Some(tcp), Some(address)))
-}
-
-/// The certificate and the key that HTTPS is spoken with, where it is.
-fn tls_identity(config: &Config) -> Result<Option<Arc<TlsIdentity>>, RunError> {
-    let https = &config.device_https;
-    let (Some(_), Some(certificate), Some(key)) =
-        (https.listen, &https.certificate_file, &https.key_file)
-    else {
-        return Ok(None);
-    };
-    Ok(Some(Arc::new(TlsIdentity::read(certificate, key)?)))
-}
-
-async fn bind_tcp(
+pub(super) async fn bind_tcp(
     listener: &'static str,
     address: SocketAddr,
 ) -> Result<(TcpListener, SocketAddr), RunError> {
@@ -414,7 +378,11 @@ fn bind_error(listener: &'static str, address: SocketAddr) -> impl Fn(std::io::E
 }
 
 /// The URI that capabilities are appended to: the configured host, or the listener's own address.
-fn download_base(scheme: &str, listener: SocketAddr, public_host: Option<&str>) -> Option<String> {
+pub(super) fn download_base(
+    scheme: &str,
+    listener: SocketAddr,
+    public_host: Option<&str>,
+) -> Option<String> {
     let port = listener.port();
     let host = match public_host {
         Some(host) => match host.parse() {

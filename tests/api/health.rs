@@ -7,7 +7,10 @@ use axum::body::Body;
 use axum::http::Request;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use narrowcast::clock::SystemClock;
-use narrowcast::http::{HttpLimits, HttpParts, HttpState, LiveView, engine_channel, router};
+use narrowcast::http::{
+    HttpLimits, HttpParts, HttpState, LinkBases, LinkLimits, Links, LiveView, engine_channel,
+    router,
+};
 use narrowcast::model::{EndpointName, ProductSettings};
 use narrowcast::store::{BlobStore, MemoryStore};
 use reqwest::Method;
@@ -29,16 +32,21 @@ async fn a_service_whose_engine_has_ended_is_alive_and_not_ready() {
     drop(requests);
     let folder = tempfile::tempdir().expect("a folder");
     let metrics = PrometheusBuilder::new().build_recorder();
+    let store = Arc::new(MemoryStore::default());
+    let package_bytes = BlobStore::open(folder.path(), 0).expect("a folder");
+    let links = Links::load(store.clone(), package_bytes.clone(), LinkLimits::default());
     let router = router(HttpState::new(HttpParts {
-        store: Arc::new(MemoryStore::default()),
-        package_bytes: BlobStore::open(folder.path(), 0).expect("a folder"),
+        links: Arc::new(links.await.expect("a store")),
+        link_bases: LinkBases::default(),
+        store,
+        package_bytes,
         verifier: Arc::new(TextVerifier),
         engine,
         live: Arc::new(LiveView::default()),
         clock: SystemClock::new(),
         metrics: metrics.handle(),
         product: ProductSettings::default(),
-        http_downloads: false,
+            http_downloads: false,
         tiers: Default::default(),
         metrics_public: false,
         parse_endpoint: EndpointName::parse,

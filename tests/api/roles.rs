@@ -22,6 +22,9 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("GET", "/api/v1/packages/{id}", "voaA"),
     ("PATCH", "/api/v1/packages/{id}", "oaA"),
     ("DELETE", "/api/v1/packages/{id}", "oaA"),
+    ("GET", "/api/v1/packages/{id}/links", "voaA"),
+    ("POST", "/api/v1/packages/{id}/links", "oaA"),
+    ("DELETE", "/api/v1/packages/{id}/links/{link}", "oaA"),
     ("GET", "/api/v1/profiles", "voaA"),
     ("POST", "/api/v1/profiles", "oaA"),
     ("GET", "/api/v1/profiles/{id}", "voaA"),
@@ -89,6 +92,7 @@ async fn each_role_may_what_the_matrix_says_and_nothing_else() {
         // Nothing has these names, so nothing changes between one role and the next.
         let path = template
             .replace("{id}", "999")
+            .replace("{link}", "999")
             .replace("{endpoint}", "nobody")
             .replace("{name}", "nobody")
             .replace("{path}", "3/0/3");

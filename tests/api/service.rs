@@ -7,8 +7,8 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use narrowcast::clock::{SystemClock, Utc};
 use narrowcast::http::{
-    ConnectionLimits, HttpLimits, HttpParts, HttpState, LiveView, Role, engine_channel, new_token,
-    router, serve,
+    ConnectionLimits, Downloads, HttpLimits, HttpParts, HttpState, LinkBases, LinkLimits, Links,
+    LiveView, Role, engine_channel, firmware_router, new_token, router, serve, serve_devices,
 };
 use narrowcast::model::{AuditActor, AuditStamp, EndpointName, ProductSettings};
 use narrowcast::store::{BlobStore, MemoryStore, Store};
@@ -62,6 +62,17 @@ impl Service {
         connection_limits: ConnectionLimits,
         metrics_public: bool,
     ) -> Self {
+        Self::start_linked(limits, connection_limits, metrics_public, None).await
+    }
+
+    /// The same with a listener for modules, and so many links at the most; without either, where there
+    /// is no number.
+    pub(crate) async fn start_linked(
+        limits: HttpLimits,
+        connection_limits: ConnectionLimits,
+        metrics_public: bool,
+        links_max: Option<usize>,
+    ) -> Self {
         let store = Arc::new(MemoryStore::default());
         let (handle, requests) = engine_channel(16, Duration::from_secs(5));
         let engine = Arc::new(TestEngine::default());
@@ -70,7 +81,23 @@ impl Service {
         let bytes = BlobStore::open(folder.path(), PACKAGES_BYTES_MAX).expect("a folder");
         let live = Arc::new(LiveView::default());
         let clock = SystemClock::new();
+        let (stop, stopped) = watch::channel(false);
+        let link_limits = LinkLimits {
+            links_max: links_max.unwrap_or_default(),
+            ..LinkLimits::default()
+        };
+        let links = Links::load(store.clone(), bytes.clone(), link_limits).await;
+        let links = Arc::new(links.expect("a store"));
+        let link_bases = match links_max {
+            Some(_) => LinkBases {
+                http: Some(serve_links(&links, clock, &stopped).await),
+                https: None,
+            },
+            None => LinkBases::default(),
+        };
         let state = HttpState::new(HttpParts {
+            links: links.clone(),
+            link_bases,
             store: store.clone(),
             package_bytes: bytes.clone(),
             verifier: Arc::new(TextVerifier),
@@ -87,7 +114,6 @@ impl Service {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
-        let (stop, stopped) = watch::channel(false);
         let served = serve(listener, router(state), connection_limits, clock, stopped);
         let listener = tokio::spawn(served);
         let mut tokens = BTreeMap::new();
@@ -232,6 +258,27 @@ pub(crate) const FORM: [(&str, &str); 6] = [
     ("version", "V2"),
     ("source_versions", "V0, V1"),
 ];
+
+/// Serves links on a port of their own; what their URLs begin with.
+async fn serve_links(
+    links: &Arc<Links>,
+    clock: SystemClock,
+    stopped: &watch::Receiver<bool>,
+) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let base = format!("http://{}/fw/", listener.local_addr().expect("an address"));
+    let router = firmware_router(Arc::<Downloads>::default(), links.clone(), clock);
+    let limits = ConnectionLimits::default();
+    tokio::spawn(serve_devices(
+        listener,
+        router,
+        limits,
+        clock,
+        stopped.clone(),
+    ));
+    tokio::spawn(links.clone().keep(clock, stopped.clone()));
+    base
+}
 
 /// A device that [`FORM`]'s package is for.
 pub(crate) fn device(endpoint: &str) -> Value {

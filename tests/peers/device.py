@@ -3,8 +3,8 @@
 
 The protocol is spoken by stacks that nobody here wrote: Eclipse Wakaama, as the `wakatiwai` program
 that build-wakaama.sh builds, registers and answers reads, writes, executes and observations;
-libcoap's `coap-client-notls` downloads the image block-wise, from a port of its own. This file holds
-the values of the objects, which wakatiwai asks for over its stdin and stdout, and the Object 5 state
+libcoap's `coap-client-notls` downloads the image block-wise, from a port of its own, and curl where the
+URI is one of HTTP. This file holds the values of the objects, which wakatiwai asks for over its stdin and stdout, and the Object 5 state
 machine.
 
 Every event is one JSON object a line on stdout: `t` (seconds since the start), `event`, and what
@@ -41,7 +41,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 
 # Value types, as wakatiwai numbers them (enum lwm2m_data_type_t).
 MULTIPLE, STRING, OPAQUE, INTEGER, BOOLEAN = 3, 4, 5, 6, 8
@@ -406,11 +405,10 @@ class Device:
         self.stack.tell(f"/5/0/{resource}")
 
     def download(self, uri):
-        if uri.startswith("http://"):
-            with urllib.request.urlopen(uri, timeout=self.options.download_seconds) as answer:
-                return answer.read()
         with tempfile.TemporaryDirectory() as folder:
             image = os.path.join(folder, "image")
+            if uri.startswith("http://"):
+                return self.download_by_http(uri, image)
             command = ["coap-client-notls", "-b", str(self.options.block_size), "-o", image]
             command += ["-B", str(self.options.download_seconds), uri]
             done = subprocess.run(
@@ -427,6 +425,17 @@ class Device:
                 raise OSError(done.stderr.strip() or "no answer")
             with open(image, "rb") as file:
                 return file.read()
+
+    def download_by_http(self, uri, image):
+        command = ["curl", "--silent", "--show-error", "--fail", "--output", image]
+        command += ["--max-time", str(self.options.download_seconds), uri]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode:
+            raise OSError(done.stderr.strip() or f"curl exited with {done.returncode}")
+        with open(image, "rb") as file:
+            return file.read()
 
 
 def request_head(request, code):

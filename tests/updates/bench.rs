@@ -18,7 +18,7 @@ pub(crate) struct Bench {
     pub(crate) server: Server,
     pub(crate) rest: Rest,
     pub(crate) firmware: Firmware,
-    package: u64,
+    pub(crate) package: u64,
 }
 
 impl Bench {

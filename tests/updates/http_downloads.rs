@@ -139,6 +139,169 @@ async fn what_modules_send_is_understood() {
     );
 }
 
+/// One answer of a connection that stays open.
+fn next_answer(stream: &mut TcpStream) -> (String, Vec<u8>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.extend(byte);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("Content-Length: "));
+    let mut body = vec![0; length.unwrap().parse().unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    (head, body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_stays_open_for_those_who_ask_on_and_closes_for_those_who_say_so() {
+    let held = Held::by_http(IMAGE_BYTES).await;
+    let (path, image) = (path(&held), &held.bench.firmware.image);
+    for (version, fields) in [
+        ("1.1", "Host: x\r\n"),
+        ("1.0", "Connection: keep-alive\r\n"),
+        ("1.0", "Host: x:80\r\nConnection: Keep-Alive\r\n"),
+    ] {
+        let mut stream = TcpStream::connect(held.bench.server.device_http()).unwrap();
+        for first in (0..IMAGE_BYTES).step_by(4096) {
+            let last = (first + 4095).min(IMAGE_BYTES - 1);
+            let range = format!("Range:bytes={first}-{last}");
+            let request = format!("GET {path} HTTP/{version}\r\n{fields}{range}\r\n\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
+            let (head, body) = next_answer(&mut stream);
+            assert!(head.starts_with(&format!("HTTP/{version} 206 ")), "{head}");
+            assert!(body == image[first..=last], "{version} {range}");
+        }
+        let request = format!("HEAD {path} HTTP/{version}\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).unwrap();
+        assert!(
+            rest.contains(&format!("Content-Length: {IMAGE_BYTES}\r\n")),
+            "{rest}"
+        );
+        assert!(rest.ends_with("\r\n\r\n"), "{rest}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_is_plain_whole_and_here_whatever_is_asked_for() {
+    let held = Held::by_http(IMAGE_BYTES).await;
+    let path = path(&held);
+    let (head, _) = raw(&held, &format!("HEAD {path} HTTP/1.0\r\n\r\n"));
+    let etag = head.lines().find_map(|line| line.strip_prefix("Etag: "));
+    let etag = etag.unwrap();
+    for (asked, fields, status, length) in [
+        (
+            path,
+            "Accept-Encoding: gzip, br, deflate\r\n",
+            200,
+            IMAGE_BYTES,
+        ),
+        (
+            path,
+            "TE: chunked, gzip\r\nAccept-Encoding: *\r\n",
+            200,
+            IMAGE_BYTES,
+        ),
+        (
+            path,
+            "Upgrade: h2c\r\nConnection: upgrade, close\r\n",
+            200,
+            IMAGE_BYTES,
+        ),
+        (
+            path,
+            &format!("If-Range: {etag}\r\nRange: bytes=9-\r\n"),
+            206,
+            IMAGE_BYTES - 9,
+        ),
+        (
+            path,
+            &format!("If-Range: W/{etag}\r\nRange: bytes=9-\r\n"),
+            200,
+            IMAGE_BYTES,
+        ),
+        (
+            path,
+            "If-Range: Wed, 21 Oct 2026 07:28:00 GMT\r\nRange: bytes=9-\r\n",
+            200,
+            IMAGE_BYTES,
+        ),
+        (path, "Range: bytes=99999999-\r\n", 416, 21),
+        (&format!("{path}/"), "", 404, 9),
+        (&path.replace("/fw/", "//fw/"), "", 404, 9),
+        (&format!("{path}?x=1"), "", 200, IMAGE_BYTES),
+        ("/", "", 404, 9),
+        ("/fw", "", 404, 9),
+    ] {
+        let request =
+            format!("GET {asked} HTTP/1.1\r\nHost: x\r\n{fields}Connection: close\r\n\r\n");
+        let (head, body) = raw(&held, &request);
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{request}{head}"
+        );
+        assert!(
+            head.contains(&format!("Content-Length: {length}\r\n")),
+            "{request}{head}"
+        );
+        assert_eq!(body.len(), length, "{request}");
+        let head = head.to_lowercase();
+        for absent in ["transfer-encoding", "content-encoding", "location", "vary"] {
+            assert!(!head.contains(absent), "{request}{head}");
+        }
+    }
+}
+
+/// Reads a little at a time from a socket whose kernel takes little ahead.
+fn slow_reader(held: &Held) -> TcpStream {
+    let stream = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    stream.set_recv_buffer_size(1024).unwrap();
+    stream
+        .connect(&held.bench.server.device_http().into())
+        .unwrap();
+    let mut stream = TcpStream::from(stream);
+    let request = format!("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", path(held));
+    stream.write_all(request.as_bytes()).unwrap();
+    stream
+}
+
+/// In real time, against kernels' buffers: a socket tells of what its peer took some ten kilobytes at a
+/// time, so the grace has to be as long as those last.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_200_bytes_a_second_goes_on_where_who_takes_nothing_is_cut_off() {
+    const BOUNDS: &str = "[device_http]\nrate_grace = \"25s\"\nrate_min_bytes_per_second = 100\n";
+    const SECONDS: u64 = 40;
+    let held = Held::by_http_within(BOUNDS, 200_000).await;
+    let (mut slow, _idle) = (slow_reader(&held), slow_reader(&held));
+    let cut = "narrowcast_device_http_timeouts_total{reason=\"answer_rate_min\"}";
+    let clock = SystemClock::new();
+    let mut cut_after = None;
+    for second in 1..=SECONDS {
+        let mut bytes = [0; 200];
+        slow.read_exact(&mut bytes).unwrap();
+        let next = Duration::from_secs(second);
+        tokio::time::sleep(next.saturating_sub(clock.now().instant.since_origin())).await;
+        if cut_after.is_none() && held.bench.rest.has_metric(cut, 1.0).await {
+            cut_after = Some(second);
+        }
+    }
+    let cut_after = cut_after.unwrap();
+    println!("who takes nothing was cut off after {cut_after} s");
+    assert!((25..35).contains(&cut_after), "{cut_after}");
+    assert!(
+        held.bench.rest.has_metric(cut, 1.0).await,
+        "the slow one too"
+    );
+    // And is still served.
+    let mut rest = vec![0; 60_000];
+    slow.read_exact(&mut rest).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_download_goes_on_where_a_kill_cut_it_off() {
     let mut held = Held::by_http(LARGE_BYTES).await;

@@ -46,6 +46,8 @@ pub(crate) struct Server {
     coap: SocketAddr,
     http: SocketAddr,
     device_http: SocketAddr,
+    /// Where it listens for HTTPS, if it was asked to: at each start on another free port.
+    device_https: Option<SocketAddr>,
     token: String,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -78,7 +80,9 @@ impl Server {
         let ready = ready.unwrap();
         let [coap, http, device_http] = LISTENERS.map(|listener| address(&ready, listener));
         let token = create_token(&folder);
+        let device_https = field(&ready, "device-https").parse().ok();
         Self {
+            device_https,
             folder,
             flags: flags.to_vec(),
             environment,
@@ -97,6 +101,10 @@ impl Server {
 
     pub(crate) fn device_http(&self) -> SocketAddr {
         self.device_http
+    }
+
+    pub(crate) fn device_https(&self) -> SocketAddr {
+        self.device_https.unwrap()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -175,7 +183,7 @@ impl Drop for Server {
 
 /// A loopback address of this process alone: devices bind free ports of 127.0.0.1, and while the server
 /// is down one of them could otherwise take its port.
-fn own_address() -> Ipv4Addr {
+pub(crate) fn own_address() -> Ipv4Addr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 64 | high, middle, low)
 }
@@ -237,12 +245,18 @@ fn each_line(from: impl Read, mut take: impl FnMut(String)) {
 }
 
 fn address(ready: &str, listener: &str) -> SocketAddr {
+    field(ready, listener)
+        .parse()
+        .unwrap_or_else(|_| panic!("no {listener} in {ready:?}"))
+}
+
+/// What the ready line says of a listener; empty where it says nothing.
+fn field<'r>(ready: &'r str, listener: &str) -> &'r str {
     let field = format!("{listener}=");
-    ready
-        .split(' ')
+    let mut words = ready.split(' ');
+    words
         .find_map(|word| word.strip_prefix(&field))
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(|| panic!("no {listener} in {ready:?}"))
+        .unwrap_or_default()
 }
 
 fn create_token(folder: &TempDir) -> String {

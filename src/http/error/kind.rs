@@ -98,6 +98,10 @@ kinds! {
         ["A campaign is of this package", "固件包正被升级任务使用"],
         ["Delete the campaign first; one that runs must be stopped before.",
          "请先删除该任务；进行中的任务须先停止。"];
+    NO_DEVICE_LISTENER = CONFLICT "no_device_listener",
+        ["Modules could not fetch from a link", "模组将无法通过链接下载"],
+        ["Start the server with --device-http, and --public-host where that names no address.",
+         "请用 --device-http 开启监听；若其未指定地址，还需 --public-host。"];
     NO_DEVICE_HTTP = CONFLICT "no_device_http",
         ["Devices could not fetch the package by HTTP", "设备将无法通过 HTTP 下载固件包"],
         ["Start the server with --device-http, or let the product fetch by CoAP.",

@@ -7,23 +7,28 @@
 
 mod downloads;
 mod image_body;
+mod links;
 mod range;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
+use axum::http::response::Builder;
 use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use axum::routing::any;
 use metrics::counter;
 
 pub use downloads::Downloads;
+pub use links::{LinkLimits, Links};
 
 use crate::clock::SystemClock;
 use crate::model::{DownloadCapability, Sha256Digest};
 
-use downloads::Download;
+pub(super) use links::AddError;
+
 use image_body::ImageBody;
 use range::{Selection, select};
 
@@ -36,15 +41,21 @@ const ETAG_BYTES: usize = 8;
 #[derive(Clone, Debug)]
 struct FirmwareState {
     downloads: Arc<Downloads>,
+    links: Arc<Links>,
     clock: SystemClock,
 }
 
-/// All that is served to devices, for [`serve_devices`](super::serve_devices).
-pub fn firmware_router(downloads: Arc<Downloads>, clock: SystemClock) -> Router {
+/// All that is served to devices, for [`serve_devices`](super::serve_devices): what running tasks have,
+/// and what has a link.
+pub fn firmware_router(downloads: Arc<Downloads>, links: Arc<Links>, clock: SystemClock) -> Router {
     Router::new()
         .route("/fw/{capability}/{file_name}", any(fetch))
         .fallback(|| async { refuse(StatusCode::NOT_FOUND) })
-        .with_state(FirmwareState { downloads, clock })
+        .with_state(FirmwareState {
+            downloads,
+            links,
+            clock,
+        })
 }
 
 async fn fetch(
@@ -54,13 +65,12 @@ async fn fetch(
     Path((capability, file_name)): Path<(String, String)>,
 ) -> Response<Body> {
     let response = if method == Method::GET || method == Method::HEAD {
-        match find(&state.downloads, &capability, &file_name) {
-            Some((_, download)) if download.is_withdrawn() => withheld(),
-            Some((capability, download)) => {
-                answer(state, method == Method::GET, &headers, capability, download)
-            }
-            None => refuse(StatusCode::NOT_FOUND),
-        }
+        let is_get = method == Method::GET;
+        let answered = match DownloadCapability::from_hex(&capability) {
+            Some(capability) => answer(state, is_get, &headers, capability, &file_name).await,
+            None => None,
+        };
+        answered.unwrap_or_else(|| refuse(StatusCode::NOT_FOUND))
     } else {
         let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED);
         let allow = header::HeaderValue::from_static("GET, HEAD");
@@ -72,26 +82,58 @@ async fn fetch(
     response
 }
 
-fn find(
-    downloads: &Downloads,
-    capability: &str,
-    file_name: &str,
-) -> Option<(DownloadCapability, Arc<Download>)> {
-    let capability = DownloadCapability::from_hex(capability)?;
-    let download = downloads.find(capability)?;
-    (download.served.file_name == file_name).then_some((capability, download))
-}
-
-/// Of a HEAD a range means nothing (RFC 9110 §14.2).
-fn answer(
+/// The answer under a capability; `None` where it opens nothing of this name.
+async fn answer(
     state: FirmwareState,
     is_get: bool,
     headers: &HeaderMap,
     capability: DownloadCapability,
-    download: Arc<Download>,
-) -> Response<Body> {
+    file_name: &str,
+) -> Option<Response<Body>> {
+    let FirmwareState {
+        downloads,
+        links,
+        clock,
+    } = state;
+    let Some(download) = downloads.find(capability) else {
+        return links::fetch(&links, clock, is_get, headers, capability, file_name).await;
+    };
+    if download.served.file_name != file_name {
+        return None;
+    }
+    if download.is_withdrawn() {
+        return Some(withheld());
+    }
     let size_bytes = download.served.image.bytes().len() as u64;
-    let etag = etag(&download.served.sha256);
+    let (head, part) = match answer_head(headers, is_get, &download.served.sha256, size_bytes) {
+        Ok(head) => head,
+        Err(refusal) => return Some(*refusal),
+    };
+    let body = if is_get {
+        Body::new(ImageBody {
+            downloads,
+            capability,
+            download,
+            clock,
+            part,
+            told_until: None,
+        })
+    } else {
+        Body::empty()
+    };
+    let answer = head.body(body);
+    Some(answer.unwrap_or_else(|_| refuse(StatusCode::INTERNAL_SERVER_ERROR)))
+}
+
+/// The head of the answer with the file of this hash, and which bytes follow; the whole answer where none
+/// do. Of a HEAD a range means nothing (RFC 9110 §14.2).
+fn answer_head(
+    headers: &HeaderMap,
+    is_get: bool,
+    sha256: &Sha256Digest,
+    size_bytes: u64,
+) -> Result<(Builder, Range<u64>), Box<Response<Body>>> {
+    let etag = etag(sha256);
     let selection = match asked_range(headers, &etag) {
         Some(range) if is_get => select(range, size_bytes),
         Some(_) | None => Selection::Whole,
@@ -114,27 +156,13 @@ fn answer(
             if let Ok(range) = format!("bytes */{size_bytes}").try_into() {
                 response.headers_mut().insert(header::CONTENT_RANGE, range);
             }
-            return response;
+            return Err(Box::new(response));
         }
     };
     let builder = builder
         .header(header::CONTENT_TYPE, "application/octet-stream")
         .header(header::CONTENT_LENGTH, part.end - part.start);
-    let body = if is_get {
-        Body::new(ImageBody {
-            downloads: state.downloads,
-            capability,
-            download,
-            clock: state.clock,
-            part,
-            told_until: None,
-        })
-    } else {
-        Body::empty()
-    };
-    builder
-        .body(body)
-        .unwrap_or_else(|_| refuse(StatusCode::INTERNAL_SERVER_ERROR))
+    Ok((builder, part))
 }
 
 /// The value of the one `Range`, unless it is of another image than this (RFC 9110 §13.1.5). A date tells

@@ -7,6 +7,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::engine::{DownloadChange, ServedImage};
 use crate::model::Image;
+use crate::store::{BlobStore, MemoryStore};
 
 const CAPABILITY: DownloadCapability = DownloadCapability([0xab; 16]);
 const ETAG: &str = "\"0707070707070707\"";
@@ -42,7 +43,12 @@ async fn ask(
         request = request.header(*name, *value);
     }
     let request = request.body(Body::empty()).unwrap();
-    let router = firmware_router(Arc::clone(downloads), SystemClock::new());
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = BlobStore::open(folder.path(), 0).unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let links = Links::load(store, bytes, LinkLimits::default()).await;
+    let links = Arc::new(links.unwrap());
+    let router = firmware_router(Arc::clone(downloads), links, SystemClock::new());
     router.oneshot(request).await.unwrap()
 }
 

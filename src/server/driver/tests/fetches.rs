@@ -8,13 +8,17 @@ use tower::ServiceExt;
 use super::super::*;
 use super::bench::{BLOCK, Bench, IMAGE_BYTES, end_commit};
 use crate::engine::Command;
-use crate::http::firmware_router;
+use crate::http::{LinkLimits, Links, firmware_router};
 use crate::model::TimelineStep;
-use crate::store::Page;
+use crate::store::{BlobStore, Page};
 
 /// The status and how many bytes came.
 async fn fetch(bench: &Bench) -> (u16, usize) {
-    let router = firmware_router(bench.downloads.clone(), SystemClock::new());
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = BlobStore::open(folder.path(), 0).unwrap();
+    let links = Links::load(bench.store.clone(), bytes, LinkLimits::default()).await;
+    let links = Arc::new(links.unwrap());
+    let router = firmware_router(bench.downloads.clone(), links, SystemClock::new());
     let request = Request::get(format!("{BLOCK}/firmware.bin")).body(Body::empty());
     let response = router.oneshot(request.unwrap()).await.unwrap();
     let status = response.status().as_u16();

@@ -1,0 +1,183 @@
+//! `ETag` and `If-Match`: every PUT and PATCH, with the tag that was read, a stale one, and none.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::service::{Service, send};
+
+/// Where the tag is read, what is changed and how, and two bodies that differ.
+struct Change {
+    read: &'static str,
+    method: Method,
+    path: &'static str,
+    bodies: [Value; 2],
+}
+
+fn changes() -> Vec<Change> {
+    let change = |method, path, bodies| Change {
+        read: path,
+        method,
+        path,
+        bodies,
+    };
+    vec![
+        change(
+            Method::PUT,
+            "/api/v1/devices/meter-1",
+            [json!({"tags": ["a"]}), json!({"tags": ["b"]})],
+        ),
+        change(
+            Method::PUT,
+            "/api/v1/groups/1",
+            [json!({"name": "one"}), json!({"name": "two"})],
+        ),
+        change(
+            Method::PUT,
+            "/api/v1/groups/1/devices",
+            [json!({"devices": ["meter-1"]}), json!({"devices": []})],
+        ),
+        change(
+            Method::PATCH,
+            "/api/v1/packages/1",
+            [
+                json!({"release_notes_en": "one"}),
+                json!({"release_notes_zh": "二"}),
+            ],
+        ),
+        change(
+            Method::PUT,
+            "/api/v1/profiles/1/settings",
+            [json!({"awake_time": "10s"}), json!({"awake_time": "20s"})],
+        ),
+        change(
+            Method::PATCH,
+            "/api/v1/profiles/1/settings",
+            [json!({"awake_time": "30s"}), json!({"awake_time": null})],
+        ),
+    ]
+}
+
+async fn start() -> Service {
+    let service = Service::start().await;
+    service.seed(&["meter-1"]).await;
+    let group = json!({"name": "roofs"});
+    service.post("/api/v1/groups", &group).await.expect(201);
+    let profile = json!({
+        "devices": [{
+            "manufacturerId": "q-1", "manufacturerName": "quectel", "model": "BC25",
+            "protocolType": "CoAP", "deviceType": "WaterMeter",
+        }],
+        "services": [],
+    });
+    service.post("/api/v1/profiles", &profile).await.expect(201);
+    service
+}
+
+async fn tag(service: &Service, path: &str) -> String {
+    let answer = service.get(path).await;
+    answer.expect(200);
+    let tag = answer.header("etag").to_owned();
+    assert!(
+        tag.len() > 10 && tag.starts_with('"') && tag.ends_with('"'),
+        "{path}: {tag}"
+    );
+    tag
+}
+
+#[tokio::test]
+async fn a_change_that_rests_on_what_is_there_is_made_and_a_stale_one_is_not() {
+    let service = start().await;
+    for Change {
+        read,
+        method,
+        path,
+        bodies: [first, second],
+    } in changes()
+    {
+        let what = format!("{method} {path}");
+        let change = |if_match: Option<String>, body: Value| {
+            let mut request = service.request(method.clone(), path).json(&body);
+            if let Some(tag) = if_match {
+                request = request.header("if-match", tag);
+            }
+            send(request)
+        };
+        let before = tag(&service, read).await;
+        assert_eq!(tag(&service, read).await, before, "{what}: read twice");
+        let changed = change(Some(before.clone()), first.clone()).await;
+        assert_eq!(changed.status, 200, "{what}: {}", changed.text);
+        let after = tag(&service, read).await;
+        assert_ne!(after, before, "{what}");
+        let shown = service.get(read).await.text;
+        for stale in [before.as_str(), "\"x\"", "W/\"x\"", "x"] {
+            let refused = change(Some(stale.to_owned()), second.clone()).await;
+            let detail = refused.problem(412, "stale", None);
+            assert!(detail.contains(&after), "{what}: {detail}");
+        }
+        assert_eq!(tag(&service, read).await, after, "{what}: refused");
+        assert_eq!(service.get(read).await.text, shown, "{what}: refused");
+        for given in [Some(format!("\"x\", {after}")), Some("*".to_owned()), None] {
+            let changed = change(given, second.clone()).await;
+            assert_eq!(changed.status, 200, "{what}: {}", changed.text);
+        }
+        assert_ne!(tag(&service, read).await, after, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_who_change_what_both_read_one_is_told() {
+    let service = start().await;
+    for Change {
+        read,
+        method,
+        path,
+        bodies,
+    } in changes()
+    {
+        let tag = tag(&service, read).await;
+        let [first, second] = bodies.map(|body| {
+            let request = service.request(method.clone(), path).json(&body);
+            send(request.header("if-match", &tag))
+        });
+        let (first, second) = tokio::join!(first, second);
+        let mut statuses = [first.status, second.status];
+        statuses.sort_unstable();
+        // The second of the bodies may leave everything as it was, and then it counts as read anew.
+        assert!(
+            statuses == [200, 412] || statuses == [200, 200],
+            "{method} {path} {statuses:?}"
+        );
+        assert!(
+            path != "/api/v1/groups/1" || statuses == [200, 412],
+            "{statuses:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_only_read_has_a_tag_too_and_what_lies_on_a_device_none() {
+    let service = start().await;
+    tag(&service, "/api/v1/cells/tiers").await;
+    let request = service.request(Method::PUT, "/api/v1/devices/meter-1/resources/3/0/14");
+    let request = request
+        .json(&json!({"value": "+08"}))
+        .header("if-match", "\"x\"");
+    send(request).await.problem(412, "stale", None);
+}
+
+#[tokio::test]
+async fn that_a_device_was_heard_makes_no_change_a_stale_one() {
+    let service = start().await;
+    let before = tag(&service, "/api/v1/devices/meter-1").await;
+    let report = narrowcast::model::DeviceReport {
+        rsrp_dbm: Some(-97),
+        ..Default::default()
+    };
+    let endpoint = narrowcast::model::EndpointName::parse("meter-1").expect("a name");
+    let record = narrowcast::model::Record::Report { endpoint, report };
+    let store: &dyn narrowcast::store::Store = &*service.store;
+    store.commit(vec![record]).await.expect("a commit");
+    let shown = service.get("/api/v1/devices/meter-1").await;
+    assert_eq!(shown.expect(200)["rsrp_dbm"], -97);
+    assert_eq!(shown.header("etag"), before);
+}
