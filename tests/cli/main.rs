@@ -7,8 +7,9 @@
 )]
 
 mod audit;
-mod audit_routes;
 mod bad_packages;
+mod audit_routes;
+mod changed_packages;
 mod config;
 mod connections;
 mod demo;
