@@ -22,7 +22,7 @@ pub(crate) const ENDPOINT: &str = "downloader";
 const PRIVATE_PEM: &str = include_str!("../../certs/signing-private.pem");
 const PUBLIC_PEM: &str = include_str!("../../certs/signing-public.pem");
 
-const IMAGE_BYTES: usize = 64 * 1024;
+pub(crate) const IMAGE_BYTES: usize = 64 * 1024;
 /// Blocks of 1024 bytes.
 const SZX: u8 = 6;
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,8 +1,8 @@
 //! Bad peers of every kind against the real `narrowcast serve`, while honest ones go on.
 //!
-//! Each row of [`datagrams`], [`registrations`], [`bodies`], [`floods`], [`dtls`], [`requests`],
-//! [`slowness`] and [`queries`] is one kind of bad input, and what the server has to say to it. All the while a device sends Updates
-//! and Registers, an operator lists devices, and a device downloads an image over and over: [`honest`].
+//! Each row of [`datagrams`], [`registrations`], [`bodies`], [`floods`], [`dtls`], [`requests`], [`slowness`],
+//! [`queries`] and [`fetching`] is one kind of bad input, and what the server has to say to it. All the while a
+//! device sends Updates and Registers, an operator lists devices, and a device downloads an image over and over: [`honest`].
 //! [`site`] plays the rows, and holds the honest peers' latencies, the server's memory and descriptors,
 //! and the list of devices against what they were; it prints a table.
 #![expect(
@@ -16,6 +16,7 @@ mod coap;
 mod datagrams;
 mod download;
 mod dtls;
+mod fetching;
 mod figures;
 mod floods;
 mod honest;
@@ -54,4 +55,9 @@ fn devices_and_operators_are_served_while_hostile_connections_come() {
 #[test]
 fn devices_and_operators_are_served_while_odd_queries_and_the_other_http_come() {
     site::play(queries::ROWS, 51..=52);
+}
+
+#[test]
+fn devices_and_operators_are_served_while_hostile_connections_come_to_where_modules_fetch() {
+    site::play(fetching::ROWS, 36..=44);
 }

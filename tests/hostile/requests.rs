@@ -21,8 +21,8 @@ pub(crate) const ROWS: &[Row] = &[
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
 /// What a smuggler hides.
-const HIDDEN: &str = "GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-const CHUNKED: &str = "transfer-encoding: chunked\r\n";
+pub(crate) const HIDDEN: &str = "GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+pub(crate) const CHUNKED: &str = "transfer-encoding: chunked\r\n";
 
 /// All that the server says to these bytes, until it closes. Half a connection is closed at once: the
 /// server need not wait for more.
@@ -34,27 +34,29 @@ fn say(site: &Site, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
-fn statuses(said: &str) -> Vec<u16> {
+pub(crate) fn statuses(said: &str) -> Vec<u16> {
     let starts = said.split("HTTP/1.1 ").skip(1);
     starts.map(|rest| rest[..3].parse().unwrap()).collect()
 }
 
+/// Ways up in a path.
+pub(crate) const UP: [&str; 13] = [
+    "../",
+    "..\\",
+    "%2e%2e/",
+    "%2e%2e%2f",
+    "..%2f",
+    "..%5c",
+    "%252e%252e%252f",
+    "%c0%ae%c0%ae/",
+    "..%c0%af",
+    "%uff0e%uff0e/",
+    "..;/",
+    "....//",
+    ".%00./",
+];
+
 fn traversal(site: &Site) {
-    const UP: [&str; 13] = [
-        "../",
-        "..\\",
-        "%2e%2e/",
-        "%2e%2e%2f",
-        "..%2f",
-        "..%5c",
-        "%252e%252e%252f",
-        "%c0%ae%c0%ae/",
-        "..%c0%af",
-        "%uff0e%uff0e/",
-        "..;/",
-        "....//",
-        ".%00./",
-    ];
     const PREFIXES: [&str; 6] = [
         "/",
         "/openapi.json/",
@@ -208,7 +210,7 @@ fn smuggling(site: &Site) {
 }
 
 /// The fifteen ways, each around `body` of header fields and what begins the body.
-fn smuggled(body: &impl Fn(&str, &str) -> String) -> [(&'static str, String); 15] {
+pub(crate) fn smuggled(body: &impl Fn(&str, &str) -> String) -> [(&'static str, String); 15] {
     let length = HIDDEN.len();
     [
         (

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -32,14 +32,26 @@ header_timeout = "3s"
 idle_timeout = "3s"
 rate_min_bytes_per_second = 200
 rate_grace = "3s"
+
+[device_http]
+first_byte_timeout = "3s"
+header_timeout = "3s"
+idle_timeout = "3s"
+rate_min_bytes_per_second = 200
+rate_grace = "3s"
+
+[device_https]
+handshake_timeout = "3s"
 "#;
 
 #[derive(Debug)]
 pub(crate) struct Server {
-    _folder: TempDir,
+    folder: TempDir,
     child: Child,
     pub(crate) coap: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) device_http: SocketAddr,
+    pub(crate) device_https: SocketAddr,
     /// Of an admin.
     pub(crate) token: String,
     log: Arc<Mutex<Vec<String>>>,
@@ -49,9 +61,16 @@ impl Server {
     /// Starts it on free ports of an address of this process alone.
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("narrowcast.toml"), SETTINGS).unwrap();
         let [_, high, middle, low] = std::process::id().to_be_bytes();
-        let any = SocketAddr::from((Ipv4Addr::new(127, 64 | high, middle, low), 0)).to_string();
+        let own = Ipv4Addr::new(127, 64 | high, middle, low);
+        make_certificate(folder.path(), own);
+        let files = ["certificate", "key"].map(|name| {
+            let file = folder.path().join(format!("{name}.pem"));
+            format!("{name}_file = \"{}\"\n", file.display())
+        });
+        let settings = format!("{SETTINGS}{}", files.concat());
+        fs::write(folder.path().join("narrowcast.toml"), settings).unwrap();
+        let any = SocketAddr::from((own, 0)).to_string();
         let mut child = Command::new(PROGRAM)
             .env_remove("RUST_LOG")
             .env("NO_COLOR", "1")
@@ -61,6 +80,7 @@ impl Server {
             .arg("--data-dir")
             .arg(folder.path().join("data"))
             .args(["--coap", &any, "--http", &any])
+            .args(["--device-http", &any, "--device-https", &any])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -79,13 +99,17 @@ impl Server {
             let _ = child.wait();
             panic!("not ready: {}", log.lock().unwrap().join("\n"));
         };
-        let [coap, http] = ["coap", "http"].map(|listener| address(&ready, listener));
+        let [coap, http, device_http, device_https] =
+            ["coap", "http", "device-http", "device-https"]
+                .map(|listener| address(&ready, listener));
         let token = create_token(folder.path());
         Self {
-            _folder: folder,
+            folder,
             child,
             coap,
             http,
+            device_http,
+            device_https,
             token,
             log,
         }
@@ -94,6 +118,11 @@ impl Server {
     /// What it has written to stderr.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
+    }
+
+    /// What its certificate is in.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.folder.path().join("certificate.pem")
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -136,6 +165,29 @@ fn address(ready: &str, listener: &str) -> SocketAddr {
         .split(' ')
         .find_map(|word| word.strip_prefix(&field)?.parse().ok())
         .unwrap_or_else(|| panic!("no {listener} in {ready:?}"))
+}
+
+fn make_certificate(folder: &Path, own: Ipv4Addr) {
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
+        .args(["-nodes", "-days", "2", "-subj", "/CN=narrowcast"])
+        .args(["-addext", &format!("subjectAltName=IP:{own}")])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(folder.join("key.pem"))
+        .arg("-out")
+        .arg(folder.join("certificate.pem"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
 }
 
 fn create_token(folder: &Path) -> String {

@@ -10,8 +10,6 @@ mod file_body;
 mod files;
 mod keep;
 mod link;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,3 +217,6 @@ impl Links {
 fn sha256(capability: DownloadCapability) -> Sha256Digest {
     Sha256Digest(Sha256::digest(capability.0).into())
 }
+
+#[cfg(test)]
+mod tests;
