@@ -107,11 +107,11 @@ fn the_observation_is_cancelled_when_the_product_says() {
     for (device, expected) in [(0, ["execute", "cancel"]), (1, ["cancel", "execute"])] {
         let of = world.requests.iter().filter(|(_, to, _)| *to == device);
         let order = of.filter_map(|(_, _, request)| {
+            if request.is_execute() {
+                return Some("execute");
+            }
             let cancels = request.is_cancellation_of(path::FIRMWARE_STATE);
-            request
-                .is_execute()
-                .then_some("execute")
-                .or(cancels.then_some("cancel"))
+            cancels.then_some("cancel")
         });
         assert_eq!(order.collect::<Vec<_>>(), expected, "device {device}");
     }
