@@ -2,14 +2,16 @@
 //! forms. Each is refused for its own reason and leaves nothing on the disk, in little memory; a sound
 //! package is taken before and after.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use narrowcast::clock::{Instant, SystemClock};
 use narrowcast::model::Sha256Digest;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::bad_zips::{bad_zips, item};
 use crate::fixture::{
-    OTHER_PUBLIC_PEM, container, encoded_message, firmware, inner, private_operation, signed,
+    OTHER_PUBLIC_PEM, container, encoded_message, inner, private_operation, signed,
 };
 use crate::forged::forged_messages;
 use crate::packages::{PUBLIC_PEM, enter_key};
@@ -30,6 +32,7 @@ struct Bench {
     kept: usize,
     resident_bytes: u64,
     number: u32,
+    clock: SystemClock,
 }
 
 impl Bench {
@@ -44,11 +47,16 @@ impl Bench {
             kept: 0,
             resident_bytes: 0,
             number: 0,
+            clock: SystemClock::new(),
         };
         bench.control().await;
         bench.resident_bytes = bench.server.memory_bytes("VmRSS");
         bench.server.forget_peak();
         bench
+    }
+
+    fn since(&self, begun: Instant) -> Duration {
+        self.clock.now().instant.saturating_since(begun)
     }
 
     fn files(&self) -> usize {
@@ -91,224 +99,11 @@ impl Bench {
     async fn end(mut self) {
         let peak = self.server.memory_bytes("VmHWM");
         let growth = peak.saturating_sub(self.resident_bytes);
-        eprintln!("memory grew by {} KiB", growth >> 10);
         assert!(growth < GROWTH_MAX_BYTES, "{growth}");
         self.control().await;
         assert!(!self.site.path().join("evil.bin").exists());
         assert!(!self.site.data().join("evil.bin").exists());
     }
-}
-
-fn item() -> Item {
-    Item::stored("FW.bin", &firmware())
-}
-
-fn with(change: impl FnOnce(&mut Item)) -> Vec<u8> {
-    Zip::of([item().with(change)]).bytes()
-}
-
-fn with_local(change: impl FnOnce(&mut Item)) -> Vec<u8> {
-    Zip::of([item().with_local(change)]).bytes()
-}
-
-fn zip_with(change: impl FnOnce(&mut Zip)) -> Vec<u8> {
-    Zip::of([item()]).with(change).bytes()
-}
-
-/// Zips that say two things, lie, or hold what no package holds; and what is said of each.
-fn bad_zips() -> Vec<(&'static str, Vec<u8>, &'static str)> {
-    let whole = inner();
-    let zeros = vec![0; 64 << 20];
-    let bomb = Item::deflated("FW.bin", &zeros);
-    let lying_bomb = bomb.clone().with(|item| item.size = 1000);
-    let twice = |second: &str| Zip::of([item(), Item::stored(second, b"other")]).bytes();
-    let many = |count: usize| {
-        let items = (0..count).map(|number| Item::stored(&format!("{number}.bin"), b"x"));
-        Zip::of(items).bytes()
-    };
-    let one = Item::stored("FW.bin", b"x");
-    let crowd = Zip::of(vec![one; 2000]).with(|zip| zip.count = Some(65_000));
-    vec![
-        (
-            "a bomb of 64 MiB",
-            Zip::of([bomb]).bytes(),
-            "more than 200 times",
-        ),
-        (
-            "a bomb that says 1000 bytes",
-            Zip::of([lying_bomb]).bytes(),
-            "is damaged",
-        ),
-        ("a size that is too small", with(|item| item.size -= 1), ""),
-        ("a size that is too large", with(|item| item.size += 1), ""),
-        (
-            "a packed size that is too large",
-            with(|item| item.packed_size += 9),
-            "",
-        ),
-        (
-            "a checksum of other bytes",
-            with(|item| item.crc ^= 1),
-            "is damaged",
-        ),
-        (
-            "a firmware over the limit",
-            with(|item| {
-                item.size = 101 << 20;
-                item.packed_size = 101 << 20;
-            }),
-            "",
-        ),
-        (
-            "overlapping entries",
-            Zip::of([item(), item().with(|it| it.name = b"2.bin".to_vec())])
-                .with(|zip| zip.overlap = true)
-                .bytes(),
-            "without gaps",
-        ),
-        ("65,000 entries", crowd.bytes(), "entries"),
-        ("2000 entries", many(2000), "2000 entries"),
-        ("a count that lies", zip_with(|zip| zip.count = Some(2)), ""),
-        (
-            "a way up",
-            with(|item| item.name = b"../evil.bin".to_vec()),
-            "not an accepted name",
-        ),
-        (
-            "an absolute path",
-            with(|item| item.name = b"/evil.bin".to_vec()),
-            "not an accepted name",
-        ),
-        (
-            "a path of Windows",
-            with(|item| item.name = b"..\\evil.bin".to_vec()),
-            "not an accepted name",
-        ),
-        (
-            "a zero in a name",
-            with(|item| item.name = b"FW.bin\0.txt".to_vec()),
-            "not an accepted name",
-        ),
-        (
-            "a name that turns its direction",
-            with(|item| {
-                item.name = "FW\u{202e}nib.exe".as_bytes().to_vec();
-            }),
-            "not an accepted name",
-        ),
-        (
-            "a name over 63 bytes",
-            with(|item| {
-                item.name = format!("{}.bin", "x".repeat(60)).into_bytes();
-            }),
-            "63 bytes",
-        ),
-        (
-            "no kind of firmware",
-            with(|item| item.name = b"FW.exe".to_vec()),
-            "no firmware file",
-        ),
-        (
-            "a symbolic link",
-            with(|item| item.attributes = 0o120_777 << 16),
-            "folder or a link",
-        ),
-        (
-            "a folder",
-            with(|item| item.name = b"folder/".to_vec()),
-            "folder or a link",
-        ),
-        ("encrypted", with(|item| item.flags = 1), "encrypted"),
-        (
-            "a data descriptor",
-            with(|item| item.flags = 8),
-            "data descriptor",
-        ),
-        ("unknown flags", with(|item| item.flags = 1 << 13), "flags"),
-        (
-            "an unknown method",
-            with(|item| item.method = 12),
-            "compression method",
-        ),
-        (
-            "an unknown extra field",
-            with(|item| {
-                item.local_extra = vec![0x34, 0x12, 0, 0];
-                item.central_extra = item.local_extra.clone();
-            }),
-            "extra field",
-        ),
-        ("zip64", with(|item| item.size = u32::MAX), "zip64"),
-        ("a name twice", twice("FW.bin"), "twice"),
-        ("a name twice but for its case", twice("fw.BIN"), "twice"),
-        (
-            "two names for one entry",
-            with_local(|item| item.name = b"XX.bin".to_vec()),
-            "headers",
-        ),
-        (
-            "two sizes for one entry",
-            with_local(|item| item.size += 1),
-            "headers",
-        ),
-        (
-            "two methods for one entry",
-            with_local(|item| item.method = 8),
-            "headers",
-        ),
-        (
-            "cut short",
-            whole[..whole.len() - 30].to_vec(),
-            "zip directory",
-        ),
-        (
-            "bytes behind it",
-            zip_with(|zip| zip.trailing = b"more".to_vec()),
-            "zip directory",
-        ),
-        (
-            "bytes before it",
-            zip_with(|zip| zip.prefix = b"#!/bin/sh\n".to_vec()),
-            "without gaps",
-        ),
-        (
-            "a gap",
-            zip_with(|zip| zip.gap = vec![0; 7]),
-            "without gaps",
-        ),
-        (
-            "a comment",
-            zip_with(|zip| zip.comment = b"comment".to_vec()),
-            "zip directory",
-        ),
-        (
-            "two ends",
-            [whole.as_slice(), &whole[whole.len() - 22..]].concat(),
-            "",
-        ),
-        ("no firmware", Zip::default().bytes(), "no firmware file"),
-        (
-            "an empty firmware",
-            Zip::of([Item::stored("FW.bin", b"")]).bytes(),
-            "is empty",
-        ),
-        ("six files", many(6), "6 firmware files"),
-        (
-            "a signed package within",
-            signed(&whole),
-            "signed package already",
-        ),
-        (
-            "a statement that is none",
-            Zip::of([item(), Item::stored("package-info.json", b"{}")]).bytes(),
-            "package-info.json",
-        ),
-        (
-            "no zip at all",
-            b"no zip at all, and yet longer than an end record is".to_vec(),
-            "zip",
-        ),
-    ]
 }
 
 #[tokio::test]
@@ -324,9 +119,14 @@ async fn broken_zips_are_refused_signed_or_not_and_leave_nothing() {
             if way == "as a package" && what == "a signed package within" {
                 continue;
             }
-            let begun = Instant::now();
+            let begun = bench.clock.now().instant;
             let answer = bench.api.upload_file("FW.zip", content, texts).await;
-            bench.check(&format!("{what}, {way}"), &answer, begun.elapsed(), words);
+            bench.check(
+                &format!("{what}, {way}"),
+                &answer,
+                bench.since(begun),
+                words,
+            );
         }
     }
     bench.end().await;
@@ -338,9 +138,9 @@ async fn forged_signatures_and_changed_packages_are_refused() {
     let sound = private_operation(&encoded_message(&inner()));
     let package = || container(&inner(), &sound);
     let refuse = async |what: &str, archive: Vec<u8>, words: &str| {
-        let begun = Instant::now();
+        let begun = bench.clock.now().instant;
         let answer = bench.api.upload(archive).await;
-        bench.check(what, &answer, begun.elapsed(), words);
+        bench.check(what, &answer, bench.since(begun), words);
     };
     let forged = forged_messages();
     assert!(forged.len() >= 14);
@@ -407,9 +207,14 @@ async fn a_key_that_is_weak_private_or_anothers_lets_nothing_in() {
     );
     enter_key(&bench.api, OTHER_PUBLIC_PEM).await;
     let unsigned = Zip::of([item()]).bytes();
-    let begun = Instant::now();
+    let begun = bench.clock.now().instant;
     let answer = bench.api.upload(unsigned).await;
-    bench.check("unsigned", &answer, begun.elapsed(), "not a signed package");
+    bench.check(
+        "unsigned",
+        &answer,
+        bench.since(begun),
+        "not a signed package",
+    );
     bench.end().await;
 }
 
@@ -433,100 +238,66 @@ fn file(name: &str) -> String {
     format!("content-disposition: form-data; name=\"file\"; filename=\"{name}\"")
 }
 
+/// All fields, and a sound package under this head.
+fn complete(head: String) -> Vec<u8> {
+    let names = ["manufacturer", "model", "device_type", "version"];
+    let texts = names.map(|name| (field(name), b"quectel".to_vec()));
+    let mut parts = texts.to_vec();
+    parts.push((field("protocol"), b"LWM2M".to_vec()));
+    parts.push((head, signed(&inner())));
+    form(&parts)
+}
+
+/// Bodies of forms, and words of their refusal.
+fn bad_forms() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    const NAME: &str = "plain file name";
+    let many = |head: String| form(&vec![(head, b"1".to_vec()); 20_000]);
+    let one = |head: String, content: &[u8]| form(&[(head, content.to_vec())]);
+    let turned = file("FW\u{202e}piz.bin");
+    let mut open = complete(file("a.zip"));
+    open.truncate(open.len() - 9);
+    let long = vec![b'x'; 1 << 20];
+    let long_line = format!("{}\r\nx-long: {}", field("model"), "y".repeat(1 << 20));
+    let versions = many(field("source_versions"));
+    let nameless = many("x-nothing: 1".to_owned());
+    vec![
+        ("20,000 source versions", versions, "at most 64"),
+        ("20,000 files", many(file("a.zip")), "twice"),
+        ("20,000 unknown fields", many(field("colour")), "not known"),
+        ("20,000 parts without a name", nameless, ""),
+        ("a way up", complete(file("../../evil.bin")), NAME),
+        ("a path of Windows", complete(file("..\\\\evil.bin")), NAME),
+        ("a name that turns", complete(turned), NAME),
+        ("no end", open, ""),
+        ("nothing", Vec::new(), ""),
+        ("a header line of 1 MiB", one(long_line, b"1"), ""),
+        ("a text of 1 MiB", one(field("model"), &long), ""),
+        (
+            "a text that is no UTF-8",
+            one(field("model"), b"\xff"),
+            "UTF-8",
+        ),
+    ]
+}
+
 #[tokio::test]
 async fn broken_forms_are_refused_and_leave_nothing() {
     const TYPE: &str = "multipart/form-data; boundary=x";
     let bench = Bench::start().await;
-    let archive = signed(&inner());
-    let many = |head: String| vec![(head, b"1".to_vec()); 20_000];
-    let product = ["manufacturer", "model", "device_type", "version"];
-    let complete = |head: String| {
-        let mut parts: Vec<_> = product
-            .iter()
-            .map(|name| (field(name), b"quectel".to_vec()))
-            .collect();
-        parts.push((field("protocol"), b"LWM2M".to_vec()));
-        parts.push((head, archive.clone()));
-        form(&parts)
-    };
-    let mut open = complete(file("a.zip"));
-    open.truncate(open.len() - 9);
-    let with_line = format!("{}\r\nx-long: {}", field("model"), "y".repeat(1 << 20));
-    for (what, content_type, body, words) in [
-        (
-            "20,000 source versions",
-            TYPE,
-            form(&many(field("source_versions"))),
-            "at most 64",
-        ),
-        ("20,000 files", TYPE, form(&many(file("a.zip"))), "twice"),
-        (
-            "20,000 unknown fields",
-            TYPE,
-            form(&many(field("colour"))),
-            "not known",
-        ),
-        (
-            "20,000 parts without a name",
-            TYPE,
-            form(&many("x-nothing: 1".to_owned())),
-            "",
-        ),
-        (
-            "a way up",
-            TYPE,
-            complete(file("../../evil.bin")),
-            "plain file name",
-        ),
-        (
-            "a path of Windows",
-            TYPE,
-            complete(file("..\\\\evil.bin")),
-            "plain file name",
-        ),
-        (
-            "a name that turns",
-            TYPE,
-            complete(file("FW\u{202e}piz.bin")),
-            "plain file name",
-        ),
-        ("no end", TYPE, open, ""),
-        (
-            "another boundary",
-            "multipart/form-data; boundary=y",
-            complete(file("a.zip")),
-            "",
-        ),
-        (
-            "no boundary",
-            "multipart/form-data",
-            complete(file("a.zip")),
-            "",
-        ),
-        ("no form", "application/json", b"{}".to_vec(), ""),
-        ("nothing", TYPE, Vec::new(), ""),
-        (
-            "a header line of 1 MiB",
-            TYPE,
-            form(&[(with_line, b"1".to_vec())]),
-            "",
-        ),
-        (
-            "a text of 1 MiB",
-            TYPE,
-            form(&[(field("model"), vec![b'x'; 1 << 20])]),
-            "",
-        ),
-        (
-            "a text that is no UTF-8",
-            TYPE,
-            form(&[(field("model"), vec![0xff])]),
-            "UTF-8",
-        ),
-    ] {
-        let begun = Instant::now();
+    let refuse = async |what: &str, content_type: &str, body: Vec<u8>, words: &str| {
+        let begun = bench.clock.now().instant;
         let answer = bench.api.post_form(content_type, body).await;
-        bench.check(what, &answer, begun.elapsed(), words);
+        bench.check(what, &answer, bench.since(begun), words);
+    };
+    for (what, body, words) in bad_forms() {
+        refuse(what, TYPE, body, words).await;
+    }
+    for content_type in [
+        "multipart/form-data; boundary=y",
+        "multipart/form-data",
+        "application/json",
+    ] {
+        refuse(content_type, content_type, complete(file("a.zip")), "").await;
     }
     bench.end().await;
 }

@@ -8,6 +8,7 @@
 
 mod audit;
 mod bad_packages;
+mod bad_zips;
 mod audit_routes;
 mod changed_packages;
 mod config;
