@@ -17,6 +17,7 @@ mod flapping;
 mod fleet;
 mod formats;
 mod lifecycle;
+mod limits;
 mod link;
 mod loop_guard;
 mod loss;
