@@ -82,19 +82,7 @@ impl Service {
         let live = Arc::new(LiveView::default());
         let clock = SystemClock::new();
         let (stop, stopped) = watch::channel(false);
-        let link_limits = LinkLimits {
-            links_max: links_max.unwrap_or_default(),
-            ..LinkLimits::default()
-        };
-        let links = Links::load(store.clone(), bytes.clone(), link_limits).await;
-        let links = Arc::new(links.expect("a store"));
-        let link_bases = match links_max {
-            Some(_) => LinkBases {
-                http: Some(serve_links(&links, clock, &stopped).await),
-                https: None,
-            },
-            None => LinkBases::default(),
-        };
+        let (links, link_bases) = open_links(&store, &bytes, clock, links_max, &stopped).await;
         let state = HttpState::new(HttpParts {
             links: links.clone(),
             link_bases,
@@ -258,6 +246,27 @@ pub(crate) const FORM: [(&str, &str); 6] = [
     ("version", "V2"),
     ("source_versions", "V0, V1"),
 ];
+
+/// So many links at the most, with a listener where there is a number.
+async fn open_links(
+    store: &Arc<MemoryStore>,
+    bytes: &BlobStore,
+    clock: SystemClock,
+    links_max: Option<usize>,
+    stopped: &watch::Receiver<bool>,
+) -> (Arc<Links>, LinkBases) {
+    let limits = LinkLimits {
+        links_max: links_max.unwrap_or_default(),
+        ..LinkLimits::default()
+    };
+    let links = Links::load(store.clone(), bytes.clone(), limits).await;
+    let links = Arc::new(links.expect("a store"));
+    let http = match links_max {
+        Some(_) => Some(serve_links(&links, clock, stopped).await),
+        None => None,
+    };
+    (links, LinkBases { http, https: None })
+}
 
 /// Serves links on a port of their own; what their URLs begin with.
 async fn serve_links(

@@ -106,8 +106,8 @@ async fn what_was_fetched_is_noted_and_told_of_once_it_was_whole(store: &dyn Sto
     let gone = LinkId(id.0 + 1);
     for (parts, whole, state) in [
         (&[0..512, 600..1000][..], false, LinkState::Downloading),
-        (&[0..1000], true, LinkState::ServedWhole),
-        (&[0..1000], true, LinkState::ServedWhole),
+        (&[0..600, 600..1000], true, LinkState::ServedWhole),
+        (&[0..600, 600..1000], true, LinkState::ServedWhole),
     ] {
         let news = fetched(parts, whole);
         let both = vec![(id, news.clone()), (gone, news.clone())];
@@ -144,7 +144,7 @@ async fn links_are_there_after_a_restart() {
     let (folder, store) = sqlite().await;
     let package = add_package(&store, "V1").await;
     let id = add(&store, package, 2).await;
-    let news = fetched(&[0..10], false);
+    let news = fetched(&[0..10, 20..30], false);
     store.note_links(vec![(id, news.clone())]).await.unwrap();
     store.close().await;
     let store = SqliteStore::open(&folder.path().join("store.db"))
