@@ -100,6 +100,7 @@ async fn filled(rows: u32) -> (tempfile::TempDir, SqliteStore) {
         targets: CampaignTargets::default(),
         retry: RetryPolicy::default(),
         downgrade: None,
+        admission: None,
         created_at: Utc::from_unix_ms(0),
     };
     let endpoints = (0..rows).map(endpoint).collect();

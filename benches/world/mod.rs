@@ -14,9 +14,9 @@ use narrowcast::engine::{Command, Engine, EngineConfig, Output};
 use narrowcast::lwm2m::RegisterRateConfig;
 use narrowcast::model::{
     Campaign, CampaignId, CampaignState, CampaignTargets, Component, Device, DeviceModel,
-    DeviceType, EndpointName, FirmwareVersion, InstalledSequences, Manufacturer, Package, PackageFile, PackageId,
-    PackageKind, Peer, ProductSettings, Provenance, ReleaseNotes, RetryPolicy, Sha256Digest,
-    TransmissionPreset, UpdateTask,
+    DeviceType, EndpointName, FirmwareVersion, InstalledSequences, Manufacturer, Package,
+    PackageFile, PackageId, PackageKind, Peer, ProductSettings, Provenance, ReleaseNotes,
+    RetryPolicy, Sha256Digest, TransmissionPreset, UpdateTask,
 };
 
 /// What a module registers with that sends nothing by Object 19: a server that observes it waits for an
@@ -181,6 +181,7 @@ fn campaign(now: Utc) -> Campaign {
         targets: CampaignTargets::default(),
         retry: RetryPolicy::default(),
         downgrade: None,
+        admission: None,
         state: CampaignState::Running,
         created_at: now,
         activated_at: Some(now),

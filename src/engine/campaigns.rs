@@ -1,7 +1,7 @@
 //! Active campaigns: their tasks come in, are tried, and end them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +29,8 @@ pub(super) struct RunningCampaign {
     pub(super) image: Bytes,
     /// Without the URI, which is of a device's own settings.
     wanted: Wanted,
+    /// With it, by download protocol: what most devices share.
+    shared: [OnceLock<Arc<Wanted>>; DownloadProtocol::ALL.len()],
     /// The last segment of the path that devices fetch from by HTTP.
     file_name: String,
     installed: InstalledSequences,
@@ -58,6 +60,7 @@ impl RunningCampaign {
             package,
             image,
             wanted,
+            shared: Default::default(),
             file_name,
             installed,
             progress: ended,
@@ -70,19 +73,33 @@ impl RunningCampaign {
         endpoint: &EndpointName,
         base: Option<&String>,
         settings: &ProductSettings,
-    ) -> Wanted {
+    ) -> Arc<Wanted> {
+        let protocol = settings.download;
+        let shared = &self.shared[protocol as usize];
+        let shared = shared.get_or_init(|| Arc::new(self.wanted_by(protocol, base)));
+        let Some(given) = self.installed.devices.get(endpoint) else {
+            return Arc::clone(shared);
+        };
+        let mut own = Wanted::clone(shared);
+        if let Some(precedence) = &mut own.precedence {
+            precedence.given = Some(*given);
+        }
+        Arc::new(own)
+    }
+
+    fn wanted_by(&self, protocol: DownloadProtocol, base: Option<&String>) -> Wanted {
         let mut wanted = self.wanted.clone();
         if self.campaign.downgrade.is_none() {
             wanted.precedence = self.package.sequence.map(|sequence| Precedence {
                 sequence,
                 released: Arc::clone(&self.installed.versions),
-                given: self.installed.devices.get(endpoint).copied(),
+                given: None,
             });
         }
         if let Some(base) = base {
             wanted.uri_base.clone_from(base);
         }
-        if settings.download == DownloadProtocol::Http {
+        if protocol == DownloadProtocol::Http {
             wanted.uri_suffix = format!("/{}", self.file_name);
         }
         wanted
@@ -329,6 +346,7 @@ impl Engine {
             .into_iter()
             .map(|row| CellStatus {
                 cell: row.cell,
+                admission: row.policy,
                 tiers: row.tiers.map(|tier| TierStatus {
                     tier: tier.tier,
                     active: tier.active,

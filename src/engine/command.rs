@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use crate::campaign::Progress;
 use crate::model::{
-    Campaign, CampaignId, CellId, CoverageTier, Device, DeviceRequestId, EndpointName, InstalledSequences, InvalidTransition, KeyChange, Package, Product, ProfileId, TaskId, TierLimits, UpdateTask,
+    AdmissionPolicy, Campaign, CampaignId, CellId, CoverageTier, Device, DeviceRequestId,
+    EndpointName, InstalledSequences, InvalidTransition, KeyChange, Package, Product, ProfileId,
+    TaskId, TierLimits, UpdateTask,
 };
 
 /// An operator's wish that the engine carries out. Its records are committed before it is answered.
@@ -167,6 +169,8 @@ pub struct TierStatus {
 pub struct CellStatus {
     /// The cell.
     pub cell: CellId,
+    /// How it admits now: the strictest of what the campaigns want whose tasks stand in it.
+    pub admission: AdmissionPolicy,
     /// Its four tiers in order 0, 1, 2, unknown.
     pub tiers: [TierStatus; 4],
 }

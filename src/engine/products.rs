@@ -361,6 +361,7 @@ mod tests {
                 retry: RetryPolicy::default(),
                 state: CampaignState::Draft,
                 downgrade: None,
+                admission: None,
                 created_at: Utc::default(),
                 activated_at: None,
                 ended_at: None,

@@ -159,7 +159,8 @@ impl Engine {
         }
         let reachable = self.is_reachable(&task.endpoint);
         if let Some(claim) = task.slot {
-            self.scheduler.restore(id, claim, self.config.admission);
+            let policy = self.admission(task.campaign);
+            self.scheduler.restore(id, claim, policy);
         }
         // Without a slot the package is fetched no more.
         let fetches = task.uri_intended && task.slot.is_some();

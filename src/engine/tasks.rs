@@ -7,8 +7,8 @@ use crate::clock::Now;
 use crate::fota::{Action, Contact, End, Session, Terms};
 use crate::lwm2m::{Answer, Links, Path, Value, path};
 use crate::model::{
-    EndpointName, Failure, FailureReason, Phase, Record, SlotClaim, TaskId, TaskState,
-    TimelineEntry, TimelineStep, UpdateTask, WaitingFor,
+    AdmissionPolicy, CampaignId, EndpointName, Failure, FailureReason, Phase, Record, SlotClaim,
+    TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask, WaitingFor,
 };
 use crate::scheduler::Admission;
 
@@ -99,6 +99,7 @@ impl Engine {
         self.update_begins(now, &task.endpoint);
         let terms = Terms {
             settings,
+            budgets_airtime: self.admission(task.campaign).airtime.is_some(),
             names_cancel: self.names(&task.endpoint, path::FIRMWARE_CANCEL),
         };
         let report = self
@@ -258,8 +259,16 @@ impl Engine {
         }
     }
 
+    /// How a campaign's devices are admitted.
+    pub(super) fn admission(&self, campaign: CampaignId) -> AdmissionPolicy {
+        self.campaigns
+            .get(&campaign)
+            .and_then(|running| running.campaign.admission)
+            .unwrap_or(self.config.admission)
+    }
+
     fn request_slot(&mut self, now: Now, task: &UpdateTask, claim: SlotClaim) {
-        let policy = self.config.admission;
+        let policy = self.admission(task.campaign);
         let (admission, others) = self.scheduler.request(task.id, claim, policy);
         match admission {
             Admission::Granted => self.grant(now, task.id),

@@ -11,5 +11,6 @@ pub use action::{Action, Contact, End};
 pub use object5::{State, UpdateResult};
 pub use session::{HELD_EVIDENCE, Session};
 pub use step::{
-    Execution, Observation, Precedence, Progress, Reading, Reported, Step, Terms, UriWrite, Wanted, step,
+    Execution, Observation, Precedence, Progress, Reading, Reported, Step, Terms, UriWrite, Wanted,
+    step,
 };

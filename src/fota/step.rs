@@ -73,6 +73,19 @@ pub struct Terms {
     pub settings: Arc<ProductSettings>,
     /// Whether the device names Cancel (`/5/0/10`) in its links.
     pub names_cancel: bool,
+    /// Whether its slot is a part of the cell's airtime, of which a device that installs takes none.
+    pub budgets_airtime: bool,
+}
+
+impl Terms {
+    /// How long its slot is held.
+    pub fn slot_held(&self) -> SlotHeld {
+        if self.budgets_airtime {
+            SlotHeld::UntilDownloaded
+        } else {
+            self.settings.slot_held
+        }
+    }
 }
 
 /// What is known of one resource.
@@ -302,7 +315,7 @@ fn before_execute(
         Reading::Awaited => Step::AwaitDownload,
         Reading::Value(State::Updating) => Step::AwaitOutcome,
         Reading::Value(State::Downloading) => downloading(terms, reported, progress),
-        Reading::Value(State::Downloaded) if is_past_download(&terms.settings, progress) => {
+        Reading::Value(State::Downloaded) if is_past_download(terms, progress) => {
             execute(terms, progress)
         }
         Reading::Value(State::Downloaded) if progress.own_package => {
@@ -319,8 +332,8 @@ fn is_source(wanted: &Wanted, version: &FirmwareVersion) -> bool {
 
 /// Whether State 2 means that this attempt needs no slot any more: the device has what was fetched under
 /// its URI. An attempt that only finds the package of an earlier one asks for a slot as any other does.
-pub(super) fn is_past_download(settings: &ProductSettings, progress: &Progress) -> bool {
-    settings.slot_held == SlotHeld::UntilDownloaded
+pub(super) fn is_past_download(terms: &Terms, progress: &Progress) -> bool {
+    terms.slot_held() == SlotHeld::UntilDownloaded
         && progress.own_package
         && progress.uri != UriWrite::NotIntended
 }

@@ -1,6 +1,7 @@
 //! How many devices of one cell may update at once, where the carriers' text can be read in more than
 //! one way (seed 004, steps 6 to 8).
 
+use std::fmt;
 use std::num::NonZeroU16;
 
 use super::words::words;
@@ -50,6 +51,16 @@ impl AdmissionPolicy {
         Self {
             mode: self.mode.max(other.mode),
             airtime: [self.airtime, other.airtime].into_iter().flatten().min(),
+        }
+    }
+}
+
+impl fmt::Display for AdmissionPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.mode)?;
+        match self.airtime {
+            Some(budget) => write!(f, ", airtime {} permille", budget.0),
+            None => Ok(()),
         }
     }
 }

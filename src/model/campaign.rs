@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::words::words;
-use super::{EndpointName, PackageId};
+use super::{AdmissionPolicy, EndpointName, PackageId};
 use crate::clock::Utc;
 
 /// A campaign's number.
@@ -157,6 +157,8 @@ pub struct Campaign {
     pub retry: RetryPolicy,
     /// Who let it downgrade devices, if anybody did.
     pub downgrade: Option<DowngradeAllowed>,
+    /// How its devices are admitted to their cells; `None`: as the server's settings say.
+    pub admission: Option<AdmissionPolicy>,
     /// Where it is in its life.
     pub state: CampaignState,
     /// When it was made.

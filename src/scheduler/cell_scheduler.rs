@@ -71,6 +71,8 @@ pub struct TierOccupancy {
 pub struct CellOccupancy {
     /// The cell.
     pub cell: CellId,
+    /// How it admits now: the strictest of what the campaigns want whose tasks stand in it.
+    pub policy: AdmissionPolicy,
     /// Its tiers, in the order of [`CoverageTier::ALL`].
     pub tiers: [TierOccupancy; CoverageTier::ALL.len()],
 }
@@ -243,11 +245,6 @@ impl CellScheduler {
         standing.waits.is_none().then_some(standing.claim)
     }
 
-    /// How a cell admits now: the strictest of what the campaigns want whose tasks stand in it.
-    pub fn policy(&self, cell: CellId) -> AdmissionPolicy {
-        self.cells.get(&cell).map(Cell::policy).unwrap_or_default()
-    }
-
     /// How many tasks wait, over all cells.
     pub fn queued(&self) -> usize {
         self.queued
@@ -284,6 +281,7 @@ impl CellScheduler {
         };
         CellOccupancy {
             cell,
+            policy: here.policy(),
             tiers: [
                 of(CoverageTier::Tier0),
                 of(CoverageTier::Tier1),

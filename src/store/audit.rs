@@ -351,6 +351,9 @@ pub(super) fn campaign_created(
     ];
     let downgrade = campaign.downgrade.as_ref();
     details.extend(downgrade.map(|allowed| ("downgrade", allowed.reason.clone())));
+    if let Some(policy) = campaign.admission {
+        details.push(("admission", policy.to_string()));
+    }
     entry(stamp, AuditAction::CampaignCreated, id.0, details)
 }
 

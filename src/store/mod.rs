@@ -23,11 +23,12 @@ use async_trait::async_trait;
 
 use crate::clock::Utc;
 use crate::model::{
-    AuditStamp, Campaign, CampaignId, CampaignState, CampaignTargets, DeliveryHistory, Device,
-    DeviceModel, DeviceReport, DeviceRequest, DeviceRequestId, DowngradeAllowed, DownloadLink,
-    EndpointName, GroupId, InstalledSequences, KeyChange, KeyState, LinkId, LinkProgress,
-    Manufacturer, Package, PackageId, Product, ProfileId, Record, ReleaseNotes, Restored,
-    RetryPolicy, SettingChanges, Sha256Digest, TaskState, TimelineEntry, UpdateTask, Uplink,
+    AdmissionPolicy, AuditStamp, Campaign, CampaignId, CampaignState, CampaignTargets,
+    DeliveryHistory, Device, DeviceModel, DeviceReport, DeviceRequest, DeviceRequestId,
+    DowngradeAllowed, DownloadLink, EndpointName, GroupId, InstalledSequences, KeyChange, KeyState,
+    LinkId, LinkProgress, Manufacturer, Package, PackageId, Product, ProfileId, Record,
+    ReleaseNotes, Restored, RetryPolicy, SettingChanges, Sha256Digest, TaskState, TimelineEntry,
+    UpdateTask, Uplink,
 };
 
 /// How many lines of a device's history are kept; the oldest give way.
@@ -168,6 +169,8 @@ pub struct NewCampaign {
     pub retry: RetryPolicy,
     /// Who let it downgrade devices, if anybody did.
     pub downgrade: Option<DowngradeAllowed>,
+    /// How its devices are admitted to their cells; `None`: as the server's settings say.
+    pub admission: Option<AdmissionPolicy>,
     /// When it was made.
     pub created_at: Utc,
 }

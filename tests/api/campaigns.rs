@@ -385,3 +385,38 @@ async fn an_activated_task_whose_device_was_not_heard_says_so() {
     assert_eq!(running[0]["since"], "1970-01-01T00:00:01.000Z");
     assert_eq!(running[0]["until"], "1970-01-02T00:00:01.000Z");
 }
+
+#[tokio::test]
+async fn a_campaign_may_say_how_its_devices_are_admitted() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1"]).await;
+    let mut asked = body(package, &json!({"devices": ["d1"]}));
+    let made = service.post("/api/v1/campaigns", &asked).await.expect(201);
+    assert_eq!(made["admission"], Value::Null);
+    for (admission, shown) in [
+        (
+            json!({"mode": "strictest"}),
+            json!({"mode": "strictest", "airtime_permille": null}),
+        ),
+        (
+            json!({"airtime_permille": 700}),
+            json!({"mode": "per_class", "airtime_permille": 700}),
+        ),
+    ] {
+        asked["admission"] = admission;
+        let made = service.post("/api/v1/campaigns", &asked).await.expect(201);
+        assert_eq!(made["admission"], shown);
+    }
+    for (admission, field) in [
+        (json!({"mode": "per_tier"}), "admission.mode"),
+        (json!({"airtime_permille": 0}), "admission.airtime_permille"),
+        (
+            json!({"airtime_permille": 1001}),
+            "admission.airtime_permille",
+        ),
+    ] {
+        asked["admission"] = admission;
+        let answer = service.post("/api/v1/campaigns", &asked).await;
+        answer.problem(422, "invalid_field", Some(field));
+    }
+}

@@ -163,6 +163,7 @@ fn cells(page: CellsPage) -> Vec<CellStatus> {
         .take(usize::try_from(page.limit).expect("fits"))
         .map(|cell| CellStatus {
             cell,
+            admission: Default::default(),
             tiers: [
                 tier(CoverageTier::Tier0, 3, 50),
                 tier(CoverageTier::Tier1, 0, 10),

@@ -46,7 +46,7 @@ async fn a_service_whose_engine_has_ended_is_alive_and_not_ready() {
         clock: SystemClock::new(),
         metrics: metrics.handle(),
         product: ProductSettings::default(),
-            http_downloads: false,
+        http_downloads: false,
         tiers: Default::default(),
         metrics_public: false,
         parse_endpoint: EndpointName::parse,

@@ -296,7 +296,9 @@ impl Api {
     /// Posts these bytes as a package form.
     pub(crate) async fn post_form(&self, content_type: &str, body: Vec<u8>) -> Answer {
         let request = self.client.post(self.url("/api/v1/packages"));
-        let request = request.header(header::CONTENT_TYPE, content_type).body(body);
+        let request = request
+            .header(header::CONTENT_TYPE, content_type)
+            .body(body);
         send(request.bearer_auth(&self.token)).await
     }
 

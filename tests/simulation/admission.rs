@@ -11,8 +11,8 @@ use narrowcast::model::{
 use narrowcast::sim::AtRest;
 use narrowcast::sim::log::DeviceEvent;
 
-use crate::fleet;
 use crate::world::World;
+use crate::{fleet, slots};
 
 const DEVICES: usize = 42;
 
@@ -38,7 +38,7 @@ fn updated(seed: u64, admission: AdmissionPolicy) -> World {
     let id = world.campaign_for_all(RetryPolicy::default());
     world.run_to_the_end();
     assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
-    let verdict = world.verdict_with(AtRest::Active);
+    let verdict = world.verdict();
     assert!(verdict.holds(), "{verdict:?}");
     world
 }
@@ -65,6 +65,7 @@ impl Moment {
 }
 
 fn moments(world: &World) -> Vec<Moment> {
+    let of_downloads = world.server.config.admission.airtime.is_some();
     let classes: Vec<SlotClaim> = fleet::mixed(DEVICES)
         .iter()
         .map(|device| device.class(&TierBorders::default()))
@@ -74,11 +75,14 @@ fn moments(world: &World) -> Vec<Moment> {
     for line in &world.log {
         let cell = classes[line.device].cell;
         let here = active.entry(cell).or_default();
+        // Who installs takes no airtime.
         let has_ended = matches!(
             line.event,
             DeviceEvent::UpdateEnded { .. } | DeviceEvent::DownloadFailed { .. }
         );
-        if has_ended {
+        // Who installs takes no airtime.
+        let is_at_rest = of_downloads && matches!(line.event, DeviceEvent::Downloaded { .. });
+        if has_ended || is_at_rest {
             here.remove(&line.device);
         }
         if line.event == DeviceEvent::UriAccepted && here.insert(line.device) {
@@ -158,4 +162,36 @@ fn a_restart_keeps_the_rule() {
     world.run_to_the_end();
     assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
     assert!(moments(&world).iter().all(strictest_holds));
+}
+
+#[test]
+fn a_campaign_says_how_its_own_devices_are_admitted() {
+    let devices = fleet::mixed(DEVICES).into_iter().map(|mut device| {
+        device.quirks = Default::default();
+        device
+    });
+    let mut world = World::new(9, fleet::engine_config(), devices.collect());
+    world.admission = Some(policy(AdmissionMode::Strictest, 0));
+    let id = world.campaign_for_all(RetryPolicy::default());
+    world.run_for(std::time::Duration::from_secs(60));
+    // What the campaign wants is known after a restart too.
+    world.restart();
+    world.run_to_the_end();
+    assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+    assert!(moments(&world).iter().all(strictest_holds));
+}
+
+#[test]
+fn a_budget_of_airtime_is_one_of_downloads() {
+    let config = EngineConfig {
+        admission: policy(AdmissionMode::PerClass, 1000),
+        ..fleet::engine_config()
+    };
+    let mut world = World::new(10, config, slots::slow_installers(9));
+    let id = world.campaign_for_all(RetryPolicy::default());
+    world.run_to_the_end();
+    assert_eq!(world.count(id, TaskState::Succeeded), 9);
+    assert_eq!(slots::installing_at_once(&world), 9);
+    let verdict = world.verdict_with(AtRest::Done);
+    assert!(verdict.holds(), "{verdict:?}");
 }

@@ -5,8 +5,8 @@ use narrowcast::campaign::Progress;
 use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::engine::{Command, CommandError, Engine, EngineConfig};
 use narrowcast::model::{
-    Campaign, CampaignId, CampaignState, CampaignTargets, CellId, CoverageTier, InstalledSequences, PackageId,
-    RetryPolicy, SuccessNote, TaskState, TierLimits, TimelineStep,
+    Campaign, CampaignId, CampaignState, CampaignTargets, CellId, CoverageTier, InstalledSequences,
+    PackageId, RetryPolicy, SuccessNote, TaskState, TierLimits, TimelineStep,
 };
 use narrowcast::sim::AtRest;
 use narrowcast::store::Store;
@@ -106,6 +106,7 @@ fn draft(id: u64, image: &Bytes) -> Command {
             targets: CampaignTargets::default(),
             retry: RetryPolicy::default(),
             downgrade: None,
+            admission: None,
             state: CampaignState::Draft,
             created_at: utc,
             activated_at: None,

@@ -11,7 +11,7 @@ use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::engine::{Command, CommandError, Engine, EngineConfig, Output, Resumption};
 use narrowcast::model::{
     Campaign, CampaignId, CoverageTier, EndpointName, FailureReason, ProductSettings, Record,
-    RegistrationSlot, Sha256Digest, TaskId, Transmit, UpdateTask,
+    RegistrationSlot, Sha256Digest, SlotHeld, TaskId, Transmit, UpdateTask,
 };
 use narrowcast::profile::product_settings;
 use narrowcast::store::{MemoryStore, Page, Store, TaskCounts};
@@ -168,12 +168,17 @@ impl Server {
             .products_of(&package.manufacturer, &package.model);
         let products = ready(products).unwrap();
         let mut products = products.iter();
-        products
+        let mut settings = products
             .find(|it| it.device_type == package.device_type)
             .map_or_else(
                 || self.config.product.clone(),
                 |it| product_settings(&self.config.product, it),
-            )
+            );
+        let admission = campaign.admission.unwrap_or(self.config.admission);
+        if admission.airtime.is_some() {
+            settings.slot_held = SlotHeld::UntilDownloaded;
+        }
+        settings
     }
 
     pub(crate) fn task_of(&self, id: CampaignId, endpoint: &EndpointName) -> &UpdateTask {

@@ -17,7 +17,10 @@ use bytes::Bytes;
 use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::coap::MessageId;
 use narrowcast::engine::{Command, EngineConfig};
-use narrowcast::model::{AuditActor, AuditStamp, DowngradeAllowed, FirmwareVersion, PackageId, TaskId, Transmit};
+use narrowcast::model::{
+    AdmissionPolicy, AuditActor, AuditStamp, DowngradeAllowed, FirmwareVersion, PackageId, TaskId,
+    Transmit,
+};
 use narrowcast::sim::log::{DeviceEvent, LogLine};
 use narrowcast::sim::{DeviceConfig, DeviceOutput, Judge, SimDevice, SocketKind};
 use narrowcast::store::Store;
@@ -56,6 +59,8 @@ pub(crate) struct World {
     pub(crate) sequence: Option<u64>,
     /// Who lets campaigns downgrade devices.
     pub(crate) downgrade: Option<DowngradeAllowed>,
+    /// How campaigns made from here on want their devices admitted.
+    pub(crate) admission: Option<AdmissionPolicy>,
     pub(crate) link: Link,
     /// Of a thousand inputs of the server, in how many it dies.
     pub(crate) crash_permille: u32,
@@ -134,6 +139,7 @@ impl World {
             source_versions: Vec::new(),
             sequence: None,
             downgrade: None,
+            admission: None,
             link: Link::clean(),
             crash_permille: 0,
             cut_percent: 0,

@@ -1,12 +1,17 @@
 //! Campaigns and their tasks, in every making of the store.
 
-use narrowcast::model::{
-    CampaignId, CampaignState, CellId, CoverageTier, DownloadCapability, Failure, FailureReason,
-    PackageId, Phase, Record, SlotClaim, SuccessNote, TaskState, UpdateTask, WaitingFor,
-};
-use narrowcast::store::{Store, TaskCounts};
+use std::num::NonZeroU16;
 
-use crate::samples::{draft, endpoint, new_campaign, page, page_after, registration, stamp, utc};
+use narrowcast::model::{
+    AdmissionMode, AdmissionPolicy, AirtimePermille, CampaignId, CampaignState, CellId,
+    CoverageTier, DownloadCapability, Failure, FailureReason, PackageId, Phase, Record, SlotClaim,
+    SuccessNote, TaskState, UpdateTask, WaitingFor,
+};
+use narrowcast::store::{NewCampaign, Store, TaskCounts};
+
+use crate::samples::{
+    draft, endpoint, new_campaign, package, page, page_after, registration, stamp, utc,
+};
 use crate::{is_conflict, is_not_found};
 
 for_each_store! {
@@ -20,6 +25,7 @@ for_each_store! {
     a_campaign_stopped_with_a_device_at_work_is_restored,
     a_campaign_is_removed_only_in_the_expected_state,
     what_belongs_to_a_removed_campaign_stays_away,
+    how_a_campaign_admits_its_devices_is_kept,
 }
 
 async fn a_draft_has_a_pending_task_for_each_device_in_order(store: &dyn Store) {
@@ -280,4 +286,23 @@ async fn what_belongs_to_a_removed_campaign_stays_away(store: &dyn Store) {
     let restored = store.restore().await.unwrap();
     assert_eq!(restored.tasks, []);
     assert_eq!(restored.registrations, [registration(1, 1)]);
+}
+
+async fn how_a_campaign_admits_its_devices_is_kept(store: &dyn Store) {
+    let package = store.add_package(package("V2"), stamp()).await.unwrap();
+    for airtime in [None, NonZeroU16::new(700).map(AirtimePermille)] {
+        for &mode in AdmissionMode::ALL {
+            let admission = Some(AdmissionPolicy { mode, airtime });
+            let campaign = NewCampaign {
+                admission,
+                ..new_campaign(package)
+            };
+            let id = store.create_campaign(campaign, vec![endpoint(1)], stamp());
+            let id = id.await.unwrap();
+            assert_eq!(store.campaign(id).await.unwrap().0.admission, admission);
+        }
+    }
+    let entries = store.audit_entries(page(100)).await.unwrap();
+    let told = "strictest, airtime 700 permille";
+    assert!(entries.iter().any(|entry| entry.details.contains(told)));
 }

@@ -126,6 +126,8 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
         "DROP INDEX campaigns_by_package",
         "ALTER TABLE campaigns DROP COLUMN downgrade_by",
         "ALTER TABLE campaigns DROP COLUMN downgrade_reason",
+        "ALTER TABLE campaigns DROP COLUMN admission",
+        "ALTER TABLE campaigns DROP COLUMN airtime_permille",
         "DELETE FROM _sqlx_migrations WHERE version > 1",
     ] {
         sqlx::query(sql).execute(&mut plain).await.unwrap();

@@ -190,6 +190,7 @@ pub(crate) fn new_campaign(package: PackageId) -> NewCampaign {
             delay: Duration::from_secs(120),
         },
         downgrade: None,
+        admission: None,
         created_at: utc(9),
     }
 }

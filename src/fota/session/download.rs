@@ -206,7 +206,7 @@ impl Session {
             self.set_phase(now, Phase::Downloaded);
             self.timeline(TimelineStep::Downloaded, "/5/0/3 = 2".to_owned());
         }
-        if self.claim.is_some() && is_past_download(&self.terms.settings, &self.progress) {
+        if self.claim.is_some() && is_past_download(&self.terms, &self.progress) {
             self.release_after_download();
         }
     }

@@ -55,7 +55,8 @@ enum Presence {
 #[derive(Debug)]
 pub struct Session {
     task: UpdateTask,
-    wanted: Wanted,
+    /// Of one campaign's devices most share it.
+    wanted: Arc<Wanted>,
     terms: Terms,
     report: DeviceReport,
     capability_if_none: DownloadCapability,
@@ -100,7 +101,7 @@ impl Session {
     pub fn open(
         now: Now,
         task: UpdateTask,
-        wanted: Wanted,
+        wanted: impl Into<Arc<Wanted>>,
         terms: Terms,
         report: DeviceReport,
         capability_if_none: DownloadCapability,
@@ -110,7 +111,7 @@ impl Session {
             progress: Progress::of(&task, resumed),
             committed_wait: task.waiting_for,
             task,
-            wanted,
+            wanted: wanted.into(),
             terms,
             report,
             capability_if_none,
@@ -148,7 +149,7 @@ impl Session {
     pub fn open_unheard(
         now: Now,
         task: UpdateTask,
-        wanted: Wanted,
+        wanted: impl Into<Arc<Wanted>>,
         terms: Terms,
         report: DeviceReport,
         capability_if_none: DownloadCapability,

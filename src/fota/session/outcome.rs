@@ -27,7 +27,7 @@ impl Session {
         self.reported.state = Reading::Awaited;
         self.reported.version = Reading::Unread;
         self.reported.result = Reading::Unread;
-        match self.terms.settings.slot_held {
+        match self.terms.slot_held() {
             SlotHeld::UntilResult => self.hold_slot(),
             SlotHeld::UntilDownloaded => self.release_after_download(),
         }

@@ -13,7 +13,7 @@ use super::eligibility::{Excluded, partition};
 use super::find;
 use super::package_check::check_deliverable;
 use super::targets::resolve;
-use super::view::{CampaignView, Retry, Targets};
+use super::view::{Admission, CampaignView, Retry, Targets};
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, QueryParams};
 use crate::http::keys::check_not_revoked;
@@ -47,6 +47,9 @@ pub(crate) struct CreateCampaign {
     /// Lets it give devices a lower signed sequence than they run; only an admin may.
     #[serde(default)]
     allow_downgrade: Option<AllowDowngrade>,
+    /// How its devices are admitted to their cells; as the server's settings say unless said otherwise.
+    #[serde(default)]
+    admission: Option<Admission>,
 }
 
 /// A downgrade that is meant.
@@ -147,6 +150,7 @@ async fn plan(
     let retry = parse_retry(&body.retry)?;
     let targets: CampaignTargets = body.targets.parse(state)?;
     let downgrade = parse_downgrade(body.allow_downgrade, actor)?;
+    let admission = body.admission.map(Admission::parse).transpose()?;
     let package = find_package(state, body.package_id).await?;
     check_deliverable(&package)
         .and_then(|()| check_expiry(package.not_after, state.now_utc()))
@@ -173,6 +177,7 @@ async fn plan(
             targets,
             retry,
             downgrade,
+            admission,
             created_at: state.now_utc(),
         },
         included,

@@ -20,6 +20,7 @@ pub(super) use list::*;
 pub(super) use show::*;
 pub(super) use stop::*;
 pub(super) use tasks::*;
+pub(super) use view::Admission;
 
 use super::HttpState;
 use super::error::Problem;

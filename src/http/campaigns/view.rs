@@ -1,10 +1,13 @@
 //! A campaign as it is shown.
 
+use std::num::NonZeroU16;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::http::error::Problem;
 use crate::http::fields;
-use crate::model::{Campaign, RetryPolicy};
+use crate::model::{AdmissionMode, AdmissionPolicy, AirtimePermille, Campaign, RetryPolicy};
 use crate::store::TaskCounts;
 
 /// A campaign.
@@ -25,6 +28,8 @@ pub(crate) struct CampaignView {
     retry: Retry,
     /// Who let it downgrade devices, and why; `null`: nobody.
     downgrade: Option<Downgrade>,
+    /// How its devices are admitted to their cells; `null`: as the server's settings say.
+    admission: Option<Admission>,
     /// How many tasks are in each state.
     counts: Counts,
     /// When it was made.
@@ -87,6 +92,56 @@ impl From<RetryPolicy> for Retry {
     }
 }
 
+/// How devices are admitted to their cells. Where campaigns differ, the strictest holds in a cell while
+/// its devices are there.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Admission {
+    /// Whom the limits of tiers count: `per_class`, devices of the same cell and tier; `per_cell`, all of
+    /// the cell; `strictest`, all of the cell, against the lowest limit of the tiers that are active.
+    #[serde(default = "per_class")]
+    mode: String,
+    /// What all tiers of a cell take together at most, in thousandths of a full tier; slots are then held
+    /// until a device has the package, not until it has installed it. Absent: each tier may be full.
+    #[schema(minimum = 1, maximum = 1000)]
+    #[serde(default)]
+    airtime_permille: Option<u16>,
+}
+
+fn per_class() -> String {
+    AdmissionMode::PerClass.word().to_owned()
+}
+
+impl Admission {
+    /// A cell has no more than all of its air.
+    const AIRTIME_PERMILLE_MAX: u16 = 1000;
+
+    pub(super) fn parse(self) -> Result<AdmissionPolicy, Problem> {
+        let words = (AdmissionMode::ALL, AdmissionMode::word);
+        let mode = fields::word("admission.mode", &self.mode, words.0, words.1)?;
+        let airtime = match self.airtime_permille {
+            None => None,
+            Some(permille) => match NonZeroU16::new(permille) {
+                Some(some) if permille <= Self::AIRTIME_PERMILLE_MAX => Some(AirtimePermille(some)),
+                Some(_) | None => {
+                    let fault = format!("must be 1 to {}", Self::AIRTIME_PERMILLE_MAX);
+                    return Err(Problem::invalid_field("admission.airtime_permille", fault));
+                }
+            },
+        };
+        Ok(AdmissionPolicy { mode, airtime })
+    }
+}
+
+impl From<AdmissionPolicy> for Admission {
+    fn from(policy: AdmissionPolicy) -> Self {
+        Self {
+            mode: policy.mode.word().to_owned(),
+            airtime_permille: policy.airtime.map(|budget| budget.0.get()),
+        }
+    }
+}
+
 /// How many tasks are in each state.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Counts {
@@ -119,6 +174,7 @@ impl From<(Campaign, TaskCounts)> for CampaignView {
                 by: allowed.by,
                 reason: allowed.reason,
             }),
+            admission: campaign.admission.map(Admission::from),
             counts: Counts {
                 pending: counts.pending,
                 running: counts.running,

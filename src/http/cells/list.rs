@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::engine::{CellStatus, TierStatus};
+use crate::http::campaigns::Admission;
 use crate::http::error::Problem;
 use crate::http::extract::QueryParams;
 use crate::http::page::PageQuery;
@@ -18,6 +19,8 @@ use crate::model::CellId;
 pub(crate) struct CellView {
     /// `/4/0/8`.
     cell_id: u32,
+    /// How it admits now: the strictest of what the campaigns want whose devices are there.
+    admission: Admission,
     /// Tiers 0, 1, 2 and unknown.
     tiers: Vec<TierView>,
 }
@@ -41,6 +44,7 @@ impl From<CellStatus> for CellView {
     fn from(status: CellStatus) -> Self {
         Self {
             cell_id: status.cell.0,
+            admission: status.admission.into(),
             tiers: status.tiers.into_iter().map(TierView::from).collect(),
         }
     }

@@ -81,6 +81,7 @@ impl State {
             targets: campaign.targets,
             retry: campaign.retry,
             downgrade: campaign.downgrade,
+            admission: campaign.admission,
             state: CampaignState::Draft,
             created_at: campaign.created_at,
             activated_at: None,

@@ -28,8 +28,8 @@ pub(super) const UNFINISHED: &str = "whole = 1 AND (state IN ('scheduled', 'runn
 
 /// The columns that [`decode`] reads, and where they are.
 const CAMPAIGN: &str = "campaigns.id, name, package, device_groups, devices, retries_max, \
-     retry_delay_ms, downgrade_by, downgrade_reason, state, created_at, activated_at, ended_at, pending, running, succeeded, \
-     failed, stopped \
+     retry_delay_ms, downgrade_by, downgrade_reason, admission, airtime_permille, state, created_at, \
+     activated_at, ended_at, pending, running, succeeded, failed, stopped \
      FROM campaigns \
      JOIN campaign_targets ON campaign_targets.campaign = campaigns.id \
      JOIN task_counts ON task_counts.campaign = campaigns.id";
@@ -87,11 +87,12 @@ async fn insert(
     tasks: usize,
 ) -> Result<CampaignId, StoreError> {
     let downgrade = campaign.downgrade.as_ref();
+    let airtime = campaign.admission.and_then(|policy| policy.airtime);
     let id: CampaignId = sqlx::query(
         "INSERT INTO campaigns
-             (name, package, retries_max, retry_delay_ms, downgrade_by, downgrade_reason, state,
-              created_at, whole)
-         VALUES (?,?,?,?,?,?,?,?,0) RETURNING id",
+             (name, package, retries_max, retry_delay_ms, downgrade_by, downgrade_reason, admission,
+              airtime_permille, state, created_at, whole)
+         VALUES (?,?,?,?,?,?,?,?,?,?,0) RETURNING id",
     )
     .bind(campaign.name)
     .bind(integer(campaign.package.0))
@@ -99,6 +100,8 @@ async fn insert(
     .bind(milliseconds(campaign.retry.delay))
     .bind(downgrade.map(|allowed| allowed.by.clone()))
     .bind(downgrade.map(|allowed| allowed.reason.clone()))
+    .bind(campaign.admission.map(|policy| policy.mode.word()))
+    .bind(airtime.map(|budget| budget.0.get()))
     .bind(CampaignState::Draft.word())
     .bind(campaign.created_at.unix_ms())
     .try_map(|row| Ok(CampaignId(Columns::of(&row).number()?)))
@@ -347,6 +350,7 @@ fn decode(row: &SqliteRow) -> Result<(Campaign, TaskCounts), sqlx::Error> {
             delay: columns.duration()?,
         },
         downgrade: rows::downgrade(&mut columns)?,
+        admission: rows::admission(&mut columns)?,
         state: columns.parsed(CampaignState::from_word)?,
         created_at: columns.utc()?,
         activated_at: columns.optional_utc()?,

@@ -182,6 +182,11 @@ fn migrator() -> Migrator {
             "profiles",
             include_str!("../migrations/sqlite/0009_profiles.sql"),
         ),
+        (
+            10,
+            "admission",
+            include_str!("../migrations/sqlite/0010_admission.sql"),
+        ),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let sql = sql.into_sql_str();

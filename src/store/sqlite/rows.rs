@@ -1,6 +1,7 @@
 //! Rows to nouns and back.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::clock::Utc;
 use crate::model::{
-    BindingMode, CampaignId, CellId, Component, CoverageTier, DeliveryHistory, Device, DeviceModel,
-    DeviceReport, DeviceType, DowngradeAllowed, DownloadCapability, EndpointName, Failure,
-    FailureReason, FirmwareVersion, Identity, KeyChange, Lwm2mVersion, Manufacturer, Package,
-    PackageFile, PackageId, PackageKind, Peer, Phase, Provenance, Registration, RegistrationSlot,
-    ReleaseNotes, Sha256Digest, SlotClaim, StoredObservation, SuccessNote, TaskId, TaskState,
-    TimelineEntry, TimelineStep, UpdateTask, WaitingFor,
+    AdmissionMode, AdmissionPolicy, AirtimePermille, BindingMode, CampaignId, CellId, Component,
+    CoverageTier, DeliveryHistory, Device, DeviceModel, DeviceReport, DeviceType, DowngradeAllowed,
+    DownloadCapability, EndpointName, Failure, FailureReason, FirmwareVersion, Identity, KeyChange,
+    Lwm2mVersion, Manufacturer, Package, PackageFile, PackageId, PackageKind, Peer, Phase,
+    Provenance, Registration, RegistrationSlot, ReleaseNotes, Sha256Digest, SlotClaim,
+    StoredObservation, SuccessNote, TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask,
+    WaitingFor,
 };
 use crate::store::{DeviceGroup, StoreError, StoredKey, StoredToken};
 
@@ -434,6 +436,14 @@ pub(super) fn downgrade(columns: &mut Columns<'_>) -> Decoded<Option<DowngradeAl
         by,
         reason: reason.unwrap_or_default(),
     }))
+}
+
+/// How a campaign wants its devices admitted.
+pub(super) fn admission(columns: &mut Columns<'_>) -> Decoded<Option<AdmissionPolicy>> {
+    let mode = columns.optional(AdmissionMode::from_word)?;
+    let airtime: Option<u16> = columns.value()?;
+    let airtime = airtime.and_then(NonZeroU16::new).map(AirtimePermille);
+    Ok(mode.map(|mode| AdmissionPolicy { mode, airtime }))
 }
 
 /// The columns that [`key`] reads.

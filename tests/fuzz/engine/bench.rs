@@ -236,6 +236,7 @@ impl Bench {
                 delay: Duration::from_secs(60),
             },
             downgrade: None,
+            admission: None,
             state: CampaignState::Draft,
             created_at: utc,
             activated_at: None,

@@ -13,9 +13,9 @@ use crate::fleet;
 use crate::server::ready;
 
 pub(super) const fn at_rest(config: &EngineConfig) -> AtRest {
-    match config.product.slot_held {
-        SlotHeld::UntilResult => AtRest::Resting,
-        SlotHeld::UntilDownloaded => AtRest::Done,
+    match (config.product.slot_held, config.admission.airtime) {
+        (SlotHeld::UntilResult, None) => AtRest::Resting,
+        (SlotHeld::UntilDownloaded, _) | (SlotHeld::UntilResult, Some(_)) => AtRest::Done,
     }
 }
 

@@ -56,6 +56,7 @@ impl World {
             },
             retry,
             downgrade: self.downgrade.clone(),
+            admission: self.admission,
             created_at: self.now.utc,
         };
         let id = ready(self.server.store.create_campaign(

@@ -245,7 +245,7 @@ impl Bench {
             }
             Operation::Execute(_) => {
                 assert_eq!(task.execute_intended_attempt, Some(task.attempt));
-                let holds = self.terms.settings.slot_held == SlotHeld::UntilResult;
+                let holds = self.terms.slot_held() == SlotHeld::UntilResult;
                 assert_eq!(task.slot.is_some(), holds, "a slot for Execute");
             }
             Operation::Read(_) | Operation::Observe(_) | Operation::CancelObservation(_) => {}

@@ -172,9 +172,12 @@ fn a_stricter_campaign_holds_for_all_in_the_cell_until_it_has_left() {
     assert_eq!(first, Admission::Granted);
     let queued = Admission::Queued { ahead: 0 };
     assert_eq!(ask(&mut scheduler, TaskId(2), good), queued);
-    assert_eq!(scheduler.policy(CELL), strictest());
+    assert_eq!(scheduler.cells(None, 1)[0].policy, strictest());
     assert_eq!(scheduler.release(TaskId(1)), [TaskId(2)]);
-    assert_eq!(scheduler.policy(CELL), AdmissionPolicy::default());
+    assert_eq!(
+        scheduler.cells(None, 1)[0].policy,
+        AdmissionPolicy::default()
+    );
     assert_eq!(ask(&mut scheduler, TaskId(3), bad), Admission::Granted);
 }
 

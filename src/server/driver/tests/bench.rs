@@ -154,6 +154,7 @@ async fn fill(store: &MemoryStore, blobs: &BlobStore, now: Now) -> CampaignId {
         targets: CampaignTargets::default(),
         retry: RetryPolicy::default(),
         downgrade: None,
+        admission: None,
         created_at: now.utc,
     };
     let endpoints = vec![endpoint(UPDATING)];
