@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use narrowcast::engine::Command;
-use narrowcast::model::{TaskState, TierLimits};
+use narrowcast::model::{TaskState, TierLimits, TimelineStep};
 
 use crate::fleet;
 use crate::lifecycle::retries;
@@ -25,6 +25,12 @@ fn set(world: &mut World, limits: TierLimits) {
     assert_eq!(done, Outcome::Done(Ok(())));
 }
 
+/// How many slots were granted so far, by the devices' histories.
+fn granted(world: &World) -> u64 {
+    let steps = (0..DEVICES).map(|device| world.steps(device, TimelineStep::SlotGranted).len());
+    steps.sum::<usize>() as u64
+}
+
 #[test]
 fn raised_limits_let_those_that_wait_begin_at_once() {
     // The world holds the engine against what it began with.
@@ -32,10 +38,12 @@ fn raised_limits_let_those_that_wait_begin_at_once() {
     set(&mut world, ONE_EACH);
     let id = world.campaign_for_all(retries(2));
     world.run_for(Duration::from_secs(120));
-    let few = world.server.slots_in_use();
+    let (few, granted) = (world.server.slots_in_use(), granted(&world));
     set(&mut world, fleet::LIMITS);
     let many = world.server.slots_in_use();
     assert!(few > 0 && many > few, "{few}, then {many}");
+    // They are told in the same turn.
+    assert_eq!(self::granted(&world) - granted, many - few);
     world.run_to_the_end();
     assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
     assert!(world.verdict().holds(), "{:?}", world.verdict());
