@@ -68,6 +68,7 @@ impl HttpBody for FileBody {
         Poll::Ready(Some(match read {
             Ok(bytes) if this.link.spend(bytes.len() as u64) => {
                 this.part.start = piece.end;
+                this.links.news.notify_one();
                 Ok(Frame::data(bytes))
             }
             Ok(_) => Err(CutOff::BudgetSpent),
