@@ -183,6 +183,54 @@ fn a_request_of_ours_goes_out_again_with_the_value_that_the_device_wants() {
 }
 
 #[test]
+fn an_echo_value_that_is_too_short_or_too_long_is_not_sent_back() {
+    for length in [0, 41, 255, 900] {
+        let mut peer = Lockstep::new();
+        let (id, first) = peer.asks(Reliability::Confirmable);
+        peer.hears(piggybacked(&first, Code::UNAUTHORIZED).with(ECHO, &vec![7; length]));
+        assert!(
+            matches!(peer.event(), Event::Response { id: of, response, .. }
+            if of == id && response.code == Code::UNAUTHORIZED)
+        );
+        peer.nothing();
+    }
+    for length in [1, 40] {
+        let mut peer = Lockstep::new();
+        let (_, first) = peer.asks(Reliability::Confirmable);
+        peer.hears(piggybacked(&first, Code::UNAUTHORIZED).with(ECHO, &vec![7; length]));
+        let value = peer.says().options.first(ECHO).cloned();
+        assert_eq!(value.map(|value| value.len()), Some(length));
+    }
+}
+
+#[test]
+fn a_value_is_used_once_and_each_block_may_want_one_of_its_own() {
+    let mut peer = Lockstep::new();
+    let (id, first) = peer.asks(Reliability::Confirmable);
+    peer.hears(wants_echo(&first));
+    let again = peer.says();
+    // The first of two blocks of 16 bytes, with more to come.
+    let block = |of: &Message, bits: u8, body: &[u8]| {
+        piggybacked(of, Code::CONTENT)
+            .with(OptionNumber::BLOCK2, &[bits])
+            .body(body)
+    };
+    peer.hears(block(&again, 0x08, &[b'a'; 16]));
+    let second = peer.says();
+    assert!(second.options.first(OptionNumber::BLOCK2).is_some());
+    assert_eq!(second.options.first(ECHO), None);
+    peer.hears(piggybacked(&second, Code::UNAUTHORIZED).with(ECHO, b"other"));
+    let second = peer.says();
+    let value = second.options.first(ECHO).map(AsRef::as_ref);
+    assert_eq!(value, Some(&b"other"[..]));
+    peer.hears(block(&second, 0x10, b"b"));
+    assert!(
+        matches!(peer.event(), Event::Response { id: of, response, .. }
+        if of == id && response.payload.len() == 17)
+    );
+}
+
+#[test]
 fn a_device_that_asks_for_echo_again_and_again_is_refused_the_third_request() {
     let mut peer = Lockstep::new();
     let (id, first) = peer.asks(Reliability::Confirmable);

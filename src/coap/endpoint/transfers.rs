@@ -177,11 +177,13 @@ impl Endpoint {
     }
 }
 
-/// The request of an exchange, if it was a GET of the whole.
+/// The request of an exchange, if it was a GET of the whole. An Echo value is not of it: that was for
+/// one message, and a device that takes each value once would refuse the next block.
 fn get_request(exchange: &Exchange, options_max: usize) -> Option<Request> {
     let head = &exchange.datagram.head;
     let is_get = Header::decode(head).is_ok_and(|header| header.code == Code::GET);
-    let message = Message::decode(head, options_max).ok().filter(|_| is_get)?;
+    let mut message = Message::decode(head, options_max).ok().filter(|_| is_get)?;
+    message.options.remove(OptionNumber::ECHO);
     if message.options.first(OptionNumber::BLOCK2).is_some() {
         return None;
     }
