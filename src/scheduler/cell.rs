@@ -1,6 +1,6 @@
 //! Slots and queues of one cell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::admission::{Load, TIERS};
 use super::queue::{Place, Queue};
@@ -19,6 +19,9 @@ pub(super) struct Cell {
     /// Whose tasks stand here, and how many: the strictest holds for all.
     policies: BTreeMap<AdmissionPolicy, u32>,
     next_place: u64,
+    /// Of the places that were granted while others waited, the last by place: `passed_over_max` of them
+    /// at the most, which tell whether so many were granted behind any other place.
+    granted: BTreeSet<Place>,
 }
 
 impl Cell {
@@ -110,18 +113,36 @@ impl Cell {
     /// may have become free, or admissible.
     ///
     /// First come, first served, but who cannot be admitted yet is passed over. Where tiers stand in each
-    /// other's way, one that was passed over by more than `passed_over_max` comes before all others, which
-    /// wait until what is active has made room for it.
+    /// other's way, one that was passed over by `passed_over_max` comes before all others, which wait until
+    /// what is active has made room for it.
     pub(super) fn grant_next(
         &mut self,
         limits: &TierLimits,
         passed_over_max: u64,
     ) -> Option<(TaskId, CoverageTier)> {
         let tier = self.next_tier(limits, passed_over_max)?;
-        let task = self.reachable[tier as usize].pop_first()?;
+        let (place, task) = self.reachable[tier as usize].pop_first()?;
         self.queued[tier as usize] -= 1;
         self.occupy(tier);
+        self.note_granted(place, passed_over_max);
         Some((task, tier))
+    }
+
+    fn note_granted(&mut self, place: Place, passed_over_max: u64) {
+        if self.queued == [0; TIERS] {
+            self.granted.clear();
+            return;
+        }
+        self.granted.insert(place);
+        if self.granted.len() as u64 > passed_over_max {
+            self.granted.pop_first();
+        }
+    }
+
+    /// Whether `passed_over_max` that came later were given a slot.
+    fn is_passed_over(&self, place: Place, passed_over_max: u64) -> bool {
+        let first = self.granted.first();
+        self.granted.len() as u64 >= passed_over_max && first.is_none_or(|first| *first > place)
     }
 
     fn next_tier(&self, limits: &TierLimits, passed_over_max: u64) -> Option<CoverageTier> {
@@ -141,7 +162,7 @@ impl Cell {
             if is_admitted && earlier(first) {
                 first = Some((place, tier));
             }
-            let is_passed_over = self.next_place - place.0 > passed_over_max;
+            let is_passed_over = self.is_passed_over(place, passed_over_max);
             // Where its own tier is full it waits for its like, whom others do not hold up.
             if !is_admitted && is_passed_over && load.has_room(tier) && earlier(aged) {
                 aged = Some((place, tier));
@@ -198,6 +219,42 @@ mod tests {
         }
         assert_eq!(end(&mut cell, Tier0), Some((TaskId(100), Tier2)));
         assert_eq!(end(&mut cell, Tier2), Some((TaskId(4), Tier0)));
+    }
+
+    #[test]
+    fn those_who_came_later_and_wait_themselves_have_passed_nobody_over() {
+        let mut cell = Cell::default();
+        let limits = TierLimits {
+            tier0: 2,
+            ..TierLimits::default()
+        };
+        let policy = AdmissionPolicy {
+            mode: AdmissionMode::PerCell,
+            airtime: None,
+        };
+        let ask = |cell: &mut Cell, task, tier| {
+            cell.enter(policy);
+            let place = cell.next_place();
+            cell.queue(TaskId(task), tier, place);
+            cell.grant_next(&limits, PASSED_OVER_MAX)
+        };
+        for task in 0..2 {
+            assert!(ask(&mut cell, task, Tier0).is_some());
+        }
+        assert_eq!(ask(&mut cell, 100, Tier2), None);
+        for task in 2..20 {
+            assert_eq!(ask(&mut cell, task, Tier0), None, "the cell is full");
+        }
+        let end = |cell: &mut Cell, tier| {
+            cell.exit(policy);
+            cell.vacate(tier);
+            cell.grant_next(&limits, PASSED_OVER_MAX)
+        };
+        for task in 2..5 {
+            assert_eq!(end(&mut cell, Tier0), Some((TaskId(task), Tier0)));
+        }
+        assert_eq!(end(&mut cell, Tier0), None, "three have passed it over");
+        assert_eq!(end(&mut cell, Tier0), Some((TaskId(100), Tier2)));
     }
 
     #[test]

@@ -15,8 +15,8 @@ pub struct SchedulerConfig {
     pub overrides: BTreeMap<CellId, TierLimits>,
     /// The most tasks that wait, over all cells.
     pub queue_max: usize,
-    /// Where tiers of a cell stand in each other's way: after so many that came later one that waits
-    /// comes first, and no other begins before it.
+    /// Where tiers of a cell stand in each other's way: once so many that came later were given a slot,
+    /// one that waits comes first, and no other begins before it.
     pub passed_over_max: u32,
 }
 

@@ -49,10 +49,10 @@ impl Queue {
     }
 
     /// Takes the first task out.
-    pub(super) fn pop_first(&mut self) -> Option<TaskId> {
+    pub(super) fn pop_first(&mut self) -> Option<(Place, TaskId)> {
         let (place, task) = self.tasks.pop_first()?;
         self.uncount(place);
-        Some(task)
+        Some((place, task))
     }
 
     /// How many reachable tasks stand before this place.
@@ -113,7 +113,7 @@ mod tests {
             }
             prop_assert_eq!(queue.len(), left.len());
             for place in left {
-                prop_assert_eq!(queue.pop_first(), Some(TaskId(place)));
+                prop_assert_eq!(queue.pop_first(), Some((Place(place), TaskId(place))));
             }
             prop_assert_eq!(queue.pop_first(), None);
             prop_assert!(queue.counts.iter().all(BTreeMap::is_empty));

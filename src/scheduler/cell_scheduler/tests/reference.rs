@@ -15,6 +15,8 @@ struct Reference {
     held: BTreeMap<TaskId, (SlotClaim, AdmissionPolicy)>,
     waiting: Vec<Waits>,
     places: BTreeMap<CellId, u64>,
+    /// The places of all that were given a slot.
+    granted: Vec<(CellId, u64)>,
 }
 
 #[derive(Clone, Copy)]
@@ -86,13 +88,14 @@ impl Reference {
             .filter(|&at| self.waiting[at].claim.cell == cell && self.waiting[at].reachable)
             .collect();
         order.sort_by_key(|&at| self.waiting[at].place);
-        let last = self.places.get(&cell).copied().unwrap_or(0);
         for at in order {
             let Waits { claim, place, .. } = self.waiting[at];
             if self.admits(claim) {
                 return Some(at);
             }
-            if self.has_room(claim) && last - place > passed_over_max {
+            let later = |granted: &&(CellId, u64)| granted.0 == cell && granted.1 > place;
+            let passed_over = self.granted.iter().filter(later).count() as u64;
+            if self.has_room(claim) && passed_over >= passed_over_max {
                 return None;
             }
         }
@@ -106,8 +109,10 @@ impl Reference {
                 task,
                 claim,
                 policy,
+                place,
                 ..
             } = self.waiting.remove(at);
+            self.granted.push((cell, place));
             self.held.insert(task, (claim, policy));
             granted.push(task);
         }
@@ -120,6 +125,7 @@ impl Reference {
         let held = self.held.values().any(|(claim, _)| claim.cell == cell);
         if !held && !self.waiting.iter().any(|one| one.claim.cell == cell) {
             self.places.remove(&cell);
+            self.granted.retain(|(of, _)| *of != cell);
         }
     }
 
@@ -325,6 +331,7 @@ proptest! {
             held: BTreeMap::new(),
             waiting: Vec::new(),
             places: BTreeMap::new(),
+            granted: Vec::new(),
         };
         for step in steps {
             match step {
