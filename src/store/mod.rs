@@ -272,8 +272,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         stamp: AuditStamp,
     ) -> Result<Vec<Sha256Digest>, StoreError>;
     /// The sequences of the releases for a package's product and component, and of what last
-    /// succeeded on its devices, where that is higher than the package's. Nothing for a package
-    /// without a sequence.
+    /// succeeded on its devices, where that is higher than the package's; also of packages, campaigns
+    /// and devices that were taken away since. Nothing for a package without a sequence.
     async fn installed_sequences(&self, of: &Package) -> Result<InstalledSequences, StoreError>;
 
     /// Enters a link; its `id` is ignored and the number given to it returned. `NotFound` where its

@@ -8,13 +8,14 @@ use narrowcast::model::{
 };
 use narrowcast::store::{NewCampaign, PackageUse, Store};
 
-use crate::samples::{endpoint, new_campaign, package, page, stamp, utc};
+use crate::samples::{device, endpoint, new_campaign, package, page, stamp, utc};
 use crate::{is_conflict, is_not_found};
 
 for_each_store! {
     a_package_is_locked_once_a_campaign_of_it_was_activated,
     a_package_is_removed_with_the_bytes_that_nothing_else_names,
     what_devices_run_is_known_by_version_and_by_their_last_success,
+    what_devices_run_is_known_when_campaign_package_and_device_are_gone,
     a_downgrade_that_was_allowed_is_kept,
 }
 
@@ -122,7 +123,7 @@ async fn a_package_is_removed_with_the_bytes_that_nothing_else_names(store: &dyn
     assert!(next.0 > third.0);
 }
 
-async fn succeeded(store: &dyn Store, of: PackageId, device: u32, at: i64) {
+pub(crate) async fn succeeded(store: &dyn Store, of: PackageId, device: u32, at: i64) {
     let campaign = store.create_campaign(new_campaign(of), vec![endpoint(device)], stamp());
     let campaign = campaign.await.unwrap();
     let tasks = store.tasks(campaign, None, page(9)).await.unwrap();
@@ -183,6 +184,47 @@ async fn what_devices_run_is_known_by_version_and_by_their_last_success(store: &
     assert_eq!(installed.devices, BTreeMap::new());
     let installed = store.installed_sequences(&unordered).await.unwrap();
     assert!(installed.versions.is_empty() && installed.devices.is_empty());
+}
+
+async fn what_devices_run_is_known_when_campaign_package_and_device_are_gone(store: &dyn Store) {
+    store.add_devices(vec![device(1)], stamp()).await.unwrap();
+    let mut ids = Vec::new();
+    for (version, sequence) in [("V3", 3), ("V7", 7)] {
+        let package = Package {
+            sequence: Some(sequence),
+            file: PackageFile {
+                sha256: Sha256Digest([u8::try_from(sequence).unwrap(); 32]),
+                ..package(version).file
+            },
+            ..package(version)
+        };
+        ids.push(store.add_package(package, stamp()).await.unwrap());
+    }
+    let newer = ids[1];
+    succeeded(store, newer, 1, 10).await;
+    let campaigns = store.campaigns(page(9)).await.unwrap();
+    let (campaign, _) = &campaigns[0];
+    let records = vec![
+        Record::Campaign {
+            id: campaign.id,
+            state: CampaignState::Succeeded,
+            at: utc(11),
+        },
+        Record::DeviceForgotten {
+            endpoint: endpoint(1),
+        },
+    ];
+    store.commit(records).await.unwrap();
+    store
+        .remove_campaign(campaign.id, CampaignState::Succeeded, stamp())
+        .await
+        .unwrap();
+    store.remove_package(newer, stamp()).await.unwrap();
+
+    let older = store.package(ids[0]).await.unwrap();
+    let installed = store.installed_sequences(&older).await.unwrap();
+    assert_eq!(installed.versions.values().collect::<Vec<_>>(), [&3, &7]);
+    assert_eq!(installed.devices, BTreeMap::from([(endpoint(1), 7)]));
 }
 
 async fn a_downgrade_that_was_allowed_is_kept(store: &dyn Store) {

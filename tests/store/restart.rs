@@ -1,14 +1,14 @@
 //! What outlives the process.
 
-use narrowcast::model::Restored;
-use narrowcast::model::{CampaignState, Record};
+use narrowcast::model::{CampaignState, Record, Restored, Sha256Digest};
 use narrowcast::store::{MemoryStore, OpenError, SqliteStore, Store, StoreError, StoredKey};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
+use crate::packages::succeeded;
 use crate::samples::{
-    deliveries, device, draft, endpoint, key, observation, page, registration, report, sqlite,
-    stamp, timeline, utc,
+    deliveries, device, draft, endpoint, key, observation, package, page, registration, report,
+    sqlite, stamp, timeline, utc,
 };
 
 /// Every field, as text: equal states read equal.
@@ -115,6 +115,8 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
         "ALTER TABLE keys DROP COLUMN revoked_by",
         "ALTER TABLE keys DROP COLUMN revoked_reason",
         "DROP TABLE links",
+        "DROP TABLE releases",
+        "DROP TABLE installed",
         "DROP TABLE profiles",
         "ALTER TABLE packages DROP COLUMN more_files",
         "ALTER TABLE packages DROP COLUMN sequence",
@@ -148,6 +150,40 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
     };
     store.commit(vec![record]).await.unwrap();
     assert_eq!(store.deliveries(&endpoint(1)).await.unwrap(), history);
+}
+
+#[tokio::test]
+async fn what_devices_run_is_taken_over_from_a_database_that_did_not_keep_it() {
+    let (folder, store) = sqlite().await;
+    let mut packages = Vec::new();
+    for (version, sequence) in [("V3", 3), ("V7", 7), ("V9", 9)] {
+        let mut package = package(version);
+        package.sequence = Some(sequence);
+        package.file.sha256 = Sha256Digest([u8::try_from(sequence).unwrap(); 32]);
+        let id = store.add_package(package, stamp()).await.unwrap();
+        packages.push(store.package(id).await.unwrap());
+    }
+    let [older, newer, newest] = packages.as_slice() else {
+        panic!("three packages")
+    };
+    // The second was taken back, as was allowed.
+    succeeded(&store, newer.id, 1, 10).await;
+    succeeded(&store, newest.id, 2, 10).await;
+    succeeded(&store, newer.id, 2, 20).await;
+    let before = store.installed_sequences(older).await.unwrap();
+    assert_eq!(before.devices.values().collect::<Vec<_>>(), [&7, &7]);
+    store.close().await;
+    let path = folder.path().join("store.db");
+    let mut plain = plain_connection(&path).await;
+    for sql in [
+        "DROP TABLE releases",
+        "DROP TABLE installed",
+        "DELETE FROM _sqlx_migrations WHERE version = 11",
+    ] {
+        sqlx::query(sql).execute(&mut plain).await.unwrap();
+    }
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(store.installed_sequences(older).await.unwrap(), before);
 }
 
 #[tokio::test]

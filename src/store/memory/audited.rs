@@ -53,6 +53,7 @@ impl State {
         }
         let id = PackageId(next(&mut self.last_package));
         self.audited(audit::package_accepted(id, &package, stamp));
+        self.note_release(&package);
         self.packages.insert(id, Package { id, ..package });
         Ok(id)
     }

@@ -1,11 +1,10 @@
 //! Packages: what uses them, what is said of them, and their end.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::state::State;
+use super::state::{Product, State};
 use crate::model::{
-    AuditStamp, InstalledSequences, Package, PackageId, ReleaseNotes, Sha256Digest, TaskState,
+    AuditStamp, InstalledSequences, Package, PackageId, ReleaseNotes, Sha256Digest, TaskId,
 };
 use crate::store::{PackageUse, StoreError, audit};
 
@@ -62,48 +61,53 @@ impl State {
         Ok(package.digests().filter(|it| !is_named(it)).collect())
     }
 
+    /// A package is there: its version has this sequence, or a higher one.
+    pub(super) fn note_release(&mut self, package: &Package) {
+        if let Some(sequence) = package.sequence {
+            let versions = self.releases.entry(product(package)).or_default();
+            let highest = versions
+                .entry(package.target_version.clone())
+                .or_insert(sequence);
+            *highest = sequence.max(*highest);
+        }
+    }
+
+    /// These tasks succeeded: their devices run what they gave them.
+    pub(super) fn note_successes(&mut self, mut tasks: Vec<TaskId>) {
+        tasks.sort_by_key(|id| self.tasks.get(id).map(|task| (task.since, *id)));
+        for id in tasks {
+            let Some(task) = self.tasks.get(&id) else {
+                continue;
+            };
+            let campaign = self.campaigns.get(&task.campaign);
+            let Some(package) = campaign.and_then(|it| self.packages.get(&it.package)) else {
+                continue;
+            };
+            let devices = self.installed.entry(product(package)).or_default();
+            devices.insert(task.endpoint.clone(), package.sequence);
+        }
+    }
+
     pub(super) fn installed_sequences(&self, of: &Package) -> InstalledSequences {
         let Some(sequence) = of.sequence else {
             return InstalledSequences::default();
         };
-        let is_of_product = |package: &&Package| {
-            package.manufacturer == of.manufacturer
-                && package.model == of.model
-                && package.device_type == of.device_type
-                && package.component == of.component
-        };
-        let mut versions = BTreeMap::new();
-        let releases = self.packages.values().filter(is_of_product);
-        for (package, released) in releases.filter_map(|it| Some((it, it.sequence?))) {
-            let highest = versions
-                .entry(package.target_version.clone())
-                .or_insert(released);
-            *highest = released.max(*highest);
-        }
-        // The last success of each device, then what it was of.
-        let mut last = BTreeMap::new();
-        for task in self
-            .tasks
-            .values()
-            .filter(|it| it.state == TaskState::Succeeded)
-        {
-            let campaign = self.campaigns.get(&task.campaign);
-            let package = campaign.and_then(|it| self.packages.get(&it.package));
-            let Some(package) = package.filter(is_of_product) else {
-                continue;
-            };
-            let success = (task.since, package.sequence);
-            let latest = last.entry(task.endpoint.clone()).or_insert(success);
-            if success.0 > latest.0 {
-                *latest = success;
-            }
-        }
-        let devices = last
-            .into_iter()
-            .filter_map(|(endpoint, (_, given))| Some((endpoint, given?)));
+        let product = product(of);
+        let versions = self.releases.get(&product).cloned().unwrap_or_default();
+        let given = self.installed.get(&product).into_iter().flatten();
+        let devices = given.filter_map(|(endpoint, given)| Some((endpoint.clone(), (*given)?)));
         InstalledSequences {
             versions: Arc::new(versions),
             devices: devices.filter(|(_, given)| *given > sequence).collect(),
         }
     }
+}
+
+fn product(package: &Package) -> Product {
+    (
+        package.manufacturer.as_str().to_owned(),
+        package.model.as_str().to_owned(),
+        package.device_type.as_str().to_owned(),
+        package.component.word(),
+    )
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, DownloadLink, EndpointName, GroupId, LinkId, NewAuditEntry, Package,
-    PackageId, Phase, ProfileId, Registration, RegistrationSlot, Restored, StoredObservation,
-    TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
+    DeviceRequestId, DownloadLink, EndpointName, FirmwareVersion, GroupId, LinkId, NewAuditEntry,
+    Package, PackageId, Phase, ProfileId, Registration, RegistrationSlot, Restored,
+    StoredObservation, TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 use crate::store::batch::Batch;
 use crate::store::{
@@ -27,6 +27,10 @@ pub(super) struct State {
     pub(super) keys: BTreeMap<String, StoredKey>,
     pub(super) tokens: BTreeMap<String, StoredToken>,
     pub(super) packages: BTreeMap<PackageId, Package>,
+    /// The highest sequence of each version; stays when packages go.
+    pub(super) releases: BTreeMap<Product, BTreeMap<FirmwareVersion, u64>>,
+    /// That of what each device was last given; stays when campaigns, packages and devices go.
+    pub(super) installed: BTreeMap<Product, BTreeMap<EndpointName, Option<u64>>>,
     pub(super) links: BTreeMap<LinkId, DownloadLink>,
     pub(super) profiles: BTreeMap<ProfileId, StoredProfile>,
     pub(super) devices: BTreeMap<EndpointName, Device>,
@@ -47,6 +51,9 @@ pub(super) struct State {
     pub(super) last_campaign: u64,
     pub(super) last_task: u64,
 }
+
+/// 厂商名称, 型号, 设备类型 and what of it a package is for.
+pub(super) type Product = (String, String, String, &'static str);
 
 /// A device group.
 #[derive(Debug)]
@@ -82,9 +89,13 @@ impl State {
         put_or_remove(&mut self.registrations, batch.registrations);
         put_or_remove(&mut self.observations, batch.observations);
         let mut audit = batch.audit;
+        let mut succeeded = Vec::new();
         for (id, task) in batch.tasks {
             // One whose campaign was taken away stays away.
             if let Some(stored) = self.tasks.get_mut(&id) {
+                if task.state == TaskState::Succeeded {
+                    succeeded.push(id);
+                }
                 if !stored.state.is_final() {
                     audit.extend(crate::store::audit::task_ended(&task));
                 }
@@ -95,6 +106,7 @@ impl State {
                 };
             }
         }
+        self.note_successes(succeeded);
         for (id, state, at) in batch.campaigns {
             if let Some(campaign) = self.campaigns.get_mut(&id) {
                 campaign.state = state;

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::bulk::{BulkStatement, Query};
 use super::error::store_error;
 use super::rows::{Columns, integer, json_list, json_times, milliseconds, peer_text};
-use super::{audit, device_requests, devices, keys, uplinks};
+use super::{audit, device_requests, devices, installed, keys, uplinks};
 use crate::clock::Utc;
 use crate::model::{
     CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName, NewAuditEntry,
@@ -157,6 +157,7 @@ impl RecordStatements {
                 query.bind(integer(task.id.0)).bind(task.state.word())
             })
             .await?;
+        installed::note_successes(connection, &tasks).await?;
         for (id, state, at) in campaigns {
             change_campaign(connection, id, state, at).await?;
         }

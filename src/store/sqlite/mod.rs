@@ -20,6 +20,7 @@ mod device_requests;
 mod devices;
 mod error;
 mod groups;
+mod installed;
 mod keys;
 mod links;
 mod open;
@@ -189,7 +190,7 @@ impl Store for SqliteStore {
     }
 
     async fn installed_sequences(&self, of: &Package) -> Result<InstalledSequences, StoreError> {
-        packages::installed_sequences(&self.readers, of).await
+        installed::installed_sequences(&self.readers, of).await
     }
 
     async fn add_link(&self, link: DownloadLink, stamp: AuditStamp) -> Result<LinkId, StoreError> {

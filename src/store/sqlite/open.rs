@@ -187,6 +187,11 @@ fn migrator() -> Migrator {
             "admission",
             include_str!("../migrations/sqlite/0010_admission.sql"),
         ),
+        (
+            11,
+            "installed",
+            include_str!("../migrations/sqlite/0011_installed.sql"),
+        ),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let sql = sql.into_sql_str();

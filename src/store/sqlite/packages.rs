@@ -6,12 +6,13 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
 use super::audit::append_if;
 use super::error::{or_conflict, store_error};
+use super::installed;
 use super::rows::{self, Columns, integer, json_list, select};
 use super::writer::Writer;
 use crate::clock::Utc;
 use crate::model::{
-    AuditStamp, CampaignId, FirmwareVersion, InstalledSequences, Package, PackageId, Provenance,
-    ReleaseNotes, Sha256Digest,
+    AuditStamp, CampaignId, FirmwareVersion, Package, PackageId, Provenance, ReleaseNotes,
+    Sha256Digest,
 };
 use crate::store::{PackageUse, Page, StoreError, audit};
 
@@ -68,6 +69,12 @@ pub(super) async fn add_package(
     let id = added.as_ref().ok();
     let entry = id.map(|id| audit::package_accepted(*id, &package, stamp));
     let added = append_if(write.connection(), added, entry).await;
+    let added = match added {
+        Ok(id) => installed::note_release(write.connection(), &package)
+            .await
+            .map(|()| id),
+        Err(error) => Err(error),
+    };
     write.finish(1, added).await
 }
 
@@ -213,55 +220,4 @@ async fn find(connection: &mut SqliteConnection, id: PackageId) -> Result<Packag
         .fetch_one(connection)
         .await
         .map_err(store_error)
-}
-
-pub(super) async fn installed_sequences(
-    readers: &SqlitePool,
-    of: &Package,
-) -> Result<InstalledSequences, StoreError> {
-    let Some(sequence) = of.sequence else {
-        return Ok(InstalledSequences::default());
-    };
-    let versions = sqlx::query(
-        "SELECT target_version, MAX(sequence) FROM packages
-         WHERE manufacturer = ? AND model = ? AND device_type = ? AND component = ?
-         AND sequence IS NOT NULL GROUP BY target_version",
-    )
-    .bind(of.manufacturer.as_str())
-    .bind(of.model.as_str())
-    .bind(of.device_type.as_str())
-    .bind(of.component.word())
-    .try_map(|row| {
-        let mut columns = Columns::of(&row);
-        Ok((columns.parsed(rows::firmware_version)?, columns.number()?))
-    })
-    .fetch_all(readers)
-    .await
-    .map_err(store_error)?;
-    // With MAX, SQLite takes the other columns from the row that has it.
-    let devices = sqlx::query(
-        "SELECT endpoint, sequence FROM
-             (SELECT endpoint, sequence, MAX(since) FROM packages
-              JOIN campaigns ON campaigns.package = packages.id
-              JOIN tasks ON tasks.campaign = campaigns.id AND tasks.state = 'succeeded'
-              WHERE manufacturer = ? AND model = ? AND device_type = ? AND component = ?
-              GROUP BY endpoint)
-         WHERE sequence > ?",
-    )
-    .bind(of.manufacturer.as_str())
-    .bind(of.model.as_str())
-    .bind(of.device_type.as_str())
-    .bind(of.component.word())
-    .bind(integer(sequence))
-    .try_map(|row| {
-        let mut columns = Columns::of(&row);
-        Ok((columns.parsed(rows::endpoint_name)?, columns.number()?))
-    })
-    .fetch_all(readers)
-    .await
-    .map_err(store_error)?;
-    Ok(InstalledSequences {
-        versions: Arc::new(versions.into_iter().collect()),
-        devices: devices.into_iter().collect(),
-    })
 }
