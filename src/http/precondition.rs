@@ -26,13 +26,9 @@ pub(super) struct EntityTag(String);
 impl EntityTag {
     /// Of a thing that these texts are all of.
     pub(super) fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut hash = Sha256::new();
-        for text in texts {
-            hash.update((text.len() as u64).to_be_bytes());
-            hash.update(text.as_bytes());
-        }
-        let digest = hash.finalize();
-        Self(format!("\"{}\"", hex::encode(&digest[..TAG_BYTES])))
+        let mut texts_so_far = TagOfTexts::default();
+        texts_so_far.extend(texts);
+        texts_so_far.finish()
     }
 
     /// The answer to a GET.
@@ -46,6 +42,26 @@ impl EntityTag {
             response.headers_mut().insert(header::ETAG, value);
         }
         response
+    }
+}
+
+/// The tag of a thing whose texts come one after the other, and are not kept.
+#[derive(Debug, Default)]
+pub(super) struct TagOfTexts(Sha256);
+
+impl TagOfTexts {
+    /// Takes these in.
+    pub(super) fn extend<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) {
+        for text in texts {
+            self.0.update((text.len() as u64).to_be_bytes());
+            self.0.update(text.as_bytes());
+        }
+    }
+
+    /// The tag of all that came.
+    pub(super) fn finish(self) -> EntityTag {
+        let digest = self.0.finalize();
+        EntityTag(format!("\"{}\"", hex::encode(&digest[..TAG_BYTES])))
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) async fn delete_device(
     // No draft is read or made meanwhile that would have a task for it.
     let _activation = state.activation.lock().await;
     let _products = state.products.write().await;
+    // It leaves its groups.
+    let _editing = state.editing.lock().await;
     let found = state.store.device(&endpoint).await;
     found.map_err(|error| Problem::of_store(error, format_args!("device '{endpoint}'")))?;
     let command = Command::RemoveDevice(endpoint.clone());

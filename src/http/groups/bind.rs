@@ -23,6 +23,7 @@ pub(crate) async fn bind_devices(
     let of_group = |error| Problem::of_store(error, format_args!("group {id}"));
     find_group(&state, GroupId(id)).await.map_err(of_group)?;
     let devices = body.parse(&state)?;
+    let _editing = state.editing.lock().await;
     let stamp = state.stamp(actor);
     let bound = state.store.bind_devices(GroupId(id), &devices, stamp).await;
     members_or_unknown(&state, id, &devices, bound).await?;

@@ -18,6 +18,7 @@ pub(crate) async fn clear_group_devices(
     Extension(actor): Extension<AuditActor>,
     PathParams(id): PathParams<u64>,
 ) -> Result<StatusCode, Problem> {
+    let _editing = state.editing.lock().await;
     let stamp = state.stamp(actor);
     let cleared = state.store.replace_group_devices(GroupId(id), &[], stamp);
     let cleared = cleared.await;

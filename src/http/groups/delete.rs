@@ -18,6 +18,7 @@ pub(crate) async fn delete_group(
     Extension(actor): Extension<AuditActor>,
     PathParams(id): PathParams<u64>,
 ) -> Result<StatusCode, Problem> {
+    let _editing = state.editing.lock().await;
     let removed = state
         .store
         .remove_group(GroupId(id), state.stamp(actor))

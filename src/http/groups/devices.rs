@@ -32,6 +32,13 @@ pub(crate) async fn list_group_devices(
     let page = query.by_name()?;
     let found = find_group(&state, GroupId(id)).await;
     found.map_err(|error| Problem::of_store(error, format_args!("group {id}")))?;
+    // Of the whole list, on its first page. Before its rows are read: a change between the two makes
+    // a change that rests on them a stale one, and never the other way round.
+    let tag = if page.after().is_none() {
+        Some(members_tag(&state, GroupId(id)).await?)
+    } else {
+        None
+    };
     let listed = state
         .store
         .group_devices(GroupId(id), page.to_store())
@@ -45,10 +52,8 @@ pub(crate) async fn list_group_devices(
         })
         .collect();
     let response = next.respond(&format!("/api/v1/groups/{id}/devices"), &[], rows);
-    if page.after().is_some() {
-        return Ok(response);
-    }
-    // Of the whole list, on its first page.
-    let tag = members_tag(&state, GroupId(id)).await?;
-    Ok(tag.on(response))
+    Ok(match tag {
+        Some(tag) => tag.on(response),
+        None => response,
+    })
 }

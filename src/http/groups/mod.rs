@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::error::Problem;
-use super::precondition::EntityTag;
+use super::precondition::{EntityTag, TagOfTexts};
 use super::{HttpState, fields};
 use crate::model::{EndpointName, GroupId};
 use crate::store::{DeviceGroup, Page, StoreError};
@@ -97,14 +97,15 @@ fn tag(group: &DeviceGroup) -> EntityTag {
 
 /// The state of a group's list of devices.
 async fn members_tag(state: &HttpState, id: GroupId) -> Result<EntityTag, StoreError> {
-    let mut endpoints: Vec<EndpointName> = Vec::new();
+    let mut tag = TagOfTexts::default();
+    let mut after = None;
     loop {
-        let after = endpoints.last().map(ToString::to_string);
         let limit = MEMBERS_PAGE;
         let page = state.store.group_devices(id, Page { after, limit }).await?;
-        if page.is_empty() {
-            return Ok(EntityTag::of(endpoints.iter().map(EndpointName::as_str)));
-        }
-        endpoints.extend(page);
+        let Some(last) = page.last() else {
+            return Ok(tag.finish());
+        };
+        after = Some(last.to_string());
+        tag.extend(page.iter().map(EndpointName::as_str));
     }
 }

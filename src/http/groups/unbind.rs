@@ -22,6 +22,7 @@ pub(crate) async fn unbind_device(
     PathParams((id, endpoint)): PathParams<(u64, String)>,
 ) -> Result<StatusCode, Problem> {
     let endpoint = state.endpoint("endpoint", &endpoint)?;
+    let _editing = state.editing.lock().await;
     let stamp = state.stamp(actor);
     let unbound = state.store.unbind_device(GroupId(id), &endpoint, stamp);
     let unbound = unbound.await;
