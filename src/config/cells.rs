@@ -11,6 +11,9 @@ use crate::model::{
     AdmissionMode, AdmissionPolicy, AirtimePermille, CellId, TierBorders, TierLimits,
 };
 
+/// A whole cell.
+const AIRTIME_PERMILLE_MAX: u16 = 1000;
+
 /// `[cells]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -137,6 +140,12 @@ impl CellsConfig {
         }
         if !falls(self.sinr_borders_db) {
             return Err("cells.sinr_borders_db must fall from tier to tier".to_owned());
+        }
+        if self.airtime_permille > AIRTIME_PERMILLE_MAX {
+            return Err(format!(
+                "cells.airtime_permille must be 0 to {AIRTIME_PERMILLE_MAX}: a cell has no more than \
+                 all of its air"
+            ));
         }
         Ok(())
     }

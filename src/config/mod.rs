@@ -412,6 +412,15 @@ mod tests {
     }
 
     #[test]
+    fn how_cells_admit_reaches_the_engine_within_its_bounds() {
+        let config = load("[cells]\nadmission = \"strictest\"\nairtime_permille = 700\n").unwrap();
+        let admission = config.engine().admission;
+        assert_eq!(admission.to_string(), "strictest, airtime 700 permille");
+        let error = load("[cells]\nairtime_permille = 1001\n").unwrap_err();
+        assert!(error.to_string().contains("0 to 1000"), "{error}");
+    }
+
+    #[test]
     fn borders_must_fall_from_tier_to_tier() {
         let error = load("[cells]\nrsrp_borders_dbm = [-105, -100, -125]\n").unwrap_err();
         assert!(error.to_string().contains("rsrp_borders_dbm"), "{error}");

@@ -7,9 +7,9 @@
 )]
 
 mod audit;
+mod audit_routes;
 mod bad_packages;
 mod bad_zips;
-mod audit_routes;
 mod changed_packages;
 mod config;
 mod connections;
@@ -24,8 +24,8 @@ mod language;
 mod packages;
 mod profile;
 mod program;
-mod reload;
 mod releases;
+mod reload;
 mod serve;
 mod server;
 mod shutdown;

@@ -293,13 +293,24 @@ impl Api {
         send(request.bearer_auth(&self.token).multipart(form)).await
     }
 
-    /// Posts these bytes as a package form.
+    /// Posts these bytes as a package form. A server that has seen enough answers and closes: a client
+    /// that is still sending then need not come to read the answer, and asks again.
     pub(crate) async fn post_form(&self, content_type: &str, body: Vec<u8>) -> Answer {
-        let request = self.client.post(self.url("/api/v1/packages"));
-        let request = request
-            .header(header::CONTENT_TYPE, content_type)
-            .body(body);
-        send(request.bearer_auth(&self.token)).await
+        const TRIES: usize = 20;
+        for _ in 1..TRIES {
+            let request = self.client.post(self.url("/api/v1/packages"));
+            let request = request
+                .header(header::CONTENT_TYPE, content_type)
+                .body(body.clone());
+            let sent = request.bearer_auth(&self.token).send().await;
+            if let Ok(response) = sent {
+                let status = response.status().as_u16();
+                if let Ok(text) = response.text().await {
+                    return Answer { status, text };
+                }
+            }
+        }
+        panic!("no answer to the form in {TRIES} tries");
     }
 
     /// Uploads a signed package of `MANUFACTURER`'s `MODEL`.
