@@ -4,8 +4,8 @@
 use crate::clock::Utc;
 use crate::engine::Command;
 use crate::model::{
-    AuditAction, AuditActor, AuditStamp, CampaignState, DeviceRequest, DeviceRequestState,
-    EndpointName, NewAuditEntry, Record,
+    AuditAction, AuditActor, AuditStamp, CampaignState, DeviceRequest, DeviceRequestId,
+    DeviceRequestState, EndpointName, NewAuditEntry, Record,
 };
 
 /// A command that an operator asked for.
@@ -14,8 +14,9 @@ pub(super) struct Audit {
     stamp: AuditStamp,
     /// Whose bar it lifts, if it does.
     unbarred: Option<EndpointName>,
-    /// Whether it asks something of a device, or takes that back.
-    of_device_requests: bool,
+    /// The request to a device that it makes or takes back, and how that leaves it: others may be told
+    /// of in the same turn, as it is itself once it has left.
+    device_request: Option<(DeviceRequestId, DeviceRequestState)>,
 }
 
 impl Audit {
@@ -35,16 +36,29 @@ impl Audit {
         Self {
             stamp: AuditStamp { at, actor },
             unbarred,
-            of_device_requests: matches!(command, Command::CancelDeviceRequest { .. }),
+            device_request: match command {
+                Command::CancelDeviceRequest { id, .. } => {
+                    Some((*id, DeviceRequestState::Cancelled))
+                }
+                Command::AddDevices(_)
+                | Command::SetProduct(_)
+                | Command::RemoveProduct(_)
+                | Command::SetCellLimits { .. }
+                | Command::RunCampaign { .. }
+                | Command::StopCampaign(_)
+                | Command::RevokeKey { .. }
+                | Command::RemoveDevice(_)
+                | Command::LiftBar(_) => None,
+            },
         }
     }
 
     /// A request to a device; it is told of unless it changes nothing there.
-    pub(super) fn of_request(actor: AuditActor, at: Utc) -> Self {
+    pub(super) fn of_request(actor: AuditActor, at: Utc, id: DeviceRequestId) -> Self {
         Self {
             stamp: AuditStamp { at, actor },
             unbarred: None,
-            of_device_requests: true,
+            device_request: Some((id, DeviceRequestState::Queued)),
         }
     }
 
@@ -83,7 +97,9 @@ impl Audit {
             {
                 (BarLifted, endpoint.to_string(), Vec::new())
             }
-            Record::DeviceRequest(request) if self.of_device_requests => {
+            Record::DeviceRequest(request)
+                if self.device_request == Some((request.id, request.state)) =>
+            {
                 return self.of_device_request(request);
             }
             Record::DeliveriesForgotten { .. }
@@ -108,9 +124,10 @@ impl Audit {
     fn of_device_request(&self, request: &DeviceRequest) -> Option<NewAuditEntry> {
         let asked = &request.asked;
         let action = match request.state {
-            DeviceRequestState::Queued | DeviceRequestState::Sent => AuditAction::DeviceAsked,
+            DeviceRequestState::Queued => AuditAction::DeviceAsked,
             DeviceRequestState::Cancelled => AuditAction::DeviceAskedNoMore,
-            DeviceRequestState::Done
+            DeviceRequestState::Sent
+            | DeviceRequestState::Done
             | DeviceRequestState::Failed
             | DeviceRequestState::Expired
             | DeviceRequestState::Unknown => return None,

@@ -248,13 +248,13 @@ impl Driver {
             }
             EngineRequest::Device(asked, actor, answer, end) => {
                 let now = self.parts.clock.now();
-                let audit = Audit::of_request(actor, now.utc);
                 let result = self.engine.request_of_device(now, asked);
+                let mut audit = None;
                 if let Ok(id) = result {
                     self.awaited.insert(id, end);
+                    audit = Some(Audit::of_request(actor, now.utc, id));
                 }
-                let audit = result.is_ok().then_some(&audit);
-                self.drain_audited(Reply::DeviceRequest(answer, result), audit);
+                self.drain_audited(Reply::DeviceRequest(answer, result), audit.as_ref());
             }
             EngineRequest::Cells(page, answer) => {
                 let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);

@@ -2,9 +2,12 @@
 //! document's, so that a new one is either walked here or is among the exceptions.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
+use narrowcast::coap::Code;
 use serde_json::{Value, json};
 
+use crate::listening::Listening;
 use crate::packages::{OTHER_PUBLIC_PEM, PUBLIC_PEM, signed_firmware};
 use crate::program::run;
 use crate::server::{Answer, Api, DEVICE_TYPE, MANUFACTURER, MODEL, Site};
@@ -61,7 +64,7 @@ impl Walk {
 async fn each_operation_that_changes_something_is_audited_or_stands_among_the_exceptions() {
     let site = Site::new();
     let listeners = ["--coap", "127.0.0.1:0", "--device-http", "127.0.0.1:0"];
-    let (_server, api) = site.serve_admin(&listeners);
+    let (server, api) = site.serve_admin(&listeners);
     let mut walk = Walk {
         api,
         walked: BTreeSet::new(),
@@ -69,6 +72,8 @@ async fn each_operation_that_changes_something_is_audited_or_stands_among_the_ex
     };
     devices(&mut walk).await;
     device_requests(&mut walk).await;
+    let coap = server.listener("coap").parse().unwrap();
+    requests_that_leave_at_once(&mut walk, coap).await;
     groups(&mut walk).await;
     profiles(&mut walk).await;
     let key = keys_and_packages(&mut walk, &site).await;
@@ -152,6 +157,16 @@ async fn device_requests(walk: &mut Walk) {
     let cancel = "DELETE /api/v1/devices/{endpoint}/requests/{id}";
     walk.step(cancel, &one, Value::Null, "device_asked_no_more")
         .await;
+}
+
+/// To a device that listens: it is asked in the same turn, of which nothing more is told.
+async fn requests_that_leave_at_once(walk: &mut Walk, server: SocketAddr) {
+    let device = Listening::register(server, "d2");
+    let write = "PUT /api/v1/devices/{endpoint}/resources/{path}";
+    let clock = [("endpoint", "d2"), ("path", "3/0/14")];
+    let value = json!({"value": "+08:00"});
+    walk.step(write, &clock, value, "device_asked").await;
+    device.sees(Code::PUT);
 }
 
 async fn groups(walk: &mut Walk) {

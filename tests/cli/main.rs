@@ -21,6 +21,7 @@ mod fixture;
 mod forged;
 mod keys;
 mod language;
+mod listening;
 mod packages;
 mod profile;
 mod program;
