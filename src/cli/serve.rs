@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::output::Output;
 use crate::config::{Config, OnboardingConfig};
 use crate::http::TlsIdentity;
-use crate::server::{Listening, Reloaded, Reloader, Server, install_metrics};
+use crate::server::{Listening, ReloadError, Reloaded, Reloader, Server, install_metrics};
 
 /// Run the server.
 #[derive(Args, Debug)]
@@ -125,7 +125,12 @@ async fn take_up(args: &ServeArgs, reloader: &Reloader) {
                 tracing::warn!(key, "SIGHUP: this setting needs a restart");
             }
         }
-        Err(error) => tracing::error!(%error, "SIGHUP: all stays as it was"),
+        Err(error @ ReloadError::NotKnown(_)) => {
+            tracing::error!(%error, "SIGHUP: ask again; GET /api/v1/cells shows what holds");
+        }
+        Err(error @ (ReloadError::Engine(_) | ReloadError::Compare(_))) => {
+            tracing::error!(%error, "SIGHUP: all stays as it was");
+        }
     }
 }
 

@@ -60,6 +60,8 @@ words! {
         DeviceAskedNoMore = "device_asked_no_more",
         /// A device was taken away.
         DeviceDeleted = "device_deleted",
+        /// The limits of cells were changed.
+        CellLimitsChanged = "cell_limits_changed",
         /// A group was made.
         GroupCreated = "group_created",
         /// A group was given another name.
@@ -102,6 +104,8 @@ words! {
         Token = "token",
         /// A device; by endpoint name, and several by none.
         Device = "device",
+        /// A cell; by number, and all without limits of their own by none.
+        Cell = "cell",
         /// A group; by number.
         Group = "group",
         /// A task; by number.
@@ -135,6 +139,7 @@ impl AuditAction {
             | Self::DeviceAsked
             | Self::DeviceAskedNoMore
             | Self::DeviceDeleted => AuditKind::Device,
+            Self::CellLimitsChanged => AuditKind::Cell,
             Self::GroupCreated
             | Self::GroupRenamed
             | Self::GroupDeleted
@@ -193,7 +198,7 @@ pub struct NewAuditEntry {
     pub stamp: AuditStamp,
     /// What was done.
     pub action: AuditAction,
-    /// To which key, package, link, campaign, token, device, group or task.
+    /// To which key, package, link, campaign, token, device, cell, group or task.
     pub object: String,
     /// What else is worth to be known.
     pub details: Vec<(&'static str, String)>,

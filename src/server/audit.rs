@@ -62,6 +62,11 @@ impl Audit {
         }
     }
 
+    /// By whom and when.
+    pub(super) fn stamp(&self) -> &AuditStamp {
+        &self.stamp
+    }
+
     /// The entries that go with the command's records, into the same commit.
     pub(super) fn entries(&self, records: &[Record]) -> Vec<Record> {
         let done = records.iter().filter_map(|record| self.of_record(record));

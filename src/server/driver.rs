@@ -14,12 +14,15 @@ use tokio::task::{JoinError, JoinHandle};
 
 use crate::clock::{Instant, SystemClock};
 use crate::engine::{DownloadChange, Engine, Output};
-use crate::http::{Downloads, EngineError, EngineRequest, EngineRequests, LiveDevice, LiveView};
+use crate::http::{
+    CurrentTiers, Downloads, EngineError, EngineRequest, EngineRequests, LiveDevice, LiveView,
+};
 use crate::model::{Peer, Record, Transmit};
 use crate::net::RECEIVE_BYTES;
 use crate::store::{Store, StoreError};
 
 use super::audit::Audit;
+use super::cell_limits::CellLimits;
 use super::failpoint::{Failpoint, Point};
 use super::link::Link;
 use super::rebuild::Rebuild;
@@ -66,6 +69,8 @@ struct Batch {
     downloads: Vec<DownloadChange>,
     transmits: Vec<Transmit>,
     replies: Vec<Reply>,
+    /// Those that a later engine has too, once who changed them is committed.
+    cell_limits: Option<CellLimits>,
 }
 
 /// What a commit under way will set free.
@@ -97,6 +102,7 @@ pub(super) struct DriverParts {
     pub(super) store: Arc<dyn Store>,
     pub(super) link: Link,
     pub(super) live: Arc<LiveView>,
+    pub(super) tiers: CurrentTiers,
     pub(super) downloads: Arc<Downloads>,
     pub(super) requests: EngineRequests,
     pub(super) shutdown: watch::Receiver<bool>,
@@ -241,10 +247,13 @@ impl Driver {
             EngineRequest::Command(command, actor, answer) => {
                 let now = self.parts.clock.now();
                 let audit = actor.map(|actor| Audit::of_command(actor, now.utc, &command));
-                self.parts.rebuild.note(&command);
+                let limits = CellLimits::of_command(&command);
                 let result = self.engine.handle_command(now, command);
                 let audit = audit.filter(|_| result.is_ok());
                 self.drain_audited(Reply::Command(answer, result), audit.as_ref());
+                if let Some(limits) = limits {
+                    self.note_limits(limits, audit.as_ref());
+                }
             }
             EngineRequest::Device(asked, actor, answer, end) => {
                 let now = self.parts.clock.now();
@@ -262,6 +271,20 @@ impl Driver {
                 drop(answer.send(self.engine.cells(page.after, limit)));
             }
         }
+    }
+
+    /// The limits of cells were set: what differs goes into the commit that they count from.
+    fn note_limits(&mut self, limits: CellLimits, audit: Option<&Audit>) {
+        if let Some(audit) = audit {
+            let in_flight = self.in_flight.as_ref();
+            let in_flight = in_flight.and_then(|it| it.batch.cell_limits.as_ref());
+            let before = self.gathered.cell_limits.as_ref().or(in_flight).cloned();
+            let committed = || CellLimits::of_config(&self.parts.rebuild.config);
+            let before = before.unwrap_or_else(committed);
+            let changes = limits.changes(&before, audit.stamp());
+            self.gathered.records.extend(changes);
+        }
+        self.gathered.cell_limits = Some(limits);
     }
 
     /// As [`Self::drain`]; what the audit log is told of it goes into the same commit.
@@ -376,6 +399,7 @@ impl Driver {
             downloads,
             transmits,
             replies,
+            cell_limits,
         } = batch;
         self.parts.failpoint.reach(Point::AfterCommit, &records);
         for record in &records {
@@ -405,6 +429,10 @@ impl Driver {
                 | Record::Uplink { .. }
                 | Record::DeliveriesForgotten { .. } => {}
             }
+        }
+        if let Some(limits) = cell_limits {
+            self.parts.tiers.set_limits(limits.limits());
+            self.parts.rebuild.note(&limits.command());
         }
         // Before a device is told of it.
         for change in downloads {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod audit_head;
+mod cell_limits;
 mod driver;
 mod failpoint;
 mod fetching;

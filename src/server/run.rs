@@ -13,7 +13,9 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig};
-use crate::http::{self, Downloads, HttpParts, HttpState, Links, LiveView, TlsError, TlsIdentity};
+use crate::http::{
+    self, CurrentTiers, Downloads, HttpParts, HttpState, Links, LiveView, TlsError, TlsIdentity,
+};
 use crate::lwm2m::EndpointNameForm;
 use crate::model::DownloadProtocol;
 use crate::net::{UdpEndpoint, is_wildcard};
@@ -27,7 +29,7 @@ use super::link::Link;
 use super::packages::open_packages;
 use super::rebuild::Rebuild;
 use super::reload::Reloader;
-use super::rest::{connection_limits, request_limits};
+use super::rest::{connection_limits, request_limits, tiers};
 use super::telemetry::{self, Telemetry};
 use super::verifier::SigningVerifier;
 
@@ -172,6 +174,7 @@ impl Server {
         let (handle, requests) = http::engine_channel(ENGINE_REQUESTS_MAX, ENGINE_TIMEOUT);
         let (live, downloads) = (Arc::new(LiveView::default()), Arc::<Downloads>::default());
         let links = load_links(config, &store, &blobs).await?;
+        let tiers = CurrentTiers::new(tiers(&config.cells));
         let driver = Driver::new(
             engine,
             DriverParts {
@@ -179,6 +182,7 @@ impl Server {
                 store: Arc::clone(&store),
                 link: Link::new(udp),
                 live: Arc::clone(&live),
+                tiers: tiers.clone(),
                 downloads: Arc::clone(&downloads),
                 requests,
                 shutdown: driver_shutdown,
@@ -189,7 +193,6 @@ impl Server {
         );
         let heads = HeadTeller::start(&store, clock);
         let reloader = Reloader::new(config, handle.clone());
-        let tiers = reloader.tiers();
         let router = http::router(HttpState::new(HttpParts {
             store,
             package_bytes: blobs,

@@ -49,6 +49,19 @@ async fn limits_are_taken_up_what_needs_a_restart_is_named_and_a_fault_changes_n
     }
     let taken_up = json!({"0": 40, "1": 10, "2": 2, "unknown": 10});
     assert_eq!(limits().await, taken_up);
+    let changes = async || -> Vec<Value> {
+        let entries = api.get("/api/v1/audit").await.is(200);
+        let of_limits = |entry: &&Value| entry["action"] == "cell_limits_changed";
+        let entries = entries.as_array().unwrap().iter();
+        entries.filter(of_limits).cloned().collect()
+    };
+    let told = changes().await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    let text = told[0].to_string();
+    assert_eq!(told[0]["actor"], "server");
+    for limits in ["tier0=50 tier1=10 tier2=1", "tier0=40 tier1=10 tier2=2"] {
+        assert!(text.contains(limits), "{text}");
+    }
 
     // The fault is told with its key; the limit beside it is not taken up either.
     for (fault, word) in [
@@ -75,5 +88,8 @@ async fn limits_are_taken_up_what_needs_a_restart_is_named_and_a_fault_changes_n
     // What waits is told again, and what was taken up is not.
     let said = hang_up(&site, &server, "needs a restart").await;
     assert!(!said.contains("was taken up"), "{said}");
+    let told = changes().await;
+    assert_eq!(told.len(), 2, "nothing is told of faults: {told:?}");
+    assert_eq!(told[1]["object"], "7");
     assert_eq!(server.end_by("TERM").code(), Some(0));
 }

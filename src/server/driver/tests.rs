@@ -2,4 +2,5 @@ mod bench;
 mod failures;
 mod fetches;
 mod flood;
+mod limits;
 mod view;

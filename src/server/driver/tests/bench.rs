@@ -76,6 +76,7 @@ impl Bench {
             store: store.clone(),
             link: Link::new(Some(udp)),
             live: live.clone(),
+            tiers: CurrentTiers::default(),
             downloads: downloads.clone(),
             requests,
             shutdown,
