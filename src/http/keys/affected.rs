@@ -1,5 +1,7 @@
 //! What a key has signed, and what runs of it.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -49,13 +51,11 @@ impl Affected {
 
     /// Says of each campaign whether it was active before and is stopped now.
     pub(super) fn mark_stopped(&mut self, before: &Self) {
+        let active = before.campaigns.iter().filter(|it| it.is_active);
+        let active: BTreeSet<u64> = active.map(|it| it.id).collect();
         for campaign in &mut self.campaigns {
-            let id = campaign.id;
-            let was_active = before
-                .campaigns
-                .iter()
-                .any(|it| it.id == id && it.is_active);
-            campaign.stopped = was_active && campaign.state == CampaignState::Stopped.word();
+            let is_stopped = campaign.state == CampaignState::Stopped.word();
+            campaign.stopped = is_stopped && active.contains(&campaign.id);
         }
     }
 
