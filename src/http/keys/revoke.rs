@@ -10,9 +10,9 @@ use super::{KeyView, Reason, already, find_key};
 use crate::engine::Command;
 use crate::http::HttpState;
 use crate::http::auth::TokenName;
-use crate::http::error::Problem;
+use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, PathParams};
-use crate::model::{AuditActor, KeyState};
+use crate::model::{AuditActor, KeyChange, KeyState};
 
 /// A key that was revoked, and what it had signed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,6 +38,18 @@ pub(crate) async fn revoke_key(
     JsonBody(body): JsonBody<Reason>,
 ) -> Result<Json<RevokedKey>, Problem> {
     let change = body.change(&state, token)?;
+    // Who leaves now leaves nothing half done: what is being sent is cut off.
+    tokio::spawn(revoke(state, actor, id, change))
+        .await
+        .map_err(|_| Problem::new(kinds::INTERNAL, "whether the key was revoked is not known"))?
+}
+
+async fn revoke(
+    state: HttpState,
+    actor: AuditActor,
+    id: String,
+    change: KeyChange,
+) -> Result<Json<RevokedKey>, Problem> {
     // What is being activated is active before the engine hears of this.
     let _activation = state.activation.lock().await;
     let key = find_key(&state, &id).await?;
@@ -55,8 +67,12 @@ pub(crate) async fn revoke_key(
         id: id.clone(),
         change,
     };
-    state.engine.command_by(actor, command).await?;
+    let revoked = state.engine.command_by(actor, command).await;
+    // Whatever came of it: it may be carried out after the answer. Who may go on fetching asks anew.
+    state.links.cut(&before.package_ids());
+    revoked?;
     let mut affected = Affected::of(&state, &id).await?;
+    // What was uploaded meanwhile.
     state.links.cut(&affected.package_ids());
     affected.mark_stopped(&before);
     Ok(Json(RevokedKey {

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use metrics::counter;
 
 use super::Links;
-use super::file_body::{FileBody, LinkTaker};
+use super::file_body::{ASK_EVERY, FileBody, LinkTaker};
 use super::link::Link;
 use crate::clock::SystemClock;
 use crate::http::firmware::{answer_head, refuse, withheld};
@@ -26,7 +26,10 @@ pub(in crate::http::firmware) async fn fetch(
     file_name: &str,
 ) -> Option<Response<Body>> {
     let link = links.find(capability, file_name)?;
-    let now = clock.now().utc;
+    let asked_at = clock.now();
+    let now = asked_at.utc;
+    // Before it is asked whether it may be sent: who cuts it off after that is heard.
+    let cuts = link.cuts();
     if link.is_over(now) {
         return Some(refuse(StatusCode::GONE));
     }
@@ -66,6 +69,9 @@ pub(in crate::http::firmware) async fn fetch(
         links: Arc::clone(links),
         link,
         file,
+        clock,
+        cuts,
+        ask_at: asked_at.instant + ASK_EVERY,
         part,
         reading: None,
     });
@@ -74,7 +80,7 @@ pub(in crate::http::firmware) async fn fetch(
 
 impl Links {
     /// Whether a link's package is there and nobody has revoked the key that it rests on.
-    async fn may_send(&self, link: &Link) -> Result<bool, StoreError> {
+    pub(super) async fn may_send(&self, link: &Link) -> Result<bool, StoreError> {
         let package = match self.store.package(link.package()).await {
             Ok(package) => package,
             Err(StoreError::NotFound) => return Ok(false),

@@ -1,7 +1,7 @@
 //! One link, while it is fetched from.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Utc;
@@ -13,8 +13,9 @@ pub(super) struct Link {
     link: Mutex<DownloadLink>,
     /// What was fetched is not written down.
     is_news: AtomicBool,
-    /// Nothing of it may be sent any more.
-    is_cut: AtomicBool,
+    /// How many times what was being sent of it was cut off. Whether it may be sent anew is asked at each
+    /// request.
+    cuts: AtomicU64,
 }
 
 impl Link {
@@ -22,7 +23,7 @@ impl Link {
         Self {
             link: Mutex::new(link),
             is_news: AtomicBool::new(false),
-            is_cut: AtomicBool::new(false),
+            cuts: AtomicU64::new(0),
         }
     }
 
@@ -56,21 +57,26 @@ impl Link {
         self.lock().is_over(now)
     }
 
-    pub(super) fn is_cut(&self) -> bool {
-        self.is_cut.load(Ordering::Relaxed)
+    pub(super) fn is_expired(&self, now: Utc) -> bool {
+        self.lock().expires_at <= now
+    }
+
+    /// How many times it was cut off: what begins at one number ends at the next.
+    pub(super) fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Relaxed)
     }
 
     pub(super) fn revoke_if(&self, is_it: impl FnOnce(&DownloadLink) -> bool, at: Utc) {
         let mut link = self.lock();
         if is_it(&link) {
             link.revoked_at.get_or_insert(at);
-            self.is_cut.store(true, Ordering::Relaxed);
+            self.cuts.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     pub(super) fn cut_if(&self, is_it: impl FnOnce(&DownloadLink) -> bool) {
         if is_it(&self.lock()) {
-            self.is_cut.store(true, Ordering::Relaxed);
+            self.cuts.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -112,8 +112,20 @@ impl Links {
     }
 
     /// Makes a link under a new capability. Where there are as many as may be, the one that has been
-    /// over for longest gives way.
+    /// over for longest gives way. It is made whole also where the caller is dropped.
     pub(in crate::http) async fn add(
+        self: &Arc<Self>,
+        link: DownloadLink,
+        stamp: AuditStamp,
+    ) -> Result<(DownloadLink, DownloadCapability), AddError> {
+        let links = Arc::clone(self);
+        let adding = tokio::spawn(async move { links.store_and_insert(link, stamp).await });
+        adding
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Failed(error.to_string()).into()))
+    }
+
+    async fn store_and_insert(
         &self,
         link: DownloadLink,
         stamp: AuditStamp,
@@ -137,23 +149,33 @@ impl Links {
         Ok((link, capability))
     }
 
-    /// Ends a link: what it is sending is cut off. `NotFound` where it was ended before.
+    /// Ends a link: what it is sending is cut off. `NotFound` where it was ended before. It is ended
+    /// whole also where the caller is dropped.
     pub(in crate::http) async fn revoke(
-        &self,
+        self: &Arc<Self>,
         package: PackageId,
         id: LinkId,
         stamp: AuditStamp,
     ) -> Result<(), StoreError> {
-        let at = stamp.at;
         let is_it = |link: &Arc<Link>| link.id() == id && link.package() == package;
         if !self.all().iter().any(is_it) {
             return Err(StoreError::NotFound);
         }
-        self.store.revoke_link(id, stamp).await?;
-        for link in self.all() {
-            link.revoke_if(|it| it.id == id, at);
-        }
-        Ok(())
+        let links = Arc::clone(self);
+        let ending = tokio::spawn(async move {
+            let at = stamp.at;
+            let ended = links.store.revoke_link(id, stamp).await;
+            // What is not there to end has ended, whatever became of the request that did it.
+            if matches!(ended, Ok(()) | Err(StoreError::NotFound)) {
+                for link in links.all() {
+                    link.revoke_if(|it| it.id == id, at);
+                }
+            }
+            ended
+        });
+        ending
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))
     }
 
     /// Cuts off what is being sent of these packages: their key was revoked, or they are no more. That

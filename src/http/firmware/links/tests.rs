@@ -1,25 +1,31 @@
 //! Links over time, without a socket and on a clock that stands.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use hyper::body::Body as _;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use super::file_body::{ASK_EVERY, CutOff, FileBody};
 use super::*;
-use crate::clock::SystemClock;
+use crate::clock::{Instant, SystemClock};
 use crate::http::firmware::{Downloads, firmware_router};
 use crate::model::{
     AuditActor, Component, DeviceModel, DeviceType, FirmwareVersion, LinkState, Manufacturer,
     Package, PackageFile, PackageKind, Provenance, ReleaseNotes,
 };
-use crate::store::MemoryStore;
+use crate::store::{MemoryStore, SqliteStore};
 
 const FILE: &[u8] = b"0123456789";
 const HOUR: Duration = Duration::from_secs(3600);
 
 struct Bench {
-    store: Arc<MemoryStore>,
+    store: Arc<dyn Store>,
     bytes: BlobStore,
     _folder: TempDir,
     clock: SystemClock,
@@ -29,10 +35,20 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::with(Arc::new(MemoryStore::new()), tempfile::tempdir().unwrap()).await
+    }
+
+    /// With a store that takes its time.
+    async fn on_disk() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let bytes = BlobStore::open(folder.path(), 1 << 20).unwrap();
+        let store = SqliteStore::open(&folder.path().join("db/store.db")).await;
+        Self::with(Arc::new(store.unwrap()), folder).await
+    }
+
+    async fn with(store: Arc<dyn Store>, folder: TempDir) -> Self {
+        let bytes = BlobStore::open(&folder.path().join("bytes"), 1 << 20).unwrap();
         let file_sha256 = bytes.put(FILE).unwrap();
-        let (store, clock) = (Arc::new(MemoryStore::new()), SystemClock::new());
+        let clock = SystemClock::new();
         let package = package(file_sha256);
         let package = store.add_package(package, stamp(clock)).await.unwrap();
         Self {
@@ -56,10 +72,15 @@ impl Bench {
     }
 
     /// A link that was made so long ago, and is good for an hour.
-    async fn add(&self, links: &Links, age: Duration) -> DownloadCapability {
+    async fn add(&self, links: &Arc<Links>, age: Duration) -> DownloadCapability {
+        let added = links.add(self.link(age), stamp(self.clock)).await;
+        added.unwrap().1
+    }
+
+    fn link(&self, age: Duration) -> DownloadLink {
         let now = self.clock.now().utc.unix_ms();
         let made_at = Utc::from_unix_ms(now - i64::try_from(age.as_millis()).unwrap());
-        let link = DownloadLink {
+        DownloadLink {
             id: LinkId(0),
             package: self.package,
             capability_sha256: Sha256Digest([0; 32]),
@@ -72,8 +93,31 @@ impl Bench {
             budget_bytes: 30,
             revoked_at: None,
             progress: LinkProgress::default(),
+        }
+    }
+
+    /// The only link's whole file, whose answer has begun, and what comes of its first piece.
+    async fn first_piece(
+        &self,
+        links: &Arc<Links>,
+        ask_at: Instant,
+        before: impl AsyncFnOnce(),
+    ) -> Result<usize, CutOff> {
+        let link = links.all().remove(0);
+        let mut body = FileBody {
+            links: Arc::clone(links),
+            file: links.files.open(self.file_sha256).await.unwrap(),
+            clock: self.clock,
+            cuts: link.cuts(),
+            ask_at,
+            link,
+            part: 0..FILE.len() as u64,
+            reading: None,
         };
-        links.add(link, stamp(self.clock)).await.unwrap().1
+        before().await;
+        let piece = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        let piece = piece.unwrap()?;
+        Ok(piece.data_ref().unwrap().len())
     }
 
     async fn get(&self, links: &Arc<Links>, capability: DownloadCapability) -> (u16, usize) {
@@ -172,4 +216,88 @@ async fn what_was_fetched_is_written_down_and_what_is_over_for_long_is_taken_awa
     bench.get(&links, good).await;
     links.write_down().await;
     assert_eq!(bench.stored().await[0].progress.bytes_served, 20);
+}
+
+#[tokio::test]
+async fn what_ends_while_it_is_sent_is_cut_off_and_asked_anew() {
+    let bench = Bench::new().await;
+    let links = bench.links().await;
+    let later = bench.clock.now().instant + ASK_EVERY;
+    let good = bench.add(&links, Duration::ZERO).await;
+    let sent = bench.first_piece(&links, later, async || {}).await;
+    assert_eq!(sent.unwrap(), FILE.len());
+    let cut = bench.first_piece(&links, later, async || links.cut(&[bench.package]));
+    assert!(matches!(cut.await, Err(CutOff::Ended)));
+    // It may be that the revocation that it was cut off for was not made.
+    assert_eq!(bench.get(&links, good).await, (200, FILE.len()));
+    // Or was made, and nobody said so.
+    let gone = async || {
+        let removed = bench
+            .store
+            .remove_package(bench.package, stamp(bench.clock));
+        removed.await.unwrap();
+    };
+    let unheard = bench.first_piece(&links, later, gone).await;
+    assert_eq!(unheard.unwrap(), FILE.len());
+    let asked = bench
+        .first_piece(&links, Instant::ORIGIN, async || {})
+        .await;
+    assert!(matches!(asked, Err(CutOff::Ended)));
+}
+
+#[tokio::test]
+async fn what_expires_while_it_is_sent_is_cut_off() {
+    let bench = Bench::new().await;
+    let links = bench.links().await;
+    bench.add(&links, HOUR).await;
+    let later = bench.clock.now().instant + ASK_EVERY;
+    let expired = bench.first_piece(&links, later, async || {}).await;
+    assert!(matches!(expired, Err(CutOff::Expired)));
+}
+
+#[tokio::test]
+async fn a_link_that_only_the_store_knows_as_ended_ends_when_it_is_asked_again() {
+    let bench = Bench::new().await;
+    let links = bench.links().await;
+    let capability = bench.add(&links, Duration::ZERO).await;
+    let id = bench.stored().await[0].id;
+    let stamp = || stamp(bench.clock);
+    bench.store.revoke_link(id, stamp()).await.unwrap();
+    let again = links.revoke(bench.package, id, stamp()).await;
+    assert!(matches!(again, Err(StoreError::NotFound)), "{again:?}");
+    assert_eq!(bench.get(&links, capability).await.0, 410);
+}
+
+#[tokio::test]
+async fn a_link_is_made_and_ended_whole_where_who_asked_left() {
+    let bench = Bench::on_disk().await;
+    let links = bench.links().await;
+    leave(links.add(bench.link(Duration::ZERO), stamp(bench.clock))).await;
+    let mut is_done = false;
+    for _ in 0..1000 {
+        is_done = links.all().len() == 1;
+        if is_done {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(is_done, "it was not made: {:?}", bench.stored().await);
+
+    let capability = bench.add(&links, Duration::ZERO).await;
+    let id = bench.stored().await[1].id;
+    leave(links.revoke(bench.package, id, stamp(bench.clock))).await;
+    for _ in 0..1000 {
+        if bench.get(&links, capability).await.0 == 410 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it was not ended: {:?}", bench.stored().await);
+}
+
+/// Drops what has only begun.
+async fn leave<T>(work: impl Future<Output = T>) {
+    let mut work = pin!(work);
+    let is_begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_pending())).await;
+    assert!(is_begun, "it was done at once");
 }
