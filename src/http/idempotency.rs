@@ -150,10 +150,11 @@ pub(super) async fn answer_once(
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
-/// The scope of a POST's key, where it has one. The answer to a new token holds the token, and is
-/// kept nowhere.
+/// The scope of a POST's key, where it has one. The answer to a new token holds the token, that to a new
+/// link its URL: both are shown once, and kept nowhere.
 fn scope(request: &Request) -> Result<Option<Scope>, Problem> {
-    if request.uri().path() == "/api/v1/tokens" {
+    let path = request.uri().path();
+    if path == "/api/v1/tokens" || path.ends_with("/links") {
         return Ok(None);
     }
     let key = request.headers().get("idempotency-key");

@@ -1,11 +1,13 @@
 //! `/api/v1/packages/{id}/links`, and what their URLs answer.
 
 use narrowcast::http::{ConnectionLimits, HttpLimits};
+use narrowcast::model::{AuditActor, AuditStamp, FirmwareVersion, PackageId};
 use narrowcast::store::{Page, Store};
 use reqwest::Method;
+use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::service::{Service, send};
+use crate::service::{FORM, Service, send};
 use crate::verifier::sha256;
 
 const LINKS: &str = "/api/v1/packages/1/links";
@@ -298,4 +300,59 @@ async fn a_file_that_was_changed_on_the_disk_is_never_sent() {
     let (status, body) = fetch(url(&link), "").await;
     assert!(status == 500 && !body.contains("ima"), "{status} {body}");
     assert_eq!(listed(&service).await[0]["state"], "waiting");
+}
+
+#[tokio::test]
+async fn a_url_is_shown_once_also_to_who_asks_again_by_the_same_key() {
+    let service = start(9).await;
+    let make = || {
+        let request = service.request(Method::POST, LINKS).json(&json!({}));
+        send(request.header("idempotency-key", "k1"))
+    };
+    let (first, second) = (make().await.expect(201), make().await.expect(201));
+    assert_ne!(first["url"], second["url"]);
+    assert_eq!(listed(&service).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_link_to_what_nobody_signed_is_made_by_an_admin_alone() {
+    let service = start(9).await;
+    let unsigned = [("unsigned", "true"), ("reason", "a trial on the bench")];
+    let mut form = Form::new();
+    for (name, text) in FORM.into_iter().chain(unsigned) {
+        let text = if name == "version" { "V3" } else { text };
+        form = form.text(name, text.to_owned());
+    }
+    let file = Part::bytes(b"plain firmware".to_vec()).file_name("trial.bin");
+    let request = service.request(Method::POST, "/api/v1/packages");
+    let package = send(request.multipart(form.part("file", file))).await;
+    let path = format!("/api/v1/packages/{}/links", package.expect(201)["id"]);
+    for (role, of_unsigned) in [("operator", 403), ("approver", 403), ("admin", 201)] {
+        let request = service.request_as(role, Method::POST, &path);
+        send(request).await.expect(of_unsigned);
+        let request = service.request_as(role, Method::POST, LINKS);
+        send(request).await.expect(201);
+    }
+}
+
+#[tokio::test]
+async fn a_link_is_good_no_longer_than_its_package() {
+    let service = start(9).await;
+    let package = service.store.package(PackageId(1)).await;
+    let now = service.clock.now().utc;
+    let mut package = package.expect("the first");
+    package.target_version = FirmwareVersion::parse("V3").expect("a version");
+    package.not_after = Some(now + std::time::Duration::from_secs(600));
+    let end = package.not_after.expect("an end").to_string();
+    let stamp = AuditStamp {
+        at: now,
+        actor: AuditActor::server(),
+    };
+    let id = service.store.add_package(package, stamp).await;
+    let path = format!("/api/v1/packages/{}/links", id.expect("a package").0);
+    for (seconds, is_cut) in [(3600, true), (60, false)] {
+        let body = json!({"expires_in_seconds": seconds});
+        let link = service.post(&path, &body).await.expect(201);
+        assert_eq!(link["expires_at"] == end.as_str(), is_cut, "{link}");
+    }
 }

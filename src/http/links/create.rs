@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::{LinkView, find_package, is_blocked};
 use crate::engine::uri_file_name;
+use crate::http::auth::Role;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{OptionalJsonBody, PathParams};
 use crate::http::firmware::AddError;
@@ -17,7 +18,7 @@ use crate::http::packages::check_expiry;
 use crate::http::{HttpState, fields};
 use crate::model::{
     AuditActor, DownloadCapability, DownloadLink, LinkId, LinkProgress, Package, PackageFile,
-    Sha256Digest,
+    Provenance, Sha256Digest,
 };
 
 /// The longest URL of `AT+QFOTADL`, in bytes.
@@ -42,7 +43,8 @@ pub(crate) struct CreateLink {
     file_name: Option<String>,
     /// Which device it is for: an endpoint client name, or any text.
     device: Option<String>,
-    /// How long it is good, in seconds: 60 or more; a day, unless the server is set otherwise.
+    /// How long it is good, in seconds: 60 or more; a day, unless the server is set otherwise. Never longer
+    /// than the package's `notAfter`.
     expires_in_seconds: Option<u64>,
     /// How many bytes it may send in all: the file's size to 1000 times that; 3 times, if left out.
     budget_bytes: Option<u64>,
@@ -63,7 +65,9 @@ pub(crate) struct CreatedLink {
 }
 
 /// Makes a URL that ends, for one file of a package. Who has it may fetch the file, from any address and
-/// in any parts, until its time or its budget is over. It is shown this once.
+/// in any parts, until its time or its budget is over. It is shown this once, and no `Idempotency-Key`
+/// shows it again. No device is known here, so nothing is compared with what one runs: an operator makes a
+/// link to an older package too. One to a package without a signature needs an admin.
 #[utoipa::path(post, path = "/api/v1/packages/{id}/links", tag = "packages",
     params(("id" = u64, Path, description = "The package's number")), request_body = CreateLink,
     responses((status = 201, description = "Made", body = CreatedLink)))]
@@ -80,6 +84,7 @@ pub(crate) async fn create_link(
             "the server has no listener that modules fetch by HTTP from, or no host to name";
         return Err(Problem::new(kinds::NO_DEVICE_LISTENER, detail));
     }
+    check_signed(&package, &actor)?;
     let link = body.link(&state, &package)?;
     check_expiry(package.not_after, state.now_utc())?;
     if is_blocked(&state, &package).await? {
@@ -112,6 +117,17 @@ pub(crate) async fn create_link(
     Ok((StatusCode::CREATED, Json(created)))
 }
 
+/// A link asks for no approver, so what nobody signed is not let out by an operator alone.
+fn check_signed(package: &Package, actor: &AuditActor) -> Result<(), Problem> {
+    match package.provenance {
+        Provenance::Unsigned { .. } if actor.role != Role::Admin.word() => {
+            let detail = "only an admin may make a link to a package without a signature";
+            Err(Problem::new(kinds::FORBIDDEN, detail))
+        }
+        Provenance::Unsigned { .. } | Provenance::Signed { .. } => Ok(()),
+    }
+}
+
 impl CreateLink {
     fn link(self, state: &HttpState, package: &Package) -> Result<DownloadLink, Problem> {
         let file = self.find_file(package)?;
@@ -130,6 +146,7 @@ impl CreateLink {
             fields::title("device", device, DEVICE_CHARS_MAX)?;
         }
         let now = state.now_utc();
+        let expires_at = now + self.ttl(state)?;
         Ok(DownloadLink {
             id: LinkId(0),
             package: package.id,
@@ -138,7 +155,9 @@ impl CreateLink {
             file_sha256: file.sha256,
             size_bytes: file.size_bytes,
             created_at: now,
-            expires_at: now + self.ttl(state)?,
+            expires_at: package
+                .not_after
+                .map_or(expires_at, |end| end.min(expires_at)),
             budget_bytes: self.budget_bytes(file.size_bytes)?,
             device: self.device,
             revoked_at: None,
