@@ -272,6 +272,9 @@ impl Engine {
         if task.retry_at.is_none() {
             return;
         }
+        if let Some(again) = self.held_for(task.campaign) {
+            return self.timers.set(Timer::Retry(id), Some(now.instant + again));
+        }
         let is_flapping = self.flapping.is_flapping(&task.endpoint);
         if task.waiting_for == Some(WaitingFor::Contact) {
             self.fail_idle(
@@ -315,8 +318,45 @@ impl Engine {
             .min(settings.contact_timeout)
     }
 
+    /// How long a campaign that is held waits until its deadlines are looked at again: no device is at
+    /// fault meanwhile.
+    fn held_for(&self, id: CampaignId) -> Option<Duration> {
+        let running = self.campaigns.get(&id).filter(|it| self.is_held(it))?;
+        Some(self.products.of_package(&running.package).contact_timeout)
+    }
+
+    /// How long the devices of each campaign have to be heard.
+    pub(super) fn contact_timeouts(&self) -> Vec<(CampaignId, Duration)> {
+        let of = |running: &RunningCampaign| {
+            let settings = self.products.of_package(&running.package);
+            settings.contact_timeout
+        };
+        let campaigns = self.campaigns.iter();
+        campaigns.map(|(id, running)| (*id, of(running))).collect()
+    }
+
+    /// Counts the time of a campaign's devices anew from its activation, where it is not `before`.
+    pub(super) fn contact_timeout_changed(&mut self, now: Now, id: CampaignId, before: Duration) {
+        let Some(running) = self.campaigns.get(&id) else {
+            return;
+        };
+        let timeout = self.products.of_package(&running.package).contact_timeout;
+        if timeout == before {
+            return;
+        }
+        let activated_at = running.campaign.activated_at.unwrap_or(now.utc);
+        let left = (activated_at + timeout).saturating_since(now.utc);
+        let at = now.instant + left.min(timeout);
+        self.timers.set(Timer::Contact(id), Some(at));
+    }
+
     /// Devices that were never heard since the activation have had their time.
     pub(super) fn contact_overdue(&mut self, now: Now, id: CampaignId) {
+        if let Some(again) = self.held_for(id) {
+            return self
+                .timers
+                .set(Timer::Contact(id), Some(now.instant + again));
+        }
         for task in self.tasks_of(id) {
             let Some(TaskEntry::Idle(idle)) = self.tasks.get(&task) else {
                 continue;

@@ -206,7 +206,7 @@ impl Engine {
                 self.add_devices(devices);
                 Ok(())
             }
-            Command::SetProduct(product) => self.set_product(product),
+            Command::SetProduct(product) => self.set_product(now, product),
             Command::RemoveProduct(profile) => {
                 self.remove_product(profile);
                 Ok(())

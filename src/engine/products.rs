@@ -3,20 +3,52 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::clock::Now;
 use crate::model::{
-    Delivery, Device, DeviceModel, DeviceReport, DeviceType, DownloadProtocol, EndpointName,
-    Manufacturer, Package, Product, ProductSettings, ProfileId,
+    CampaignId, Delivery, Device, DeviceModel, DeviceReport, DeviceType, DownloadProtocol,
+    EndpointName, Manufacturer, Package, Product, ProductSettings, ProfileId,
 };
 use crate::profile::product_settings;
 
+use super::campaigns::RunningCampaign;
 use super::tasks::TaskEntry;
 use super::{CommandError, Engine, EngineConfig};
 
-/// What the operator says a device is, as a number among [`Products::kinds`]. 0: nothing, or not all.
+/// What the operator says a device is, as a number among [`Products::kinds`]. 0: nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct DeviceKind(u32);
 
 type ProductName = (Manufacturer, DeviceModel);
+
+/// What devices were entered as. What was left out, each may report: strangers add none of these.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Entered {
+    manufacturer: Option<Manufacturer>,
+    model: Option<DeviceModel>,
+    device_type: Option<DeviceType>,
+}
+
+impl Entered {
+    fn of(device: &Device) -> Self {
+        Self {
+            manufacturer: device.manufacturer.clone(),
+            model: device.model.clone(),
+            device_type: device.device_type.clone(),
+        }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.manufacturer.is_none() && self.model.is_none() && self.device_type.is_none()
+    }
+
+    /// The names, where a device's `report` adds what was left out.
+    fn name(&self, report: Option<&DeviceReport>) -> Option<ProductName> {
+        let manufacturer = self.manufacturer.as_ref();
+        let manufacturer = manufacturer.or_else(|| report?.manufacturer.as_ref())?;
+        let model = self.model.as_ref().or_else(|| report?.model.as_ref())?;
+        Some((manufacturer.clone(), model.clone()))
+    }
+}
 
 /// The settings of every product, and of which product devices are.
 #[derive(Debug)]
@@ -25,9 +57,9 @@ pub(super) struct Products {
     products_max: usize,
     kinds_max: usize,
     products: BTreeMap<ProductName, BTreeMap<DeviceType, (ProfileId, Arc<ProductSettings>)>>,
-    /// What devices were entered as; behind each the settings that come of it.
-    kinds: Vec<(ProductName, Option<DeviceType>, Arc<ProductSettings>)>,
-    kind_of: HashMap<(ProductName, Option<DeviceType>), DeviceKind>,
+    /// What devices were entered as; behind each the settings that come of it, whatever they report.
+    kinds: Vec<(Entered, Option<Arc<ProductSettings>>)>,
+    kind_of: HashMap<Entered, DeviceKind>,
 }
 
 impl Products {
@@ -79,8 +111,8 @@ impl Products {
     /// The settings of a kind change with the profiles.
     fn refresh(&mut self) {
         let mut kinds = std::mem::take(&mut self.kinds);
-        for (name, device_type, settings) in &mut kinds {
-            *settings = Arc::clone(self.find(name, device_type.as_ref()));
+        for (entered, settings) in &mut kinds {
+            *settings = self.of_entered(entered);
         }
         self.kinds = kinds;
     }
@@ -98,53 +130,51 @@ impl Products {
         found.map_or(&self.defaults, |(_, settings)| settings)
     }
 
+    /// What all devices come to that were entered so; `None` where a part is theirs to report.
+    fn of_entered(&self, entered: &Entered) -> Option<Arc<ProductSettings>> {
+        let name = entered.name(None)?;
+        Some(Arc::clone(self.find(&name, entered.device_type.as_ref())))
+    }
+
     /// What a device was entered as. Beyond the most kinds, one is as if nothing was said of it.
-    ///
-    /// Where the operator entered the device type alone, the rest is what the device `report`s; where he
-    /// entered nothing, strangers could make up any number of kinds.
-    pub(super) fn kind(&mut self, device: &Device, report: Option<&DeviceReport>) -> DeviceKind {
-        let report = report.filter(|_| device.device_type.is_some());
-        let manufacturer = device.manufacturer.as_ref();
-        let manufacturer = manufacturer.or_else(|| report?.manufacturer.as_ref());
-        let model = device.model.as_ref().or_else(|| report?.model.as_ref());
-        let (Some(manufacturer), Some(model)) = (manufacturer, model) else {
+    pub(super) fn kind(&mut self, device: &Device) -> DeviceKind {
+        let entered = Entered::of(device);
+        if entered.is_empty() {
             return DeviceKind::default();
-        };
-        let name = (manufacturer.clone(), model.clone());
-        let key = (name, device.device_type.clone());
-        if let Some(kind) = self.kind_of.get(&key) {
+        }
+        if let Some(kind) = self.kind_of.get(&entered) {
             return *kind;
         }
         if self.kinds.len() >= self.kinds_max {
             tracing::error!(endpoint = %device.endpoint, "no room for another product's devices");
             return DeviceKind::default();
         }
-        let settings = Arc::clone(self.find(&key.0, key.1.as_ref()));
-        self.kinds.push((key.0.clone(), key.1.clone(), settings));
+        self.kinds
+            .push((entered.clone(), self.of_entered(&entered)));
         let kind = DeviceKind(u32::try_from(self.kinds.len()).unwrap_or(0));
-        self.kind_of.insert(key, kind);
+        self.kind_of.insert(entered, kind);
         kind
     }
 
-    /// The settings of a device by what was entered of it, else by what it reports.
+    /// The settings of a device by what was entered of it, and by what it reports where that was left out.
     fn of(&self, kind: DeviceKind, report: Option<&DeviceReport>) -> &Arc<ProductSettings> {
         if self.products.is_empty() {
             return &self.defaults;
         }
-        let entered = usize::try_from(kind.0)
-            .ok()
-            .and_then(|number| number.checked_sub(1));
-        if let Some((_, _, settings)) = entered.and_then(|index| self.kinds.get(index)) {
+        let number = usize::try_from(kind.0).ok();
+        let entered = number.and_then(|number| self.kinds.get(number.checked_sub(1)?));
+        if let Some((_, Some(settings))) = entered {
             return settings;
         }
-        let Some(report) = report else {
-            return &self.defaults;
+        let nothing = Entered {
+            manufacturer: None,
+            model: None,
+            device_type: None,
         };
-        match (&report.manufacturer, &report.model) {
-            (Some(manufacturer), Some(model)) => {
-                self.find(&(manufacturer.clone(), model.clone()), None)
-            }
-            (Some(_) | None, _) => &self.defaults,
+        let entered = entered.map_or(&nothing, |(entered, _)| entered);
+        match entered.name(report) {
+            Some(name) => self.find(&name, entered.device_type.as_ref()),
+            None => &self.defaults,
         }
     }
 
@@ -176,9 +206,14 @@ impl Engine {
     }
 
     /// Learns how a product's devices want to be treated, which its profile in the store says.
-    pub(super) fn set_product(&mut self, product: Product) -> Result<(), CommandError> {
-        if product.is_lwm2m() {
-            return self.products.set(product);
+    pub(super) fn set_product(&mut self, now: Now, product: Product) -> Result<(), CommandError> {
+        if !product.is_lwm2m() {
+            return Ok(());
+        }
+        let before = self.contact_timeouts();
+        self.products.set(product)?;
+        for (id, timeout) in before {
+            self.contact_timeout_changed(now, id, timeout);
         }
         Ok(())
     }
@@ -196,13 +231,16 @@ impl Engine {
         }
     }
 
-    /// Whether devices of an active campaign have nothing to fetch from.
-    pub fn has_campaign_without_base(&self) -> bool {
-        let mut campaigns = self.campaigns.values();
-        campaigns.any(|running| {
-            let settings = self.products.of_package(&running.package);
-            self.check_base(settings).is_err()
-        })
+    /// Active campaigns whose devices have nothing to fetch from: they are held.
+    pub fn campaigns_without_base(&self) -> Vec<CampaignId> {
+        let without = self.campaigns.iter().filter(|(_, it)| self.is_held(it));
+        without.map(|(id, _)| *id).collect()
+    }
+
+    /// Whether no update of a campaign can begin, for want of a place to fetch from.
+    pub(super) fn is_held(&self, running: &RunningCampaign) -> bool {
+        let settings = self.products.of_package(&running.package);
+        self.check_base(settings).is_err()
     }
 
     /// Devices of these settings can be told where to fetch from, or are told nothing.
@@ -350,6 +388,15 @@ mod tests {
 
     /// A campaign for each device, whose updates begin at once.
     fn begin(engine: &mut Engine) {
+        run(engine);
+        engine.handle_timeout(Now::default());
+        for index in [0, 1] {
+            assert!(engine.running_task(&endpoint(index)).is_some());
+        }
+    }
+
+    /// A campaign for each device.
+    fn run(engine: &mut Engine) {
         for index in [0, 1] {
             let number = index as u64 + 1;
             let id = CampaignId(number);
@@ -376,10 +423,6 @@ mod tests {
                 installed: Default::default(),
             };
             command(engine, run);
-        }
-        engine.handle_timeout(Now::default());
-        for index in [0, 1] {
-            assert!(engine.running_task(&endpoint(index)).is_some());
         }
     }
 
@@ -471,6 +514,56 @@ mod tests {
         (device.manufacturer, device.model) = (None, None);
         command(&mut engine, Command::AddDevices(vec![device]));
         assert_eq!(value(&engine, 0, setting), SettingValue::Flag(true));
+    }
+
+    #[test]
+    fn what_a_device_reports_counts_whenever_it_does_beside_what_was_entered() {
+        let setting = Setting::ObserveResult;
+        let report = DeviceReport {
+            manufacturer: Manufacturer::parse("Acme").ok(),
+            model: DeviceModel::parse(MODELS[0]).ok(),
+            ..DeviceReport::default()
+        };
+        for (device_type, expected) in [("WaterMeter", false), ("GasMeter", true)] {
+            for reports_first in [true, false] {
+                let mut engine = Engine::new(config(), [1; 32]);
+                let mut entered = device(0, device_type);
+                (entered.manufacturer, entered.model) = (None, None);
+                if reports_first {
+                    engine.set_report(&endpoint(0), report.clone());
+                }
+                command(&mut engine, Command::AddDevices(vec![entered]));
+                // The only one, and of another type than one of the two is of.
+                let gas = product(1, MODELS[0], "GasMeter", setting);
+                command(&mut engine, Command::SetProduct(gas));
+                engine.set_report(&endpoint(0), report.clone());
+                let expected = SettingValue::Flag(expected);
+                assert_eq!(value(&engine, 0, setting), expected, "{device_type}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_contact_timeout_that_changes_counts_from_the_activation() {
+        let mut engine = Engine::new(config(), [1; 32]);
+        let devices = [0, 1].map(|index| device(index, "WaterMeter"));
+        command(&mut engine, Command::AddDevices(devices.into()));
+        run(&mut engine);
+        let mut product = product(1, MODELS[1], "WaterMeter", Setting::TrustResultOnly);
+        let minutes = |count: u64| Duration::from_secs(count * 60);
+        // Longer than it was to be, then shorter.
+        for (passed, timeout) in [(1, 2_000), (2, 10)] {
+            let timeout = SettingValue::Time(minutes(timeout));
+            let changes = &mut product.changes;
+            changes.set(Setting::ContactTimeout, timeout).unwrap();
+            let set = Command::SetProduct(product.clone());
+            let now = Now::default() + minutes(passed);
+            engine.handle_command(now, set).unwrap();
+        }
+        for (passed, left) in [(9, 2), (10, 1), (1_439, 1), (1_440, 0)] {
+            engine.handle_timeout(Now::default() + minutes(passed));
+            assert_eq!(engine.tasks.len(), left, "after {passed} minutes");
+        }
     }
 
     #[test]

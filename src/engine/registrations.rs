@@ -194,8 +194,7 @@ impl Engine {
         for device in devices {
             let is_known = self.known.contains_key(&device.endpoint);
             if is_known || self.known.len() < self.config.devices_max {
-                let report = self.reports.get(&device.endpoint);
-                let kind = self.products.kind(&device, report);
+                let kind = self.products.kind(&device);
                 self.known.insert(device.endpoint, kind);
             } else {
                 self.counters.devices_left_out += 1;

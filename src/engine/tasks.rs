@@ -84,14 +84,13 @@ impl Engine {
             return self.fail_idle(now, id, FailureReason::Barred, &evidence);
         }
         let settings = Arc::clone(self.products.of_package(&campaign.package));
-        let base = self.download_base(&settings);
-        if base.is_none() && self.check_base(&settings).is_err() {
-            let evidence = format!(
-                "devices have nothing to fetch from by {}",
-                settings.download
-            );
-            return self.fail_idle(now, id, FailureReason::InvalidUri, &evidence);
+        // Held until there is something to fetch from. What has executed fetches no more, and goes on.
+        let has_executed =
+            task.state == TaskState::Running && task.execute_intended_attempt == Some(task.attempt);
+        if !has_executed && self.is_held(campaign) {
+            return;
         }
+        let base = self.download_base(&settings);
         let wanted = campaign.wanted(&task.endpoint, base, &settings);
         if self.flapping.is_flapping(&task.endpoint) {
             return self.hold_idle(now, id);

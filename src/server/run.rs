@@ -75,13 +75,6 @@ pub enum RunError {
     /// The store cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// Campaigns are active, and their devices would have nowhere to fetch from.
-    #[error(
-        "campaigns are active, and devices could not fetch their packages: give --coap, or where they \
-         fetch by HTTP --device-http, and --public-host where that names no address (coap.listen, \
-         device_http.listen, coap.public_host)"
-    )]
-    NoPublicHost,
     /// The engine's driver ended.
     #[error("{0}")]
     Driver(String),
@@ -315,30 +308,27 @@ async fn rebuild(
         package_bytes: blobs.clone(),
     };
     let engine = rebuild.engine(store, clock.now()).await?;
-    check_download_base(&rebuild, &engine, listening)?;
+    tell_download_base(&rebuild, &engine, listening);
     Ok((rebuild, engine))
 }
 
-/// Without a place to fetch from, what is active cannot go on, and nothing else can be activated.
-fn check_download_base(
-    rebuild: &Rebuild,
-    engine: &Engine,
-    listening: Listening,
-) -> Result<(), RunError> {
-    if engine.has_campaign_without_base() {
-        return Err(RunError::NoPublicHost);
+/// Without a place to fetch from, what is active is held, and nothing else can be activated.
+fn tell_download_base(rebuild: &Rebuild, engine: &Engine, listening: Listening) {
+    for campaign in engine.campaigns_without_base() {
+        tracing::error!(
+            campaign = campaign.0,
+            "held: its devices could not fetch their package. Stop it, or start again with --coap, or \
+             where they fetch by HTTP --device-http, and --public-host where that names no address \
+             (coap.listen, device_http.listen, coap.public_host)"
+        );
     }
     let base = match rebuild.config.product.download {
         DownloadProtocol::Coap => &rebuild.config.download_base,
         DownloadProtocol::Http => &rebuild.config.http_download_base,
     };
-    if base.is_some() {
-        return Ok(());
-    }
-    if listening.coap.is_some() {
+    if base.is_none() && listening.coap.is_some() {
         tracing::warn!("no campaign can be activated until --public-host says where devices fetch");
     }
-    Ok(())
 }
 
 /// What the engine is told, with where devices fetch from.

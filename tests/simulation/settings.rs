@@ -138,6 +138,29 @@ fn trust_result_only_says_whether_a_version_that_never_changes_is_a_mismatch() {
 }
 
 #[test]
+fn a_campaign_without_a_place_to_fetch_from_is_held_until_there_is_one() {
+    let sleeper = DeviceConfig {
+        queue_mode: true,
+        ..fleet::device(1)
+    };
+    let mut world = World::new(71, engine(""), vec![fleet::device(0), sleeper]);
+    let id = world.campaign_for_all(RetryPolicy::default());
+    let base = world.server.config.download_base.take();
+    world.restart();
+    assert_eq!(world.server.engine.campaigns_without_base(), [id]);
+    // Longer than devices have to be heard.
+    world.run_for(Duration::from_secs(30 * 3600));
+    let tasks = world.server.tasks.values();
+    let states: Vec<_> = tasks.map(|task| task.state).collect();
+    assert_eq!(states, [TaskState::Pending; 2]);
+    assert!(!world.requests.iter().any(|(_, _, it)| it.is_uri_write()));
+    world.server.config.download_base = base;
+    world.restart();
+    world.run_to_the_end();
+    assert_eq!(world.count(id, TaskState::Succeeded), 2);
+}
+
+#[test]
 fn slot_held_says_whether_the_limit_is_of_installs_too() {
     let limit = fleet::LIMITS.tier0 as usize;
     for (word, installing) in [("until_result", limit), ("until_downloaded", 3 * limit)] {
