@@ -11,7 +11,7 @@ use crate::campaign::Progress;
 use crate::clock::Now;
 use crate::engine::{Command, Engine, EngineConfig, Resumption};
 use crate::model::{InstalledSequences, Package};
-use crate::store::{BlobStore, Store, StoreError};
+use crate::store::{BlobError, BlobStore, Store, StoreError};
 
 /// What an engine is made from beside the store.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Rebuild {
             let mut packages = restored.packages.iter();
             let (image, installed) = match packages.find(|package| package.id == campaign.package) {
                 Some(package) => (
-                    self.image(package).await,
+                    self.image(package).await?,
                     store.installed_sequences(package).await?,
                 ),
                 None => (None, InstalledSequences::default()),
@@ -65,17 +65,19 @@ impl Rebuild {
         Ok(engine)
     }
 
-    /// A package whose bytes are gone or changed is never served.
-    async fn image(&self, package: &Package) -> Option<bytes::Bytes> {
+    /// A package whose bytes are gone or changed is never served. Bytes that cannot be read now say
+    /// nothing of the package: that is as where the store itself cannot be read.
+    async fn image(&self, package: &Package) -> Result<Option<bytes::Bytes>, StoreError> {
         let (blobs, sha256) = (self.package_bytes.clone(), package.file.sha256);
         let loaded = tokio::task::spawn_blocking(move || blobs.load(sha256)).await;
         match loaded.unwrap_or_else(|error| Err(io::Error::other(error).into())) {
-            Ok(image) => Some(image),
-            Err(error) => {
+            Ok(image) => Ok(Some(image)),
+            Err(error @ (BlobError::NotFound(_) | BlobError::Changed { .. })) => {
                 counter!("narrowcast_packages_damaged_total").increment(1);
                 tracing::error!(package = package.id.0, %error, "the package cannot be served");
-                None
+                Ok(None)
             }
+            Err(error @ (BlobError::Full | BlobError::Io(_))) => Err(error.into()),
         }
     }
 }

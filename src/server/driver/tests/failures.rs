@@ -3,9 +3,11 @@
 use tokio::sync::oneshot;
 
 use super::super::*;
-use super::bench::{BLOCK, Bench, OTHER, end_commit, endpoint, hear, register};
+use super::bench::{BLOCK, Bench, IMAGE_BYTES, OTHER, end_commit, endpoint, hear, register};
 use crate::coap::{Code, MessageType, OptionNumber, Request};
 use crate::engine::Command;
+use crate::model::AuditAction;
+use crate::store::BlobStore;
 
 /// Longer than any back-off.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -116,5 +118,46 @@ async fn one_failure_after_a_success_waits_no_longer_than_the_first() {
         tokio::time::advance(REBUILD_DELAY + STEP).await;
         device.send(register(OTHER, 600, "</3/0>"));
         assert_eq!(device.next().await.code, Code::CREATED);
+    }
+}
+
+#[tokio::test]
+async fn package_bytes_that_cannot_be_read_now_end_no_campaign() {
+    let (driver, bench) = Bench::new().await;
+    let (campaign, _) = bench.store.campaign(bench.campaign).await.unwrap();
+    let package = bench.store.package(campaign.package).await.unwrap();
+    // Of the driver's bytes some are in memory.
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = BlobStore::open(folder.path(), 1 << 20).unwrap();
+    let path = blobs.path(package.file.sha256);
+    let rebuild = Rebuild {
+        config: driver.parts.rebuild.config.clone(),
+        package_bytes: blobs,
+    };
+    let now = driver.parts.clock.now();
+    // A folder opens, and cannot be read.
+    std::fs::create_dir_all(&path).unwrap();
+    let rebuilt = rebuild.engine(&*bench.store, now).await;
+    assert!(matches!(rebuilt, Err(StoreError::Failed(_))));
+
+    std::fs::remove_dir(&path).unwrap();
+    let mut rebuilt = rebuild.engine(&*bench.store, now).await.unwrap();
+    assert!(is_stopped(&mut rebuilt), "its bytes are gone");
+    std::fs::write(&path, [0xa5; IMAGE_BYTES]).unwrap();
+    let mut rebuilt = rebuild.engine(&*bench.store, now).await.unwrap();
+    assert!(!is_stopped(&mut rebuilt), "its bytes are there");
+}
+
+/// Whether an engine says of itself that it stopped a campaign.
+fn is_stopped(engine: &mut Engine) -> bool {
+    loop {
+        let output = engine.poll_output();
+        if let Output::Record(Record::Audit(entry)) = &output {
+            assert_eq!(entry.action, AuditAction::CampaignStopped);
+            return true;
+        }
+        if let Output::Timeout(_) = output {
+            return false;
+        }
     }
 }
