@@ -113,8 +113,9 @@ const fn english(reason: FailureReason) -> &'static str {
              and a key of its own, then retry."
         }
         FailureReason::NotEligible => {
-            "The device does not fit the package. Compare manufacturer, model, device type and source \
-             version of both; enter what is missing for the device."
+            "The device does not fit the package, or the package may not be installed any more (notAfter). \
+             Compare manufacturer, model, device type and source version of both, and enter what is \
+             missing for the device; in place of an expired package upload one that is signed anew."
         }
         FailureReason::Stopped => {
             "Stopped by an operator. Make a new campaign to update the device."
@@ -202,7 +203,8 @@ const fn chinese(reason: FailureReason) -> &'static str {
              (flapping_peers) 找到这些设备,为每台设备配置各自的终端标识和密钥后重试。"
         }
         FailureReason::NotEligible => {
-            "设备与固件包不匹配,请核对两者的厂商名称、型号、设备类型和源版本,并补全设备缺失的信息。"
+            "设备与固件包不匹配,或固件包已过有效期 (notAfter)。请核对两者的厂商名称、型号、设备类型和源版本,并补全设备\
+             缺失的信息;固件包过期时请重新签名并上传。"
         }
         FailureReason::Stopped => "升级任务已被手动停止,如需升级请新建升级任务。",
         FailureReason::KeyRevoked => {

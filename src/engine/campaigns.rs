@@ -49,6 +49,7 @@ impl RunningCampaign {
             target_version: package.target_version.clone(),
             source_versions: package.source_versions.clone(),
             precedence: None,
+            not_after: package.not_after,
             image_size_bytes: package.file.size_bytes,
             image: Image::from(image.clone()),
             uri_base: String::new(),

@@ -92,6 +92,13 @@ impl Engine {
         }
         let base = self.download_base(&settings);
         let wanted = campaign.wanted(&task.endpoint, base, &settings);
+        // Not so of one that has executed: whether it runs the version is still to be seen.
+        if task.state != TaskState::Running
+            && task.execute_intended_attempt.is_none()
+            && let Some(failure) = wanted.expired(now.utc)
+        {
+            return self.fail_idle(now, id, failure.reason, &failure.evidence);
+        }
         if self.flapping.is_flapping(&task.endpoint) {
             return self.hold_idle(now, id);
         }

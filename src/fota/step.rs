@@ -15,6 +15,7 @@ mod outcome;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::clock::Utc;
 use crate::coap::Code;
 use crate::lwm2m::{Path, path};
 use crate::model::{
@@ -37,6 +38,8 @@ pub struct Wanted {
     pub source_versions: Vec<FirmwareVersion>,
     /// What may not be given up for it; `None`: it may replace anything.
     pub precedence: Option<Precedence>,
+    /// Nothing is begun with it after this time, as signed.
+    pub not_after: Option<Utc>,
     /// Size of the image in bytes.
     pub image_size_bytes: u64,
     /// The image itself, shared, for a device that it is pushed to.
@@ -45,6 +48,17 @@ pub struct Wanted {
     pub uri_base: String,
     /// What stands behind it: nothing, or `/` and a file name.
     pub uri_suffix: String,
+}
+
+impl Wanted {
+    /// Why nothing is begun with the package at this time, where that is so.
+    pub fn expired(&self, now: Utc) -> Option<Failure> {
+        let end = self.not_after.filter(|end| *end < now)?;
+        Some(Failure {
+            reason: FailureReason::NotEligible,
+            evidence: format!("the package's signed notAfter is {end}, and it is {now}"),
+        })
+    }
 }
 
 /// What a package's signed sequence is held against: a device is not taken back to a lower one.

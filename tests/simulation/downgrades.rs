@@ -1,5 +1,5 @@
 //! Devices are not taken back to a lower signed sequence, nor updated from a version that the package is
-//! not for.
+//! not for, nor after the time that was signed.
 
 use narrowcast::model::{
     AuditActor, AuditStamp, DowngradeAllowed, FailureReason, FirmwareVersion, TaskState,
@@ -80,4 +80,18 @@ fn a_delta_package_leaves_devices_of_other_versions_alone_and_says_why() {
     let refused = (TaskState::Failed, Some(FailureReason::NotEligible));
     assert_eq!(ends, [refused; 3]);
     assert!(!touched);
+}
+
+#[test]
+fn after_the_signed_time_no_device_is_touched() {
+    for restarts in [false, true] {
+        let devices = (0..3).map(fleet::device).collect();
+        let mut world = World::new(1, fleet::engine_config(), devices);
+        // Activated in the last moment: no device was heard yet.
+        world.not_after = Some(world.now.utc);
+        let (ends, touched) = run(&mut world, restarts);
+        let refused = (TaskState::Failed, Some(FailureReason::NotEligible));
+        assert_eq!(ends, [refused; 3]);
+        assert!(!touched);
+    }
 }

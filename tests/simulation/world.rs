@@ -57,6 +57,8 @@ pub(crate) struct World {
     pub(crate) source_versions: Vec<FirmwareVersion>,
     /// The package's signed sequence.
     pub(crate) sequence: Option<u64>,
+    /// Until when it may be installed.
+    pub(crate) not_after: Option<Utc>,
     /// Who lets campaigns downgrade devices.
     pub(crate) downgrade: Option<DowngradeAllowed>,
     /// How campaigns made from here on want their devices admitted.
@@ -138,6 +140,7 @@ impl World {
             image,
             source_versions: Vec::new(),
             sequence: None,
+            not_after: None,
             downgrade: None,
             admission: None,
             link: Link::clean(),

@@ -282,6 +282,7 @@ impl Session {
             return;
         }
         let next = step(&self.wanted, &self.terms, &self.reported, &self.progress);
+        let next = self.unless_expired(now, next);
         self.enter(now, self.stage.next(&next, &self.progress, self.task.phase));
         match next {
             Step::Read(path) => self.operate(now, Operation::Read(path)),
@@ -297,6 +298,19 @@ impl Session {
             Step::Settle => self.settle(now),
             Step::Succeed(note) => self.succeed(now, note),
             Step::Fail(failure) => self.fail(now, failure),
+        }
+    }
+
+    /// What would begin something with a package that is not to be installed any more fails. What a
+    /// device fetches meanwhile it may fetch to the end, and what it installs is waited for.
+    fn unless_expired(&self, now: Now, next: Step) -> Step {
+        let begins = matches!(
+            next,
+            Step::RequestSlot(_) | Step::WriteUri | Step::Push | Step::Execute
+        );
+        match self.wanted.expired(now.utc) {
+            Some(failure) if begins => Step::Fail(failure),
+            Some(_) | None => next,
         }
     }
 

@@ -15,6 +15,7 @@ fn wanted() -> Wanted {
         target_version: version("V2"),
         source_versions: vec![version("V1")],
         precedence: None,
+        not_after: None,
         image_size_bytes: 2048,
         image: Image::default(),
         uri_base: "coap://203.0.113.5:5683/fw/".to_owned(),

@@ -32,6 +32,7 @@ impl World {
             package.model = DeviceModel::parse(model).unwrap();
             package.source_versions.clone_from(&self.source_versions);
             package.sequence = self.sequence;
+            package.not_after = self.not_after;
             let sha256 = package.file.sha256;
             self.server.images.insert(sha256, self.image.clone());
             ready(self.server.store.add_package(

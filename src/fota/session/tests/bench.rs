@@ -119,6 +119,7 @@ pub(super) fn wanted() -> Wanted {
         target_version: FirmwareVersion::parse(NEW).unwrap(),
         source_versions: Vec::new(),
         precedence: None,
+        not_after: None,
         image_size_bytes: SIZE_BYTES,
         image: Image::from(Bytes::from_static(&[7; SIZE_BYTES as usize])),
         uri_base: "coap://203.0.113.5:5683/fw/".to_owned(),

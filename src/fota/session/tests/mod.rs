@@ -3,6 +3,7 @@
 mod bench;
 mod cancel;
 mod download;
+mod expiry;
 mod faults;
 mod flow;
 mod hold;
