@@ -52,7 +52,11 @@ pub(super) fn run(args: &SignArgs, output: &Output) -> Result<(), CliError> {
         .out
         .clone()
         .unwrap_or_else(|| first.with_file_name(format!("{name}_signed.zip")));
-    if args.inputs.contains(&out) {
+    // As files, not as texts: `./x.zip` is `x.zip`.
+    let overwrites = fs::canonicalize(&out).is_ok_and(|out| {
+        (args.inputs.iter()).any(|it| fs::canonicalize(it).is_ok_and(|it| it == out))
+    });
+    if overwrites || args.inputs.contains(&out) {
         return Err(CliError::Usage("--out would overwrite INPUT".to_owned()));
     }
     let zip = inner_zip(args, &out, &limits)?;

@@ -22,6 +22,9 @@ pub enum InfoError {
     /// Not 64 hexadecimal digits.
     #[error("package-info.json: `sha256` must be 64 lower-case hexadecimal digits")]
     Sha256,
+    /// More than any store of ours keeps.
+    #[error("package-info.json: `sequence` must be at most 9223372036854775807")]
+    Sequence,
     /// Not a time.
     #[error("package-info.json: `notAfter` must be a time like 2027-01-31T00:00:00Z")]
     NotAfter,
@@ -46,7 +49,8 @@ pub struct PackageInfo {
     /// 支持设备源版本; an empty list is signed as "any".
     #[serde(default)]
     pub source_versions: Option<Vec<String>>,
-    /// Grows with each release: what tells a downgrade, since version strings have no order.
+    /// Grows with each release: what tells a downgrade, since version strings have no order. At most
+    /// `i64::MAX`.
     #[serde(default)]
     pub sequence: Option<u64>,
     /// SHA-256 of the one firmware file, hexadecimal.
@@ -123,6 +127,9 @@ impl PackageInfo {
             .is_some_and(|sha256| !is_sha256(sha256))
         {
             return Err(InfoError::Sha256);
+        }
+        if info.sequence.is_some_and(|it| i64::try_from(it).is_err()) {
+            return Err(InfoError::Sequence);
         }
         if info.not_after.is_some() && info.expires_at().is_none() {
             return Err(InfoError::NotAfter);
@@ -320,6 +327,11 @@ mod tests {
             changed("\"sha256\":null", "\"sha256\":\"AB\""),
             Err(InfoError::Sha256)
         );
+        assert_eq!(
+            changed("\"sequence\":104", "\"sequence\":9223372036854775808"),
+            Err(InfoError::Sequence)
+        );
+        changed("\"sequence\":104", "\"sequence\":9223372036854775807").unwrap();
         assert_eq!(
             changed("\"notAfter\":null", "\"notAfter\":\"soon\""),
             Err(InfoError::NotAfter)

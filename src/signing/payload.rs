@@ -1,5 +1,6 @@
 //! The inner `NAME.zip`: the firmware files, and what the signer says of them.
 
+use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read, Seek, Write};
 
 use bytes::Bytes;
@@ -194,11 +195,15 @@ pub fn zip_firmware_to(
     info_json: Option<&[u8]>,
     limits: &PackageLimits,
 ) -> Result<(), PayloadError> {
+    let mut names = BTreeSet::new();
     for (name, _) in &files {
         if !is_file_name(name) {
             return Err(ZipError::Name((*name).to_owned()).into());
         }
         check_name(name)?;
+        if !names.insert(*name) {
+            return Err(ZipError::Duplicate((*name).to_owned()).into());
+        }
     }
     // One byte more than is accepted shows that there is too much.
     let bytes_max = limits.firmware_bytes_max + limits.info_bytes_max + 1;

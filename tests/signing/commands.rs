@@ -191,6 +191,35 @@ fn a_zip_is_signed_as_it_stands() {
 }
 
 #[test]
+fn inputs_of_one_name_are_told_so_and_an_input_is_never_overwritten() {
+    let folder = folder();
+    for name in ["a", "b"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+        write(folder.path(), &format!("{name}/FW.bin"), "firmware");
+    }
+    let sign = ["sign", "--key", "private.pem", "a/FW.bin", "b/FW.bin"];
+    let refused = narrowcast(folder.path(), &sign);
+    exits(&refused, 1);
+    let told = stderr(&refused);
+    assert!(told.contains("\"FW.bin\" twice"), "{told}");
+
+    write(folder.path(), "FW.zip", inner());
+    let sign = [
+        "sign",
+        "--key",
+        "private.pem",
+        "--out",
+        "FW.zip",
+        "./a/../FW.zip",
+    ];
+    exits(&narrowcast(folder.path(), &sign), 2);
+    assert_eq!(
+        std::fs::read(folder.path().join("FW.zip")).unwrap(),
+        inner()
+    );
+}
+
+#[test]
 fn a_statement_is_signed_with_the_image() {
     let folder = folder();
     let info = r#"{"format":1,"purpose":"firmware","manufacturer":"quectel","model":"BC25",
