@@ -2,10 +2,10 @@
 
 use narrowcast::clock::Utc;
 use narrowcast::model::{
-    AuditActor, AuditStamp, CampaignState, Component, DeviceReport, FirmwareVersion, Package,
-    PackageFile, PackageId, Record,
+    AuditActor, AuditStamp, CampaignState, CampaignTargets, Component, DeviceReport, EndpointName,
+    FirmwareVersion, Package, PackageFile, PackageId, Record, RetryPolicy,
 };
-use narrowcast::store::{Page, Store};
+use narrowcast::store::{NewCampaign, Page, Store};
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
@@ -240,6 +240,42 @@ async fn what_has_expired_is_neither_chosen_nor_started() {
     let expired = another(&service, "V3", |package| package.not_after = Some(past)).await;
     let answer = campaign(&service, expired).await;
     answer.problem(409, "package_expired", Some("package_id"));
+
+    // A draft that was made in time is not started after it.
+    let draft = NewCampaign {
+        name: "July".to_owned(),
+        package: PackageId(expired),
+        targets: CampaignTargets::default(),
+        retry: RetryPolicy::default(),
+        downgrade: None,
+        admission: None,
+        created_at: Utc::from_unix_ms(0),
+    };
+    let devices = vec![EndpointName::parse("d1").expect("a name")];
+    let created = service.store.create_campaign(draft, devices, stamp()).await;
+    let id = created.expect("a draft").0;
+    let activate = format!("/api/v1/campaigns/{id}/activate");
+    let answer = send(service.request(Method::POST, &activate)).await;
+    let detail = answer.problem(409, "package_expired", None);
+    assert!(detail.contains("notAfter"), "{detail}");
+    let shown = service.get(&format!("/api/v1/campaigns/{id}")).await;
+    assert_eq!(shown.expect(200)["state"], "draft");
+}
+
+#[tokio::test]
+async fn a_file_name_that_is_not_accepted_is_kept_nowhere() {
+    let service = Service::start().await;
+    service.seed(&[]).await;
+    let name: &'static str = Box::leak("x".repeat(60_000).into_boxed_str());
+    let answer = upload_as(&service, "admin", name, &[]).await;
+    answer.problem(422, "invalid_field", Some("file"));
+    let page = Page {
+        after: None,
+        limit: 100,
+    };
+    let audited = service.store.audit_entries(page).await.expect("entries");
+    let refused = audited.iter().find(|it| it.action == "package_refused");
+    assert_eq!(refused.expect("an entry").object, "");
 }
 
 #[tokio::test]
@@ -250,7 +286,7 @@ async fn a_lower_sequence_than_a_device_runs_needs_an_admin_and_a_reason() {
     another(&service, "V7", |package| package.sequence = Some(7)).await;
     campaign(&service, older).await.expect(201);
     let report = Record::Report {
-        endpoint: narrowcast::model::EndpointName::parse("d1").expect("a name"),
+        endpoint: EndpointName::parse("d1").expect("a name"),
         report: DeviceReport {
             firmware_version: FirmwareVersion::parse("V7").ok(),
             ..DeviceReport::default()

@@ -49,7 +49,7 @@ pub(super) struct PackageForm {
 /// What is known of a file that has come, whatever becomes of its form: for the audit log.
 #[derive(Debug, Default)]
 pub(super) struct Arrived {
-    /// Its name as the client gave it; empty where it gave none.
+    /// Its name as the client gave it; empty where it gave none, or none that is accepted.
     pub(super) name: String,
     /// SHA-256 of its bytes; `None` where they did not come whole.
     pub(super) sha256: Option<Sha256Digest>,
@@ -89,11 +89,10 @@ impl RawForm {
             if self.archive.is_some() {
                 return Err(twice(name));
             }
-            field
-                .file_name()
-                .unwrap_or_default()
-                .clone_into(&mut arrived.name);
-            check_file_name(&arrived.name)?;
+            // Only a name within the bounds is kept.
+            let file_name = field.file_name().unwrap_or_default();
+            check_file_name(file_name)?;
+            file_name.clone_into(&mut arrived.name);
             let archive = receive(field, state).await?;
             arrived.sha256 = Some(archive.sha256());
             self.archive = Some(archive);
