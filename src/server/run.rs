@@ -149,8 +149,7 @@ impl Server {
     /// # Errors
     /// Where a listener or the data directory cannot be had, with which and why.
     pub async fn start(config: &Config, metrics: PrometheusHandle) -> Result<Self, RunError> {
-        let clock = SystemClock::new();
-        let data_dir = &config.data_dir;
+        let (clock, data_dir) = (SystemClock::new(), &config.data_dir);
         open_data_dir(data_dir)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&data_dir.join(STORE_FILE)).await?);
         let blobs = open_packages(data_dir, &*store).await?;
