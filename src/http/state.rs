@@ -107,6 +107,8 @@ pub struct HttpState {
     parts: Arc<HttpParts>,
     pub(super) requests: Arc<Semaphore>,
     pub(super) uploads: Arc<Semaphore>,
+    /// Held while all packages and campaigns are read for what rests on a key: one such reading at a time.
+    pub(super) reading_key: Arc<Mutex<()>>,
     /// Held from reading a draft to its activation's commit: a draft is activated once.
     pub(super) activation: Arc<Mutex<()>>,
     /// Held from a package's bytes to the row that names them: what is taken back when the row is
@@ -124,6 +126,7 @@ impl HttpState {
     /// Shares the parts.
     pub fn new(parts: HttpParts) -> Self {
         Self {
+            reading_key: Arc::default(),
             activation: Arc::default(),
             keeping: Arc::default(),
             products: Arc::default(),

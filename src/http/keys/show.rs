@@ -32,6 +32,8 @@ pub(crate) async fn show_key(
     PathParams(id): PathParams<String>,
 ) -> Result<Json<KeyDetails>, Problem> {
     let key = find_key(&state, &id).await?.into();
+    // Any role may ask, and each asks for all: the others wait.
+    let _reading = state.reading_key.lock().await;
     let affected = Affected::of(&state, &id).await?.cut();
     Ok(Json(KeyDetails { key, affected }))
 }
