@@ -20,7 +20,7 @@ pub enum Role {
     Viewer,
     /// Enters devices, groups, packages, profiles and drafts; stops campaigns; asks devices.
     Operator,
-    /// Activates campaigns; says how a product's devices are treated.
+    /// Activates campaigns; says how a product's devices are treated, and takes its profile away.
     Approver,
     /// Makes and removes tokens; reads the audit log.
     Admin,
@@ -166,7 +166,6 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
             "DELETE",
             "/api/v1/packages/{id}"
             | "/api/v1/packages/{id}/links/{link}"
-            | "/api/v1/profiles/{id}"
             | "/api/v1/groups/{id}"
             | "/api/v1/groups/{id}/devices"
             | "/api/v1/groups/{id}/devices/{endpoint}"
@@ -178,7 +177,8 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
 
         // A product's settings are those of its active campaigns too.
         ("POST", "/api/v1/campaigns/{id}/activate")
-        | ("PUT" | "PATCH", "/api/v1/profiles/{id}/settings") => Access::AtLeast(Approver),
+        | ("PUT" | "PATCH", "/api/v1/profiles/{id}/settings")
+        | ("DELETE", "/api/v1/profiles/{id}") => Access::AtLeast(Approver),
 
         ("GET", "/api/v1/audit" | "/api/v1/audit/head" | "/api/v1/tokens")
         | ("POST", "/api/v1/tokens")

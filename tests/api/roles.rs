@@ -28,7 +28,7 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("GET", "/api/v1/profiles", "voaA"),
     ("POST", "/api/v1/profiles", "oaA"),
     ("GET", "/api/v1/profiles/{id}", "voaA"),
-    ("DELETE", "/api/v1/profiles/{id}", "oaA"),
+    ("DELETE", "/api/v1/profiles/{id}", "aA"),
     ("GET", "/api/v1/profiles/{id}/settings", "voaA"),
     ("PUT", "/api/v1/profiles/{id}/settings", "aA"),
     ("PATCH", "/api/v1/profiles/{id}/settings", "aA"),
