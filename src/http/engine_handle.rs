@@ -101,6 +101,24 @@ impl EngineHandle {
             .await?
     }
 
+    /// Has the engine learn what the store has committed already, which must reach it: this waits for a
+    /// place, however many requests wait. An engine that does not answer in time learns it nevertheless,
+    /// and one that is built anew meanwhile has it from the store.
+    ///
+    /// # Errors
+    /// Where the engine refuses it, or has ended.
+    pub async fn tell(&self, committed: Command) -> Result<(), EngineError> {
+        let (sender, answer) = oneshot::channel();
+        let request = EngineRequest::Command(committed, None, sender);
+        let sent = self.requests.send(request).await;
+        sent.map_err(|_| EngineError::Ended)?;
+        match time::timeout(self.timeout, answer).await {
+            Ok(Ok(Err(EngineError::NotCommitted(_) | EngineError::NoSpace))) | Err(_) => Ok(()),
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(EngineError::Ended),
+        }
+    }
+
     /// Has a request to a device taken up. Behind its number: where its end will be told, if it comes
     /// while the driver runs as it does now.
     ///
@@ -174,6 +192,27 @@ mod tests {
             Err(EngineError::TimedOut(Duration::ZERO))
         );
         assert_eq!(handle.command(stop()).await, Err(EngineError::Busy));
+    }
+
+    #[tokio::test]
+    async fn what_is_committed_waits_for_a_place_and_for_no_answer() {
+        let (handle, mut requests) = engine_channel(1, Duration::ZERO);
+        handle.command(stop()).await.expect_err("nobody answers");
+        let told = handle.tell(stop());
+        let mut told = std::pin::pin!(told);
+        tokio::select! {
+            biased;
+            told = &mut told => panic!("{told:?} where there is no place"),
+            () = tokio::task::yield_now() => {}
+        }
+        requests.recv().await.expect("the first");
+        assert_eq!(told.await, Ok(()));
+        let Some(EngineRequest::Command(Command::StopCampaign(_), None, _)) = requests.recv().await
+        else {
+            panic!("a stop command");
+        };
+        drop(requests);
+        assert_eq!(handle.tell(stop()).await, Err(EngineError::Ended));
     }
 
     #[tokio::test]

@@ -117,13 +117,6 @@ impl SettingChanges {
     pub fn unset(&mut self, setting: Setting) {
         self.0.remove(&setting);
     }
-
-    /// Leaves out what is as `settings` say anyway.
-    pub fn without(&self, settings: &ProductSettings) -> Self {
-        let differ =
-            |(setting, value): &(Setting, SettingValue)| settings.value(*setting) != *value;
-        Self(self.iter().filter(differ).collect())
-    }
 }
 
 impl Setting {
@@ -399,24 +392,6 @@ mod tests {
             );
             assert_eq!(setting.value_of_text("\u{1}"), None, "{setting}");
         }
-    }
-
-    #[test]
-    fn what_is_as_the_defaults_are_differs_in_nothing() {
-        let defaults = ProductSettings::default();
-        let mut changes = SettingChanges::default();
-        for &setting in Setting::ALL {
-            changes.set(setting, defaults.value(setting)).unwrap();
-        }
-        let flag = SettingValue::Flag(true);
-        changes.set(Setting::TrustResultOnly, flag).unwrap();
-        let left = changes.without(&defaults);
-        assert_eq!(
-            left.iter().collect::<Vec<_>>(),
-            [(Setting::TrustResultOnly, flag)]
-        );
-        changes.unset(Setting::TrustResultOnly);
-        assert!(changes.without(&defaults).is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use narrowcast::model::{
     DeviceRequestState, NewDeviceRequest, Record,
 };
 use narrowcast::store::{Page, Store};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex as Gate, oneshot};
 
 /// What the engine was asked, and whether it refuses.
 #[derive(Debug, Default)]
@@ -19,12 +19,15 @@ pub(crate) struct TestEngine {
     pub(crate) commands: Mutex<Vec<Command>>,
     /// What becomes of each request to a device; none: it waits.
     pub(crate) ends: Mutex<Option<(DeviceRequestState, Option<DeviceAnswer>)>>,
+    /// While it is held, nothing is carried out.
+    pub(crate) gate: Gate<()>,
     asked: Mutex<u64>,
 }
 
 impl TestEngine {
     pub(crate) async fn run(self: Arc<Self>, mut requests: EngineRequests, store: Arc<dyn Store>) {
         while let Some(request) = requests.recv().await {
+            drop(self.gate.lock().await);
             match request {
                 EngineRequest::Command(command, _, answer) => {
                     let outcome = self.carry_out(command, store.as_ref()).await;

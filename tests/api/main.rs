@@ -18,6 +18,7 @@ mod packages;
 mod pages;
 mod preconditions;
 mod problems;
+mod profile_settings;
 mod profiles;
 mod resources;
 mod roles;

@@ -20,7 +20,7 @@ use zip::write::SimpleFileOptions;
 use crate::service::{FORM, Service, send};
 
 /// The profile of the product that [`FORM`]'s package is for, as carriers write it.
-fn profile() -> Value {
+pub(crate) fn profile() -> Value {
     json!({
         "devices": [{
             "manufacturerId": "q-1", "manufacturerName": "quectel", "model": "BC25",
@@ -47,7 +47,7 @@ fn profile_of(field: &str, value: &str) -> Value {
     profile
 }
 
-async fn enter(service: &Service, profile: &Value) -> Value {
+pub(crate) async fn enter(service: &Service, profile: &Value) -> Value {
     service.post("/api/v1/profiles", profile).await.expect(201)
 }
 
@@ -58,7 +58,7 @@ fn lint_codes(profile: &Value) -> Vec<&str> {
         .collect()
 }
 
-async fn patch(service: &Service, body: &Value) -> crate::service::Answer {
+pub(crate) async fn patch(service: &Service, body: &Value) -> crate::service::Answer {
     send(
         service
             .request(Method::PATCH, "/api/v1/profiles/1/settings")
@@ -418,10 +418,10 @@ async fn settings_show_what_counts_and_whose_it_is() {
         .await
         .expect(200);
     assert_eq!(changed["quirks"], "bc25");
-    // What is as it would be anyway is not kept.
+    // What is said stays, even where it would be so anyway.
     assert_eq!(
         changed["own"],
-        json!({"awake_time": "20s", "trust_result_only": true})
+        json!({"awake_time": "20s", "radio_unit": "auto", "trust_result_only": true})
     );
     let whose = |setting: &str| {
         let of = &changed["effective"][setting];
@@ -435,7 +435,7 @@ async fn settings_show_what_counts_and_whose_it_is() {
         whose("observation_cancel"),
         (json!("after_download"), "quirks".to_owned())
     );
-    assert_eq!(whose("radio_unit"), (json!("auto"), "server".to_owned()));
+    assert_eq!(whose("radio_unit"), (json!("auto"), "profile".to_owned()));
 
     let patched = patch(
         &service,
@@ -443,7 +443,9 @@ async fn settings_show_what_counts_and_whose_it_is() {
     )
     .await;
     let patched = patched.expect(200);
-    let own = json!({"sinr_borders_db": [9, 0, -6], "trust_result_only": true});
+    let own = json!({
+        "radio_unit": "auto", "sinr_borders_db": [9, 0, -6], "trust_result_only": true,
+    });
     assert_eq!(patched["own"], own);
     let shown = service.get("/api/v1/profiles/1").await.expect(200);
     assert_eq!(shown["settings"], patched);
@@ -462,7 +464,7 @@ async fn settings_show_what_counts_and_whose_it_is() {
     let Some(Command::SetProduct(product)) = commands.get(2) else {
         panic!("the engine is told: {commands:?}");
     };
-    assert_eq!(product.changes.iter().count(), 2);
+    assert_eq!(product.changes.iter().count(), 3);
     assert_eq!(product.quirks.as_deref(), Some("bc25"));
 }
 

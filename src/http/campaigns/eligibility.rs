@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::campaign::{Field, Ineligible, eligibility, precedence};
 use crate::http::HttpState;
 use crate::http::error::Problem;
-use crate::http::profiles::{TypeOf, type_of};
+use crate::http::profiles::{DeviceTypes, TypeOf};
 use crate::model::{Device, EndpointName, InstalledSequences, Language, Package};
 use crate::store::StoreError;
 
@@ -35,10 +35,11 @@ pub(super) async fn partition(
     } else {
         state.store.installed_sequences(package).await?
     };
+    let types = DeviceTypes::read(state).await?;
     let mut included = Vec::new();
     let mut excluded = Vec::new();
     for device in devices {
-        let (device, fitting) = complete(state, device).await?;
+        let (device, fitting) = complete(state, &types, device).await?;
         let mut fits = eligibility(&device, package);
         if fits.is_ok() {
             let running = running(state, &device.endpoint, &installed, package).await?;
@@ -81,7 +82,8 @@ pub(in crate::http) async fn misfit(
     package: &Package,
     language: Language,
 ) -> Result<Option<String>, Problem> {
-    let (device, fitting) = complete(state, device).await?;
+    let types = DeviceTypes::read(state).await?;
+    let (device, fitting) = complete(state, &types, device).await?;
     let fit = eligibility(&device, package);
     Ok(fit.err().map(|why| in_words(&why, fitting, language)))
 }
@@ -91,6 +93,7 @@ pub(in crate::http) async fn misfit(
 /// unknown, how many profiles have them.
 pub(in crate::http) async fn complete(
     state: &HttpState,
+    types: &DeviceTypes,
     mut device: Device,
 ) -> Result<(Device, Option<usize>), Problem> {
     if device.manufacturer.is_none() || device.model.is_none() {
@@ -108,7 +111,7 @@ pub(in crate::http) async fn complete(
     else {
         return Ok((device, None));
     };
-    match type_of(state, manufacturer, model).await? {
+    match types.of(manufacturer, model) {
         TypeOf::Only(device_type) => {
             device.device_type = Some(device_type);
             Ok((device, None))

@@ -9,6 +9,7 @@ use crate::http::HttpState;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::QueryParams;
 use crate::http::page::PageQuery;
+use crate::http::profiles::DeviceTypes;
 use crate::model::Device;
 use crate::store::{Page, StoreError};
 
@@ -45,9 +46,10 @@ pub(crate) async fn list_devices(
         state.store.devices(page.to_store()).await?
     };
     let next = page.cut(&mut devices, |device| device.endpoint.to_string());
+    let types = DeviceTypes::read(&state).await?;
     let mut rows = Vec::with_capacity(devices.len());
     for device in devices {
-        rows.push(DeviceView::of(&state, device).await?);
+        rows.push(DeviceView::of_each(&state, &types, device).await?);
     }
     let filter = is_filtered.then_some("true");
     Ok(next.respond("/api/v1/devices", &[("flapping", filter)], rows))

@@ -1,5 +1,7 @@
 //! `PUT /api/v1/devices/{endpoint}`.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -9,7 +11,8 @@ use super::view::DeviceView;
 use super::{DeviceFields, tag};
 use crate::engine::Command;
 use crate::http::HttpState;
-use crate::http::campaigns::{complete, misfit};
+use crate::http::blocking::to_the_end;
+use crate::http::campaigns::misfit;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, PathParams};
 use crate::http::language::Preferred;
@@ -54,22 +57,26 @@ pub(crate) async fn replace_device(
         tags: body.tags,
     };
     let said = fields.parse(&state)?;
-    let _products = state.products.write().await;
-    let unknown = |error| Problem::of_store(error, format_args!("device '{}'", said.endpoint));
-    let stored = state.store.device(&said.endpoint).await.map_err(unknown)?;
+    let products = Arc::clone(&state.products).write_owned().await;
+    let endpoint = said.endpoint.clone();
+    let unknown = move |error| Problem::of_store(error, format_args!("device '{endpoint}'"));
+    let stored = state.store.device(&said.endpoint).await.map_err(&unknown)?;
     if_match.check(&tag(&stored))?;
     let device = Device {
         created_at: stored.created_at,
         ..said.clone()
     };
     check_tasks(&state, &device, language).await?;
-    let stamp = state.stamp(actor);
-    let replaced = state.store.replace_device(&device, stamp).await;
-    replaced.map_err(unknown)?;
-    let (whole, _) = complete(&state, device.clone()).await?;
-    let command = Command::AddDevices(vec![whole]);
-    state.engine.command(command).await?;
-    Ok(Json(DeviceView::of(&state, device).await?))
+    to_the_end(async move {
+        let _products = products;
+        let stamp = state.stamp(actor);
+        let replaced = state.store.replace_device(&device, stamp).await;
+        replaced.map_err(unknown)?;
+        let command = Command::AddDevices(vec![device.clone()]);
+        state.engine.tell(command).await?;
+        Ok(Json(DeviceView::of(&state, device).await?))
+    })
+    .await
 }
 
 /// A task was made because its package is for the device, and must stay so until it is final.

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::http::campaigns::complete;
 use crate::http::error::Problem;
+use crate::http::profiles::DeviceTypes;
 use crate::http::{HttpState, fields};
 use crate::model::Device;
 use crate::store::StoreError;
@@ -70,6 +71,15 @@ pub(crate) struct DeviceView {
 impl DeviceView {
     /// Joins what the store and the live view know of a device.
     pub(super) async fn of(state: &HttpState, device: Device) -> Result<Self, Problem> {
+        Self::of_each(state, &DeviceTypes::read(state).await?, device).await
+    }
+
+    /// The same of one of many.
+    pub(super) async fn of_each(
+        state: &HttpState,
+        types: &DeviceTypes,
+        device: Device,
+    ) -> Result<Self, Problem> {
         let report = match state.store.report(&device.endpoint).await {
             Ok(report) => report,
             Err(StoreError::NotFound) => Default::default(),
@@ -83,7 +93,7 @@ impl DeviceView {
         let live = state.live.device(&device.endpoint);
         let flapping = state.live.flapping(&device.endpoint);
         let now = state.clock.now().instant;
-        let (device, _) = complete(state, device).await?;
+        let (device, _) = complete(state, types, device).await?;
         let Device {
             manufacturer,
             model,

@@ -1,5 +1,7 @@
 //! `POST /api/v1/profiles`.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
@@ -11,7 +13,7 @@ use super::view::ProfileDetail;
 use super::{DEVICE_PART_BYTES_MAX, body_bytes_max};
 use crate::engine::Command;
 use crate::http::auth::TokenName;
-use crate::http::blocking::blocking;
+use crate::http::blocking::{blocking, to_the_end};
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{read_body, require_length, too_large};
 use crate::http::language::Preferred;
@@ -45,12 +47,17 @@ pub(crate) async fn create_profile(
     Preferred(language): Preferred,
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
-    let bytes = receive(&state, request).await?;
-    let profile = blocking(move || decode(&bytes)).await?;
-    let mut stored = to_store(&profile, language)?;
+    let mut stored = {
+        let _upload = state.uploads.try_acquire().map_err(|_| {
+            let detail = format!("{} uploads are under way", state.limits.uploads_max);
+            Problem::new(kinds::UNAVAILABLE, detail)
+        })?;
+        let bytes = receive(&state, request).await?;
+        blocking(move || to_store(&decode(&bytes)?, language)).await?
+    };
     stored.created_at = state.now_utc();
     stored.created_by = Some(token.0);
-    let _products = state.products.write().await;
+    let products = Arc::clone(&state.products).write_owned().await;
     let limit = state.limits.profiles_max;
     if state.store.products().await?.len() >= limit {
         let detail = format!("there are {limit} profiles; take one away first");
@@ -63,16 +70,20 @@ pub(crate) async fn create_profile(
         stored.product.model,
         stored.product.protocol
     );
-    let added = state.store.add_profile(stored.clone(), state.stamp(actor));
-    let id = added
-        .await
-        .map_err(|error| Problem::of_store(error, thing))?;
-    stored.product.profile = id;
-    let command = Command::SetProduct(stored.product.clone());
-    state.engine.command(command).await?;
-    let location = [(header::LOCATION, format!("/api/v1/profiles/{}", id.0))];
-    let view = ProfileDetail::of(&state, &stored, language).await?;
-    Ok((StatusCode::CREATED, location, Json(view)))
+    to_the_end(async move {
+        let _products = products;
+        let added = state.store.add_profile(stored.clone(), state.stamp(actor));
+        let id = added
+            .await
+            .map_err(|error| Problem::of_store(error, thing))?;
+        stored.product.profile = id;
+        let command = Command::SetProduct(stored.product.clone());
+        state.engine.tell(command).await?;
+        let location = [(header::LOCATION, format!("/api/v1/profiles/{}", id.0))];
+        let view = ProfileDetail::of(&state, stored, language).await?;
+        Ok((StatusCode::CREATED, location, Json(view)))
+    })
+    .await
 }
 
 /// The profile's file.

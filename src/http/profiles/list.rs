@@ -1,11 +1,14 @@
 //! `GET /api/v1/profiles`.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
 
 use super::find_profile;
 use super::view::{ProfileView, Unmatched};
 use crate::http::HttpState;
+use crate::http::blocking::blocking;
 use crate::http::error::Problem;
 use crate::http::extract::QueryParams;
 use crate::http::language::Preferred;
@@ -28,12 +31,14 @@ pub(crate) async fn list_profiles(
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut ids: Vec<u64> = ids.filter(|id| *id > after).take(limit).collect();
     let next = request.cut(&mut ids, u64::to_string);
-    let unmatched = Unmatched::of(&state).await?;
+    let unmatched = Arc::new(Unmatched::of(&state).await?);
     let mut rows = Vec::with_capacity(ids.len());
     for id in ids {
         // One at a time: a profile may have megabytes of services, which are not shown here.
         let stored = find_profile(&state, id).await?;
-        rows.push(ProfileView::of(&state, &stored, &unmatched, language)?);
+        let (state, unmatched) = (state.clone(), Arc::clone(&unmatched));
+        let view = move || ProfileView::of(&state, &stored, &unmatched, language);
+        rows.push(blocking(view).await?);
     }
     Ok(next.respond("/api/v1/profiles", &[], rows))
 }

@@ -7,13 +7,14 @@ mod package_match;
 mod quirks;
 mod settings;
 mod show;
+mod under_way;
 mod view;
 
 pub(super) use create::*;
 pub(super) use delete::*;
 pub(super) use list::*;
 pub(super) use package_match::{
-    TypeOf, check_claims, check_profile, check_upgrade, find_product, type_of,
+    DeviceTypes, TypeOf, check_claims, check_profile, check_upgrade, find_product,
 };
 pub(super) use quirks::*;
 pub(super) use settings::*;
@@ -25,7 +26,7 @@ use crate::model::ProfileId;
 use crate::profile::{Profile, ProfileLimits};
 use crate::store::StoredProfile;
 
-/// The largest device part that is kept, in bytes: lists show it, so many must fit into one answer.
+/// The largest device part that is kept, in bytes: a list reads and lints each of its profiles' parts.
 const DEVICE_PART_BYTES_MAX: usize = 64 * 1024;
 
 /// The largest body of a profile, in bytes: the file, and what a form adds to it.

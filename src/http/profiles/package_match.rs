@@ -1,5 +1,7 @@
 //! Packages and devices beside the profiles of their product.
 
+use std::collections::BTreeMap;
+
 use super::view::{package_fields, product_fields};
 use super::{find_profile, read_again};
 use crate::http::error::{Problem, kinds};
@@ -16,18 +18,31 @@ pub(in crate::http) enum TypeOf {
     Ambiguous(usize),
 }
 
-/// The device type of devices of this manufacturer and model, where nobody said it.
-pub(in crate::http) async fn type_of(
-    state: &HttpState,
-    manufacturer: &Manufacturer,
-    model: &DeviceModel,
-) -> Result<TypeOf, Problem> {
-    let mut products = state.store.products_of(manufacturer, model).await?;
-    products.retain(Product::is_lwm2m);
-    Ok(match products.as_slice() {
-        [only] => TypeOf::Only(only.device_type.clone()),
-        several => TypeOf::Ambiguous(several.len()),
-    })
+/// The device types of all profiles, read once for however many devices.
+pub(in crate::http) struct DeviceTypes(BTreeMap<(Manufacturer, DeviceModel), Vec<DeviceType>>);
+
+impl DeviceTypes {
+    pub(in crate::http) async fn read(state: &HttpState) -> Result<Self, Problem> {
+        let mut types = BTreeMap::<_, Vec<_>>::new();
+        for product in state.store.products().await? {
+            if product.is_lwm2m() {
+                let name = (product.manufacturer, product.model);
+                types.entry(name).or_default().push(product.device_type);
+            }
+        }
+        Ok(Self(types))
+    }
+
+    /// That of devices of this manufacturer and model, where nobody said it.
+    pub(in crate::http) fn of(&self, manufacturer: &Manufacturer, model: &DeviceModel) -> TypeOf {
+        match self.0.get(&(manufacturer.clone(), model.clone())) {
+            None => TypeOf::Ambiguous(0),
+            Some(types) => match types.as_slice() {
+                [only] => TypeOf::Only(only.clone()),
+                several => TypeOf::Ambiguous(several.len()),
+            },
+        }
+    }
 }
 
 /// The profile of the product that a package is for; none where no profile has its manufacturer and

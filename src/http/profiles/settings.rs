@@ -1,21 +1,30 @@
 //! `/api/v1/profiles/{id}/settings`.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
 use axum::{Extension, Json};
 use serde_json::{Map, Value};
 
 use super::find_profile;
+use super::under_way::{campaign_of, is_under_way};
 use super::view::SettingsView;
 use crate::engine::Command;
 use crate::http::HttpState;
+use crate::http::blocking::to_the_end;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, PathParams};
 use crate::http::precondition::{EntityTag, IfMatch};
 use crate::model::{
-    AuditActor, Delivery, DownloadProtocol, Product, ProductSettings, SettingChanges,
+    AuditActor, Delivery, DownloadProtocol, Product, ProductSettings, Setting, SettingChanges,
 };
 use crate::profile::{QuirkSet, change_settings, product_settings};
+
+/// What a restart must not change of an update that runs: it would end a download that runs, or give a
+/// slot back early. Nor must a campaign that was activated be left without a place to fetch from.
+const FIXED_WHILE_UNDER_WAY: [Setting; 3] =
+    [Setting::Delivery, Setting::Download, Setting::SlotHeld];
 
 type Changes = Map<String, Value>;
 
@@ -34,7 +43,8 @@ pub(crate) async fn show_settings(
 
 /// Replaces a product's settings: by name, with `quirks` as the name of a quirk set that they rest on.
 /// What is left out, or null, is as in the quirk set, else as the server's configuration says. Updates
-/// that begin afterwards are as they say.
+/// that begin afterwards are as they say. What comes to another `delivery`, `download` or `slot_held` is
+/// refused while a campaign for the product is active, or has devices still at work.
 #[utoipa::path(put, path = "/api/v1/profiles/{id}/settings", tag = "profiles",
     params(("id" = u64, Path, description = "The profile's number")),
     request_body = serde_json::Value,
@@ -76,23 +86,33 @@ async fn change(
     body: Changes,
     begin: impl FnOnce(&mut Product),
 ) -> Result<Json<SettingsView>, Problem> {
+    // No draft becomes active until the engine knows.
+    let activation = Arc::clone(&state.activation).lock_owned().await;
     // One change at a time: each begins with what the one before it left.
-    let _products = state.products.write().await;
+    let products = Arc::clone(&state.products).write_owned().await;
     let mut product = find_profile(state, id).await?.product;
     if_match.check(&tag(&product))?;
+    let before = product_settings(&state.product, &product);
     begin(&mut product);
-    apply(&mut product, body, &state.product)?;
-    check_download(state, &product_settings(&state.product, &product))?;
-    let (quirks, changes) = (product.quirks.clone(), product.changes.clone());
-    let stamp = state.stamp(actor);
-    state
-        .store
-        .change_product_settings(product.profile, quirks, changes, stamp)
-        .await
-        .map_err(|error| Problem::of_store(error, format_args!("profile {id}")))?;
-    let view = SettingsView::of(&state.product, &product);
-    state.engine.command(Command::SetProduct(product)).await?;
-    Ok(Json(view))
+    apply(&mut product, body)?;
+    let after = product_settings(&state.product, &product);
+    check_download(state, &after)?;
+    check_under_way(state, &product, &before, &after).await?;
+    let state = state.clone();
+    to_the_end(async move {
+        let _locks = (activation, products);
+        let (quirks, changes) = (product.quirks.clone(), product.changes.clone());
+        let stamp = state.stamp(actor);
+        state
+            .store
+            .change_product_settings(product.profile, quirks, changes, stamp)
+            .await
+            .map_err(|error| Problem::of_store(error, format_args!("profile {id}")))?;
+        let view = SettingsView::of(&state.product, &product);
+        state.engine.tell(Command::SetProduct(product)).await?;
+        Ok(Json(view))
+    })
+    .await
 }
 
 /// The state of what an operator has set.
@@ -105,11 +125,7 @@ fn tag(product: &Product) -> EntityTag {
     EntityTag::of(texts.iter().map(String::as_str))
 }
 
-fn apply(
-    product: &mut Product,
-    mut body: Changes,
-    defaults: &ProductSettings,
-) -> Result<(), Problem> {
+fn apply(product: &mut Product, mut body: Changes) -> Result<(), Problem> {
     match body.remove("quirks") {
         None => {}
         Some(Value::Null) => product.quirks = None,
@@ -122,13 +138,26 @@ fn apply(
         }
     }
     change_settings(&mut product.changes, &body)
-        .map_err(|error| Problem::invalid_field(&error.setting, error.fault))?;
-    let bare = Product {
-        changes: SettingChanges::default(),
-        ..product.clone()
+        .map_err(|error| Problem::invalid_field(&error.setting, error.fault))
+}
+
+/// What must stay as it is while a campaign for the product is under way does.
+async fn check_under_way(
+    state: &HttpState,
+    product: &Product,
+    before: &ProductSettings,
+    after: &ProductSettings,
+) -> Result<(), Problem> {
+    let changes = |setting: &Setting| before.value(*setting) != after.value(*setting);
+    let Some(setting) = FIXED_WHILE_UNDER_WAY.into_iter().find(changes) else {
+        return Ok(());
     };
-    product.changes = product.changes.without(&product_settings(defaults, &bare));
-    Ok(())
+    let Some(campaign) = campaign_of(state, product, is_under_way).await? else {
+        return Ok(());
+    };
+    let (word, campaign) = (setting.word(), campaign.0);
+    let detail = format!("{word}: campaign {campaign} is for this product and under way");
+    Err(Problem::new(kinds::PROFILE_IN_USE, detail).with_field(word))
 }
 
 /// Devices are told to fetch by HTTP only where they can.

@@ -20,5 +20,5 @@ pub(crate) async fn show_profile(
     Preferred(language): Preferred,
 ) -> Result<Json<ProfileDetail>, Problem> {
     let stored = find_profile(&state, id).await?;
-    Ok(Json(ProfileDetail::of(&state, &stored, language).await?))
+    Ok(Json(ProfileDetail::of(&state, stored, language).await?))
 }

@@ -1,15 +1,18 @@
 //! A profile as it is shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::read_again;
+use crate::http::blocking::blocking;
 use crate::http::error::Problem;
 use crate::http::{HttpState, fields};
-use crate::model::{Language, Package, PackageId, Product, ProductSettings, Setting};
+use crate::model::{
+    Language, Package, PackageId, Product, ProductSettings, Setting, protocol_family,
+};
 use crate::profile::{
     FieldMatch, Finding, FourFields, Profile, QuirkSet, product_settings, setting_json,
 };
@@ -80,7 +83,7 @@ pub(crate) struct Capabilities {
 pub(crate) struct SettingsView {
     /// The quirk set that they rest on; `GET /api/v1/quirks` lists them.
     quirks: Option<String>,
-    /// What was set for this product, and differs from what counts without it.
+    /// What was set for this product.
     #[schema(value_type = Object)]
     own: Map<String, Value>,
     /// What counts, and by whom.
@@ -148,6 +151,8 @@ pub(super) struct Unmatched(BTreeMap<FourFields, (PackageId, usize)>);
 impl Unmatched {
     pub(super) async fn of(state: &HttpState) -> Result<Self, Problem> {
         let products = state.store.products().await?;
+        let products = products.iter().map(product_fields).map(in_one_family);
+        let products: BTreeSet<FourFields> = products.collect();
         let (mut kinds, mut after) = (BTreeMap::new(), None);
         loop {
             let limit = PACKAGES_PAGE;
@@ -158,18 +163,19 @@ impl Unmatched {
             after = Some(last.id.0.to_string());
             for package in &packages {
                 let fields = package_fields(package);
-                let holds = |product: &Product| {
-                    product_fields(product)
-                        .matches(&fields)
-                        .iter()
-                        .all(FieldMatch::holds)
-                };
-                if !products.iter().any(holds) {
+                if !products.contains(&in_one_family(fields.clone())) {
                     kinds.entry(fields).or_insert((package.id, 0)).1 += 1;
                 }
             }
         }
     }
+}
+
+/// The fields with one word for all words of a protocol: these are the same where they match.
+fn in_one_family(mut fields: FourFields) -> FourFields {
+    let family = fields.protocol.as_deref().map(protocol_family);
+    fields.protocol = family.map(|it| it.to_string());
+    fields
 }
 
 /// What a package is for.
@@ -258,15 +264,18 @@ fn near_misses(
 impl ProfileDetail {
     pub(super) async fn of(
         state: &HttpState,
-        stored: &StoredProfile,
+        stored: StoredProfile,
         language: Language,
     ) -> Result<Self, Problem> {
-        let unmatched = Unmatched::of(state).await?;
-        Ok(Self {
-            profile: ProfileView::of(state, stored, &unmatched, language)?,
-            document: serde_json::from_str(&stored.document).unwrap_or_default(),
-            services: serde_json::from_str(&stored.services).unwrap_or_default(),
-        })
+        let (state, unmatched) = (state.clone(), Unmatched::of(state).await?);
+        let view = move || {
+            Ok(Self {
+                profile: ProfileView::of(&state, &stored, &unmatched, language)?,
+                document: serde_json::from_str(&stored.document).unwrap_or_default(),
+                services: serde_json::from_str(&stored.services).unwrap_or_default(),
+            })
+        };
+        blocking(view).await
     }
 }
 
