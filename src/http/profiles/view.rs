@@ -174,7 +174,7 @@ impl Unmatched {
 /// The fields with one word for all words of a protocol: these are the same where they match.
 fn in_one_family(mut fields: FourFields) -> FourFields {
     let family = fields.protocol.as_deref().map(protocol_family);
-    fields.protocol = family.map(|it| it.to_string());
+    fields.protocol = family.map(str::to_owned);
     fields
 }
 
