@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::service::{Service, send};
 
@@ -129,9 +130,14 @@ async fn a_change_that_rests_on_what_is_there_is_made_and_a_stale_one_is_not() {
     }
 }
 
-#[tokio::test]
-async fn of_two_who_change_what_both_read_one_is_told() {
-    let service = start().await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_those_who_change_what_all_read_one_does_and_the_others_are_told() {
+    for _ in 0..20 {
+        change_each_at_a_time(&start().await).await;
+    }
+}
+
+async fn change_each_at_a_time(service: &Service) {
     for Change {
         read,
         method,
@@ -139,15 +145,16 @@ async fn of_two_who_change_what_both_read_one_is_told() {
         bodies,
     } in changes()
     {
-        let tag = tag(&service, read).await;
-        let [first, second] = bodies.map(|body| {
-            let request = service.request(method.clone(), path).json(&body);
-            send(request.header("if-match", &tag))
-        });
-        let (first, second) = tokio::join!(first, second);
-        let mut statuses = [first.status, second.status];
+        let tag = tag(service, read).await;
+        let mut asked = JoinSet::new();
+        for body in bodies.iter().cycle().take(6) {
+            let request = service.request(method.clone(), path).json(body);
+            asked.spawn(send(request.header("if-match", &tag)));
+        }
+        let answers = asked.join_all().await;
+        let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
         statuses.sort_unstable();
-        assert_eq!(statuses, [200, 412], "{method} {path}");
+        assert_eq!(statuses, [200, 412, 412, 412, 412, 412], "{method} {path}");
     }
 }
 
