@@ -3,8 +3,6 @@
 //! comes again with a value that went to that address. Requests of ours come again likewise, where a
 //! device wants to see that they are fresh (§2.3).
 
-use std::ops::RangeInclusive;
-
 use bytes::Bytes;
 use rand::Rng;
 
@@ -19,9 +17,6 @@ use crate::model::Peer;
 
 /// RFC 9175 §2.4: what may be answered for each byte of a request.
 const AMPLIFICATION_MAX: usize = 3;
-
-/// RFC 9175 §2.2.1: how long a value is.
-const ECHO_BYTES: RangeInclusive<usize> = 1..=40;
 
 /// A value's bytes: the second in which it ends, and a digest that only we can make.
 const SECONDS_BYTES: usize = 4;
@@ -82,11 +77,7 @@ impl Endpoint {
         if response.code != Code::UNAUTHORIZED {
             return Some(response);
         }
-        let value = response.options.first(OptionNumber::ECHO);
-        // Another length makes it an option that is not understood (RFC 7252 §5.4.3), and this one may
-        // be left out of account.
-        let value = value.filter(|value| ECHO_BYTES.contains(&value.len()));
-        let Some(value) = value.cloned() else {
+        let Some(value) = response.options.first(OptionNumber::ECHO).cloned() else {
             return Some(response);
         };
         let sent = self.exchanges.get(id).and_then(|exchange| {
