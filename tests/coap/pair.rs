@@ -56,16 +56,20 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) fn new(seed: u64, link: Link) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let mut endpoint = || {
-            Endpoint::new(
-                EndpointConfig::default(),
-                StdRng::seed_from_u64(rng.r#gen()),
-            )
+        let mut endpoint = |unproved_answer_bytes_max| {
+            let config = EndpointConfig {
+                unproved_answer_bytes_max,
+                ..EndpointConfig::default()
+            };
+            Endpoint::new(config, StdRng::seed_from_u64(rng.r#gen()))
         };
+        // Modules answer their server as it asks.
+        let server = endpoint(EndpointConfig::default().unproved_answer_bytes_max);
+        let device = endpoint(usize::MAX);
         Self {
             now: Instant::ORIGIN,
-            server: endpoint(),
-            device: endpoint(),
+            server,
+            device,
             link,
             rng,
             under_way: BTreeMap::new(),
