@@ -97,7 +97,7 @@ pub(super) fn write(
 /// The same, with the content as `fill` writes it.
 ///
 /// # Errors
-/// As [`write`], or where `fill` fails.
+/// As [`write()`], or where `fill` fails.
 pub(super) fn write_with(
     path: &Path,
     mode: u32,

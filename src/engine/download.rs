@@ -124,7 +124,7 @@ impl Engine {
 }
 
 /// A package's file name as a segment of a path that every module takes as it stands: unreserved
-/// characters (RFC 3986 §2.3), at most [`FILE_NAME_BYTES_MAX`] of them, the last rather than the first,
+/// characters (RFC 3986 §2.3), at most 63 of them, the last rather than the first,
 /// as they say what kind of file it is.
 pub fn uri_file_name(file_name: &str) -> String {
     let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');

@@ -1,6 +1,6 @@
 //! The headers of the signed format, to the byte.
 //!
-//! They are written by the `zip` crate ([`super::store`]) and held against these, not against what
+//! They are written by the `zip` crate (`super::writer`) and held against these, not against what
 //! the crate would write today: a package that was signed once stays good when the crate changes.
 
 use super::record::{CENTRAL_BYTES, CENTRAL_SIGNATURE, LOCAL_BYTES, LOCAL_SIGNATURE};
