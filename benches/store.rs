@@ -101,6 +101,8 @@ async fn filled(rows: u32) -> (tempfile::TempDir, SqliteStore) {
         retry: RetryPolicy::default(),
         downgrade: None,
         admission: None,
+        policy: Default::default(),
+        phase_sizes: Vec::new(),
         created_at: Utc::from_unix_ms(0),
     };
     let endpoints = (0..rows).map(endpoint).collect();

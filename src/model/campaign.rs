@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::words::words;
-use super::{AdmissionPolicy, EndpointName, PackageId};
+use super::{AdmissionPolicy, CampaignPolicy, EndpointName, PackageId, RolloutState};
 use crate::clock::Utc;
 
 /// A campaign's number.
@@ -60,6 +60,42 @@ impl CampaignState {
             | Self::Failed) => Err(InvalidTransition {
                 from,
                 action: "activated",
+            }),
+        }
+    }
+
+    /// Nothing new starts until it is resumed.
+    ///
+    /// # Errors
+    /// Unless it is scheduled or runs.
+    pub fn pause(self) -> Result<Self, InvalidTransition> {
+        match self {
+            Self::Scheduled | Self::Running => Ok(Self::Paused),
+            from
+            @ (Self::Draft | Self::Paused | Self::Stopped | Self::Succeeded | Self::Failed) => {
+                Err(InvalidTransition {
+                    from,
+                    action: "paused",
+                })
+            }
+        }
+    }
+
+    /// It goes on.
+    ///
+    /// # Errors
+    /// Unless it is paused.
+    pub fn resume(self) -> Result<Self, InvalidTransition> {
+        match self {
+            Self::Paused => Ok(Self::Running),
+            from @ (Self::Draft
+            | Self::Scheduled
+            | Self::Running
+            | Self::Stopped
+            | Self::Succeeded
+            | Self::Failed) => Err(InvalidTransition {
+                from,
+                action: "resumed",
             }),
         }
     }
@@ -159,6 +195,12 @@ pub struct Campaign {
     pub downgrade: Option<DowngradeAllowed>,
     /// How its devices are admitted to their cells; `None`: as the server's settings say.
     pub admission: Option<AdmissionPolicy>,
+    /// What else is wanted of it.
+    pub policy: CampaignPolicy,
+    /// How far its rollout is.
+    pub rollout: RolloutState,
+    /// Who made it: the name of a token; empty where that was not kept.
+    pub created_by: String,
     /// Where it is in its life.
     pub state: CampaignState,
     /// When it was made.
@@ -186,6 +228,16 @@ mod tests {
                 state == CampaignState::Draft,
                 "{state}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_paused_is_resumed_and_nothing_else() {
+        for &state in CampaignState::ALL {
+            let runs = matches!(state, CampaignState::Scheduled | CampaignState::Running);
+            assert_eq!(state.pause().is_ok(), runs, "{state}");
+            let paused = state == CampaignState::Paused;
+            assert_eq!(state.resume().is_ok(), paused, "{state}");
         }
     }
 

@@ -10,11 +10,13 @@ mod delivery;
 mod device;
 mod device_request;
 mod download_link;
+mod event;
 mod installed;
 mod key;
 mod language;
 mod package;
 mod peer;
+mod policy;
 mod product;
 mod radio;
 mod record;
@@ -23,6 +25,7 @@ mod restored;
 mod setting;
 mod task;
 mod uplink;
+mod webhook;
 mod words;
 
 pub use admission::{AdmissionMode, AdmissionPolicy, AirtimePermille};
@@ -44,6 +47,7 @@ pub use device_request::{
     NewDeviceRequest,
 };
 pub use download_link::{DownloadLink, LinkId, LinkProgress, LinkState};
+pub use event::{Event, EventKind, Happening, NewEvent};
 pub use installed::InstalledSequences;
 pub use key::{KeyChange, KeyState};
 pub use language::Language;
@@ -52,6 +56,7 @@ pub use package::{
     Sha256Digest,
 };
 pub use peer::{Identity, Peer};
+pub use policy::{Backoff, CampaignPolicy, Conditions, Consent, ConsentText, ErrorThreshold, Governors, OnErrors, PhaseMembers, Preconditions, PushWindow, RetryPacing, Rollout, RolloutPhase, RolloutState, RolloutStep, Schedule, Severity, UnknownValue, WaitingRoomPolicy, Weekdays};
 pub use product::{
     Delivery, DownloadProtocol, ObservationCancel, Product, ProductSettings, ProfileId, RadioUnit,
     SlotHeld, TransmissionPreset, UpdateCancel, protocol_family,
@@ -67,3 +72,4 @@ pub use task::{
     UpdateTask, WaitingFor,
 };
 pub use uplink::Uplink;
+pub use webhook::{DeliveryState, Webhook, WebhookDelivery, WebhookId, WebhookState};

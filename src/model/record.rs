@@ -3,8 +3,8 @@
 use super::words::words;
 use super::{
     CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, KeyChange, NewAuditEntry, Registration, RegistrationSlot,
-    StoredObservation, TaskId, UpdateTask, Uplink,
+    DeviceRequestId, EndpointName, Failure, FailureReason, KeyChange, NewAuditEntry, NewEvent,
+    Registration, RegistrationSlot, RolloutState, StoredObservation, TaskId, UpdateTask, Uplink,
 };
 use crate::clock::Utc;
 
@@ -49,6 +49,20 @@ words! {
         Stopped = "stopped",
         /// Anything else that helps to understand a wait.
         Note = "note",
+    }
+}
+
+impl TimelineStep {
+    /// Why an attempt failed or was stopped, where this step's detail says so.
+    pub fn failure(self, detail: &str) -> Option<Failure> {
+        if !matches!(self, Self::Failed | Self::Stopped) {
+            return None;
+        }
+        let (reason, evidence) = detail.split_once(": ")?;
+        Some(Failure {
+            reason: FailureReason::from_word(reason)?,
+            evidence: evidence.to_owned(),
+        })
     }
 }
 
@@ -108,6 +122,13 @@ pub enum Record {
         /// When.
         at: Utc,
     },
+    /// A campaign's rollout went on, was paused or was halted.
+    Rollout {
+        /// Which campaign's.
+        id: CampaignId,
+        /// How far it is now.
+        state: RolloutState,
+    },
     /// A manufacturer's key was revoked.
     KeyRevoked {
         /// Its id.
@@ -117,8 +138,10 @@ pub enum Record {
     },
     /// An operator did this. What the server does to devices by itself is audited from their timelines.
     Audit(NewAuditEntry),
-    /// A line of a device's history.
+    /// A line of a device's history. Those who follow from outside are told of it.
     Timeline(TimelineEntry),
+    /// Something happened that no other record tells those who follow from outside.
+    Event(NewEvent),
     /// What a device reported; replaces the stored report.
     Report {
         /// Who reported.

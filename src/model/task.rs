@@ -125,6 +125,13 @@ pub struct Failure {
     pub evidence: String,
 }
 
+impl fmt::Display for Failure {
+    /// As a device's history has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.evidence)
+    }
+}
+
 words! {
     /// What is worth saying of a success.
     pub enum SuccessNote {
@@ -156,6 +163,12 @@ words! {
         Quarantine = "quarantine",
         /// The device's version to settle after an update.
         Settling = "settling",
+        /// The campaign's being resumed.
+        Paused = "paused",
+        /// The rollout's earlier phases.
+        RolloutPhase = "rollout_phase",
+        /// The campaign's or the server's rate of starts.
+        Rate = "rate",
         /// The end of several devices' taking over the registration from each other.
         Flapping = "flapping",
     }
@@ -204,6 +217,8 @@ pub struct UpdateTask {
     pub campaign: CampaignId,
     /// The device.
     pub endpoint: EndpointName,
+    /// In which phase of its campaign's rollout it is, from 0.
+    pub rollout_phase: u16,
     /// Where it stands.
     pub state: TaskState,
     /// Where in the flow.
@@ -240,6 +255,7 @@ impl UpdateTask {
             id,
             campaign,
             endpoint,
+            rollout_phase: 0,
             state: TaskState::Pending,
             phase: Phase::WaitingContact,
             attempt: 0,

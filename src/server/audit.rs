@@ -114,6 +114,7 @@ impl Audit {
             | Record::Observed(_)
             | Record::ObservationEnded { .. }
             | Record::Task(_)
+            | Record::Rollout { .. }
             | Record::Audit(_)
             | Record::Timeline(_)
             | Record::Report { .. }

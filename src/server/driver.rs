@@ -419,6 +419,7 @@ impl Driver {
                 | Record::ObservationEnded { .. }
                 | Record::Task(_)
                 | Record::Campaign { .. }
+                | Record::Rollout { .. }
                 | Record::KeyRevoked { .. }
                 | Record::Audit(_)
                 | Record::Timeline(_)

@@ -7,7 +7,7 @@ use crate::clock::Utc;
 use crate::model::{
     CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
     DeviceRequestId, EndpointName, KeyChange, NewAuditEntry, Record, Registration,
-    RegistrationSlot, StoredObservation, TaskId, TimelineEntry, UpdateTask, Uplink,
+    RegistrationSlot, RolloutState, StoredObservation, TaskId, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// What a list of records comes to: the last word on each key, in the order of the keys. `None` is
@@ -26,6 +26,8 @@ pub(super) struct Batch {
     pub(super) tasks: BTreeMap<TaskId, UpdateTask>,
     /// Changes of campaigns, all and in order: each leaves its time.
     pub(super) campaigns: Vec<(CampaignId, CampaignState, Utc)>,
+    /// How far rollouts are, by campaign.
+    pub(super) rollouts: BTreeMap<CampaignId, RolloutState>,
     /// Keys that were revoked, by id.
     pub(super) revoked_keys: Vec<(String, KeyChange)>,
     /// Entries of the audit log, all and in order.
@@ -88,6 +90,9 @@ impl Batch {
                 self.tasks.insert(task.id, task);
             }
             Record::Campaign { id, state, at } => self.campaigns.push((id, state, at)),
+            Record::Rollout { id, state } => {
+                self.rollouts.insert(id, state);
+            }
             Record::KeyRevoked { id, change } => self.revoked_keys.push((id, change)),
             Record::Audit(entry) => self.audit.push(entry),
             Record::Timeline(entry) => {

@@ -23,12 +23,12 @@ use async_trait::async_trait;
 
 use crate::clock::Utc;
 use crate::model::{
-    AdmissionPolicy, AuditStamp, Campaign, CampaignId, CampaignState, CampaignTargets,
-    DeliveryHistory, Device, DeviceModel, DeviceReport, DeviceRequest, DeviceRequestId,
-    DowngradeAllowed, DownloadLink, EndpointName, GroupId, InstalledSequences, KeyChange, KeyState,
-    LinkId, LinkProgress, Manufacturer, Package, PackageId, Product, ProfileId, Record,
-    ReleaseNotes, Restored, RetryPolicy, SettingChanges, Sha256Digest, TaskState, TimelineEntry,
-    UpdateTask, Uplink,
+    AdmissionPolicy, AuditStamp, Campaign, CampaignId, CampaignPolicy, CampaignState,
+    CampaignTargets, DeliveryHistory, Device, DeviceModel, DeviceReport, DeviceRequest,
+    DeviceRequestId, DowngradeAllowed, DownloadLink, EndpointName, GroupId, InstalledSequences,
+    KeyChange, KeyState, LinkId, LinkProgress, Manufacturer, Package, PackageId, Product,
+    ProfileId, Record, ReleaseNotes, Restored, RetryPolicy, SettingChanges, Sha256Digest,
+    TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
 /// How many lines of a device's history are kept; the oldest give way.
@@ -171,8 +171,27 @@ pub struct NewCampaign {
     pub downgrade: Option<DowngradeAllowed>,
     /// How its devices are admitted to their cells; `None`: as the server's settings say.
     pub admission: Option<AdmissionPolicy>,
+    /// What else is wanted of it.
+    pub policy: CampaignPolicy,
+    /// How many of its devices, from the first, are in each phase of its rollout; what is left is in one
+    /// more.
+    pub phase_sizes: Vec<usize>,
     /// When it was made.
     pub created_at: Utc,
+}
+
+impl NewCampaign {
+    /// Its devices by the phase that they are in.
+    fn phases<'a>(&self, devices: &'a [EndpointName]) -> Vec<(u16, &'a [EndpointName])> {
+        let (mut phases, mut left) = (Vec::new(), devices);
+        for size in &self.phase_sizes {
+            let (members, others) = left.split_at((*size).min(left.len()));
+            phases.push(members);
+            left = others;
+        }
+        phases.push(left);
+        (0..).zip(phases).collect()
+    }
 }
 
 /// A campaign that uses a package.

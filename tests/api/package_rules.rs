@@ -249,6 +249,8 @@ async fn what_has_expired_is_neither_chosen_nor_started() {
         retry: RetryPolicy::default(),
         downgrade: None,
         admission: None,
+        policy: Default::default(),
+        phase_sizes: Vec::new(),
         created_at: Utc::from_unix_ms(0),
     };
     let devices = vec![EndpointName::parse("d1").expect("a name")];

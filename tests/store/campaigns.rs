@@ -3,9 +3,10 @@
 use std::num::NonZeroU16;
 
 use narrowcast::model::{
-    AdmissionMode, AdmissionPolicy, AirtimePermille, CampaignId, CampaignState, CellId,
-    CoverageTier, DownloadCapability, Failure, FailureReason, PackageId, Phase, Record, SlotClaim,
-    SuccessNote, TaskState, UpdateTask, WaitingFor,
+    AdmissionMode, AdmissionPolicy, AirtimePermille, CampaignId, CampaignPolicy, CampaignState,
+    CellId, CoverageTier, DownloadCapability, Failure, FailureReason, OnErrors, PackageId, Phase,
+    PhaseMembers, Record, Rollout, RolloutPhase, RolloutState, RolloutStep, SlotClaim, SuccessNote,
+    TaskState, UpdateTask, WaitingFor,
 };
 use narrowcast::store::{NewCampaign, Store, TaskCounts};
 
@@ -15,6 +16,7 @@ use crate::samples::{
 use crate::{is_conflict, is_not_found};
 
 for_each_store! {
+    what_else_is_wanted_of_a_campaign_is_kept_and_so_is_how_far_it_is,
     a_draft_has_a_pending_task_for_each_device_in_order,
     a_campaign_of_many_chunks_is_whole,
     a_task_comes_back_as_it_was_committed,
@@ -305,4 +307,54 @@ async fn how_a_campaign_admits_its_devices_is_kept(store: &dyn Store) {
     let entries = store.audit_entries(page(100)).await.unwrap();
     let told = "strictest, airtime 700 permille";
     assert!(entries.iter().any(|entry| entry.details.contains(told)));
+}
+
+async fn what_else_is_wanted_of_a_campaign_is_kept_and_so_is_how_far_it_is(store: &dyn Store) {
+    let package = store.add_package(package("V2"), stamp()).await.unwrap();
+    let policy = CampaignPolicy {
+        rollout: Rollout {
+            approval_required: true,
+            trial: Some("dev-1".to_owned()),
+            phases: vec![RolloutPhase {
+                members: PhaseMembers::Percent(5),
+                success_percent_min: 90,
+                failed_percent_max: 10,
+                on_errors: OnErrors::Stop,
+                soak_hours: 24,
+                approval_required: true,
+            }],
+        },
+        ..CampaignPolicy::default()
+    };
+    let campaign = NewCampaign {
+        policy: policy.clone(),
+        phase_sizes: vec![1, 2],
+        ..new_campaign(package)
+    };
+    let devices = (1..=5).map(endpoint).collect();
+    let id = store
+        .create_campaign(campaign, devices, stamp())
+        .await
+        .unwrap();
+    let tasks = store.tasks(id, None, page(10)).await.unwrap();
+    let phases: Vec<u16> = tasks.iter().map(|task| task.rollout_phase).collect();
+    assert_eq!(phases, [0, 1, 1, 2, 2]);
+
+    let state = RolloutState {
+        phase: 1,
+        step: RolloutStep::Soaking,
+        since_unix_ms: 7,
+        approved_by: Some("bob".to_owned()),
+        reason: None,
+        halted: true,
+    };
+    let record = Record::Rollout {
+        id,
+        state: state.clone(),
+    };
+    store.commit(vec![record]).await.unwrap();
+    let found = store.campaign(id).await.unwrap().0;
+    assert_eq!(found.policy, policy);
+    assert_eq!(found.rollout, state);
+    assert_eq!(found.created_by, stamp().actor.name);
 }

@@ -130,6 +130,10 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
         "ALTER TABLE campaigns DROP COLUMN downgrade_reason",
         "ALTER TABLE campaigns DROP COLUMN admission",
         "ALTER TABLE campaigns DROP COLUMN airtime_permille",
+        "ALTER TABLE campaigns DROP COLUMN policy",
+        "ALTER TABLE campaigns DROP COLUMN rollout",
+        "ALTER TABLE campaigns DROP COLUMN created_by",
+        "ALTER TABLE tasks DROP COLUMN rollout_phase",
         "DELETE FROM _sqlx_migrations WHERE version > 1",
     ] {
         sqlx::query(sql).execute(&mut plain).await.unwrap();

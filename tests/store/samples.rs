@@ -191,6 +191,8 @@ pub(crate) fn new_campaign(package: PackageId) -> NewCampaign {
         },
         downgrade: None,
         admission: None,
+        policy: Default::default(),
+        phase_sizes: Vec::new(),
         created_at: utc(9),
     }
 }

@@ -22,8 +22,8 @@ use crate::http::packages::{REASON_CHARS_MAX, check_expiry};
 use crate::http::profiles::check_profile;
 use crate::http::{HttpState, Role, fields};
 use crate::model::{
-    AuditActor, Campaign, CampaignTargets, DowngradeAllowed, EndpointName, Language, Package,
-    PackageId, RetryPolicy,
+    AuditActor, Campaign, CampaignPolicy, CampaignTargets, DowngradeAllowed, EndpointName,
+    Language, Package, PackageId, RetryPolicy,
 };
 use crate::store::{NewCampaign, StoreError};
 
@@ -178,6 +178,8 @@ async fn plan(
             retry,
             downgrade,
             admission,
+            policy: CampaignPolicy::default(),
+            phase_sizes: Vec::new(),
             created_at: state.now_utc(),
         },
         included,

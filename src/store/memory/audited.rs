@@ -4,7 +4,7 @@ use super::next;
 use super::state::State;
 use crate::model::{
     AuditStamp, Campaign, CampaignId, CampaignState, EndpointName, KeyChange, KeyState, Package,
-    PackageId, TaskId, UpdateTask,
+    PackageId, RolloutState, TaskId, UpdateTask,
 };
 use crate::store::{NewCampaign, StoreError, StoredKey, StoredToken, audit};
 
@@ -70,10 +70,16 @@ impl State {
         let id = CampaignId(next(&mut self.last_campaign));
         let entry = audit::campaign_created(id, &campaign, endpoints.len(), stamp);
         self.audited(entry);
-        for endpoint in endpoints {
-            let task = TaskId(next(&mut self.last_task));
-            let new = UpdateTask::new(task, id, endpoint, campaign.created_at);
-            self.tasks.insert(task, new);
+        for (rollout_phase, members) in campaign.phases(&endpoints) {
+            for endpoint in members {
+                let task = TaskId(next(&mut self.last_task));
+                let new = UpdateTask::new(task, id, endpoint.clone(), campaign.created_at);
+                let new = UpdateTask {
+                    rollout_phase,
+                    ..new
+                };
+                self.tasks.insert(task, new);
+            }
         }
         let campaign = Campaign {
             id,
@@ -83,6 +89,9 @@ impl State {
             retry: campaign.retry,
             downgrade: campaign.downgrade,
             admission: campaign.admission,
+            policy: campaign.policy,
+            rollout: RolloutState::default(),
+            created_by: stamp.actor.name.clone(),
             state: CampaignState::Draft,
             created_at: campaign.created_at,
             activated_at: None,

@@ -107,6 +107,11 @@ impl State {
             }
         }
         self.note_successes(succeeded);
+        for (id, rollout) in batch.rollouts {
+            if let Some(campaign) = self.campaigns.get_mut(&id) {
+                campaign.rollout = rollout;
+            }
+        }
         for (id, state, at) in batch.campaigns {
             if let Some(campaign) = self.campaigns.get_mut(&id) {
                 campaign.state = state;

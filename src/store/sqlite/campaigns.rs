@@ -28,8 +28,8 @@ pub(super) const UNFINISHED: &str = "whole = 1 AND (state IN ('scheduled', 'runn
 
 /// The columns that [`decode`] reads, and where they are.
 const CAMPAIGN: &str = "campaigns.id, name, package, device_groups, devices, retries_max, \
-     retry_delay_ms, downgrade_by, downgrade_reason, admission, airtime_permille, state, created_at, \
-     activated_at, ended_at, pending, running, succeeded, failed, stopped \
+     retry_delay_ms, downgrade_by, downgrade_reason, admission, airtime_permille, policy, rollout, created_by, \
+     state, created_at, activated_at, ended_at, pending, running, succeeded, failed, stopped \
      FROM campaigns \
      JOIN campaign_targets ON campaign_targets.campaign = campaigns.id \
      JOIN task_counts ON task_counts.campaign = campaigns.id";
@@ -61,13 +61,16 @@ async fn build(
 ) -> Result<CampaignId, StoreError> {
     let created_at = campaign.created_at;
     let mut write = writer.begin().await?;
-    let begun = insert(write.connection(), campaign.clone(), endpoints.len()).await;
+    let maker = stamp.actor.name.as_str();
+    let begun = insert(write.connection(), campaign.clone(), endpoints.len(), maker).await;
     let id = write.finish(1, begun).await?;
     let entry = audit::campaign_created(id, &campaign, endpoints.len(), stamp);
-    for chunk in endpoints.chunks(TASKS_PER_TRANSACTION) {
-        let mut write = writer.begin().await?;
-        let made = insert_tasks(write.connection(), id, chunk, created_at).await;
-        write.finish(chunk.len(), made).await?;
+    for (phase, members) in campaign.phases(endpoints) {
+        for chunk in members.chunks(TASKS_PER_TRANSACTION) {
+            let mut write = writer.begin().await?;
+            let made = insert_tasks(write.connection(), id, phase, chunk, created_at).await;
+            write.finish(chunk.len(), made).await?;
+        }
     }
     let mut write = writer.begin().await?;
     let shown = sqlx::query("UPDATE campaigns SET whole = 1 WHERE id = ?")
@@ -85,14 +88,15 @@ async fn insert(
     connection: &mut SqliteConnection,
     campaign: NewCampaign,
     tasks: usize,
+    maker: &str,
 ) -> Result<CampaignId, StoreError> {
     let downgrade = campaign.downgrade.as_ref();
     let airtime = campaign.admission.and_then(|policy| policy.airtime);
     let id: CampaignId = sqlx::query(
         "INSERT INTO campaigns
              (name, package, retries_max, retry_delay_ms, downgrade_by, downgrade_reason, admission,
-              airtime_permille, state, created_at, whole)
-         VALUES (?,?,?,?,?,?,?,?,?,?,0) RETURNING id",
+              airtime_permille, policy, created_by, state, created_at, whole)
+         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,0) RETURNING id",
     )
     .bind(campaign.name)
     .bind(integer(campaign.package.0))
@@ -102,6 +106,8 @@ async fn insert(
     .bind(downgrade.map(|allowed| allowed.reason.clone()))
     .bind(campaign.admission.map(|policy| policy.mode.word()))
     .bind(airtime.map(|budget| budget.0.get()))
+    .bind(rows::document(&campaign.policy)?)
+    .bind(maker)
     .bind(CampaignState::Draft.word())
     .bind(campaign.created_at.unix_ms())
     .try_map(|row| Ok(CampaignId(Columns::of(&row).number()?)))
@@ -139,6 +145,7 @@ async fn insert(
 async fn insert_tasks(
     connection: &mut SqliteConnection,
     campaign: CampaignId,
+    phase: u16,
     endpoints: &[EndpointName],
     created_at: Utc,
 ) -> Result<(), StoreError> {
@@ -148,8 +155,9 @@ async fn insert_tasks(
     let model = UpdateTask::new(TaskId(0), campaign, first.clone(), created_at);
     sqlx::query(
         "INSERT INTO tasks
-             (campaign, endpoint, state, phase, attempt, uri_intended, waiting_for, since)
-         SELECT ?1, value, ?3, ?4, ?5, ?6, ?7, ?8 FROM json_each(?2) ORDER BY key",
+             (campaign, endpoint, state, phase, attempt, uri_intended, waiting_for, since,
+              rollout_phase)
+         SELECT ?1, value, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM json_each(?2) ORDER BY key",
     )
     .bind(integer(campaign.0))
     .bind(json_list(endpoints.iter().map(EndpointName::as_str)))
@@ -159,6 +167,7 @@ async fn insert_tasks(
     .bind(model.uri_intended)
     .bind(model.waiting_for.map(WaitingFor::word))
     .bind(model.since.unix_ms())
+    .bind(phase)
     .execute(connection)
     .await
     .map_err(store_error)?;
@@ -351,6 +360,9 @@ fn decode(row: &SqliteRow) -> Result<(Campaign, TaskCounts), sqlx::Error> {
         },
         downgrade: rows::downgrade(&mut columns)?,
         admission: rows::admission(&mut columns)?,
+        policy: columns.document()?,
+        rollout: columns.document()?,
+        created_by: columns.value::<Option<String>>()?.unwrap_or_default(),
         state: columns.parsed(CampaignState::from_word)?,
         created_at: columns.utc()?,
         activated_at: columns.optional_utc()?,

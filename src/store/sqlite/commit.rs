@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::bulk::{BulkStatement, Query};
 use super::error::store_error;
-use super::rows::{Columns, integer, json_list, json_times, milliseconds, peer_text};
+use super::rows::{self, Columns, integer, json_list, json_times, milliseconds, peer_text};
 use super::{audit, device_requests, devices, installed, keys, uplinks};
 use crate::clock::Utc;
 use crate::model::{
@@ -118,6 +118,7 @@ impl RecordStatements {
             observations,
             tasks,
             campaigns,
+            rollouts,
             revoked_keys,
             audit: mut audited,
             mut timeline,
@@ -158,6 +159,14 @@ impl RecordStatements {
             })
             .await?;
         installed::note_successes(connection, &tasks).await?;
+        for (id, rollout) in rollouts {
+            sqlx::query("UPDATE campaigns SET rollout = ?2 WHERE id = ?1")
+                .bind(integer(id.0))
+                .bind(rows::document(&rollout)?)
+                .execute(&mut *connection)
+                .await
+                .map_err(store_error)?;
+        }
         for (id, state, at) in campaigns {
             change_campaign(connection, id, state, at).await?;
         }

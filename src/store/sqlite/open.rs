@@ -192,6 +192,11 @@ fn migrator() -> Migrator {
             "installed",
             include_str!("../migrations/sqlite/0011_installed.sql"),
         ),
+        (
+            12,
+            "campaign policy",
+            include_str!("../migrations/sqlite/0012_campaign_policy.sql"),
+        ),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let sql = sql.into_sql_str();

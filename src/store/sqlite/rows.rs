@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -36,6 +37,11 @@ pub(super) fn integer(number: u64) -> i64 {
 /// A duration in milliseconds.
 pub(super) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What has no columns of its own, as JSON.
+pub(super) fn document(document: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(document).map_err(|error| StoreError::Fatal(error.to_string()))
 }
 
 /// A list of texts as a JSON array.
@@ -120,6 +126,12 @@ impl<'r> Columns<'r> {
         let text: Option<&str> = self.value()?;
         text.map(|text| parse(text).ok_or_else(|| self.unreadable()))
             .transpose()
+    }
+
+    /// The next column, a JSON document; nothing is said where it is empty.
+    pub(super) fn document<T: DeserializeOwned + Default>(&mut self) -> Decoded<T> {
+        let parsed = self.optional(|text| serde_json::from_str(text).ok())?;
+        Ok(parsed.unwrap_or_default())
     }
 
     /// The next column, bytes of a known length.
@@ -278,7 +290,7 @@ pub(super) fn deliveries(row: &SqliteRow) -> Decoded<(EndpointName, DeliveryHist
 }
 
 /// The columns that [`task`] reads.
-pub(super) const TASK: &str = "id, campaign, endpoint, state, phase, attempt, \
+pub(super) const TASK: &str = "id, campaign, endpoint, rollout_phase, state, phase, attempt, \
      capability, uri_intended, execute_intended_attempt, slot_cell, slot_tier, waiting_for, since, \
      until, retry_at, failure_reason, failure_evidence, note";
 
@@ -289,6 +301,7 @@ pub(super) fn task(row: &SqliteRow) -> Decoded<UpdateTask> {
         id: TaskId(columns.number()?),
         campaign: CampaignId(columns.number()?),
         endpoint: columns.parsed(endpoint_name)?,
+        rollout_phase: columns.number()?,
         state: columns.parsed(TaskState::from_word)?,
         phase: columns.parsed(Phase::from_word)?,
         attempt: columns.number()?,

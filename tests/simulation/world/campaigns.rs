@@ -58,6 +58,8 @@ impl World {
             retry,
             downgrade: self.downgrade.clone(),
             admission: self.admission,
+            policy: Default::default(),
+            phase_sizes: Vec::new(),
             created_at: self.now.utc,
         };
         let id = ready(self.server.store.create_campaign(

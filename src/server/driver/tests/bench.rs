@@ -156,6 +156,8 @@ async fn fill(store: &MemoryStore, blobs: &BlobStore, now: Now) -> CampaignId {
         retry: RetryPolicy::default(),
         downgrade: None,
         admission: None,
+        policy: Default::default(),
+        phase_sizes: Vec::new(),
         created_at: now.utc,
     };
     let endpoints = vec![endpoint(UPDATING)];

@@ -1,0 +1,78 @@
+//! In what order and on what proof a campaign's devices follow each other.
+
+use serde::{Deserialize, Serialize};
+
+use super::governors::OnErrors;
+
+/// 分批: one phase after the other. Without phases all devices are one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rollout {
+    /// Whether another person than who made the campaign has to approve it before it is activated.
+    pub approval_required: bool,
+    /// 固件验证: this device alone is updated first; unless it succeeds, nothing else begins.
+    pub trial: Option<String>,
+    /// The phases after the trial. What is in none of them makes one more, the last.
+    pub phases: Vec<RolloutPhase>,
+}
+
+/// One phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutPhase {
+    /// Who is in it.
+    pub members: PhaseMembers,
+    /// The next begins when so many of a hundred of its tasks have succeeded, 1 to 100.
+    pub success_percent_min: u8,
+    /// More failures than so many of a hundred of its tasks are too many, 0 to 100.
+    pub failed_percent_max: u8,
+    /// What too many failures lead to.
+    pub on_errors: OnErrors,
+    /// How many hours its updated devices report as they should before the next begins.
+    pub soak_hours: u16,
+    /// Whether the next begins only when somebody has approved it.
+    pub approval_required: bool,
+}
+
+/// Who is in a phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseMembers {
+    /// Canaries: these, of those that no earlier phase has. Endpoint client names.
+    Devices(Vec<String>),
+    /// So many of those that are left.
+    Count(u64),
+    /// So many of a hundred of all the campaign's devices, of those that are left.
+    Percent(u8),
+}
+
+/// How far a rollout is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RolloutState {
+    /// Which phase runs, from 0.
+    pub phase: u16,
+    /// What it is about.
+    pub step: RolloutStep,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since_unix_ms: i64,
+    /// Who approved the campaign: the name of a token.
+    pub approved_by: Option<String>,
+    /// Why it was paused by itself or halted; `None` where it was not.
+    pub reason: Option<String>,
+    /// Whether it is halted: paused, and no device is told to install either.
+    pub halted: bool,
+}
+
+/// What a running phase is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RolloutStep {
+    /// Its devices are updated.
+    #[default]
+    Updating,
+    /// Its updated devices have to report as they should for a while.
+    Soaking,
+    /// It waits for somebody's approval.
+    AwaitingApproval,
+}
