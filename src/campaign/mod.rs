@@ -1,13 +1,17 @@
 //! Decisions about a whole campaign: who is in, who is tried again, how far it is.
 
 mod failure_text;
+mod filter;
 mod loop_guard;
 mod progress;
 mod retry;
 mod targets;
+mod window;
 
 pub use failure_text::{failure_text, success_note_text};
+pub use filter::{DeviceFacts, Filter, FilterFault};
 pub use loop_guard::{DeliveryRefused, LoopGuard, LoopGuardConfig};
 pub use progress::{NotCounted, Progress};
 pub use retry::{Next, decide};
 pub use targets::{Field, Ineligible, TargetSet, TooManyTargets, eligibility, precedence};
+pub use window::{InvalidWindow, Windows};
