@@ -6,6 +6,7 @@ mod loop_guard;
 mod progress;
 mod retry;
 mod targets;
+mod timetable;
 mod window;
 
 pub use failure_text::{failure_text, success_note_text};
@@ -14,4 +15,5 @@ pub use loop_guard::{DeliveryRefused, LoopGuard, LoopGuardConfig};
 pub use progress::{NotCounted, Progress};
 pub use retry::{Next, decide};
 pub use targets::{Field, Ineligible, TargetSet, TooManyTargets, eligibility, precedence};
+pub use timetable::{InvalidSchedule, Timetable, Timing};
 pub use window::{InvalidWindow, Windows};
