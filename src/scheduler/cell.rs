@@ -1,10 +1,13 @@
-//! Slots and queues of one cell.
+//! Slots, queues and waiting room of one cell.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::admission::{Load, TIERS};
 use super::queue::{Place, Queue};
-use crate::model::{AdmissionPolicy, CoverageTier, TaskId, TierLimits};
+use crate::model::{AdmissionMode, AdmissionPolicy, CoverageTier, TaskId, TierLimits};
+
+/// The round in which the first tasks of a cell ask: so many times one may be lifted above all others.
+const FIRST_ROUND: u32 = 10;
 
 /// One cell. It does not know its limits, which an operator may change: each call is given them.
 ///
@@ -16,13 +19,32 @@ pub(super) struct Cell {
     /// All that wait, reachable or not.
     queued: [u32; TIERS],
     reachable: [Queue; TIERS],
+    /// Of the reachable ones those that are kept awake.
+    held: BTreeMap<Place, (TaskId, CoverageTier)>,
+    held_of: [u32; TIERS],
     /// Whose tasks stand here, and how many: the strictest holds for all.
     policies: BTreeMap<AdmissionPolicy, u32>,
-    next_place: u64,
-    /// Of the places that were granted while others waited, the last by place: `passed_over_max` of them
-    /// at the most, which tell whether so many were granted behind any other place.
-    granted: BTreeSet<Place>,
+    arrivals: u64,
+    /// Rounds since [`FIRST_ROUND`]: one ends with so many slots that were granted while others waited.
+    rounds: u32,
+    granted_in_round: u64,
+    /// Of the arrivals that were granted a slot while others waited, the last: `passed_over_max` of them
+    /// at the most, which tell whether so many were granted that came after any other.
+    granted: BTreeSet<u64>,
 }
+
+/// A slot that was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Granted {
+    pub(super) task: TaskId,
+    pub(super) tier: CoverageTier,
+    /// It was kept awake for it.
+    pub(super) was_held: bool,
+}
+
+/// When a tier's first is served, among tiers: by its round; where tiers stand in each other's way, weak
+/// coverage first; then by its lot.
+type Turn = (u64, u8, Place);
 
 impl Cell {
     /// Slots in use.
@@ -38,6 +60,16 @@ impl Cell {
     /// Tasks that wait and could take a slot now.
     pub(super) fn reachable(&self, tier: CoverageTier) -> usize {
         self.reachable[tier as usize].len()
+    }
+
+    /// Tasks that wait and are kept awake.
+    pub(super) fn held(&self, tier: CoverageTier) -> u32 {
+        self.held_of[tier as usize]
+    }
+
+    /// Tasks of all tiers that are kept awake.
+    pub(super) fn held_in_all(&self) -> usize {
+        self.held.len()
     }
 
     /// Whether nothing is known of it that a new cell would not know.
@@ -66,10 +98,10 @@ impl Cell {
         }
     }
 
-    /// The place behind all others.
-    pub(super) fn next_place(&mut self) -> Place {
-        self.next_place += 1;
-        Place(self.next_place)
+    /// The place of one that asks now, with this lot.
+    pub(super) fn next_place(&mut self, lot: u64) -> Place {
+        self.arrivals += 1;
+        Place::new(FIRST_ROUND + self.rounds, lot, self.arrivals)
     }
 
     /// A task waits at a place that it has not, or not any more, in the queue: it could begin now.
@@ -83,9 +115,9 @@ impl Cell {
         self.wait(task, tier, place);
     }
 
-    /// The device of a task that waits fell asleep.
-    pub(super) fn suspend(&mut self, tier: CoverageTier, place: Place) {
-        self.reachable[tier as usize].remove(place);
+    /// The device of a task that waits fell asleep; whether it was reachable until now.
+    pub(super) fn suspend(&mut self, tier: CoverageTier, place: Place) -> bool {
+        self.reachable[tier as usize].remove(place)
     }
 
     /// A task that waits leaves.
@@ -97,6 +129,48 @@ impl Cell {
     /// How many reachable tasks of its tier stand before a place.
     pub(super) fn ahead(&self, tier: CoverageTier, place: Place) -> usize {
         self.reachable[tier as usize].rank(place)
+    }
+
+    /// Keeps a reachable task awake where fewer than `places_max` are. Where as many are, one of an
+    /// earlier round takes the place of the one that would be served last.
+    ///
+    /// # Errors
+    /// [`Full`] where all places are taken, or it is not reachable.
+    pub(super) fn hold(
+        &mut self,
+        task: TaskId,
+        tier: CoverageTier,
+        place: Place,
+        places_max: usize,
+    ) -> Result<Option<TaskId>, Full> {
+        if !self.reachable[tier as usize].contains(place) {
+            return Err(Full);
+        }
+        if self.held.contains_key(&place) {
+            return Ok(None);
+        }
+        let mut displaced = None;
+        if self.held.len() >= places_max {
+            let last = self.held.last_key_value();
+            let (&last, &(other, _)) = last.ok_or(Full)?;
+            if last.round() <= place.round() {
+                return Err(Full);
+            }
+            displaced = Some(other);
+            self.end_hold(last);
+        }
+        self.held.insert(place, (task, tier));
+        self.held_of[tier as usize] += 1;
+        Ok(displaced)
+    }
+
+    /// A task is kept awake no more; whether it was.
+    pub(super) fn end_hold(&mut self, place: Place) -> bool {
+        let held = self.held.remove(&place);
+        if let Some((_, tier)) = held {
+            self.held_of[tier as usize] -= 1;
+        }
+        held.is_some()
     }
 
     /// A slot is taken, or was in use before this cell knew of it: counted whatever the limit.
@@ -112,20 +186,25 @@ impl Cell {
     /// Gives a slot to the task whose turn it is. To be called until `None` after anything by which one
     /// may have become free, or admissible.
     ///
-    /// First come, first served, but who cannot be admitted yet is passed over. Where tiers stand in each
-    /// other's way, one that was passed over by `passed_over_max` comes before all others, which wait until
-    /// what is active has made room for it.
+    /// By turns, but who cannot be admitted yet is passed over. Where tiers stand in each other's way, one
+    /// that was passed over by `passed_over_max` that came later holds up all whose turn is after its own,
+    /// until what is active has made room for it.
     pub(super) fn grant_next(
         &mut self,
         limits: &TierLimits,
         passed_over_max: u64,
-    ) -> Option<(TaskId, CoverageTier)> {
+    ) -> Option<Granted> {
         let tier = self.next_tier(limits, passed_over_max)?;
         let (place, task) = self.reachable[tier as usize].pop_first()?;
+        let was_held = self.end_hold(place);
         self.queued[tier as usize] -= 1;
         self.occupy(tier);
         self.note_granted(place, passed_over_max);
-        Some((task, tier))
+        Some(Granted {
+            task,
+            tier,
+            was_held,
+        })
     }
 
     fn note_granted(&mut self, place: Place, passed_over_max: u64) {
@@ -133,7 +212,12 @@ impl Cell {
             self.granted.clear();
             return;
         }
-        self.granted.insert(place);
+        self.granted_in_round += 1;
+        if self.granted_in_round >= passed_over_max.max(1) {
+            self.granted_in_round = 0;
+            self.rounds = self.rounds.saturating_add(1).min(u32::MAX - FIRST_ROUND);
+        }
+        self.granted.insert(place.arrival);
         if self.granted.len() as u64 > passed_over_max {
             self.granted.pop_first();
         }
@@ -142,7 +226,8 @@ impl Cell {
     /// Whether `passed_over_max` that came later were given a slot.
     fn is_passed_over(&self, place: Place, passed_over_max: u64) -> bool {
         let first = self.granted.first();
-        self.granted.len() as u64 >= passed_over_max && first.is_none_or(|first| *first > place)
+        self.granted.len() as u64 >= passed_over_max
+            && first.is_none_or(|first| *first > place.arrival)
     }
 
     fn next_tier(&self, limits: &TierLimits, passed_over_max: u64) -> Option<CoverageTier> {
@@ -151,28 +236,45 @@ impl Cell {
             active: &self.active,
             limits,
         };
-        let mut first: Option<(Place, CoverageTier)> = None;
-        let mut aged: Option<(Place, CoverageTier)> = None;
+        let mut first: Option<(Turn, CoverageTier)> = None;
+        let mut aged: Option<(Turn, CoverageTier)> = None;
         for tier in CoverageTier::ALL.iter().copied() {
             let Some(place) = self.reachable[tier as usize].first() else {
                 continue;
             };
+            let turn = turn(place, tier, policy.mode);
             let is_admitted = load.admits(tier, policy);
-            let earlier = |than: Option<(Place, _)>| than.is_none_or(|(other, _)| place < other);
+            let earlier = |than: Option<(Turn, _)>| than.is_none_or(|(other, _)| turn < other);
             if is_admitted && earlier(first) {
-                first = Some((place, tier));
+                first = Some((turn, tier));
             }
             let is_passed_over = self.is_passed_over(place, passed_over_max);
             // Where its own tier is full it waits for its like, whom others do not hold up.
             if !is_admitted && is_passed_over && load.has_room(tier) && earlier(aged) {
-                aged = Some((place, tier));
+                aged = Some((turn, tier));
             }
         }
         match (first, aged) {
-            (Some((place, _)), Some((before, _))) if before < place => None,
+            (Some((turn, _)), Some((before, _))) if before < turn => None,
             (first, _) => first.map(|(_, tier)| tier),
         }
     }
+}
+
+/// All places of a waiting room are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+/// Where a whole cell counts, weak coverage waits for the longest until it may begin: of one round it is
+/// the first.
+pub(super) fn turn(place: Place, tier: CoverageTier, mode: AdmissionMode) -> Turn {
+    let after = match (mode, tier) {
+        (AdmissionMode::PerClass, _) | (_, CoverageTier::Tier2) => 0,
+        (_, CoverageTier::Unknown) => 1,
+        (_, CoverageTier::Tier1) => 2,
+        (_, CoverageTier::Tier0) => 3,
+    };
+    (place.round(), after, place)
 }
 
 #[cfg(test)]
@@ -182,6 +284,9 @@ mod tests {
     use CoverageTier::{Tier0, Tier2};
 
     const PASSED_OVER_MAX: u64 = 3;
+
+    /// The same for all: they are served as they came.
+    const LOT: u64 = 7;
 
     fn strict() -> AdmissionPolicy {
         AdmissionPolicy {
@@ -193,16 +298,17 @@ mod tests {
     /// A task asks; whether it begins.
     fn ask(cell: &mut Cell, task: u64, tier: CoverageTier) -> bool {
         cell.enter(strict());
-        let place = cell.next_place();
+        let place = cell.next_place(LOT);
         cell.queue(TaskId(task), tier, place);
         let granted = cell.grant_next(&TierLimits::default(), PASSED_OVER_MAX);
-        granted.is_some_and(|(granted, _)| granted == TaskId(task))
+        granted.is_some_and(|granted| granted.task == TaskId(task))
     }
 
     fn end(cell: &mut Cell, tier: CoverageTier) -> Option<(TaskId, CoverageTier)> {
         cell.exit(strict());
         cell.vacate(tier);
-        cell.grant_next(&TierLimits::default(), PASSED_OVER_MAX)
+        let granted = cell.grant_next(&TierLimits::default(), PASSED_OVER_MAX);
+        granted.map(|granted| (granted.task, granted.tier))
     }
 
     #[test]
@@ -234,7 +340,7 @@ mod tests {
         };
         let ask = |cell: &mut Cell, task, tier| {
             cell.enter(policy);
-            let place = cell.next_place();
+            let place = cell.next_place(LOT);
             cell.queue(TaskId(task), tier, place);
             cell.grant_next(&limits, PASSED_OVER_MAX)
         };
@@ -248,7 +354,8 @@ mod tests {
         let end = |cell: &mut Cell, tier| {
             cell.exit(policy);
             cell.vacate(tier);
-            cell.grant_next(&limits, PASSED_OVER_MAX)
+            let granted = cell.grant_next(&limits, PASSED_OVER_MAX);
+            granted.map(|granted| (granted.task, granted.tier))
         };
         for task in 2..5 {
             assert_eq!(end(&mut cell, Tier0), Some((TaskId(task), Tier0)));
@@ -263,16 +370,16 @@ mod tests {
         let policy = AdmissionPolicy::default();
         for task in 0..2 {
             cell.enter(policy);
-            let place = cell.next_place();
+            let place = cell.next_place(LOT);
             cell.queue(TaskId(task), Tier2, place);
             cell.grant_next(&TierLimits::default(), PASSED_OVER_MAX);
         }
         for task in 10..30 {
             cell.enter(policy);
-            let place = cell.next_place();
+            let place = cell.next_place(LOT);
             cell.queue(TaskId(task), Tier0, place);
             let granted = cell.grant_next(&TierLimits::default(), PASSED_OVER_MAX);
-            assert_eq!(granted, Some((TaskId(task), Tier0)));
+            assert_eq!(granted.map(|granted| granted.task), Some(TaskId(task)));
         }
     }
 

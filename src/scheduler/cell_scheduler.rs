@@ -16,8 +16,11 @@ pub struct SchedulerConfig {
     /// The most tasks that wait, over all cells.
     pub queue_max: usize,
     /// Where tiers of a cell stand in each other's way: once so many that came later were given a slot,
-    /// one that waits comes first, and no other begins before it.
+    /// one that waits comes first, and no other begins before it. As many slots as this are given among
+    /// those that wait before one that asks later can be behind them only.
     pub passed_over_max: u32,
+    /// What the lots are drawn with by which those who wait follow each other.
+    pub seed: u64,
 }
 
 impl Default for SchedulerConfig {
@@ -27,6 +30,7 @@ impl Default for SchedulerConfig {
             overrides: BTreeMap::new(),
             queue_max: 1_000_000,
             passed_over_max: 50,
+            seed: 0,
         }
     }
 }
@@ -51,6 +55,18 @@ pub enum Admission {
     Full,
 }
 
+/// What came of keeping a task's device awake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It has a place in the waiting room of its cell, until it has a slot, sleeps, or gives it up.
+    Held {
+        /// The task that had the place and has it no more: it came later, or was refused less often.
+        displaced: Option<TaskId>,
+    },
+    /// All places are taken; or it does not wait.
+    Full,
+}
+
 /// One tier of a cell, now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TierOccupancy {
@@ -64,6 +80,8 @@ pub struct TierOccupancy {
     pub queued: u32,
     /// Those of them whose devices could begin at once.
     pub reachable: u32,
+    /// Those of these that are kept awake.
+    pub held: u32,
 }
 
 /// One cell, now.
@@ -89,6 +107,7 @@ pub struct CellScheduler {
     /// Where each task stands; a task stands in one class at the most.
     standings: BTreeMap<TaskId, Standing>,
     queued: usize,
+    held: usize,
     slots_in_use: [u64; CoverageTier::ALL.len()],
 }
 
@@ -109,6 +128,7 @@ impl CellScheduler {
             cells: BTreeMap::new(),
             standings: BTreeMap::new(),
             queued: 0,
+            held: 0,
             slots_in_use: [0; CoverageTier::ALL.len()],
         }
     }
@@ -116,9 +136,10 @@ impl CellScheduler {
     /// A task, whose device is reachable, asks for a slot. Beside the answer: others that have one by
     /// that, where the task left another class for this one.
     ///
-    /// Asking again changes nothing but that a waiting task counts as reachable again, in its old
-    /// place. A task that has a slot keeps it, whatever it claims now. A waiting task that claims
-    /// another class (its device has moved), or comes under another policy, waits at the end there.
+    /// Asking again changes nothing but that a waiting task counts as reachable again, where it was, or
+    /// a round before for each time that it fell asleep. A task that has a slot keeps it, whatever it
+    /// claims now. A waiting task that claims another class (its device has moved), or comes under
+    /// another policy, waits there as one that asks for the first time.
     pub fn request(
         &mut self,
         task: TaskId,
@@ -147,7 +168,7 @@ impl CellScheduler {
             }
             None => {
                 here.enter(policy);
-                let place = here.next_place();
+                let place = here.next_place(lot(self.config.seed, task));
                 here.queue(task, tier, place);
                 self.queued += 1;
                 let waits = Some(place);
@@ -174,18 +195,52 @@ impl CellScheduler {
         (Admission::Queued { ahead }, others)
     }
 
-    /// The device of a waiting task fell asleep: the task keeps its place and is passed over until
-    /// it asks again. A task that has a slot keeps it. Returns the tasks that have a slot by that.
+    /// The device of a waiting task fell asleep: the task is passed over until it asks again, a round
+    /// before the one that it was in. A task that has a slot keeps it. Returns the tasks that have a slot
+    /// by that.
     pub fn suspend(&mut self, task: TaskId) -> Vec<TaskId> {
-        let Some(standing) = self.standings.get(&task).copied() else {
+        self.end_hold(task);
+        let Some(standing) = self.standings.get_mut(&task) else {
             return Vec::new();
         };
         let SlotClaim { cell, tier } = standing.claim;
         let (Some(place), Some(here)) = (standing.waits, self.cells.get_mut(&cell)) else {
             return Vec::new();
         };
-        here.suspend(tier, place);
+        if here.suspend(tier, place) {
+            standing.waits = Some(place.lifted());
+        }
         self.grant(cell)
+    }
+
+    /// The device of a task that waits, and is reachable, is to be kept awake, where its cell has fewer
+    /// than `places_max` of such. Where it has as many, one of an earlier round takes the place of the one
+    /// that would be served last.
+    pub fn hold(&mut self, task: TaskId, places_max: usize) -> Hold {
+        let Some(standing) = self.standings.get(&task) else {
+            return Hold::Full;
+        };
+        let SlotClaim { cell, tier } = standing.claim;
+        let (Some(place), Some(here)) = (standing.waits, self.cells.get_mut(&cell)) else {
+            return Hold::Full;
+        };
+        let before = here.held_in_all();
+        let Ok(displaced) = here.hold(task, tier, place, places_max) else {
+            return Hold::Full;
+        };
+        self.held = self.held + here.held_in_all() - before;
+        Hold::Held { displaced }
+    }
+
+    /// A task's device is kept awake no more. It waits on, and is reachable as long as it listens.
+    pub fn end_hold(&mut self, task: TaskId) {
+        if let Some(standing) = self.standings.get(&task)
+            && let Some(place) = standing.waits
+            && let Some(here) = self.cells.get_mut(&standing.claim.cell)
+            && here.end_hold(place)
+        {
+            self.held -= 1;
+        }
     }
 
     /// Frees the task's slot; returns the tasks that have one by that. A task without a slot changes
@@ -250,6 +305,11 @@ impl CellScheduler {
         self.queued
     }
 
+    /// How many devices of waiting tasks are kept awake, over all cells.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
     /// Slots in use of one tier, over all cells.
     pub fn slots_in_use(&self, tier: CoverageTier) -> u64 {
         self.slots_in_use[tier as usize]
@@ -278,6 +338,7 @@ impl CellScheduler {
             limit: limits.of(tier),
             queued: here.queued(tier),
             reachable: u32::try_from(here.reachable(tier)).unwrap_or(u32::MAX),
+            held: here.held(tier),
         };
         CellOccupancy {
             cell,
@@ -293,6 +354,7 @@ impl CellScheduler {
 
     /// Takes a task off where it stands; returns the tasks that have a slot by that.
     fn leave(&mut self, task: TaskId) -> Vec<TaskId> {
+        self.end_hold(task);
         let Some(standing) = self.standings.remove(&task) else {
             return Vec::new();
         };
@@ -319,17 +381,27 @@ impl CellScheduler {
         let passed_over_max = u64::from(self.config.passed_over_max);
         let mut granted = Vec::new();
         while let Some(here) = self.cells.get_mut(&cell)
-            && let Some((task, tier)) = here.grant_next(&limits, passed_over_max)
+            && let Some(next) = here.grant_next(&limits, passed_over_max)
         {
-            if let Some(standing) = self.standings.get_mut(&task) {
+            if let Some(standing) = self.standings.get_mut(&next.task) {
                 standing.waits = None;
             }
             self.queued -= 1;
-            self.slots_in_use[tier as usize] += 1;
-            granted.push(task);
+            self.held -= usize::from(next.was_held);
+            self.slots_in_use[next.tier as usize] += 1;
+            granted.push(next.task);
         }
         granted
     }
+}
+
+/// The lot of a task, which is one device of one campaign: by a seed, so that neither its number nor its
+/// device's name says who is first. The finish of SplitMix64 (Steele, Lea and Flood, 2014).
+fn lot(seed: u64, task: TaskId) -> u64 {
+    let mut mixed = seed ^ task.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

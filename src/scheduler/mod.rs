@@ -1,14 +1,18 @@
 //! Who may update now: slots per cell and coverage tier (seed 004, steps 6 to 8).
 //!
 //! A cell and a tier make a class ([`crate::model::SlotClaim`]). A class has a limit of slots and a
-//! queue, first come, first served. A task whose device sleeps keeps its place in the queue and is
-//! passed over until the device is heard again. Whom a limit counts is of the campaign's
+//! queue. Those who wait are served by rounds, and within a round by lot: who asks after so many slots were
+//! given among those who wait is of a later round, so that nobody waits for all who come after. A task
+//! whose device falls asleep is passed over until the device is heard again, and is then of an earlier
+//! round than it was. Devices that would sleep may be kept awake, in a waiting room of so many places a
+//! cell; that gives nobody a slot. Whom a limit counts is of the campaign's
 //! [`crate::model::AdmissionPolicy`]; the strictest of those whose tasks stand in a cell holds there.
 //!
 //! ```text
 //! request ─► Cell ── Load admits it, nobody comes before it ─► Granted
 //!              │
-//!              └─ a Queue for each tier: places in order of arrival; only reachable ones stand in it
+//!              └─ a Queue for each tier: places by round and lot; only reachable ones stand in it
+//! hold ────► some of these are kept awake
 //! release ─► the first reachable task that the cell admits now is granted
 //! ```
 
@@ -17,4 +21,6 @@ mod cell;
 mod cell_scheduler;
 mod queue;
 
-pub use cell_scheduler::{Admission, CellOccupancy, CellScheduler, SchedulerConfig, TierOccupancy};
+pub use cell_scheduler::{
+    Admission, CellOccupancy, CellScheduler, Hold, SchedulerConfig, TierOccupancy,
+};

@@ -14,18 +14,49 @@ struct Reference {
     queue_max: usize,
     held: BTreeMap<TaskId, (SlotClaim, AdmissionPolicy)>,
     waiting: Vec<Waits>,
-    places: BTreeMap<CellId, u64>,
-    /// The places of all that were given a slot.
+    arrivals: BTreeMap<CellId, u64>,
+    /// The arrivals of all that were given a slot while others waited.
     granted: Vec<(CellId, u64)>,
+    /// How many these were, since the cell was last forgotten.
+    granted_while_waited: BTreeMap<CellId, u64>,
 }
+
+/// As the schedulers of these tests have it.
+const PASSED_OVER_MAX: u64 = 3;
+
+/// The most rounds by which sleep lifts one above those that asked first of all.
+const FIRST_ROUND: u64 = 10;
 
 #[derive(Clone, Copy)]
 struct Waits {
     task: TaskId,
     claim: SlotClaim,
     policy: AdmissionPolicy,
-    place: u64,
+    round: u64,
+    lot: u64,
+    arrival: u64,
     reachable: bool,
+    held: bool,
+}
+
+impl Waits {
+    /// What it is served by, among those of its tier.
+    fn place(&self) -> (u64, u64, u64) {
+        (self.round, self.lot >> 34, self.arrival)
+    }
+
+    /// And among tiers.
+    fn turn(&self, mode: AdmissionMode) -> (u64, usize, (u64, u64, u64)) {
+        let weak_first = [
+            CoverageTier::Tier2,
+            CoverageTier::Unknown,
+            CoverageTier::Tier1,
+            CoverageTier::Tier0,
+        ];
+        let of_tier = (weak_first.iter()).position(|tier| *tier == self.claim.tier);
+        let after = of_tier.filter(|_| mode != AdmissionMode::PerClass);
+        (self.round, after.unwrap_or(0), self.place())
+    }
 }
 
 impl Reference {
@@ -87,13 +118,16 @@ impl Reference {
         let mut order: Vec<usize> = (0..self.waiting.len())
             .filter(|&at| self.waiting[at].claim.cell == cell && self.waiting[at].reachable)
             .collect();
-        order.sort_by_key(|&at| self.waiting[at].place);
+        let mode = self.policy(cell).mode;
+        order.sort_by_key(|&at| self.waiting[at].turn(mode));
+        let mut firsts = BTreeSet::new();
+        order.retain(|&at| firsts.insert(self.waiting[at].claim.tier));
         for at in order {
-            let Waits { claim, place, .. } = self.waiting[at];
+            let Waits { claim, arrival, .. } = self.waiting[at];
             if self.admits(claim) {
                 return Some(at);
             }
-            let later = |granted: &&(CellId, u64)| granted.0 == cell && granted.1 > place;
+            let later = |granted: &&(CellId, u64)| granted.0 == cell && granted.1 > arrival;
             let passed_over = self.granted.iter().filter(later).count() as u64;
             if self.has_room(claim) && passed_over >= passed_over_max {
                 return None;
@@ -104,15 +138,20 @@ impl Reference {
 
     fn grant(&mut self, cell: CellId) -> Vec<TaskId> {
         let mut granted = Vec::new();
-        while let Some(at) = self.next(cell, 3) {
+        while let Some(at) = self.next(cell, PASSED_OVER_MAX) {
             let Waits {
                 task,
                 claim,
                 policy,
-                place,
+                arrival,
                 ..
             } = self.waiting.remove(at);
-            self.granted.push((cell, place));
+            if self.waiting.iter().any(|one| one.claim.cell == cell) {
+                self.granted.push((cell, arrival));
+                *self.granted_while_waited.entry(cell).or_default() += 1;
+            } else {
+                self.granted.retain(|(of, _)| *of != cell);
+            }
             self.held.insert(task, (claim, policy));
             granted.push(task);
         }
@@ -124,7 +163,8 @@ impl Reference {
     fn forget(&mut self, cell: CellId) {
         let held = self.held.values().any(|(claim, _)| claim.cell == cell);
         if !held && !self.waiting.iter().any(|one| one.claim.cell == cell) {
-            self.places.remove(&cell);
+            self.arrivals.remove(&cell);
+            self.granted_while_waited.remove(&cell);
             self.granted.retain(|(of, _)| *of != cell);
         }
     }
@@ -165,15 +205,18 @@ impl Reference {
             None => true,
         };
         if is_new {
-            let place = self.places.entry(claim.cell).or_default();
-            *place += 1;
-            let place = *place;
+            let arrival = self.arrivals.entry(claim.cell).or_default();
+            *arrival += 1;
+            let granted = self.granted_while_waited.get(&claim.cell);
             self.waiting.push(Waits {
                 task,
                 claim,
                 policy,
-                place,
+                round: FIRST_ROUND + granted.unwrap_or(&0) / PASSED_OVER_MAX,
+                lot: lot(0, task),
+                arrival: *arrival,
                 reachable: true,
+                held: false,
             });
         }
         others.extend(self.grant(claim.cell));
@@ -185,13 +228,9 @@ impl Reference {
             others.extend(self.leave(task));
             return (Admission::Full, others);
         }
-        let place = self
-            .waiting
-            .iter()
-            .find(|one| one.task == task)
-            .unwrap()
-            .place;
-        let before = |one: &&Waits| one.claim == claim && one.reachable && one.place < place;
+        let asks = self.waiting.iter().find(|one| one.task == task).unwrap();
+        let place = asks.place();
+        let before = |one: &&Waits| one.claim == claim && one.reachable && one.place() < place;
         let ahead = self.waiting.iter().filter(before).count();
         (Admission::Queued { ahead }, others)
     }
@@ -201,9 +240,35 @@ impl Reference {
         let Some(one) = waits else {
             return Vec::new();
         };
-        one.reachable = false;
+        one.held = false;
+        if std::mem::take(&mut one.reachable) {
+            one.round = one.round.saturating_sub(1);
+        }
         let cell = one.claim.cell;
         self.grant(cell)
+    }
+
+    fn hold(&mut self, task: TaskId, places_max: usize) -> Hold {
+        let waits = self.waiting.iter().position(|one| one.task == task);
+        let Some(at) = waits.filter(|at| self.waiting[*at].reachable) else {
+            return Hold::Full;
+        };
+        let cell = self.waiting[at].claim.cell;
+        let is_held = |at: &usize| self.waiting[*at].held && self.waiting[*at].claim.cell == cell;
+        let mut held: Vec<usize> = (0..self.waiting.len()).filter(is_held).collect();
+        held.sort_by_key(|at| self.waiting[*at].place());
+        let mut displaced = None;
+        if !held.contains(&at) && held.len() >= places_max {
+            let last = held.pop();
+            let Some(last) = last.filter(|last| self.waiting[*last].round > self.waiting[at].round)
+            else {
+                return Hold::Full;
+            };
+            self.waiting[last].held = false;
+            displaced = Some(self.waiting[last].task);
+        }
+        self.waiting[at].held = true;
+        Hold::Held { displaced }
     }
 
     fn release(&mut self, task: TaskId) -> Vec<TaskId> {
@@ -235,6 +300,8 @@ impl Reference {
 enum Step {
     Request(TaskId, SlotClaim, AdmissionPolicy),
     Suspend(TaskId),
+    Hold(TaskId, usize),
+    EndHold(TaskId),
     Release(TaskId),
     Withdraw(TaskId),
     Restore(TaskId, SlotClaim, AdmissionPolicy),
@@ -271,6 +338,8 @@ fn any_step() -> impl Strategy<Value = Step> {
             Step::Request(task, claim(CoverageTier::Tier1), policy)
         }),
         3 => task().prop_map(Step::Suspend),
+        6 => (task(), 0_usize..4).prop_map(|(task, places)| Step::Hold(task, places)),
+        1 => task().prop_map(Step::EndHold),
         5 => task().prop_map(Step::Release),
         2 => task().prop_map(Step::Withdraw),
         1 => (task(), any_claim(), any_policy())
@@ -306,11 +375,15 @@ fn check(scheduler: &CellScheduler, reference: &Reference) -> Result<(), TestCas
             prop_assert_eq!(here.active(tier), reference.active(claim));
             prop_assert_eq!(here.queued(tier) as usize, waiting().count());
             prop_assert_eq!(here.reachable(tier), reachable);
+            let held = waiting().filter(|one| one.held).count();
+            prop_assert_eq!(here.held(tier) as usize, held);
             active += here.active(tier);
             could_begin |= reachable > 0 && reference.limits.of(tier) > 0;
         }
         prop_assert!(active > 0 || !could_begin, "nobody waits in an idle cell");
     }
+    let held = reference.waiting.iter().filter(|one| one.held);
+    prop_assert_eq!(scheduler.held(), held.count());
     let in_use: u64 = (CoverageTier::ALL.iter())
         .map(|tier| scheduler.slots_in_use(*tier))
         .sum();
@@ -330,8 +403,9 @@ proptest! {
             queue_max: QUEUE_MAX,
             held: BTreeMap::new(),
             waiting: Vec::new(),
-            places: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
             granted: Vec::new(),
+            granted_while_waited: BTreeMap::new(),
         };
         for step in steps {
             match step {
@@ -340,6 +414,15 @@ proptest! {
                     reference.request(task, claim, policy)),
                 Step::Suspend(task) =>
                     prop_assert_eq!(scheduler.suspend(task), reference.suspend(task)),
+                Step::Hold(task, places_max) => prop_assert_eq!(
+                    scheduler.hold(task, places_max),
+                    reference.hold(task, places_max)),
+                Step::EndHold(task) => {
+                    scheduler.end_hold(task);
+                    for one in &mut reference.waiting {
+                        one.held &= one.task != task;
+                    }
+                }
                 Step::Release(task) =>
                     prop_assert_eq!(scheduler.release(task), reference.release(task)),
                 Step::Withdraw(task) =>
@@ -356,61 +439,91 @@ proptest! {
         }
     }
 
-    /// Without restoring and lowering, no class is above its limit at any instant, and a task
-    /// that stays reachable is granted after as many releases of its class as tasks had an
-    /// earlier place when it asked, plus one.
+    /// Without restoring and lowering, no class is above its limit at any instant, and nobody starves:
+    /// while a task waits, reachable, no other goes before it that first asked so many slots later, but
+    /// for as many again for each time that the other fell asleep without one.
     #[test]
-    fn a_reachable_task_is_granted_within_its_position(
+    fn nobody_waits_for_all_who_come_after(
         limit in 1_u32..4,
-        steps in prop::collection::vec((0_u8..5, 0_u64..16), 1..300),
+        steps in prop::collection::vec((0_u8..6, 0_u64..40), 1..400),
     ) {
         let class = claim(CoverageTier::Tier0);
         let mut scheduler = scheduler(limit, 100);
-        // Releases that a waiting task may still have to see.
-        let mut patience: BTreeMap<TaskId, usize> = BTreeMap::new();
-        let mut places: Vec<TaskId> = Vec::new();
+        // How many slots had been given when it first asked, how often it fell asleep, and whether it is
+        // awake.
+        let mut waiting: BTreeMap<TaskId, (u64, u64, bool)> = BTreeMap::new();
         let mut holders: BTreeSet<TaskId> = BTreeSet::new();
+        let mut given = 0;
         for (kind, number) in steps {
             let task = TaskId(number);
             let granted = match kind {
-                0..=2 => match ask(&mut scheduler, task, class) {
-                    Admission::Granted => vec![task],
-                    Admission::Queued { ahead } => {
-                        if !places.contains(&task) {
-                            places.push(task);
-                        }
-                        let place = places.iter().position(|other| *other == task).unwrap();
-                        prop_assert!(ahead <= place);
-                        patience.entry(task).or_insert(place + 1);
-                        Vec::new()
+                0..=2 if holders.contains(&task) => Vec::new(),
+                0..=2 => {
+                    waiting.entry(task).or_insert((given, 0, true)).2 = true;
+                    match ask(&mut scheduler, task, class) {
+                        Admission::Granted => vec![task],
+                        Admission::Queued { .. } => Vec::new(),
+                        Admission::Full => unreachable!("the queue is longer than the tasks"),
                     }
-                    Admission::Full => unreachable!("the queue is longer than the tasks"),
-                },
+                }
                 3 => {
-                    scheduler.suspend(task);
-                    patience.remove(&task);
-                    Vec::new()
+                    if let Some((_, sleeps, awake)) = waiting.get_mut(&task) {
+                        *sleeps += u64::from(std::mem::take(awake));
+                    }
+                    scheduler.suspend(task)
                 }
                 _ => {
-                    let held = holders.remove(&task);
-                    let granted = scheduler.release(task);
-                    if held {
-                        for (waiting, releases) in &mut patience {
-                            *releases -= 1;
-                            let served = granted.contains(waiting);
-                            prop_assert!(*releases > 0 || served, "{:?} waits too long", waiting);
-                        }
-                    }
-                    granted
+                    holders.remove(&task);
+                    scheduler.release(task)
                 }
             };
             for task in granted {
-                patience.remove(&task);
-                places.retain(|other| *other != task);
+                let (asked, sleeps, _) = waiting.remove(&task).unwrap();
+                for (other, (before, _, awake)) in &waiting {
+                    let later = asked.saturating_sub(*before);
+                    prop_assert!(
+                        !awake || later < PASSED_OVER_MAX * (1 + sleeps),
+                        "{task:?} goes before {other:?}, {later} slots later, {sleeps} sleeps"
+                    );
+                }
+                given += u64::from(!waiting.is_empty());
                 holders.insert(task);
             }
             prop_assert!(holders.len() <= limit as usize);
             prop_assert_eq!(scheduler.slots_in_use(CoverageTier::Tier0), holders.len() as u64);
         }
+    }
+
+    /// The order is one of lots: whatever numbers devices have, and in whatever order they ask, it is the
+    /// same, and it is another with another seed.
+    #[test]
+    fn who_asks_first_is_not_first(numbers in prop::collection::btree_set(any::<u64>(), 20..60)) {
+        let served = |order: Vec<u64>, seed| {
+            let mut scheduler = CellScheduler::new(SchedulerConfig {
+                seed,
+                limits: uniform(1),
+                ..SchedulerConfig::default()
+            });
+            let class = claim(CoverageTier::Tier1);
+            let (first, mut served) = (TaskId(order[0]), Vec::new());
+            for number in order {
+                ask(&mut scheduler, TaskId(number), class);
+            }
+            let mut turn = first;
+            while let Some(next) = scheduler.release(turn).first().copied() {
+                served.push(next);
+                turn = next;
+            }
+            served
+        };
+        let numbers: Vec<u64> = numbers.into_iter().collect();
+        let mut backwards = numbers.clone();
+        backwards[1..].reverse();
+        let by_lot = served(numbers.clone(), 1);
+        prop_assert_eq!(by_lot.len(), numbers.len() - 1);
+        prop_assert_eq!(&served(backwards, 1), &by_lot);
+        prop_assert_ne!(&served(numbers.clone(), 2), &by_lot);
+        let by_number: Vec<TaskId> = numbers[1..].iter().copied().map(TaskId).collect();
+        prop_assert_ne!(&by_lot, &by_number);
     }
 }
