@@ -89,9 +89,9 @@ pub enum Event {
         /// The first block.
         first: Response,
     },
-    /// A confirmable notification of ours was acknowledged.
+    /// A confirmable notification of ours was acknowledged, or a ping of ours answered.
     Delivered {
-        /// Which notification.
+        /// Which of them.
         id: RequestId,
         /// By whom.
         peer: Peer,
@@ -116,7 +116,7 @@ pub enum Event {
     },
     /// No answer came in time.
     TimedOut {
-        /// Which request or notification.
+        /// Which request, notification or ping.
         id: RequestId,
         /// From whom.
         peer: Peer,

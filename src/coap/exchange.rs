@@ -36,6 +36,8 @@ pub(super) enum Purpose {
     Notification,
     /// A separate response, which nobody is told about.
     SeparateResponse,
+    /// An Empty message, to see whether the peer is there (RFC 7252 §4.3).
+    Ping,
 }
 
 impl Purpose {

@@ -155,16 +155,21 @@ impl Engine {
     /// capabilities come from it.
     pub fn new(config: EngineConfig, seed: [u8; 32]) -> Self {
         let mut rng = StdRng::from_seed(seed);
-        let scheduler = CellScheduler::new(SchedulerConfig {
+        let mut scheduler = SchedulerConfig {
             limits: config.tier_limits,
             overrides: config.cell_limits.clone(),
             queue_max: config.tasks_max,
             passed_over_max: config.passed_over_max,
-        });
+            seed: 0,
+        };
         let register_rate = RegisterRate::new(config.register_rate, rng.next_u64());
         Self {
             coap: coap::Endpoint::new(config.coap.clone(), fork(&mut rng)),
             registry: Registry::new(config.registry, fork(&mut rng)),
+            scheduler: {
+                scheduler.seed = rng.next_u64();
+                CellScheduler::new(scheduler)
+            },
             rng,
             known: HashMap::new(),
             reports: HashMap::new(),
@@ -172,7 +177,6 @@ impl Engine {
             tasks: BTreeMap::new(),
             task_of: HashMap::new(),
             downloads: HashMap::new(),
-            scheduler,
             loop_guard: LoopGuard::new(config.loop_guard),
             flapping: FlappingDetector::new(config.flapping),
             register_rate,

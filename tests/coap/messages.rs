@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use narrowcast::coap::{
-    Code, EndpointConfig, Event, MessageId, MessageType, Reliability, Response, Token,
+    Code, EndpointConfig, Event, Message, MessageId, MessageType, Reliability, Response, Token,
 };
 
 use crate::lockstep::{Lockstep, RFC, ack, address, con, message, non, piggybacked, rst};
@@ -18,6 +18,56 @@ fn an_empty_confirmable_message_is_answered_with_a_reset() {
     peer.hears_bytes(b"\x50\x00\x12\x35");
     peer.nothing();
     peer.no_event();
+}
+
+#[test]
+fn a_ping_is_repeated_until_a_reset_or_an_acknowledgement_says_that_the_peer_is_there() {
+    // §4.3, §4.2.
+    for answer in [rst, ack] {
+        let mut peer = Lockstep::new();
+        let (to, now) = (peer.peer.clone(), peer.now);
+        let id = peer.endpoint.ping(now, &to, &RFC).expect("room");
+        let ping = peer.says();
+        assert_eq!(ping, Message::empty(MessageType::Confirmable, ping.id));
+        peer.waits();
+        assert_eq!(peer.says(), ping, "it is the same message");
+        // A request has to wait for it (§4.7), and nothing that merely looks like it is its answer.
+        let request = peer.asks_quietly(Reliability::Confirmable);
+        peer.hears(rst(MessageId(ping.id.0.wrapping_add(1))));
+        peer.nothing();
+        peer.no_event();
+        peer.hears(answer(ping.id));
+        let told = Event::Delivered { id, peer: to };
+        assert_eq!(peer.event(), told);
+        assert_eq!(peer.says().code, Code::GET);
+        peer.endpoint.cancel(peer.now, request);
+        assert_eq!(peer.endpoint.held().requests, 0);
+    }
+}
+
+#[test]
+fn a_ping_that_nobody_answers_ends_and_one_that_is_let_go_is_not_repeated() {
+    let mut peer = Lockstep::new();
+    let (to, now) = (peer.peer.clone(), peer.now);
+    let id = peer.endpoint.ping(now, &to, &RFC).expect("room");
+    for _ in 0..=4 {
+        peer.says();
+        peer.no_event();
+        peer.waits();
+    }
+    peer.nothing();
+    let told = Event::TimedOut {
+        id,
+        peer: to.clone(),
+    };
+    assert_eq!(peer.event(), told);
+    let now = peer.now;
+    let id = peer.endpoint.ping(now, &to, &RFC).expect("room");
+    let ping = peer.says();
+    peer.endpoint.cancel(now, id);
+    peer.hears(rst(ping.id));
+    peer.no_event();
+    assert_eq!(peer.endpoint.poll_timeout(), None);
 }
 
 #[test]

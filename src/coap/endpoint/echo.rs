@@ -97,6 +97,7 @@ impl Endpoint {
             Purpose::Observe | Purpose::CancelObservation => sent.token,
             Purpose::Request
             | Purpose::NotificationRest(_)
+            | Purpose::Ping
             | Purpose::Notification
             | Purpose::SeparateResponse => Token::from(self.rng.r#gen::<[u8; 8]>()),
         };

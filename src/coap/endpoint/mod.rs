@@ -185,6 +185,7 @@ impl Endpoint {
             Purpose::Request
             | Purpose::Observe
             | Purpose::CancelObservation
+            | Purpose::Ping
             | Purpose::Notification => Some(exchange.peer),
         }
     }

@@ -246,8 +246,9 @@ impl Endpoint {
         }
         if message.code == Code::EMPTY {
             self.outbox.counters.acknowledgements += 1;
+            // To a ping that is not what RFC 7252 §4.3 asks for, and says as well that it is there.
             if let Some(exchange) = self.exchanges.acknowledge(self.now, id, &mut self.outbox)
-                && exchange.purpose == Purpose::Notification
+                && matches!(exchange.purpose, Purpose::Notification | Purpose::Ping)
             {
                 let peer = exchange.peer;
                 self.events.push_back(Event::Delivered { id, peer });
@@ -260,7 +261,7 @@ impl Endpoint {
             | Purpose::Observe
             | Purpose::CancelObservation
             | Purpose::NotificationRest(_) => true,
-            Purpose::Notification | Purpose::SeparateResponse => false,
+            Purpose::Notification | Purpose::SeparateResponse | Purpose::Ping => false,
         };
         if !awaits_response || exchange.token != message.token || !message.code.is_response() {
             self.outbox.counters.unmatched += 1;
@@ -282,8 +283,13 @@ impl Endpoint {
         if exchange.purpose == Purpose::Observe {
             self.observations.remove(exchange.token);
         }
+        let is_ping = exchange.purpose == Purpose::Ping;
         if let Some(peer) = self.asker(exchange) {
-            self.events.push_back(Event::Reset { id, peer });
+            self.events.push_back(if is_ping {
+                Event::Delivered { id, peer }
+            } else {
+                Event::Reset { id, peer }
+            });
         }
     }
 

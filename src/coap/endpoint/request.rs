@@ -154,6 +154,29 @@ impl Endpoint {
         self.open(now, peer, content, reliability, parameters)
     }
 
+    /// Asks whether the peer is there, by an Empty message (RFC 7252 §4.3, "CoAP ping"), or does so once
+    /// fewer than NSTART are outstanding to it. Ends in
+    /// [`Delivered`](super::super::Event::Delivered), where it is, or
+    /// [`TimedOut`](super::super::Event::TimedOut).
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub fn ping(
+        &mut self,
+        now: Instant,
+        peer: &Peer,
+        parameters: &TransmissionParameters,
+    ) -> Result<RequestId, Full> {
+        let content = Content {
+            purpose: Purpose::Ping,
+            token: Token::EMPTY,
+            code: Code::EMPTY,
+            options: Options::default(),
+            payload: Bytes::new(),
+        };
+        self.open(now, peer, content, Reliability::Confirmable, parameters)
+    }
+
     pub(super) fn open(
         &mut self,
         now: Instant,

@@ -111,6 +111,7 @@ impl Endpoint {
             Purpose::Request
             | Purpose::Observe
             | Purpose::CancelObservation
+            | Purpose::Ping
             | Purpose::Notification
             | Purpose::SeparateResponse => Purpose::Request,
         };
