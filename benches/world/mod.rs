@@ -4,13 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use narrowcast::campaign::Progress;
 use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::coap::{
     Code, ContentFormat, EndpointConfig, Message, MessageId, MessageType, OptionNumber, Request,
     Token,
 };
-use narrowcast::engine::{Command, Engine, EngineConfig, Output};
+use narrowcast::engine::{Command, EndedTasks, Engine, EngineConfig, Output};
 use narrowcast::lwm2m::RegisterRateConfig;
 use narrowcast::model::{
     Campaign, CampaignId, CampaignState, CampaignTargets, Component, Device, DeviceModel,
@@ -132,7 +131,7 @@ impl World {
             image,
             installed: InstalledSequences::default(),
             tasks,
-            ended: Progress::default(),
+            ended: EndedTasks::default(),
         };
         self.command(command)
     }
@@ -189,6 +188,8 @@ fn campaign(now: Utc) -> Campaign {
         created_at: now,
         activated_at: Some(now),
         ended_at: None,
+        consented_at: None,
+        archived_at: None,
     }
 }
 

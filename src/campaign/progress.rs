@@ -1,5 +1,7 @@
 //! 执行详情: how many tasks of a campaign are in each state, and when it has ended.
 
+use std::collections::BTreeMap;
+
 use crate::model::{CampaignState, TaskState};
 
 /// A task was said to leave a state that no task was in: the counts cannot be trusted.
@@ -87,6 +89,54 @@ impl Progress {
             TaskState::Failed => &mut self.failed,
             TaskState::Stopped => &mut self.stopped,
         }
+    }
+}
+
+/// The same by phase of the rollout, and of all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PhaseProgress {
+    all: Progress,
+    phases: BTreeMap<u16, Progress>,
+}
+
+impl PhaseProgress {
+    /// Tasks of a phase join, so many in each state.
+    pub fn join(&mut self, phase: u16, counts: Progress) {
+        for &state in TaskState::ALL {
+            *self.all.count_mut(state) += counts.count(state);
+            *self.phases.entry(phase).or_default().count_mut(state) += counts.count(state);
+        }
+    }
+
+    /// A task of a phase joins in this state.
+    pub fn add(&mut self, phase: u16, state: TaskState) {
+        self.all.add(state);
+        self.phases.entry(phase).or_default().add(state);
+    }
+
+    /// As [`Progress::handle_change`].
+    ///
+    /// # Errors
+    /// Where no task of the phase was in `from`; nothing is changed.
+    pub fn handle_change(
+        &mut self,
+        phase: u16,
+        from: TaskState,
+        to: TaskState,
+    ) -> Result<(), NotCounted> {
+        let counts = self.phases.entry(phase).or_default();
+        counts.handle_change(from, to)?;
+        self.all.handle_change(from, to)
+    }
+
+    /// All tasks.
+    pub const fn all(&self) -> &Progress {
+        &self.all
+    }
+
+    /// The tasks of one phase.
+    pub fn phase(&self, phase: u16) -> Progress {
+        self.phases.get(&phase).copied().unwrap_or_default()
     }
 }
 

@@ -1,24 +1,24 @@
 //! Active campaigns: their tasks come in, are tried, and end them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::campaign::Progress;
+use crate::campaign::PhaseProgress;
 use crate::clock::{Now, Utc};
 use crate::fota::{HELD_EVIDENCE, Precedence, Wanted};
 use crate::model::{
     Campaign, CampaignId, CampaignState, DownloadProtocol, EndpointName, Failure, FailureReason,
-    Image, InstalledSequences, Package, ProductSettings, Record, TaskId, TaskState, TimelineStep,
-    UpdateTask, WaitingFor,
+    Image, InstalledSequences, Package, ProductSettings, Record, RolloutPhase, TaskId, TaskState,
+    TimelineStep, UpdateTask, WaitingFor,
 };
 
 use super::download::{ServedImage, uri_file_name};
 use super::tasks::{TaskEntry, told};
 use super::timers::Timer;
-use super::{CellStatus, CommandError, Engine, TierStatus};
+use super::{CellStatus, CommandError, EndedTasks, Engine, TierStatus};
 use crate::model::CoverageTier;
 
 /// A campaign whose tasks run.
@@ -34,7 +34,11 @@ pub(super) struct RunningCampaign {
     /// The last segment of the path that devices fetch from by HTTP.
     file_name: String,
     installed: InstalledSequences,
-    progress: Progress,
+    pub(super) progress: PhaseProgress,
+    /// What the phases of its rollout have to come to.
+    gates: Vec<RolloutPhase>,
+    /// Devices that were updated in the running phase, where they have to report for a while.
+    pub(super) soaking: BTreeSet<EndpointName>,
 }
 
 impl RunningCampaign {
@@ -43,8 +47,9 @@ impl RunningCampaign {
         package: Package,
         image: Bytes,
         installed: InstalledSequences,
-        ended: Progress,
+        ended: EndedTasks,
     ) -> Self {
+        let gates = campaign.policy.rollout.gates();
         let wanted = Wanted {
             target_version: package.target_version.clone(),
             source_versions: package.source_versions.clone(),
@@ -64,8 +69,19 @@ impl RunningCampaign {
             shared: Default::default(),
             file_name,
             installed,
-            progress: ended,
+            progress: ended.counts,
+            gates,
+            soaking: ended.soaking.into_iter().collect(),
         }
+    }
+
+    /// What has to be true for the phase after this one to begin; `None` of the last.
+    pub(super) fn gate_after(&self, phase: u16) -> Option<&RolloutPhase> {
+        self.gates.get(usize::from(phase))
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.campaign.state == CampaignState::Running
     }
 
     /// What is wanted of a device that fetches from below `base`.
@@ -151,8 +167,9 @@ impl Engine {
             });
         }
         // All count as waiting until they are final: only the end is of interest here.
-        for _ in &tasks {
-            running.progress.add(TaskState::Pending);
+        for task in &tasks {
+            let phase = task.rollout_phase;
+            running.progress.add(phase, TaskState::Pending);
         }
         let activated_at = running.campaign.activated_at.unwrap_or(now.utc);
         let left = if resumed {
@@ -172,6 +189,7 @@ impl Engine {
             self.stop_tasks(now, id, &by_operator());
         }
         self.end_if_done(now, id);
+        self.resume_rollout(now, id);
         self.timers.set(Timer::Openings, Some(now.instant));
         Ok(())
     }
@@ -226,13 +244,23 @@ impl Engine {
     }
 
     /// One of a campaign's tasks is final.
-    pub(super) fn task_finished(&mut self, now: Now, id: CampaignId, state: TaskState) {
+    pub(super) fn task_finished(
+        &mut self,
+        now: Now,
+        id: CampaignId,
+        endpoint: &EndpointName,
+        phase: u16,
+        state: TaskState,
+    ) {
         if let Some(running) = self.campaigns.get_mut(&id)
-            && let Err(error) = running.progress.handle_change(TaskState::Pending, state)
+            && let Err(error) = running
+                .progress
+                .handle_change(phase, TaskState::Pending, state)
         {
             tracing::error!(campaign = id.0, %error, "a task ended twice");
         }
         self.end_if_done(now, id);
+        self.rollout_counts(now, id, endpoint, phase, state);
     }
 
     /// Tries some of the devices that listen without having spoken, so that a large campaign does not
@@ -273,7 +301,10 @@ impl Engine {
         if task.retry_at.is_none() {
             return;
         }
-        if let Some(again) = self.held_for(task.campaign) {
+        if let Some(gate) = self.gate(now, task) {
+            return self.wait_at_gate(now, id, gate);
+        }
+        if let Some(again) = self.held_for(now, task.campaign) {
             return self.timers.set(Timer::Retry(id), Some(now.instant + again));
         }
         let is_flapping = self.flapping.is_flapping(&task.endpoint);
@@ -321,8 +352,11 @@ impl Engine {
 
     /// How long a campaign that is held waits until its deadlines are looked at again: no device is at
     /// fault meanwhile.
-    fn held_for(&self, id: CampaignId) -> Option<Duration> {
-        let running = self.campaigns.get(&id).filter(|it| self.is_held(it))?;
+    fn held_for(&self, now: Now, id: CampaignId) -> Option<Duration> {
+        let running = self.campaigns.get(&id)?;
+        if !self.is_held(running) && running.gate(now).is_none() {
+            return None;
+        }
         Some(self.products.of_package(&running.package).contact_timeout)
     }
 
@@ -353,7 +387,7 @@ impl Engine {
 
     /// Devices that were never heard since the activation have had their time.
     pub(super) fn contact_overdue(&mut self, now: Now, id: CampaignId) {
-        if let Some(again) = self.held_for(id) {
+        if let Some(again) = self.held_for(now, id) {
             return self
                 .timers
                 .set(Timer::Contact(id), Some(now.instant + again));
@@ -362,7 +396,7 @@ impl Engine {
             let Some(TaskEntry::Idle(idle)) = self.tasks.get(&task) else {
                 continue;
             };
-            if idle.attempt > 0 {
+            if idle.attempt > 0 || self.gate(now, idle).is_some() {
                 continue;
             }
             let (reason, evidence) = if idle.waiting_for == Some(WaitingFor::Flapping) {
@@ -441,7 +475,7 @@ impl Engine {
         self.restore_task(now, task);
     }
 
-    fn tasks_of(&self, id: CampaignId) -> Vec<TaskId> {
+    pub(super) fn tasks_of(&self, id: CampaignId) -> Vec<TaskId> {
         let of_campaign = |entry: &TaskEntry| entry.task().campaign == id;
         self.tasks
             .iter()
@@ -454,7 +488,7 @@ impl Engine {
         let Some(running) = self.campaigns.get(&id) else {
             return;
         };
-        let Some(outcome) = running.progress.outcome() else {
+        let Some(outcome) = running.progress.all().outcome() else {
             return;
         };
         if running.campaign.state != CampaignState::Stopped {
@@ -466,6 +500,7 @@ impl Engine {
         }
         self.campaigns.remove(&id);
         self.timers.set(Timer::Contact(id), None);
+        self.timers.set(Timer::Soak(id), None);
     }
 }
 

@@ -4,12 +4,22 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::campaign::Progress;
+use crate::campaign::PhaseProgress;
 use crate::model::{
     AdmissionPolicy, Campaign, CampaignId, CellId, CoverageTier, Device, DeviceRequestId,
     EndpointName, InstalledSequences, InvalidTransition, KeyChange, Package, Product, ProfileId,
     TaskId, TierLimits, UpdateTask,
 };
+
+/// What is known of a campaign's tasks that are final.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndedTasks {
+    /// How many, by phase and state.
+    pub counts: PhaseProgress,
+    /// The devices of those of the running phase that have succeeded, where that phase makes them report
+    /// for a while before the next begins.
+    pub soaking: Vec<EndpointName>,
+}
 
 /// An operator's wish that the engine carries out. Its records are committed before it is answered.
 #[derive(Debug)]
@@ -37,12 +47,26 @@ pub enum Command {
         installed: InstalledSequences,
         /// All its tasks that are not final.
         tasks: Vec<UpdateTask>,
-        /// How many of its tasks are final already, by state.
-        ended: Progress,
+        /// Of its tasks those that are final already.
+        ended: EndedTasks,
     },
     /// Ends a campaign: nothing new starts, no Execute leaves; what the device already does ends by
     /// itself.
     StopCampaign(CampaignId),
+    /// Nothing new of an active campaign starts until it is resumed; what has begun goes on. Halted: no
+    /// device is told to install either.
+    PauseCampaign {
+        /// Which.
+        id: CampaignId,
+        /// Whether it is halted.
+        halted: bool,
+    },
+    /// Halts all active campaigns.
+    HaltCampaigns,
+    /// A paused campaign goes on; what it was paused for by itself is let pass.
+    ResumeCampaign(CampaignId),
+    /// Lets the next phase of a rollout begin that waits for it.
+    ApprovePhase(CampaignId),
     /// Revokes a manufacturer's key, which the store has: active campaigns of the packages that it
     /// signed end as with [`Command::StopCampaign`], in the same commit.
     RevokeKey {
@@ -99,6 +123,9 @@ pub enum CommandError {
     /// It is not an active campaign.
     #[error("the campaign is not active")]
     NotActive,
+    /// No phase of the campaign's rollout waits for an approval.
+    #[error("no phase of the campaign waits for an approval")]
+    NothingToApprove,
     /// The loop guard has not barred the device.
     #[error("the device is not barred")]
     NotBarred,

@@ -136,7 +136,7 @@ impl Engine {
         }
     }
 
-    fn keep_idle(&mut self, task: UpdateTask) {
+    pub(super) fn keep_idle(&mut self, task: UpdateTask) {
         self.record(Record::Task(task.clone()));
         self.tasks.insert(task.id, TaskEntry::Idle(task));
     }

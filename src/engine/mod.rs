@@ -21,6 +21,7 @@ mod deliveries;
 mod device_requests;
 mod download;
 mod flapping;
+mod gates;
 mod held;
 mod introductions;
 mod operations;
@@ -30,6 +31,7 @@ mod registrations;
 mod removal;
 mod restore;
 mod revocation;
+mod rollout;
 mod routes;
 mod send;
 mod tasks;
@@ -41,7 +43,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
-pub use command::{CellStatus, Command, CommandError, TaskProgress, TierStatus};
+pub use command::{CellStatus, Command, CommandError, EndedTasks, TaskProgress, TierStatus};
 pub use config::{EngineConfig, Onboarding};
 pub use device_requests::DeviceRequestLimits;
 pub use download::{DownloadChange, ServedImage, uri_file_name};
@@ -55,7 +57,7 @@ use crate::clock::{Instant, Now};
 use crate::coap::{self, Event};
 use crate::lwm2m::{FlappingDetector, RegisterRate, Registry};
 use crate::model::{
-    CampaignId, DeviceReport, DownloadCapability, EndpointName, Peer, Record, TaskId,
+    CampaignId, DeviceReport, DownloadCapability, EndpointName, PauseReason, Peer, Record, TaskId,
 };
 use crate::scheduler::{CellScheduler, SchedulerConfig};
 
@@ -227,6 +229,20 @@ impl Engine {
                 self.run_campaign(now, running, tasks)
             }
             Command::StopCampaign(id) => self.stop_campaign(now, id),
+            Command::PauseCampaign { id, halted } => {
+                let reason = if halted {
+                    PauseReason::Halted
+                } else {
+                    PauseReason::Operator
+                };
+                self.pause_campaign(now, id, reason)
+            }
+            Command::HaltCampaigns => {
+                self.halt_all(now);
+                Ok(())
+            }
+            Command::ResumeCampaign(id) => self.resume_paused(now, id),
+            Command::ApprovePhase(id) => self.approve_phase(now, id),
             Command::RevokeKey { id, change } => {
                 self.revoke_key(now, id, change);
                 Ok(())

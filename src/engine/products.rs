@@ -264,10 +264,9 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::campaign::Progress;
     use crate::clock::{Now, Utc};
     use crate::coap::{Code, Message, MessageId, MessageType, Request, Token};
-    use crate::engine::{Command, Output};
+    use crate::engine::{Command, EndedTasks, Output};
     use crate::model::{
         Campaign, CampaignId, CampaignState, CampaignTargets, Component, FirmwareVersion,
         PackageFile, PackageId, PackageKind, Peer, Provenance, ReleaseNotes, RetryPolicy, Setting,
@@ -415,6 +414,8 @@ mod tests {
                 created_at: Utc::default(),
                 activated_at: None,
                 ended_at: None,
+                consented_at: None,
+                archived_at: None,
             };
             let task = UpdateTask::new(TaskId(number), id, endpoint(index), Utc::default());
             let run = Command::RunCampaign {
@@ -422,7 +423,7 @@ mod tests {
                 package: package(index),
                 image: Bytes::from_static(b"x"),
                 tasks: vec![task],
-                ended: Progress::default(),
+                ended: EndedTasks::default(),
                 installed: Default::default(),
             };
             command(engine, run);

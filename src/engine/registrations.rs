@@ -6,7 +6,9 @@ use crate::clock::{Instant, Now};
 use crate::coap::{Code, OptionNumber, Request, Response};
 use crate::fota::Contact;
 use crate::lwm2m::{Location, Register, RegistrationRequest, RegistrationUpdate};
-use crate::model::{Device, EndpointName, Peer, Record, Registration, RegistrationSlot};
+use crate::model::{
+    Device, EndpointName, Happening, NewEvent, Peer, Record, Registration, RegistrationSlot,
+};
 
 use super::config::Onboarding;
 use super::products::DeviceKind;
@@ -28,7 +30,9 @@ impl Engine {
             Ok(RegistrationRequest::Update { location, update }) => {
                 self.update_registration(now, peer, &location, update)
             }
-            Ok(RegistrationRequest::Deregister { location }) => self.deregister(peer, &location),
+            Ok(RegistrationRequest::Deregister { location }) => {
+                self.deregister(now, peer, &location)
+            }
             Err(error) => self.refuse(error.code()),
         }
     }
@@ -70,6 +74,9 @@ impl Engine {
         let endpoint = registration.endpoint.clone();
         self.enter(now, &endpoint);
         self.record(Record::Registered(registration));
+        let happening = Happening::DeviceRegistered;
+        let event = NewEvent::of_device(now.utc, happening, endpoint.clone());
+        self.record(Record::Event(event));
         self.renew_observations(&endpoint);
         self.device_booted(now, &endpoint);
         self.heard(now, registered.slot, Contact::Register);
@@ -105,10 +112,11 @@ impl Engine {
         Response::new(Code::CHANGED)
     }
 
-    fn deregister(&mut self, peer: &Peer, location: &Location) -> Response {
+    fn deregister(&mut self, now: Now, peer: &Peer, location: &Location) -> Response {
         match self.registry.deregister(peer, location) {
             Ok(registration) => {
                 self.counters.deregisters += 1;
+                self.tell_lost(now, &registration, "deregistered");
                 self.forget_registration(registration);
                 Response::new(Code::DELETED)
             }
@@ -143,8 +151,17 @@ impl Engine {
     pub(super) fn expire_registrations(&mut self, now: Now) {
         while let Some(registration) = self.registry.expire(now.instant) {
             self.counters.registrations_expired += 1;
+            self.tell_lost(now, &registration, "not heard within its lifetime");
             self.forget_registration(registration);
         }
+    }
+
+    fn tell_lost(&mut self, now: Now, registration: &Registration, why: &str) {
+        let endpoint = registration.endpoint.clone();
+        self.record(Record::Event(NewEvent {
+            detail: why.to_owned(),
+            ..NewEvent::of_device(now.utc, Happening::DeviceLost, endpoint)
+        }));
     }
 
     /// A notification with a live token came from another address: that moves the peer as an Update

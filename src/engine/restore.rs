@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::campaign::Progress;
 use crate::clock::{Now, Utc};
 use crate::model::{
     AuditAction, AuditActor, AuditStamp, Campaign, CampaignId, Failure, FailureReason,
@@ -15,7 +14,7 @@ use crate::model::{
 
 use super::tasks::TaskEntry;
 use super::timers::Timer;
-use super::{Command, Engine, Output};
+use super::{Command, EndedTasks, Engine, Output};
 
 /// What has to be looked up for a campaign that is to go on.
 #[derive(Clone, Debug, Default)]
@@ -25,8 +24,8 @@ pub struct Resumption {
     pub image: Option<Bytes>,
     /// What the product's devices run, for a package that has a sequence.
     pub installed: InstalledSequences,
-    /// How many of its tasks are final already, by state.
-    pub ended: Progress,
+    /// Of its tasks those that are final already.
+    pub ended: EndedTasks,
 }
 
 impl Engine {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::campaign::{Next, decide};
 use crate::clock::Now;
-use crate::fota::{Action, Contact, End, Session, Terms};
+use crate::fota::{Action, Contact, DeferralResources, End, Session, Terms};
 use crate::lwm2m::{Answer, Links, Path, Value, path};
 use crate::model::{
-    AdmissionPolicy, CampaignId, EndpointName, Failure, FailureReason, Phase, Record, SlotClaim,
-    TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask, WaitingFor,
+    AdmissionPolicy, CampaignId, EndpointName, Failure, FailureReason, Phase, ProductSettings,
+    Record, SlotClaim, TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask, WaitingFor,
 };
 use crate::scheduler::Admission;
 
@@ -83,6 +83,12 @@ impl Engine {
         {
             return self.fail_idle(now, id, FailureReason::Barred, &evidence);
         }
+        let gate = self.gate(now, &task);
+        if task.state != TaskState::Running
+            && let Some(gate) = gate
+        {
+            return self.wait_at_gate(now, id, gate);
+        }
         let settings = Arc::clone(self.products.of_package(&campaign.package));
         // Held until there is something to fetch from. What has executed fetches no more, and goes on.
         let has_executed =
@@ -103,11 +109,7 @@ impl Engine {
             return self.hold_idle(now, id);
         }
         self.update_begins(now, &task.endpoint);
-        let terms = Terms {
-            settings,
-            budgets_airtime: self.admission(task.campaign).airtime.is_some(),
-            names_cancel: self.names(&task.endpoint, path::FIRMWARE_CANCEL),
-        };
+        let terms = self.terms(&task, settings);
         let report = self
             .reports
             .get(&task.endpoint)
@@ -119,19 +121,38 @@ impl Engine {
         } else {
             Session::open_unheard
         };
-        let session = open(now, task, wanted, terms, report, capability);
+        let mut session = open(now, task, wanted, terms, report, capability);
+        session.handle_gate(now, gate);
         self.timers.set(Timer::Retry(id), None);
         self.tasks.insert(id, TaskEntry::Running(Box::new(session)));
         self.ready.push_back(id);
     }
 
-    /// Whether a device has this path in its links.
-    fn names(&self, endpoint: &EndpointName, path: Path) -> bool {
+    /// On which terms a task's device is updated.
+    fn terms(&self, task: &UpdateTask, settings: Arc<ProductSettings>) -> Terms {
         let limit = self.config.registration.links_max;
-        self.registry
-            .by_endpoint(endpoint)
-            .and_then(|registration| Links::parse(&registration.links, limit).ok())
-            .is_some_and(|links| links.resources().contains(&path))
+        let links = self
+            .registry
+            .by_endpoint(&task.endpoint)
+            .and_then(|registration| Links::parse(&registration.links, limit).ok());
+        let names = |path| {
+            let links = links.as_ref();
+            links.is_some_and(|links| links.resources().contains(&path))
+        };
+        let running = self.campaigns.get(&task.campaign);
+        let conditions = running.map(|running| &running.campaign.policy.conditions);
+        Terms {
+            settings,
+            budgets_airtime: self.admission(task.campaign).airtime.is_some(),
+            names_cancel: names(path::FIRMWARE_CANCEL),
+            names_deferral: DeferralResources {
+                severity: names(path::FIRMWARE_SEVERITY),
+                defer_period: names(path::FIRMWARE_DEFER_PERIOD),
+            },
+            preconditions: conditions.map_or_else(Default::default, |it| it.preconditions),
+            severity: conditions.and_then(|it| it.severity),
+            defer_seconds_max: conditions.and_then(|it| it.defer_seconds_max),
+        }
     }
 
     /// A device was heard: in queue mode it listens for a while longer.
@@ -208,6 +229,7 @@ impl Engine {
             }
             Timer::Retry(id) => self.retry_due(now, id),
             Timer::Contact(campaign) => self.contact_overdue(now, campaign),
+            Timer::Soak(campaign) => self.soak_over(now, campaign),
             Timer::Openings => self.open_some(now),
             Timer::DeviceRequests => self.expire_device_requests(now),
             Timer::Flapping => self.settle_flapping(now),
@@ -381,13 +403,14 @@ impl Engine {
             task.failure = None;
         }
         let (id, endpoint, campaign) = (task.id, task.endpoint.clone(), task.campaign);
+        let phase = task.rollout_phase;
         self.record(Record::Task(task));
         self.clear_timers(id);
         self.tasks.remove(&id);
         if self.task_of.get(&endpoint) == Some(&id) {
             self.task_of.remove(&endpoint);
         }
-        self.task_finished(now, campaign, state);
+        self.task_finished(now, campaign, &endpoint, phase, state);
     }
 
     pub(super) fn fail_idle(

@@ -16,6 +16,8 @@ pub(crate) enum Timer {
     Retry(TaskId),
     /// The last moment for a campaign's devices to be heard for the first time.
     Contact(CampaignId),
+    /// The end of the time in which the devices of a campaign's phase have to report.
+    Soak(CampaignId),
     /// The next turn of the opening queue.
     Openings,
     /// The end of the time of an operator's request.

@@ -9,8 +9,8 @@ mod step;
 
 pub use action::{Action, Contact, End};
 pub use object5::{State, UpdateResult};
-pub use session::{HELD_EVIDENCE, Session};
+pub use session::{Gate, HELD_EVIDENCE, Session};
 pub use step::{
-    Execution, Observation, Precedence, Progress, Reading, Reported, Step, Terms, UriWrite, Wanted,
-    step,
+    BatteryStatus, DeferralResources, Execution, Observation, Precedence, Progress, Reading,
+    Reported, Step, Terms, UriWrite, Wanted, step,
 };

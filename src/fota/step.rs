@@ -10,6 +10,7 @@
 //!
 //! After Execute only what is read decides: nothing is ever executed again.
 
+mod conditions;
 mod outcome;
 
 use std::collections::BTreeMap;
@@ -20,11 +21,13 @@ use crate::coap::Code;
 use crate::lwm2m::{Path, path};
 use crate::model::{
     CellId, CoverageTier, Delivery, DownloadProtocol, Failure, FailureReason, FirmwareVersion,
-    Image, ObservationCancel, ProductSettings, Rsrp, SignalReading, Sinr, SlotClaim, SlotHeld,
-    SuccessNote,
+    Image, ObservationCancel, Preconditions, ProductSettings, Rsrp, Severity, SignalReading, Sinr,
+    SlotClaim, SlotHeld, SuccessNote,
 };
 
 use super::object5::{DeliveryMethod, State, UpdateResult};
+
+pub use conditions::{BatteryStatus, told};
 
 /// HTTP in `/5/0/8` (LwM2M 1.0, E.6).
 const PROTOCOL_HTTP: i64 = 2;
@@ -87,8 +90,25 @@ pub struct Terms {
     pub settings: Arc<ProductSettings>,
     /// Whether the device names Cancel (`/5/0/10`) in its links.
     pub names_cancel: bool,
+    /// Which of the resources of Object 5 v1.1 about deferral it names there.
+    pub names_deferral: DeferralResources,
+    /// What it must have before it asks for a slot.
+    pub preconditions: Preconditions,
+    /// How urgent its user is told that it is.
+    pub severity: Option<Severity>,
+    /// How long its user may put the installation off, in seconds.
+    pub defer_seconds_max: Option<u32>,
     /// Whether its slot is a part of the cell's airtime, of which a device that installs takes none.
     pub budgets_airtime: bool,
+}
+
+/// Resources of Object 5 v1.1 that a device may name in its links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeferralResources {
+    /// Severity, `/5/0/11`.
+    pub severity: bool,
+    /// Maximum Defer Period, `/5/0/13`.
+    pub defer_period: bool,
 }
 
 impl Terms {
@@ -149,6 +169,12 @@ pub struct Reported {
     pub rsrp: Reading<Rsrp>,
     /// `/4/0/11`.
     pub sinr: Reading<Sinr>,
+    /// `/3/0/9`, where it is asked for.
+    pub battery_percent: Reading<u8>,
+    /// `/3/0/20`, where the battery alone does not suffice.
+    pub battery_status: Reading<BatteryStatus>,
+    /// `/3/0/10`, where it is asked for.
+    pub free_kib: Reading<i64>,
 }
 
 /// What became of the URI of this attempt, or of the package that was pushed instead.
@@ -222,6 +248,10 @@ pub struct Progress {
     pub state_observation: Observation,
     /// The observation of the Result, where the product says that it is safe.
     pub result_observation: Observation,
+    /// Whether the device was told how urgent the update is, or said that it does not want to know.
+    pub severity_told: bool,
+    /// The same of how long it may be put off.
+    pub defer_period_told: bool,
     /// Whether an outcome that was not yet plain had time to settle.
     pub settled: bool,
 }
@@ -231,6 +261,10 @@ pub struct Progress {
 pub enum Step {
     /// Read a resource.
     Read(Path),
+    /// Wait until the device has what is asked for; what it lacks, in words.
+    AwaitCondition(String),
+    /// Write what the device's user is told of the update.
+    Tell(Path, u32),
     /// Ask the scheduler.
     RequestSlot(SlotClaim),
     /// Observe a resource.
@@ -249,6 +283,8 @@ pub enum Step {
     Execute,
     /// Wait for the end of an update.
     AwaitOutcome,
+    /// Wait for the device's user, who has put the installation off.
+    AwaitDeferred,
     /// Give the device time, then read once more.
     Settle,
     /// The device runs the target version.
@@ -497,12 +533,31 @@ fn protocol(terms: &Terms, reported: &Reported) -> Option<Step> {
 }
 
 fn execute(terms: &Terms, progress: &Progress) -> Step {
+    if let Some(step) = untold(terms, progress) {
+        return step;
+    }
     let cancel = terms.settings.observation_cancel == ObservationCancel::AfterDownload;
     if cancel && progress.state_observation.may_be_live() {
         Step::CancelObservation(path::FIRMWARE_STATE)
     } else {
         Step::Execute
     }
+}
+
+/// What the device is told before Execute, where it names what it is written to.
+fn untold(terms: &Terms, progress: &Progress) -> Option<Step> {
+    if let Some(severity) = terms.severity
+        && terms.names_deferral.severity
+        && !progress.severity_told
+    {
+        return Some(Step::Tell(
+            path::FIRMWARE_SEVERITY,
+            severity.number().into(),
+        ));
+    }
+    let seconds = terms.defer_seconds_max?;
+    (terms.names_deferral.defer_period && !progress.defer_period_told)
+        .then_some(Step::Tell(path::FIRMWARE_DEFER_PERIOD, seconds))
 }
 
 /// What is missing before a slot is held.
@@ -530,6 +585,9 @@ fn preparation(terms: &Terms, reported: &Reported, progress: &Progress) -> Optio
         rsrp: reported.rsrp.value().copied(),
         sinr: reported.sinr.value().copied(),
     };
+    if let Some(step) = conditions::before_slot(&terms.preconditions, reported) {
+        return Some(step);
+    }
     let tier = CoverageTier::of(signal, &terms.settings.tier_borders);
     Some(Step::RequestSlot(SlotClaim { cell, tier }))
 }

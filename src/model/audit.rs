@@ -40,6 +40,14 @@ words! {
         CampaignRefused = "campaign_refused",
         /// A campaign was ended by an operator, or with the key of its package.
         CampaignStopped = "campaign_stopped",
+        /// Nothing new of a campaign starts.
+        CampaignPaused = "campaign_paused",
+        /// The same, and no device is told to install either.
+        CampaignHalted = "campaign_halted",
+        /// A paused campaign goes on.
+        CampaignResumed = "campaign_resumed",
+        /// Somebody let a campaign be activated, or its next phase begin.
+        CampaignApproved = "campaign_approved",
         /// A campaign was taken away.
         CampaignDeleted = "campaign_deleted",
         /// An API token was made.
@@ -74,6 +82,16 @@ words! {
         GroupDevicesReplaced = "group_devices_replaced",
         /// A device was taken out of a group.
         GroupDeviceUnbound = "group_device_unbound",
+        /// A receiver of events was entered.
+        WebhookCreated = "webhook_created",
+        /// A receiver is told of events again.
+        WebhookEnabled = "webhook_enabled",
+        /// A receiver is told of no more events.
+        WebhookDisabled = "webhook_disabled",
+        /// A receiver was taken away.
+        WebhookDeleted = "webhook_deleted",
+        /// A receiver is told something once more, or for a test.
+        WebhookDeliveryAsked = "webhook_delivery_asked",
         /// A device is about to be told to flash.
         ExecuteIntended = "execute_intended",
         /// A task ended well.
@@ -108,6 +126,8 @@ words! {
         Cell = "cell",
         /// A group; by number.
         Group = "group",
+        /// A receiver of events; by number.
+        Webhook = "webhook",
         /// A task; by number.
         Task = "task",
     }
@@ -130,6 +150,10 @@ impl AuditAction {
             | Self::CampaignActivated
             | Self::CampaignRefused
             | Self::CampaignStopped
+            | Self::CampaignPaused
+            | Self::CampaignHalted
+            | Self::CampaignResumed
+            | Self::CampaignApproved
             | Self::CampaignDeleted => AuditKind::Campaign,
             Self::TokenCreated | Self::TokenDeleted => AuditKind::Token,
             Self::BarLifted
@@ -140,6 +164,11 @@ impl AuditAction {
             | Self::DeviceAskedNoMore
             | Self::DeviceDeleted => AuditKind::Device,
             Self::CellLimitsChanged => AuditKind::Cell,
+            Self::WebhookCreated
+            | Self::WebhookEnabled
+            | Self::WebhookDisabled
+            | Self::WebhookDeleted
+            | Self::WebhookDeliveryAsked => AuditKind::Webhook,
             Self::GroupCreated
             | Self::GroupRenamed
             | Self::GroupDeleted

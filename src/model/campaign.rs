@@ -136,6 +136,17 @@ impl CampaignState {
     }
 }
 
+words! {
+    /// How a campaign, or the update of one device, is stopped.
+    pub enum StopMode {
+        /// What has begun may end, as it would have; what waits is stopped.
+        Soft = "soft",
+        /// What fetches is cancelled, and no device is told to install any more. One that was told
+        /// already is followed to its end.
+        Hard = "hard",
+    }
+}
+
 /// 重试策略. Only failed tasks are retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -176,6 +187,14 @@ pub struct CampaignTargets {
     pub groups: Vec<GroupId>,
     /// Single devices.
     pub devices: Vec<EndpointName>,
+    /// Finds devices that are asked for beside these.
+    pub filter: Option<String>,
+    /// 白名单: of those asked for, only these; `None`: all.
+    pub allow: Option<Vec<EndpointName>>,
+    /// 黑名单: never these. It goes before `allow`.
+    pub deny: Vec<EndpointName>,
+    /// Whether devices that match later are taken in while the campaign is active.
+    pub dynamic: bool,
 }
 
 /// 批量任务, 升级计划: one package for many devices.
@@ -209,6 +228,10 @@ pub struct Campaign {
     pub activated_at: Option<Utc>,
     /// When it ended.
     pub ended_at: Option<Utc>,
+    /// When somebody agreed for all its devices, where it wants that.
+    pub consented_at: Option<Utc>,
+    /// When it was put away: it is no longer among those that are listed.
+    pub archived_at: Option<Utc>,
 }
 
 impl Campaign {

@@ -275,6 +275,9 @@ mod tests {
             step: TimelineStep::Note,
             ..line
         };
-        assert_eq!(Event::numbered(1, NewEvent::of_step(&note), None).failure(), None);
+        assert_eq!(
+            Event::numbered(1, NewEvent::of_step(&note), None).failure(),
+            None
+        );
     }
 }

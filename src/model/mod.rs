@@ -11,6 +11,7 @@ mod device;
 mod device_request;
 mod download_link;
 mod event;
+mod event_filter;
 mod installed;
 mod key;
 mod language;
@@ -33,7 +34,7 @@ pub use audit::{AuditAction, AuditActor, AuditKind, AuditStamp, NewAuditEntry};
 pub use byte_ranges::ByteRanges;
 pub use campaign::{
     Campaign, CampaignId, CampaignState, CampaignTargets, DowngradeAllowed, GroupId,
-    InvalidTransition, RetryPolicy,
+    InvalidTransition, RetryPolicy, StopMode,
 };
 pub use cell::{CellId, CoverageTier, Rsrp, SignalReading, Sinr, TierBorders, TierLimits};
 pub use datagram::{Datagram, Transmit};
@@ -48,6 +49,7 @@ pub use device_request::{
 };
 pub use download_link::{DownloadLink, LinkId, LinkProgress, LinkState};
 pub use event::{Event, EventKind, Happening, NewEvent};
+pub use event_filter::{EventFilter, InvalidEventFilter};
 pub use installed::InstalledSequences;
 pub use key::{KeyChange, KeyState};
 pub use language::Language;
@@ -56,7 +58,11 @@ pub use package::{
     Sha256Digest,
 };
 pub use peer::{Identity, Peer};
-pub use policy::{Backoff, CampaignPolicy, Conditions, Consent, ConsentText, ErrorThreshold, Governors, OnErrors, PhaseMembers, Preconditions, PushWindow, RetryPacing, Rollout, RolloutPhase, RolloutState, RolloutStep, Schedule, Severity, UnknownValue, WaitingRoomPolicy, Weekdays};
+pub use policy::{
+    Backoff, CampaignPolicy, Conditions, Consent, ConsentText, ErrorThreshold, Governors, OnErrors,
+    PauseReason, PhaseMembers, Preconditions, PushWindow, RetryPacing, Rollout, RolloutPhase,
+    RolloutState, RolloutStep, Schedule, Severity, UnknownValue, WaitingRoomPolicy, Weekdays,
+};
 pub use product::{
     Delivery, DownloadProtocol, ObservationCancel, Product, ProductSettings, ProfileId, RadioUnit,
     SlotHeld, TransmissionPreset, UpdateCancel, protocol_family,

@@ -47,6 +47,12 @@ words! {
         Failed = "failed",
         /// Ended by an operator.
         Stopped = "stopped",
+        /// The device does not meet what is asked for, and waits.
+        ConditionUnmet = "condition_unmet",
+        /// Somebody agreed to the update, or refused it.
+        Consent = "consent",
+        /// The device has put the installation off.
+        Deferred = "deferred",
         /// Anything else that helps to understand a wait.
         Note = "note",
     }

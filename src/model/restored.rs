@@ -2,7 +2,7 @@
 
 use super::{
     Campaign, DeliveryHistory, Device, DeviceReport, DeviceRequest, EndpointName, Package, Product,
-    Registration, StoredObservation, UpdateTask,
+    Registration, StoredObservation, TaskId, UpdateTask,
 };
 
 /// All that an engine is rebuilt from.
@@ -22,6 +22,8 @@ pub struct Restored {
     pub packages: Vec<Package>,
     /// Unfinished tasks of those campaigns.
     pub tasks: Vec<UpdateTask>,
+    /// The number of the last task that was ever made.
+    pub last_task: TaskId,
     /// What devices last reported.
     pub reports: Vec<(EndpointName, DeviceReport)>,
     /// What devices were given lately, and who is barred.

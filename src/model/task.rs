@@ -3,11 +3,11 @@
 use std::fmt;
 
 use super::words::words;
-use super::{CampaignId, CellId, CoverageTier, EndpointName};
+use super::{CampaignId, CellId, CoverageTier, EndpointName, StopMode};
 use crate::clock::Utc;
 
 /// A task's number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub u64);
 
 words! {
@@ -102,6 +102,10 @@ words! {
         Flapping = "flapping",
         /// The device does not fit the package.
         NotEligible = "not_eligible",
+        /// 升级条件不满足: its battery, its signal or its free memory did not come to what is asked for.
+        ConditionUnmet = "condition_unmet",
+        /// 用户未确认升级: nobody agreed in time.
+        ConsentMissing = "consent_missing",
         /// An operator stopped it.
         Stopped = "stopped",
         /// 密钥已吊销: the key that signed the package was revoked.
@@ -163,6 +167,12 @@ words! {
         Quarantine = "quarantine",
         /// The device's version to settle after an update.
         Settling = "settling",
+        /// What the campaign asks of the device: its battery, its signal, its free memory.
+        Condition = "condition",
+        /// Somebody's agreement to the update of the device.
+        Consent = "consent",
+        /// The device's user, who has put the installation off.
+        Deferred = "deferred",
         /// The campaign's being resumed.
         Paused = "paused",
         /// The rollout's earlier phases.
@@ -171,6 +181,29 @@ words! {
         Rate = "rate",
         /// The end of several devices' taking over the registration from each other.
         Flapping = "flapping",
+    }
+}
+
+impl WaitingFor {
+    /// Whether it is for the campaign, which lets the task not begin, and not for its device.
+    pub const fn is_gate(self) -> bool {
+        match self {
+            Self::Paused | Self::RolloutPhase => true,
+            Self::Activation
+            | Self::Contact
+            | Self::Answer
+            | Self::Slot
+            | Self::Block
+            | Self::Notification
+            | Self::RetryDelay
+            | Self::Quarantine
+            | Self::Settling
+            | Self::Condition
+            | Self::Consent
+            | Self::Deferred
+            | Self::Rate
+            | Self::Flapping => false,
+        }
     }
 }
 
@@ -225,6 +258,13 @@ pub struct UpdateTask {
     pub phase: Phase,
     /// Which attempt this is, from 1; 0 before the first.
     pub attempt: u8,
+    /// How many attempts were made before an operator had it tried again: they do not count against the
+    /// campaign's `retries_max`.
+    pub attempts_before: u8,
+    /// How it is being stopped: no attempt follows this one.
+    pub stop: Option<StopMode>,
+    /// When somebody agreed to it, where the campaign wants that.
+    pub consented_at: Option<Utc>,
     /// The path of its download; made with the first URI, kept across attempts, withdrawn at the end.
     pub capability: Option<DownloadCapability>,
     /// Whether the URI was (intended to be) written in this attempt. While the next attempt is waited
@@ -259,6 +299,9 @@ impl UpdateTask {
             state: TaskState::Pending,
             phase: Phase::WaitingContact,
             attempt: 0,
+            attempts_before: 0,
+            stop: None,
+            consented_at: None,
             capability: None,
             uri_intended: false,
             execute_intended_attempt: None,

@@ -1,10 +1,12 @@
 //! What the audit log is told of an operator's command: read off the records that came of it, so that
 //! it tells what was done and not what was asked for.
 
+use std::collections::BTreeSet;
+
 use crate::clock::Utc;
 use crate::engine::Command;
 use crate::model::{
-    AuditAction, AuditActor, AuditStamp, CampaignState, DeviceRequest, DeviceRequestId,
+    AuditAction, AuditActor, AuditStamp, CampaignId, CampaignState, DeviceRequest, DeviceRequestId,
     DeviceRequestState, EndpointName, NewAuditEntry, Record,
 };
 
@@ -14,6 +16,8 @@ pub(super) struct Audit {
     stamp: AuditStamp,
     /// Whose bar it lifts, if it does.
     unbarred: Option<EndpointName>,
+    /// What it does to a campaign that is under way.
+    rollout: Option<AuditAction>,
     /// The request to a device that it makes or takes back, and how that leaves it: others may be told
     /// of in the same turn, as it is itself once it has left.
     device_request: Option<(DeviceRequestId, DeviceRequestState)>,
@@ -29,6 +33,10 @@ impl Audit {
             | Command::SetCellLimits { .. }
             | Command::RunCampaign { .. }
             | Command::StopCampaign(_)
+            | Command::PauseCampaign { .. }
+            | Command::HaltCampaigns
+            | Command::ResumeCampaign(_)
+            | Command::ApprovePhase(_)
             | Command::RevokeKey { .. }
             | Command::RemoveDevice(_)
             | Command::CancelDeviceRequest { .. } => None,
@@ -36,6 +44,7 @@ impl Audit {
         Self {
             stamp: AuditStamp { at, actor },
             unbarred,
+            rollout: rollout_action(command),
             device_request: match command {
                 Command::CancelDeviceRequest { id, .. } => {
                     Some((*id, DeviceRequestState::Cancelled))
@@ -46,6 +55,10 @@ impl Audit {
                 | Command::SetCellLimits { .. }
                 | Command::RunCampaign { .. }
                 | Command::StopCampaign(_)
+                | Command::PauseCampaign { .. }
+                | Command::HaltCampaigns
+                | Command::ResumeCampaign(_)
+                | Command::ApprovePhase(_)
                 | Command::RevokeKey { .. }
                 | Command::RemoveDevice(_)
                 | Command::LiftBar(_) => None,
@@ -58,6 +71,7 @@ impl Audit {
         Self {
             stamp: AuditStamp { at, actor },
             unbarred: None,
+            rollout: None,
             device_request: Some((id, DeviceRequestState::Queued)),
         }
     }
@@ -70,7 +84,12 @@ impl Audit {
     /// The entries that go with the command's records, into the same commit.
     pub(super) fn entries(&self, records: &[Record]) -> Vec<Record> {
         let done = records.iter().filter_map(|record| self.of_record(record));
-        done.map(Record::Audit).collect()
+        let changed: BTreeSet<CampaignId> = records.iter().filter_map(of_rollout).collect();
+        let changed = self.rollout.into_iter().flat_map(|action| {
+            let entry = move |id: &CampaignId| self.entry(action, id.0.to_string(), Vec::new());
+            changed.iter().map(entry).collect::<Vec<_>>()
+        });
+        done.chain(changed).map(Record::Audit).collect()
     }
 
     fn of_record(&self, record: &Record) -> Option<NewAuditEntry> {
@@ -82,6 +101,8 @@ impl Audit {
                 let details = vec![("reason", change.reason.clone())];
                 (KeyRevoked, id.clone(), details)
             }
+            // A campaign that is under way is told of once, by its rollout.
+            Record::Campaign { .. } if self.rollout.is_some() => return None,
             Record::Campaign { id, state, .. } => {
                 let action = match state {
                     CampaignState::Running => CampaignActivated,
@@ -116,6 +137,7 @@ impl Audit {
             | Record::Task(_)
             | Record::Rollout { .. }
             | Record::Audit(_)
+            | Record::Event(_)
             | Record::Timeline(_)
             | Record::Report { .. }
             | Record::Delivered { .. }
@@ -162,6 +184,35 @@ impl Audit {
             object,
             details,
         }
+    }
+}
+
+fn of_rollout(record: &Record) -> Option<CampaignId> {
+    if let Record::Rollout { id, .. } = record {
+        Some(*id)
+    } else {
+        None
+    }
+}
+
+fn rollout_action(command: &Command) -> Option<AuditAction> {
+    match command {
+        Command::PauseCampaign { halted: false, .. } => Some(AuditAction::CampaignPaused),
+        Command::PauseCampaign { halted: true, .. } | Command::HaltCampaigns => {
+            Some(AuditAction::CampaignHalted)
+        }
+        Command::ResumeCampaign(_) => Some(AuditAction::CampaignResumed),
+        Command::ApprovePhase(_) => Some(AuditAction::CampaignApproved),
+        Command::AddDevices(_)
+        | Command::SetProduct(_)
+        | Command::RemoveProduct(_)
+        | Command::SetCellLimits { .. }
+        | Command::RunCampaign { .. }
+        | Command::StopCampaign(_)
+        | Command::RevokeKey { .. }
+        | Command::RemoveDevice(_)
+        | Command::CancelDeviceRequest { .. }
+        | Command::LiftBar(_) => None,
     }
 }
 

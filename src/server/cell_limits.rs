@@ -34,6 +34,10 @@ impl CellLimits {
             | Command::RemoveProduct(_)
             | Command::RunCampaign { .. }
             | Command::StopCampaign(_)
+            | Command::PauseCampaign { .. }
+            | Command::HaltCampaigns
+            | Command::ResumeCampaign(_)
+            | Command::ApprovePhase(_)
             | Command::RevokeKey { .. }
             | Command::LiftBar(_)
             | Command::RemoveDevice(_)

@@ -9,9 +9,9 @@ use rand::rngs::OsRng;
 
 use crate::campaign::Progress;
 use crate::clock::Now;
-use crate::engine::{Command, Engine, EngineConfig, Resumption};
-use crate::model::{InstalledSequences, Package};
-use crate::store::{BlobError, BlobStore, Store, StoreError};
+use crate::engine::{Command, EndedTasks, Engine, EngineConfig, Resumption};
+use crate::model::{Campaign, InstalledSequences, Package};
+use crate::store::{BlobError, BlobStore, Store, StoreError, TaskCounts};
 
 /// What an engine is made from beside the store.
 #[derive(Debug)]
@@ -47,12 +47,7 @@ impl Rebuild {
                 ),
                 None => (None, InstalledSequences::default()),
             };
-            let ended = Progress {
-                succeeded: counts.succeeded,
-                failed: counts.failed,
-                stopped: counts.stopped,
-                ..Progress::default()
-            };
+            let ended = ended_tasks(store, campaign, counts).await?;
             let resumption = Resumption {
                 image,
                 installed,
@@ -80,4 +75,33 @@ impl Rebuild {
             Err(error @ (BlobError::Full | BlobError::Io(_))) => Err(error.into()),
         }
     }
+}
+
+/// What has become of a campaign's tasks; by phase only where it has some, as that looks at each of them.
+async fn ended_tasks(
+    store: &dyn Store,
+    campaign: &Campaign,
+    counts: TaskCounts,
+) -> Result<EndedTasks, StoreError> {
+    let mut ended = EndedTasks::default();
+    let phase = campaign.rollout.phase;
+    let gate = campaign.policy.rollout.gate_after(phase);
+    let counted = if campaign.policy.rollout.gates().is_empty() {
+        vec![(0, counts)]
+    } else {
+        store.phase_counts(campaign.id).await?
+    };
+    for (phase, counts) in counted {
+        let progress = Progress {
+            succeeded: counts.succeeded,
+            failed: counts.failed,
+            stopped: counts.stopped,
+            ..Progress::default()
+        };
+        ended.counts.join(phase, progress);
+    }
+    if gate.is_some_and(|gate| gate.soak_hours > 0) {
+        ended.soaking = store.updated_in_phase(campaign.id, phase).await?;
+    }
+    Ok(ended)
 }

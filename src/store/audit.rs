@@ -16,7 +16,8 @@ use crate::clock::Utc;
 use crate::model::{
     AuditAction, AuditActor, AuditStamp, CampaignId, Device, DownloadLink, EndpointName, GroupId,
     KeyChange, LinkId, NewAuditEntry, Package, PackageId, Product, ProfileId, Provenance,
-    SettingChanges, TaskState, TimelineEntry, TimelineStep, UpdateTask,
+    SettingChanges, TaskState, TimelineEntry, TimelineStep, UpdateTask, Webhook, WebhookDelivery,
+    WebhookId, WebhookState,
 };
 
 /// An entry in its place.
@@ -354,6 +355,11 @@ pub(super) fn campaign_created(
     if let Some(policy) = campaign.admission {
         details.push(("admission", policy.to_string()));
     }
+    let filter = campaign.targets.filter.as_ref();
+    details.extend(filter.map(|filter| ("filter", filter.clone())));
+    if campaign.targets.dynamic {
+        details.push(("dynamic", "true".to_owned()));
+    }
     entry(stamp, AuditAction::CampaignCreated, id.0, details)
 }
 
@@ -409,6 +415,27 @@ pub(super) fn group_created(id: GroupId, name: &str, stamp: &AuditStamp) -> NewA
     )
 }
 
+/// A group of what a filter finds.
+pub(super) fn filter_group_created(
+    id: GroupId,
+    name: &str,
+    filter: &str,
+    stamp: &AuditStamp,
+) -> NewAuditEntry {
+    let details = vec![("name", name.to_owned()), ("filter", filter.to_owned())];
+    entry(stamp, AuditAction::GroupCreated, id.0, details)
+}
+
+pub(super) fn filter_group_replaced(
+    id: GroupId,
+    name: &str,
+    filter: &str,
+    stamp: &AuditStamp,
+) -> NewAuditEntry {
+    let details = vec![("name", name.to_owned()), ("filter", filter.to_owned())];
+    entry(stamp, AuditAction::GroupRenamed, id.0, details)
+}
+
 pub(super) fn group_renamed(id: GroupId, name: &str, stamp: &AuditStamp) -> NewAuditEntry {
     entry(
         stamp,
@@ -458,6 +485,46 @@ pub(super) fn token_deleted(name: &str, stamp: &AuditStamp) -> NewAuditEntry {
     entry(stamp, AuditAction::TokenDeleted, name, Vec::new())
 }
 
+/// Without its secret.
+pub(super) fn webhook_created(
+    id: WebhookId,
+    webhook: &Webhook,
+    stamp: &AuditStamp,
+) -> NewAuditEntry {
+    let mut details = vec![("url", webhook.url.clone())];
+    for (name, list) in [("topics", &webhook.topics), ("types", &webhook.types)] {
+        if !list.is_empty() {
+            details.push((name, list.join(",")));
+        }
+    }
+    entry(stamp, AuditAction::WebhookCreated, id.0, details)
+}
+
+pub(super) fn webhook_changed(
+    id: WebhookId,
+    state: WebhookState,
+    stamp: &AuditStamp,
+) -> NewAuditEntry {
+    let action = match state {
+        WebhookState::Active => AuditAction::WebhookEnabled,
+        WebhookState::Disabled => AuditAction::WebhookDisabled,
+    };
+    entry(stamp, action, id.0, Vec::new())
+}
+
+pub(super) fn webhook_deleted(id: WebhookId, stamp: &AuditStamp) -> NewAuditEntry {
+    entry(stamp, AuditAction::WebhookDeleted, id.0, Vec::new())
+}
+
+pub(super) fn delivery_asked(
+    id: WebhookId,
+    delivery: &WebhookDelivery,
+    stamp: &AuditStamp,
+) -> NewAuditEntry {
+    let details = vec![("message", delivery.message_id.clone())];
+    entry(stamp, AuditAction::WebhookDeliveryAsked, id.0, details)
+}
+
 /// What a line of a device's history means to the audit log, if anything: that the device is to be
 /// told to flash, or that an attempt failed. How a task ends is read from the task: that is committed
 /// before the last line of its history.
@@ -481,6 +548,9 @@ pub(super) fn of_timeline(line: &TimelineEntry) -> Option<NewAuditEntry> {
         | TimelineStep::RetryPlanned
         | TimelineStep::Succeeded
         | TimelineStep::Stopped
+        | TimelineStep::ConditionUnmet
+        | TimelineStep::Consent
+        | TimelineStep::Deferred
         | TimelineStep::Note => return None,
     };
     let stamp = AuditStamp {

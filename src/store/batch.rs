@@ -6,8 +6,9 @@ use super::audit;
 use crate::clock::Utc;
 use crate::model::{
     CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, KeyChange, NewAuditEntry, Record, Registration,
-    RegistrationSlot, RolloutState, StoredObservation, TaskId, TimelineEntry, UpdateTask, Uplink,
+    DeviceRequestId, EndpointName, EventKind, Happening, KeyChange, NewAuditEntry, NewEvent,
+    Record, Registration, RegistrationSlot, RolloutState, StoredObservation, TaskId, TimelineEntry,
+    UpdateTask, Uplink,
 };
 
 /// What a list of records comes to: the last word on each key, in the order of the keys. `None` is
@@ -32,6 +33,8 @@ pub(super) struct Batch {
     pub(super) revoked_keys: Vec<(String, KeyChange)>,
     /// Entries of the audit log, all and in order.
     pub(super) audit: Vec<NewAuditEntry>,
+    /// What happened, all and in order.
+    pub(super) events: Vec<NewEvent>,
     /// Lines of history, all and in order.
     pub(super) timeline: Vec<TimelineEntry>,
     /// Reports by device.
@@ -89,14 +92,25 @@ impl Batch {
             Record::Task(task) => {
                 self.tasks.insert(task.id, task);
             }
-            Record::Campaign { id, state, at } => self.campaigns.push((id, state, at)),
+            Record::Campaign { id, state, at } => {
+                self.events.push(NewEvent::of_campaign(at, id, state));
+                self.campaigns.push((id, state, at));
+            }
             Record::Rollout { id, state } => {
                 self.rollouts.insert(id, state);
             }
-            Record::KeyRevoked { id, change } => self.revoked_keys.push((id, change)),
+            Record::KeyRevoked { id, change } => {
+                self.events.push(NewEvent {
+                    object: Some(id.clone()),
+                    ..NewEvent::new(change.at, EventKind::Other(Happening::KeyRevoked))
+                });
+                self.revoked_keys.push((id, change));
+            }
+            Record::Event(event) => self.events.push(event),
             Record::Audit(entry) => self.audit.push(entry),
             Record::Timeline(entry) => {
                 self.audit.extend(audit::of_timeline(&entry));
+                self.events.push(NewEvent::of_step(&entry));
                 self.timeline.push(entry);
             }
             Record::Report { endpoint, report } => {

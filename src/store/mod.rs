@@ -10,14 +10,18 @@ mod audit;
 mod batch;
 mod blobs;
 mod checked_file;
+mod events;
 mod memory;
 mod sqlite;
+mod targets;
 
 pub use audit::{AuditBreak, AuditChain, AuditEntry, AuditHead, InvalidAuditHead};
 pub use blobs::{BlobError, BlobStore, IncomingBlob, Kept};
 pub use checked_file::CheckedFile;
+pub use events::{EventStore, NotedDeliveries};
 pub use memory::MemoryStore;
 pub use sqlite::{OpenError, SqliteStore};
+pub use targets::{DeviceDetails, DevicesOf, TargetStore};
 
 use async_trait::async_trait;
 
@@ -130,15 +134,17 @@ impl StoredProfile {
     const SAME_PRODUCT: &str = "this product has a profile already";
 }
 
-/// A static group of devices.
+/// A group of devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceGroup {
     /// Its number.
     pub id: GroupId,
     /// Its name, unique.
     pub name: String,
-    /// How many devices it has.
+    /// How many devices it has; 0 where a filter finds them.
     pub devices: u64,
+    /// Finds its devices, where it is no list.
+    pub filter: Option<String>,
     /// When it was made.
     pub created_at: Utc,
 }
@@ -230,7 +236,7 @@ const fn is_ended(state: CampaignState) -> bool {
 
 /// The durable state of one server.
 #[async_trait]
-pub trait Store: fmt::Debug + Send + Sync + 'static {
+pub trait Store: EventStore + TargetStore + fmt::Debug + Send + Sync + 'static {
     /// Commits all records in one transaction, in order. On `Ok` they survive a power cut.
     async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError>;
     /// Reads what an engine is rebuilt from.
@@ -445,6 +451,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         state: Option<TaskState>,
         page: Page,
     ) -> Result<Vec<UpdateTask>, StoreError>;
+
+    /// How many of a campaign's tasks are in each state, by phase of its rollout.
+    async fn phase_counts(
+        &self,
+        campaign: CampaignId,
+    ) -> Result<Vec<(u16, TaskCounts)>, StoreError>;
+    /// The devices of a phase whose tasks have succeeded.
+    async fn updated_in_phase(
+        &self,
+        campaign: CampaignId,
+        phase: u16,
+    ) -> Result<Vec<EndpointName>, StoreError>;
 
     /// Enters a token; `Conflict` where the name is taken.
     async fn add_token(&self, token: StoredToken, stamp: AuditStamp) -> Result<(), StoreError>;

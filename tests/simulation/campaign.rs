@@ -1,9 +1,8 @@
 //! Whole campaigns where nothing goes wrong.
 
 use bytes::Bytes;
-use narrowcast::campaign::Progress;
 use narrowcast::clock::{Instant, Now, Utc};
-use narrowcast::engine::{Command, CommandError, Engine, EngineConfig};
+use narrowcast::engine::{Command, CommandError, EndedTasks, Engine, EngineConfig};
 use narrowcast::model::{
     Campaign, CampaignId, CampaignState, CampaignTargets, CellId, CoverageTier, InstalledSequences,
     PackageId, RetryPolicy, SuccessNote, TaskState, TierLimits, TimelineStep,
@@ -96,8 +95,8 @@ fn a_device_that_runs_the_target_version_is_up_to_date_and_left_alone() {
 /// A draft of an image, with a task left, so that it does not end at once.
 fn draft(id: u64, image: &Bytes) -> Command {
     let utc = Utc::from_unix_ms(0);
-    let mut ended = Progress::default();
-    ended.add(TaskState::Pending);
+    let mut ended = EndedTasks::default();
+    ended.counts.add(0, TaskState::Pending);
     Command::RunCampaign {
         campaign: Campaign {
             id: CampaignId(id),
@@ -114,6 +113,8 @@ fn draft(id: u64, image: &Bytes) -> Command {
             created_at: utc,
             activated_at: None,
             ended_at: None,
+            consented_at: None,
+            archived_at: None,
         },
         package: fleet::package(image, utc),
         image: image.clone(),

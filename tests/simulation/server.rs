@@ -8,7 +8,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use narrowcast::campaign::Progress;
 use narrowcast::clock::{Instant, Now, Utc};
-use narrowcast::engine::{Command, CommandError, Engine, EngineConfig, Output, Resumption};
+use narrowcast::engine::{
+    Command, CommandError, EndedTasks, Engine, EngineConfig, Output, Resumption,
+};
 use narrowcast::model::{
     Campaign, CampaignId, CoverageTier, EndpointName, FailureReason, ProductSettings, Record,
     RegistrationSlot, Sha256Digest, SlotHeld, TaskId, Transmit, UpdateTask,
@@ -155,7 +157,7 @@ impl Server {
             installed: ready(self.store.installed_sequences(&package)).unwrap(),
             package,
             tasks,
-            ended: Progress::default(),
+            ended: EndedTasks::default(),
         }
     }
 
@@ -224,21 +226,31 @@ impl Server {
         for campaign in &restored.campaigns {
             let mut packages = restored.packages.iter();
             let package = packages.find(|it| it.id == campaign.package).unwrap();
-            let counts = ready(self.store.campaign(campaign.id)).unwrap().1;
             let resumption = Resumption {
                 image: Some(self.images[&package.file.sha256].clone()),
                 installed: ready(self.store.installed_sequences(package)).unwrap(),
-                ended: Progress {
-                    succeeded: counts.succeeded,
-                    failed: counts.failed,
-                    stopped: counts.stopped,
-                    ..Progress::default()
-                },
+                ended: self.ended_tasks(campaign),
             };
             resumptions.insert(campaign.id, resumption);
         }
         engine.restore(now, restored, resumptions);
         engine
+    }
+
+    fn ended_tasks(&self, campaign: &Campaign) -> EndedTasks {
+        let mut ended = EndedTasks::default();
+        for (phase, counts) in ready(self.store.phase_counts(campaign.id)).unwrap() {
+            let progress = Progress {
+                succeeded: counts.succeeded,
+                failed: counts.failed,
+                stopped: counts.stopped,
+                ..Progress::default()
+            };
+            ended.counts.join(phase, progress);
+        }
+        let phase = campaign.rollout.phase;
+        ended.soaking = ready(self.store.updated_in_phase(campaign.id, phase)).unwrap();
+        ended
     }
 
     fn drain(&mut self, now: Now) -> (Vec<Record>, Vec<Transmit>) {

@@ -4,9 +4,9 @@ use std::num::NonZeroU16;
 
 use narrowcast::model::{
     AdmissionMode, AdmissionPolicy, AirtimePermille, CampaignId, CampaignPolicy, CampaignState,
-    CellId, CoverageTier, DownloadCapability, Failure, FailureReason, OnErrors, PackageId, Phase,
-    PhaseMembers, Record, Rollout, RolloutPhase, RolloutState, RolloutStep, SlotClaim, SuccessNote,
-    TaskState, UpdateTask, WaitingFor,
+    CellId, CoverageTier, DownloadCapability, Failure, FailureReason, OnErrors, PackageId,
+    PauseReason, Phase, PhaseMembers, Record, Rollout, RolloutPhase, RolloutState, RolloutStep,
+    SlotClaim, SuccessNote, TaskState, UpdateTask, WaitingFor,
 };
 use narrowcast::store::{NewCampaign, Store, TaskCounts};
 
@@ -345,8 +345,8 @@ async fn what_else_is_wanted_of_a_campaign_is_kept_and_so_is_how_far_it_is(store
         step: RolloutStep::Soaking,
         since_unix_ms: 7,
         approved_by: Some("bob".to_owned()),
-        reason: None,
-        halted: true,
+        paused: Some(PauseReason::Soak),
+        failures_excused: 3,
     };
     let record = Record::Rollout {
         id,

@@ -1,10 +1,10 @@
 //! Both makings of the store come to the same state, whatever is committed.
 
 use narrowcast::model::{
-    CampaignId, CampaignState, DeviceRequestId, DeviceRequestState, KeyChange, Record,
-    RegistrationSlot, TaskId, TaskState, UpdateTask,
+    CampaignId, CampaignState, DeviceRequestId, DeviceRequestState, Happening, KeyChange, NewEvent,
+    Record, RegistrationSlot, TaskId, TaskState, UpdateTask,
 };
-use narrowcast::store::{MemoryStore, SqliteStore, Store};
+use narrowcast::store::{EventStore, MemoryStore, SqliteStore, Store};
 use proptest::prelude::*;
 
 use crate::device_requests::{request, uplink};
@@ -66,6 +66,10 @@ fn record() -> impl Strategy<Value = Record> {
             },
         }),
         3 => (number.clone(), 0..1000_i64).prop_map(|(it, line)| timeline(it, line)),
+        1 => (number.clone(), 0..100_i64).prop_map(|(it, at)| {
+            let happening = Happening::DeviceRegistered;
+            Record::Event(NewEvent::of_device(utc(at), happening, endpoint(it)))
+        }),
         2 => (number.clone(), number.clone()).prop_map(|(it, value)| Record::Report {
             endpoint: endpoint(it),
             report: report(value),
@@ -121,9 +125,10 @@ async fn read_all(store: &dyn Store) -> String {
         uplinks.push(store.uplinks(&endpoint(number), u32::MAX).await.unwrap());
     }
     let keys = store.keys(None, page(9)).await.unwrap();
+    let events = store.events(0, u32::MAX).await.unwrap();
     let restored = text(&store.restore().await.unwrap());
     format!(
-        "{keys:?}\n{campaigns:#?}\n{tasks:#?}\n{histories:#?}\n{delivered:#?}\n{uplinks:?}\n{restored}"
+        "{keys:?}\n{events:?}\n{campaigns:#?}\n{tasks:#?}\n{histories:#?}\n{delivered:#?}\n{uplinks:?}\n{restored}"
     )
 }
 

@@ -28,6 +28,7 @@ mod campaigns;
 mod conformance;
 mod device_requests;
 mod equality;
+mod events;
 mod links;
 mod packages;
 mod profiles;

@@ -184,6 +184,10 @@ pub(crate) fn new_campaign(package: PackageId) -> NewCampaign {
         targets: CampaignTargets {
             groups: vec![narrowcast::model::GroupId(7)],
             devices: vec![endpoint(1), endpoint(2)],
+            filter: Some("model==BC25".to_owned()),
+            allow: Some(vec![endpoint(1), endpoint(2), endpoint(3)]),
+            deny: vec![endpoint(3)],
+            dynamic: false,
         },
         retry: RetryPolicy {
             retries_max: 3,

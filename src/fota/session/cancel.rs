@@ -41,12 +41,16 @@ impl Session {
                         self.note(format!("{path} was answered 2.04"));
                         self.send_cancellation(Operation::Read(path::FIRMWARE_UPDATE_RESULT));
                     }
-                    Answer::Refused(code) => self.note(format!("{path} was answered {code}")),
+                    Answer::Refused(code) => {
+                        self.note(format!("{path} was answered {code}"));
+                        self.ask_what_it_does();
+                    }
                     Answer::TimedOut | Answer::Reset => {
                         self.note(format!("{path} was not answered"));
                     }
                 }
             }
+            Operation::Read(path::FIRMWARE_STATE) => self.cancel_refused(now, answer),
             Operation::Read(_) => self.cancelled_result(now, answer),
             Operation::Observe(_) | Operation::WritePackage(_) => {}
         }

@@ -24,33 +24,26 @@ impl Closing {
     pub(super) const fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
+
+    /// Whether an operator ends it, and it is not over yet.
+    pub(super) fn is_of_stop(&self) -> bool {
+        self.end == End::Stopped && self.deadline.is_some()
+    }
 }
 
 impl Session {
-    /// The campaign was stopped for this cause: no Execute leaves any more. What the device already
-    /// does ends by itself. The first cause counts.
-    pub fn handle_stop(&mut self, now: Now, cause: Failure) {
-        if self.closing.as_ref().is_some_and(|closing| {
+    /// Whether nothing changes its end any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| {
             matches!(closing.end, End::Succeeded | End::Stopped) || closing.deadline.is_none()
-        }) {
-            return;
+        })
+    }
+
+    /// What it is closing for is another end now.
+    pub(super) fn condemn(&mut self, end: End) {
+        if let Some(closing) = &mut self.closing {
+            closing.end = end;
         }
-        let waits = self.closing.is_some() && self.task.slot.is_some();
-        self.abandon();
-        // Running until its slot is free: only then may a restart forget it.
-        self.task.failure = Some(cause);
-        self.dirty = true;
-        if waits {
-            if let Some(closing) = &mut self.closing {
-                closing.end = End::Stopped;
-            }
-        } else if self.task.slot.is_some() && self.may_be_active() {
-            self.quarantine(now, End::Stopped);
-            self.cancel_download();
-        } else {
-            self.finish(now, End::Stopped);
-        }
-        self.flush();
     }
 
     pub(super) fn succeed(&mut self, now: Now, note: Option<SuccessNote>) {
@@ -168,14 +161,14 @@ impl Session {
     }
 
     /// Withdraws the capability, then keeps the slot until no fetch can be under way any more.
-    fn quarantine(&mut self, now: Now, end: End) {
+    pub(super) fn quarantine(&mut self, now: Now, end: End) {
         self.withdraw_download();
         self.close(end, now.instant + self.terms.settings.quarantine);
         self.dirty = true;
         self.wait(now, WaitingFor::Quarantine);
     }
 
-    fn may_be_active(&self) -> bool {
+    pub(super) fn may_be_active(&self) -> bool {
         let at_rest = self.reported.state.value() == Some(&State::Downloaded)
             && self.progress.own_package
             && self.progress.execution == Execution::NotIntended;
@@ -200,7 +193,7 @@ impl Session {
         }
     }
 
-    fn finish(&mut self, now: Now, end: End) {
+    pub(super) fn finish(&mut self, now: Now, end: End) {
         self.release_slot();
         self.task.state = match &end {
             End::Succeeded => TaskState::Succeeded,

@@ -71,6 +71,10 @@ impl Session {
     /// A notification: a hint that the device gave of itself.
     pub fn handle_notification(&mut self, now: Now, path: Path, value: &Value) {
         if self.closing.is_some() {
+            if path == path::FIRMWARE_STATE && negotiate::state(value) == Some(State::Updating) {
+                self.runs_again(now);
+                self.flush();
+            }
             return;
         }
         let heard_again = self.presence != Presence::Listening;
@@ -156,9 +160,7 @@ impl Session {
             self.progress.uri = UriWrite::Uncertain;
         }
         if self.claim.is_none() {
-            self.reported.cell = Reading::Unread;
-            self.reported.rsrp = Reading::Unread;
-            self.reported.sinr = Reading::Unread;
+            self.forget_radio();
         }
     }
 
@@ -170,9 +172,11 @@ impl Session {
         }
         match self.stage {
             Stage::Idle | Stage::Slot => {}
-            Stage::Identify | Stage::Radio | Stage::Start => {
+            Stage::Identify | Stage::Radio | Stage::Start | Stage::Gate => {
                 self.refresh_identity(now, self.terms.settings.read_timeout);
             }
+            Stage::Condition => self.look_again(now),
+            Stage::Deferred => self.look_at_deferred(),
             Stage::Foreign | Stage::Outcome => self.reported.state = Reading::Unread,
             Stage::Download => {
                 if heard_again || self.deadlines.silences > 0 {

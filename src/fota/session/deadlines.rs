@@ -24,6 +24,10 @@ pub(super) enum Stage {
     Radio,
     /// Waits for a slot.
     Slot,
+    /// The device lacks what is asked for: it is looked at again when it is heard.
+    Condition,
+    /// The campaign lets nothing begin. It has no deadline of its own.
+    Gate,
     /// A slot is granted; State is being observed.
     Start,
     /// Waits for the end of a download that is not ours.
@@ -34,6 +38,8 @@ pub(super) enum Stage {
     Confirm,
     /// From Execute to the outcome.
     Outcome,
+    /// The device's user has put the installation off.
+    Deferred,
 }
 
 /// When something is due without an input.
@@ -47,13 +53,15 @@ pub(super) struct Deadlines {
     pub(super) silence: Option<Instant>,
     /// How often the silence was broken by a question since the last block.
     pub(super) silences: u32,
+    /// Until when the device may lack what is asked for, whatever it does meanwhile.
+    pub(super) condition: Option<Instant>,
     /// An unclear outcome is read again.
     pub(super) settle: Option<Instant>,
 }
 
 impl Deadlines {
     pub(super) fn earliest(&self) -> Option<Instant> {
-        [self.stage, self.silence, self.settle]
+        [self.stage, self.silence, self.settle, self.condition]
             .into_iter()
             .flatten()
             .min()
@@ -64,14 +72,20 @@ impl Stage {
     /// The stage in which `step` is done.
     pub(super) fn next(self, step: &Step, progress: &Progress, phase: Phase) -> Self {
         if progress.execution != Execution::NotIntended {
-            return Self::Outcome;
+            let asks = matches!(step, Step::Read(_)) && self == Self::Deferred;
+            return if asks || *step == Step::AwaitDeferred {
+                Self::Deferred
+            } else {
+                Self::Outcome
+            };
         }
         match step {
             Step::Succeed(_) | Step::Fail(_) => self,
+            Step::AwaitCondition(_) => Self::Condition,
             Step::RequestSlot(_) => Self::Slot,
             Step::AwaitIdle => Self::Foreign,
-            Step::AwaitOutcome | Step::Settle => Self::Outcome,
-            Step::CancelObservation(_) | Step::Execute => Self::Confirm,
+            Step::AwaitOutcome | Step::AwaitDeferred | Step::Settle => Self::Outcome,
+            Step::CancelObservation(_) | Step::Tell(..) | Step::Execute => Self::Confirm,
             Step::AwaitDownload | Step::WriteUri | Step::Push => Self::Download,
             // What cannot be learnt in time is unknown, and the way goes on without it.
             Step::Read(
@@ -79,7 +93,10 @@ impl Stage {
                 | path::RADIO_SIGNAL_STRENGTH
                 | path::SIGNAL_SNR
                 | path::FIRMWARE_DELIVERY_METHOD
-                | path::FIRMWARE_PROTOCOLS,
+                | path::FIRMWARE_PROTOCOLS
+                | path::BATTERY_LEVEL
+                | path::BATTERY_STATUS
+                | path::MEMORY_FREE,
             ) => Self::Radio,
             Step::Read(_) | Step::Observe(_) if phase == Phase::Downloaded => Self::Confirm,
             Step::Read(_) | Step::Observe(_) if progress.uri != UriWrite::NotIntended => {
@@ -96,7 +113,7 @@ impl Stage {
     const fn duration(self, settings: &ProductSettings) -> Duration {
         match self {
             Self::Idle | Self::Identify | Self::Radio | Self::Start => settings.read_timeout,
-            Self::Slot => settings.contact_timeout,
+            Self::Slot | Self::Gate | Self::Condition | Self::Deferred => settings.contact_timeout,
             Self::Foreign | Self::Download => settings.download_stall_timeout,
             Self::Confirm | Self::Outcome => settings.result_timeout,
         }
@@ -106,7 +123,13 @@ impl Stage {
     const fn waits_for_contact(self) -> bool {
         match self {
             Self::Idle | Self::Identify | Self::Radio | Self::Start | Self::Confirm => true,
-            Self::Slot | Self::Foreign | Self::Download | Self::Outcome => false,
+            Self::Slot
+            | Self::Gate
+            | Self::Condition
+            | Self::Foreign
+            | Self::Download
+            | Self::Outcome
+            | Self::Deferred => false,
         }
     }
 }
@@ -135,7 +158,10 @@ impl Session {
             }
             self.reported.state = Reading::Unread;
         }
-        if due(self.deadlines.stage) {
+        if due(self.deadlines.condition) {
+            self.condition_overdue(now);
+        }
+        if due(self.deadlines.stage) && self.closing.is_none() {
             self.expire(now);
         }
         self.proceed(now);
@@ -155,6 +181,10 @@ impl Session {
 
     /// Gives the stage its whole time again.
     pub(super) fn restart_stage(&mut self, now: Now) {
+        if matches!(self.stage, Stage::Gate | Stage::Condition) {
+            (self.deadlines.stage, self.deadlines.limit) = (None, None);
+            return;
+        }
         let settings = &self.terms.settings;
         let duration = self.stage.duration(settings);
         self.deadlines.limit = Some(now.instant + duration.max(settings.contact_timeout));
@@ -198,7 +228,7 @@ impl Session {
         }
         let away = self.is_away();
         match self.stage {
-            Stage::Idle => {}
+            Stage::Idle | Stage::Gate | Stage::Condition => {}
             // Binding U says only that it may listen (decisions, 1): its next word is waited for.
             Stage::Identify if !self.heard && !away => {
                 self.presence_changed(now, Presence::Asleep);
@@ -249,7 +279,7 @@ impl Session {
                 let evidence = self.stall_evidence();
                 self.give_up(now, FailureReason::DownloadStalled, &evidence);
             }
-            Stage::Outcome => self.outcome_timeout(now),
+            Stage::Outcome | Stage::Deferred => self.outcome_timeout(now),
         }
     }
 
@@ -280,6 +310,7 @@ impl Session {
         if self.reported.sinr.value().is_none() {
             self.reported.sinr = Reading::Unreadable(None);
         }
+        self.conditions_timeout();
     }
 
     /// No outcome in time. The device is asked once more, where it may listen (carrier flows §3.5,

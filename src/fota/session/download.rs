@@ -216,9 +216,7 @@ impl Session {
     pub(super) fn release_after_download(&mut self) {
         self.release_slot();
         self.progress.download_begun = true;
-        self.reported.cell = Reading::Unread;
-        self.reported.rsrp = Reading::Unread;
-        self.reported.sinr = Reading::Unread;
+        self.forget_radio();
         self.dirty = true;
     }
 

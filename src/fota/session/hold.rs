@@ -10,6 +10,7 @@ use crate::lwm2m::{Operation, path};
 use crate::model::{Phase, WaitingFor};
 
 use super::super::step::Reading;
+use super::deadlines::Stage;
 use super::{Presence, Session};
 
 /// Why an attempt failed that was held for too long.
@@ -64,6 +65,10 @@ impl Session {
     pub(super) fn wait_for_device(&mut self, now: Now) {
         let waiting_for = if self.held {
             WaitingFor::Flapping
+        } else if self.stage == Stage::Deferred {
+            WaitingFor::Deferred
+        } else if self.lacks_condition() {
+            WaitingFor::Condition
         } else {
             WaitingFor::Contact
         };

@@ -10,22 +10,26 @@
 
 mod cancel;
 mod close;
+mod condition;
 mod contact;
 mod deadlines;
+mod deferral;
 mod download;
+mod gate;
 mod hold;
 mod negotiate;
 mod outcome;
 mod push;
+mod stop;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::clock::{Instant, Now};
-use crate::lwm2m::{Answer, Operation};
+use crate::lwm2m::{Answer, Operation, path};
 use crate::model::{
-    DeviceReport, DownloadCapability, Failure, Phase, ProductSettings, SlotClaim, TaskState,
-    TimelineStep, UpdateTask, WaitingFor,
+    DeviceReport, DownloadCapability, Failure, Phase, ProductSettings, SlotClaim, StopMode,
+    TaskState, TimelineStep, UpdateTask, WaitingFor,
 };
 
 use super::action::{Action, End};
@@ -34,7 +38,9 @@ use super::step::{
     Execution, Observation, Progress, Reading, Reported, Step, Terms, UriWrite, Wanted, step,
 };
 use close::Closing;
+use condition::ConditionWait;
 use deadlines::{Deadlines, Stage};
+pub use gate::Gate;
 pub use hold::HELD_EVIDENCE;
 
 /// How often one session writes the URI: a device that gives each download up is not fed for ever.
@@ -66,6 +72,14 @@ pub struct Session {
     presence: Presence,
     /// Several devices answer to its name: nothing is asked, whoever is heard.
     held: bool,
+    /// Why nothing of its campaign begins.
+    gate: Option<Gate>,
+    /// Why an operator ends it: no attempt follows, and nothing begins.
+    stopping: Option<Failure>,
+    /// What the device lacks.
+    condition: ConditionWait,
+    /// Until when its user may put the installation off.
+    deferred_until: Option<Instant>,
     /// Whether it was heard since the session was opened, or only ought to listen.
     heard: bool,
     outstanding: Option<Operation>,
@@ -118,6 +132,10 @@ impl Session {
             reported: Reported::default(),
             presence: Presence::Listening,
             held: false,
+            gate: None,
+            stopping: None,
+            condition: ConditionWait::default(),
+            deferred_until: None,
             heard: true,
             outstanding: None,
             closing: None,
@@ -207,7 +225,11 @@ impl Session {
                 Operation::CancelObservation(_) => {
                     self.progress.state_observation = Observation::Absent;
                 }
-                Operation::WriteText { .. } => self.uri_answered(now, &answer),
+                Operation::WriteText {
+                    path: path::FIRMWARE_PACKAGE_URI,
+                    ..
+                } => self.uri_answered(now, &answer),
+                Operation::WriteText { path, text } => self.told(path, &text, &answer),
                 Operation::WritePackage(_) => self.push_answered(now, &answer),
                 Operation::Execute(_) => self.execute_answered(now, &answer),
             }
@@ -243,12 +265,15 @@ impl Session {
         );
         self.timeline(TimelineStep::Note, detail);
         self.claim = self.task.slot;
+        self.resume_stop();
         if self.task.uri_intended
             && self.task.slot.is_some()
+            && self.task.stop != Some(StopMode::Hard)
             && let Some(capability) = self.task.capability
         {
             self.serve(capability);
         }
+        self.resume_condition(now);
         if self.progress.execution == Execution::Open {
             self.resume_outcome(now);
         }
@@ -283,11 +308,19 @@ impl Session {
         }
         let next = step(&self.wanted, &self.terms, &self.reported, &self.progress);
         let next = self.unless_expired(now, next);
+        if let Some(cause) = self.stopped_before(&next) {
+            return self.stop_now(now, cause);
+        }
+        if let Some(gate) = self.gate_before(&next) {
+            return self.wait_at_gate(now, gate);
+        }
         self.enter(now, self.stage.next(&next, &self.progress, self.task.phase));
         match next {
             Step::Read(path) => self.operate(now, Operation::Read(path)),
             Step::Observe(path) => self.operate(now, Operation::Observe(path)),
             Step::CancelObservation(path) => self.operate(now, Operation::CancelObservation(path)),
+            Step::AwaitCondition(evidence) => self.await_condition(now, evidence),
+            Step::Tell(path, number) => self.tell(now, path, number),
             Step::RequestSlot(claim) => self.request_slot(now, claim),
             Step::WriteUri => self.write_uri(now),
             Step::Push => self.push(now),
@@ -295,6 +328,7 @@ impl Session {
             Step::AwaitIdle => self.wait(now, WaitingFor::Notification),
             Step::Execute => self.execute(now),
             Step::AwaitOutcome => self.await_outcome(now),
+            Step::AwaitDeferred => self.await_deferred(now),
             Step::Settle => self.settle(now),
             Step::Succeed(note) => self.succeed(now, note),
             Step::Fail(failure) => self.fail(now, failure),
@@ -413,6 +447,8 @@ impl Progress {
                 Observation::Absent
             },
             result_observation: Observation::Absent,
+            severity_told: false,
+            defer_period_told: false,
             settled: false,
         }
     }

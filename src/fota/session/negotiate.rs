@@ -12,7 +12,7 @@ use crate::model::{
 
 use super::super::action::Action;
 use super::super::object5::{DeliveryMethod, State, UpdateResult};
-use super::super::step::{Execution, Reading};
+use super::super::step::{Execution, Reading, told};
 use super::{Presence, Session};
 
 /// How long State and version hold good while a slot is waited for.
@@ -87,7 +87,7 @@ impl Session {
                     | Answer::Reset => Reading::Unreadable(None),
                 };
             }
-            Path { .. } => {}
+            Path { .. } => self.condition_read(path, answer),
         }
     }
 
@@ -163,6 +163,7 @@ impl Session {
     }
 
     pub(super) fn request_slot(&mut self, now: Now, claim: SlotClaim) {
+        self.condition_met();
         if self.claim != Some(claim) {
             self.claim = Some(claim);
             self.report_radio(now, claim.tier);
@@ -183,9 +184,7 @@ impl Session {
     pub(super) fn give_slot_back(&mut self) {
         self.claim = None;
         self.progress.slot = false;
-        self.reported.cell = Reading::Unread;
-        self.reported.rsrp = Reading::Unread;
-        self.reported.sinr = Reading::Unread;
+        self.forget_radio();
         let why = if self.held {
             "several devices register under this name: it asks again when that is over"
         } else {
@@ -220,9 +219,11 @@ impl Session {
             .map_or("unknown", FirmwareVersion::as_str);
         let rsrp = rsrp.map_or_else(|| "unknown".to_owned(), |rsrp| format!("{} dBm", rsrp.dbm));
         let sinr = sinr.map_or_else(|| "unknown".to_owned(), |sinr| format!("{} dB", sinr.db));
+        let asked = told(&self.terms.preconditions, &self.reported);
+        let asked = asked.map_or_else(String::new, |asked| format!("; asked for: {asked}"));
         format!(
             "/5/0/3 = {state}, /3/0/3 = {version}, /4/0/8 = {}, /4/0/2 = {rsrp}, /4/0/11 = {sinr}: \
-             tier {}",
+             tier {}{asked}",
             claim.cell, claim.tier
         )
     }

@@ -105,6 +105,10 @@ impl Session {
             })
             .min(settings.result_timeout)
             .max(settings.read_timeout);
+        if self.task.waiting_for == Some(WaitingFor::Deferred) {
+            let left = until.map(|until| until.saturating_since(now.utc));
+            return self.resume_deferral(now, left);
+        }
         self.stage = Stage::Outcome;
         self.deadlines.stage = Some(now.instant + left);
     }

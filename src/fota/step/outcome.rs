@@ -33,7 +33,7 @@ fn returned(reported: &Reported, progress: &Progress) -> Step {
         return Step::Read(path::FIRMWARE_UPDATE_RESULT);
     }
     match reported.result.value() {
-        Some(UpdateResult::Deferred) => Step::AwaitOutcome,
+        Some(UpdateResult::Deferred) => Step::AwaitDeferred,
         Some(UpdateResult::UpdateFailed) => Step::fail(
             FailureReason::UpdateFailed,
             "/5/0/3 = 2, /5/0/5 = 8 after Execute".to_owned(),
@@ -65,7 +65,7 @@ fn idle(terms: &Terms, reported: &Reported, progress: &Progress) -> Step {
         return Step::Read(path::DEVICE_FIRMWARE_VERSION);
     }
     if result == Some(UpdateResult::Deferred) {
-        return Step::AwaitOutcome;
+        return Step::AwaitDeferred;
     }
     if let Some(reason) = result.and_then(UpdateResult::failure_reason) {
         return Step::fail(reason, format!("/5/0/3 = 0, {}", evidence(reported)));

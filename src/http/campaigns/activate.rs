@@ -7,8 +7,7 @@ use bytes::Bytes;
 use super::find;
 use super::package_check::{damaged, verify_again};
 use super::view::CampaignView;
-use crate::campaign::Progress;
-use crate::engine::Command;
+use crate::engine::{Command, EndedTasks};
 use crate::http::HttpState;
 use crate::http::blocking::blocking;
 use crate::http::error::Problem;
@@ -100,8 +99,8 @@ async fn load_image(state: &HttpState, package: &Package) -> Result<Bytes, Probl
 async fn read_tasks(
     state: &HttpState,
     campaign: CampaignId,
-) -> Result<(Vec<UpdateTask>, Progress), Problem> {
-    let (mut unfinished, mut ended) = (Vec::new(), Progress::default());
+) -> Result<(Vec<UpdateTask>, EndedTasks), Problem> {
+    let (mut unfinished, mut ended) = (Vec::new(), EndedTasks::default());
     let mut after = None;
     loop {
         let page = Page {
@@ -113,7 +112,7 @@ async fn read_tasks(
         after = tasks.last().map(|task| task.id.0.to_string());
         for task in tasks {
             if task.state.is_final() {
-                ended.add(task.state);
+                ended.counts.add(task.rollout_phase, task.state);
             } else {
                 unfinished.push(task);
             }

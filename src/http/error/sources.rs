@@ -57,9 +57,9 @@ impl From<CommandError> for Problem {
         let kind = match error {
             CommandError::NoPublicHost => kinds::NO_PUBLIC_HOST,
             CommandError::NoDeviceHttp => kinds::NO_DEVICE_HTTP,
-            CommandError::InvalidTransition(_) | CommandError::NotActive => {
-                kinds::INVALID_TRANSITION
-            }
+            CommandError::InvalidTransition(_)
+            | CommandError::NotActive
+            | CommandError::NothingToApprove => kinds::INVALID_TRANSITION,
             CommandError::NotBarred => kinds::NOT_BARRED,
             CommandError::NotAPath => kinds::INVALID_FIELD,
             CommandError::UpdateActive | CommandError::TaskUnfinished { .. } => {

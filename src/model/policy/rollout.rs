@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::governors::OnErrors;
+use crate::clock::Utc;
 
 /// 分批: one phase after the other. Without phases all devices are one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,27 @@ pub enum PhaseMembers {
     Percent(u8),
 }
 
+impl Rollout {
+    /// The phases with the trial's before them; the last, of all that is left, is not among them, as
+    /// nothing follows it.
+    pub fn gates(&self) -> Vec<RolloutPhase> {
+        let trial = self.trial.iter().map(|device| RolloutPhase {
+            members: PhaseMembers::Devices(vec![device.clone()]),
+            success_percent_min: 100,
+            failed_percent_max: 0,
+            on_errors: OnErrors::Pause,
+            soak_hours: 0,
+            approval_required: false,
+        });
+        trial.chain(self.phases.iter().cloned()).collect()
+    }
+
+    /// What has to be true for the phase after this one to begin; `None` of the last.
+    pub fn gate_after(&self, phase: u16) -> Option<RolloutPhase> {
+        self.gates().into_iter().nth(usize::from(phase))
+    }
+}
+
 /// How far a rollout is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -58,10 +80,49 @@ pub struct RolloutState {
     pub since_unix_ms: i64,
     /// Who approved the campaign: the name of a token.
     pub approved_by: Option<String>,
-    /// Why it was paused by itself or halted; `None` where it was not.
-    pub reason: Option<String>,
-    /// Whether it is halted: paused, and no device is told to install either.
-    pub halted: bool,
+    /// Why it is paused; `None` where it is not.
+    pub paused: Option<PauseReason>,
+    /// How many failed tasks an operator has let pass by resuming it.
+    pub failures_excused: u64,
+}
+
+/// Why a campaign is paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PauseReason {
+    /// Somebody paused it.
+    Operator,
+    /// Somebody halted it: no device is told to install either.
+    Halted,
+    /// More of a phase's tasks failed than may.
+    PhaseErrors,
+    /// A phase ended with less successes than the next needs.
+    PhaseSuccesses,
+    /// Devices of a phase did not report as they should after their update.
+    Soak,
+    /// More of all its tasks failed than may.
+    ErrorThreshold,
+}
+
+impl PauseReason {
+    /// Its fixed word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Halted => "halted",
+            Self::PhaseErrors => "phase_errors",
+            Self::PhaseSuccesses => "phase_successes",
+            Self::Soak => "soak",
+            Self::ErrorThreshold => "error_threshold",
+        }
+    }
+}
+
+impl RolloutState {
+    /// Since when, in the phase and step that it is in.
+    pub const fn since(&self) -> Utc {
+        Utc::from_unix_ms(self.since_unix_ms)
+    }
 }
 
 /// What a running phase is about.

@@ -96,6 +96,8 @@ impl State {
             created_at: campaign.created_at,
             activated_at: None,
             ended_at: None,
+            consented_at: None,
+            archived_at: None,
         };
         self.campaigns.insert(id, campaign);
         Ok(id)

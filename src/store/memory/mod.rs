@@ -7,11 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 mod audited;
+mod events;
 mod links;
 mod packages;
 mod page;
 mod profiles;
 mod state;
+mod targets;
 
 use self::page::{limit, page_by_text, page_of_names};
 use self::state::{Group, State};
@@ -366,6 +368,7 @@ impl Store for MemoryStore {
         let id = GroupId(next(&mut state.last_group));
         let group = Group {
             name: name.to_owned(),
+            filter: None,
             created_at: stamp.at,
             devices: BTreeSet::new(),
         };
@@ -386,6 +389,7 @@ impl Store for MemoryStore {
                 id: *id,
                 name: group.name.clone(),
                 devices: u64::try_from(group.devices.len()).unwrap_or(u64::MAX),
+                filter: group.filter.clone(),
                 created_at: group.created_at,
             })
             .collect())
@@ -489,7 +493,7 @@ impl Store for MemoryStore {
         let state = self.lock();
         let campaign = state.campaigns.get(&id).cloned();
         let campaign = campaign.ok_or(StoreError::NotFound)?;
-        Ok((campaign, state.counts(id)))
+        Ok((campaign, state.counts(|it| it.campaign == id)))
     }
 
     async fn campaigns(&self, page: Page) -> Result<Vec<(Campaign, TaskCounts)>, StoreError> {
@@ -500,7 +504,7 @@ impl Store for MemoryStore {
             .range((Bound::Excluded(after), Bound::Unbounded));
         Ok(campaigns
             .take(limit(&page))
-            .map(|(id, campaign)| (campaign.clone(), state.counts(*id)))
+            .map(|(id, campaign)| (campaign.clone(), state.counts(|it| it.campaign == *id)))
             .collect())
     }
 
@@ -533,6 +537,35 @@ impl Store for MemoryStore {
             .take(limit(&page))
             .cloned()
             .collect())
+    }
+
+    async fn phase_counts(
+        &self,
+        campaign: CampaignId,
+    ) -> Result<Vec<(u16, TaskCounts)>, StoreError> {
+        let state = self.lock();
+        let phases = state.tasks.values().filter(|it| it.campaign == campaign);
+        let phases: BTreeSet<u16> = phases.map(|task| task.rollout_phase).collect();
+        let counts =
+            |phase| state.counts(|it| it.campaign == campaign && it.rollout_phase == phase);
+        Ok(phases
+            .into_iter()
+            .map(|phase| (phase, counts(phase)))
+            .collect())
+    }
+
+    async fn updated_in_phase(
+        &self,
+        campaign: CampaignId,
+        phase: u16,
+    ) -> Result<Vec<EndpointName>, StoreError> {
+        let state = self.lock();
+        let updated = state.tasks.values().filter(|task| {
+            task.campaign == campaign
+                && task.rollout_phase == phase
+                && task.state == TaskState::Succeeded
+        });
+        Ok(updated.map(|task| task.endpoint.clone()).collect())
     }
 
     async fn add_token(&self, token: StoredToken, stamp: AuditStamp) -> Result<(), StoreError> {

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use tokio::sync::watch;
+
+use super::events::StoredWebhook;
 use crate::clock::Utc;
 use crate::model::{
     Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, DownloadLink, EndpointName, FirmwareVersion, GroupId, LinkId, NewAuditEntry,
-    Package, PackageId, Phase, ProfileId, Registration, RegistrationSlot, Restored,
-    StoredObservation, TaskId, TaskState, TimelineEntry, UpdateTask, Uplink,
+    DeviceRequestId, DownloadLink, EndpointName, Event, FirmwareVersion, GroupId, LinkId,
+    NewAuditEntry, NewEvent, Package, PackageId, Phase, ProfileId, Registration, RegistrationSlot,
+    Restored, StoredObservation, TaskId, TaskState, TimelineEntry, UpdateTask, Uplink, WebhookId,
 };
 use crate::store::batch::Batch;
 use crate::store::{
@@ -24,6 +27,9 @@ pub(super) struct State {
     pub(super) commits: u64,
     pub(super) audit: Vec<AuditEntry>,
     pub(super) chain: AuditChain,
+    pub(super) events: VecDeque<Event>,
+    pub(super) events_changed: watch::Sender<u64>,
+    pub(super) webhooks: BTreeMap<WebhookId, StoredWebhook>,
     pub(super) keys: BTreeMap<String, StoredKey>,
     pub(super) tokens: BTreeMap<String, StoredToken>,
     pub(super) packages: BTreeMap<PackageId, Package>,
@@ -46,6 +52,7 @@ pub(super) struct State {
     pub(super) tasks: BTreeMap<TaskId, UpdateTask>,
     pub(super) last_package: u64,
     pub(super) last_link: u64,
+    pub(super) last_webhook: u64,
     pub(super) last_profile: u64,
     pub(super) last_group: u64,
     pub(super) last_campaign: u64,
@@ -59,6 +66,7 @@ pub(super) type Product = (String, String, String, &'static str);
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) name: String,
+    pub(super) filter: Option<String>,
     pub(super) created_at: Utc,
     pub(super) devices: BTreeSet<EndpointName>,
 }
@@ -117,6 +125,7 @@ impl State {
                 campaign.state = state;
                 if state.is_active() {
                     campaign.activated_at.get_or_insert(at);
+                    campaign.ended_at = None;
                 }
                 if crate::store::is_ended(state) {
                     campaign.ended_at = Some(at);
@@ -127,6 +136,9 @@ impl State {
             if let Some(key) = self.keys.get_mut(&id) {
                 key.revoked.get_or_insert(change);
             }
+        }
+        for event in batch.events {
+            self.happened(event);
         }
         for entry in audit {
             self.audited(entry);
@@ -158,8 +170,11 @@ impl State {
         }
     }
 
-    /// Adds an entry to the audit log.
+    /// Adds an entry to the audit log, and an event where it is of interest to others.
     pub(super) fn audited(&mut self, entry: NewAuditEntry) {
+        if let Some(event) = NewEvent::of_audit(&entry) {
+            self.happened(event);
+        }
         self.audit.push(self.chain.append(entry));
     }
 
@@ -216,6 +231,7 @@ impl State {
                 .filter(|task| !task.state.is_final() && unfinished.contains(&task.campaign))
                 .cloned()
                 .collect(),
+            last_task: TaskId(self.last_task),
             reports: self
                 .reports
                 .iter()
@@ -232,9 +248,9 @@ impl State {
     }
 
     /// How many tasks of a campaign are in each state.
-    pub(super) fn counts(&self, campaign: CampaignId) -> TaskCounts {
+    pub(super) fn counts(&self, are_counted: impl Fn(&UpdateTask) -> bool) -> TaskCounts {
         let mut counts = TaskCounts::default();
-        for task in self.tasks.values().filter(|it| it.campaign == campaign) {
+        for task in self.tasks.values().filter(|it| are_counted(it)) {
             match task.state {
                 TaskState::Pending => counts.pending += 1,
                 TaskState::Running => counts.running += 1,

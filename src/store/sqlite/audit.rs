@@ -6,8 +6,9 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
 use super::bulk::{BulkStatement, Query};
 use super::error::store_error;
+use super::events;
 use super::rows::{Columns, integer, select};
-use crate::model::NewAuditEntry;
+use crate::model::{NewAuditEntry, NewEvent};
 use crate::store::{AuditChain, AuditEntry, AuditHead, Page, StoreError};
 
 static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
@@ -19,8 +20,8 @@ static INSERT: LazyLock<BulkStatement> = LazyLock::new(|| {
     )
 });
 
-/// Adds entries behind the last; a transaction is open. The head is read each time: another process
-/// may have added to it.
+/// Adds entries behind the last, and what others are told of them; a transaction is open. The head is
+/// read each time: another process may have added to it.
 pub(super) async fn append(
     connection: &mut SqliteConnection,
     entries: Vec<NewAuditEntry>,
@@ -28,6 +29,8 @@ pub(super) async fn append(
     if entries.is_empty() {
         return Ok(());
     }
+    let told = entries.iter().filter_map(NewEvent::of_audit).collect();
+    events::append(connection, told).await?;
     let AuditHead {
         entries: last,
         sha256,

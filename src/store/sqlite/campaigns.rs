@@ -27,9 +27,10 @@ pub(super) const UNFINISHED: &str = "whole = 1 AND (state IN ('scheduled', 'runn
          (SELECT campaign FROM task_counts WHERE pending + running > 0)))";
 
 /// The columns that [`decode`] reads, and where they are.
-const CAMPAIGN: &str = "campaigns.id, name, package, device_groups, devices, retries_max, \
+const CAMPAIGN: &str = "campaigns.id, name, package, device_groups, devices, filter, allow, deny, \
+     dynamic, retries_max, \
      retry_delay_ms, downgrade_by, downgrade_reason, admission, airtime_permille, policy, rollout, created_by, \
-     state, created_at, activated_at, ended_at, pending, running, succeeded, failed, stopped \
+     state, created_at, activated_at, ended_at, consented_at, archived_at, pending, running, succeeded, failed, stopped \
      FROM campaigns \
      JOIN campaign_targets ON campaign_targets.campaign = campaigns.id \
      JOIN task_counts ON task_counts.campaign = campaigns.id";
@@ -120,15 +121,22 @@ async fn insert(
         .iter()
         .map(|group| group.0)
         .collect();
-    sqlx::query("INSERT INTO campaign_targets (campaign, device_groups, devices) VALUES (?,?,?)")
-        .bind(integer(id.0))
-        .bind(serde_json::Value::from(groups).to_string())
-        .bind(json_list(
-            campaign.targets.devices.iter().map(EndpointName::as_str),
-        ))
-        .execute(&mut *connection)
-        .await
-        .map_err(store_error)?;
+    let names = |names: &[EndpointName]| json_list(names.iter().map(EndpointName::as_str));
+    sqlx::query(
+        "INSERT INTO campaign_targets
+             (campaign, device_groups, devices, filter, allow, deny, dynamic)
+         VALUES (?,?,?,?,?,?,?)",
+    )
+    .bind(integer(id.0))
+    .bind(serde_json::Value::from(groups).to_string())
+    .bind(names(&campaign.targets.devices))
+    .bind(campaign.targets.filter)
+    .bind(campaign.targets.allow.as_deref().map(names))
+    .bind(names(&campaign.targets.deny))
+    .bind(campaign.targets.dynamic)
+    .execute(&mut *connection)
+    .await
+    .map_err(store_error)?;
     sqlx::query(
         "INSERT INTO task_counts (campaign, pending, running, succeeded, failed, stopped)
          VALUES (?,?,0,0,0,0)",
@@ -288,6 +296,19 @@ pub(super) async fn campaigns(
     .map_err(store_error)
 }
 
+/// Active campaigns whose targets are dynamic.
+pub(super) async fn dynamic(readers: &SqlitePool) -> Result<Vec<Campaign>, StoreError> {
+    sqlx::query(select(
+        CAMPAIGN,
+        "WHERE whole = 1 AND dynamic = 1 AND state IN ('scheduled', 'running', 'paused')
+         ORDER BY campaigns.id",
+    ))
+    .try_map(|row: SqliteRow| Ok(decode(&row)?.0))
+    .fetch_all(readers)
+    .await
+    .map_err(store_error)
+}
+
 /// Campaigns that are not over.
 pub(super) async fn unfinished(
     connection: &mut SqliteConnection,
@@ -314,6 +335,14 @@ pub(super) async fn unfinished_tasks(
     .try_map(|row: SqliteRow| rows::task(&row))
     .fetch_all(connection)
     .await
+}
+
+/// The number of the last task that was ever made.
+pub(super) async fn last_task(connection: &mut SqliteConnection) -> Result<TaskId, sqlx::Error> {
+    sqlx::query("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'tasks'")
+        .try_map(|row: SqliteRow| Ok(TaskId(Columns::of(&row).number()?)))
+        .fetch_one(connection)
+        .await
 }
 
 pub(super) async fn tasks(
@@ -344,6 +373,52 @@ pub(super) async fn tasks(
         .map_err(store_error)
 }
 
+pub(super) async fn phase_counts(
+    readers: &SqlitePool,
+    campaign: CampaignId,
+) -> Result<Vec<(u16, TaskCounts)>, StoreError> {
+    sqlx::query(
+        "SELECT rollout_phase, sum(state = 'pending'), sum(state = 'running'),
+                sum(state = 'succeeded'), sum(state = 'failed'), sum(state = 'stopped')
+         FROM tasks WHERE campaign = ? GROUP BY rollout_phase ORDER BY rollout_phase",
+    )
+    .bind(integer(campaign.0))
+    .try_map(|row: SqliteRow| {
+        let mut columns = Columns::of(&row);
+        Ok((columns.number()?, task_counts(&mut columns)?))
+    })
+    .fetch_all(readers)
+    .await
+    .map_err(store_error)
+}
+
+pub(super) async fn updated_in_phase(
+    readers: &SqlitePool,
+    campaign: CampaignId,
+    phase: u16,
+) -> Result<Vec<EndpointName>, StoreError> {
+    sqlx::query(
+        "SELECT endpoint FROM tasks
+         WHERE campaign = ? AND rollout_phase = ? AND state = 'succeeded' ORDER BY id",
+    )
+    .bind(integer(campaign.0))
+    .bind(phase)
+    .try_map(|row: SqliteRow| Columns::of(&row).parsed(rows::endpoint_name))
+    .fetch_all(readers)
+    .await
+    .map_err(store_error)
+}
+
+fn task_counts(columns: &mut Columns<'_>) -> Result<TaskCounts, sqlx::Error> {
+    Ok(TaskCounts {
+        pending: columns.number()?,
+        running: columns.number()?,
+        succeeded: columns.number()?,
+        failed: columns.number()?,
+        stopped: columns.number()?,
+    })
+}
+
 fn decode(row: &SqliteRow) -> Result<(Campaign, TaskCounts), sqlx::Error> {
     let mut columns = Columns::of(row);
     let campaign = Campaign {
@@ -353,6 +428,10 @@ fn decode(row: &SqliteRow) -> Result<(Campaign, TaskCounts), sqlx::Error> {
         targets: CampaignTargets {
             groups: columns.parsed(group_ids)?,
             devices: columns.list(rows::endpoint_name)?,
+            filter: columns.value()?,
+            allow: columns.optional_list(rows::endpoint_name)?,
+            deny: columns.list(rows::endpoint_name)?,
+            dynamic: columns.value()?,
         },
         retry: RetryPolicy {
             retries_max: columns.number()?,
@@ -367,14 +446,10 @@ fn decode(row: &SqliteRow) -> Result<(Campaign, TaskCounts), sqlx::Error> {
         created_at: columns.utc()?,
         activated_at: columns.optional_utc()?,
         ended_at: columns.optional_utc()?,
+        consented_at: columns.optional_utc()?,
+        archived_at: columns.optional_utc()?,
     };
-    let counts = TaskCounts {
-        pending: columns.number()?,
-        running: columns.number()?,
-        succeeded: columns.number()?,
-        failed: columns.number()?,
-        stopped: columns.number()?,
-    };
+    let counts = task_counts(&mut columns)?;
     Ok((campaign, counts))
 }
 

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::bulk::{BulkStatement, Query};
 use super::error::store_error;
 use super::rows::{self, Columns, integer, json_list, json_times, milliseconds, peer_text};
-use super::{audit, device_requests, devices, installed, keys, uplinks};
+use super::{audit, device_requests, devices, events, installed, keys, uplinks};
 use crate::clock::Utc;
 use crate::model::{
     CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, EndpointName, NewAuditEntry,
@@ -66,9 +66,10 @@ impl RecordStatements {
                      slot_cell = new.column7, slot_tier = new.column8, waiting_for = new.column9,
                      since = new.column10, until = new.column11, retry_at = new.column12,
                      failure_reason = new.column13, failure_evidence = new.column14,
-                     note = new.column15
+                     note = new.column15, attempts_before = new.column16, stop = new.column17,
+                     consented_at = new.column18
                  FROM (",
-                15,
+                18,
                 ") AS new WHERE tasks.id = new.column1",
             ),
             // The state by itself: it is in an index and is counted, and seldom changes.
@@ -121,6 +122,7 @@ impl RecordStatements {
             rollouts,
             revoked_keys,
             audit: mut audited,
+            events,
             mut timeline,
             reports,
             deliveries,
@@ -173,6 +175,7 @@ impl RecordStatements {
         for (id, change) in revoked_keys {
             keys::revoke_key(connection, id, change).await?;
         }
+        events::append(connection, events).await?;
         audit::append(connection, audited).await?;
         // The lines of one device stand together, in their order, and so are numbered easily.
         timeline.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
@@ -295,6 +298,9 @@ fn bind_task(query: Query, task: &UpdateTask) -> Query {
                 .map(|failure| failure.evidence.clone()),
         )
         .bind(task.note.map(crate::model::SuccessNote::word))
+        .bind(task.attempts_before)
+        .bind(task.stop.map(crate::model::StopMode::word))
+        .bind(task.consented_at.map(Utc::unix_ms))
 }
 
 fn bind_timeline_entry(query: Query, before: &[TimelineEntry], entry: &TimelineEntry) -> Query {
@@ -374,7 +380,7 @@ async fn change_campaign(
         "UPDATE campaigns SET
              state = ?2,
              activated_at = CASE WHEN ?4 THEN coalesce(activated_at, ?3) ELSE activated_at END,
-             ended_at = CASE WHEN ?5 THEN ?3 ELSE ended_at END
+             ended_at = CASE WHEN ?5 THEN ?3 WHEN ?4 THEN NULL ELSE ended_at END
          WHERE id = ?1 AND whole = 1",
     )
     .bind(integer(id.0))

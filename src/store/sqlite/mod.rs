@@ -19,6 +19,7 @@ mod commit;
 mod device_requests;
 mod devices;
 mod error;
+mod events;
 mod groups;
 mod installed;
 mod keys;
@@ -28,8 +29,10 @@ mod packages;
 mod profiles;
 mod restore;
 mod rows;
+mod targets;
 mod tokens;
 mod uplinks;
+mod webhooks;
 mod writer;
 
 pub use open::OpenError;
@@ -409,6 +412,21 @@ impl Store for SqliteStore {
         page: Page,
     ) -> Result<Vec<UpdateTask>, StoreError> {
         campaigns::tasks(&self.readers, campaign, state, page).await
+    }
+
+    async fn phase_counts(
+        &self,
+        campaign: CampaignId,
+    ) -> Result<Vec<(u16, TaskCounts)>, StoreError> {
+        campaigns::phase_counts(&self.readers, campaign).await
+    }
+
+    async fn updated_in_phase(
+        &self,
+        campaign: CampaignId,
+        phase: u16,
+    ) -> Result<Vec<EndpointName>, StoreError> {
+        campaigns::updated_in_phase(&self.readers, campaign, phase).await
     }
 
     async fn add_token(&self, token: StoredToken, stamp: AuditStamp) -> Result<(), StoreError> {

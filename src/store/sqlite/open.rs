@@ -197,6 +197,16 @@ fn migrator() -> Migrator {
             "campaign policy",
             include_str!("../migrations/sqlite/0012_campaign_policy.sql"),
         ),
+        (
+            13,
+            "targets",
+            include_str!("../migrations/sqlite/0013_targets.sql"),
+        ),
+        (
+            14,
+            "events",
+            include_str!("../migrations/sqlite/0014_events.sql"),
+        ),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let sql = sql.into_sql_str();

@@ -70,6 +70,7 @@ async fn restore_all(connection: &mut SqliteConnection) -> Result<Restored, sqlx
         .fetch_all(&mut *connection)
         .await?,
         tasks: campaigns::unfinished_tasks(&mut *connection).await?,
+        last_task: campaigns::last_task(&mut *connection).await?,
         reports: sqlx::query(select(rows::REPORT, "FROM reports ORDER BY endpoint"))
             .try_map(|row: SqliteRow| rows::report(&row))
             .fetch_all(&mut *connection)

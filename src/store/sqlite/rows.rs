@@ -16,7 +16,7 @@ use crate::model::{
     CoverageTier, DeliveryHistory, Device, DeviceModel, DeviceReport, DeviceType, DowngradeAllowed,
     DownloadCapability, EndpointName, Failure, FailureReason, FirmwareVersion, Identity, KeyChange,
     Lwm2mVersion, Manufacturer, Package, PackageFile, PackageId, PackageKind, Peer, Phase,
-    Provenance, Registration, RegistrationSlot, ReleaseNotes, Sha256Digest, SlotClaim,
+    Provenance, Registration, RegistrationSlot, ReleaseNotes, Sha256Digest, SlotClaim, StopMode,
     StoredObservation, SuccessNote, TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask,
     WaitingFor,
 };
@@ -163,6 +163,17 @@ impl<'r> Columns<'r> {
         })
     }
 
+    /// As [`Self::list`], where the column may be empty.
+    pub(super) fn optional_list<T>(
+        &mut self,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Decoded<Option<Vec<T>>> {
+        self.optional(|json| {
+            let texts: Vec<String> = serde_json::from_str(json).ok()?;
+            texts.iter().map(|text| parse(text)).collect()
+        })
+    }
+
     /// The error for a value that no noun has: the file was changed by something else.
     pub(super) fn unreadable(&self) -> sqlx::Error {
         sqlx::Error::ColumnDecode {
@@ -237,7 +248,10 @@ pub(super) const DEVICE: &str = "endpoint, manufacturer, model, device_type, tag
 
 /// A device.
 pub(super) fn device(row: &SqliteRow) -> Decoded<Device> {
-    let mut columns = Columns::of(row);
+    device_columns(&mut Columns::of(row))
+}
+
+pub(super) fn device_columns(columns: &mut Columns<'_>) -> Decoded<Device> {
     Ok(Device {
         endpoint: columns.parsed(endpoint_name)?,
         manufacturer: columns.optional(manufacturer)?,
@@ -256,7 +270,12 @@ pub(super) const REPORT: &str = "endpoint, firmware_version, manufacturer, model
 pub(super) fn report(row: &SqliteRow) -> Decoded<(EndpointName, DeviceReport)> {
     let mut columns = Columns::of(row);
     let endpoint = columns.parsed(endpoint_name)?;
-    let report = DeviceReport {
+    Ok((endpoint, report_columns(&mut columns)?))
+}
+
+/// All of them but the endpoint.
+pub(super) fn report_columns(columns: &mut Columns<'_>) -> Decoded<DeviceReport> {
+    Ok(DeviceReport {
         firmware_version: columns.optional(firmware_version)?,
         manufacturer: columns.optional(manufacturer)?,
         model: columns.optional(device_model)?,
@@ -265,8 +284,7 @@ pub(super) fn report(row: &SqliteRow) -> Decoded<(EndpointName, DeviceReport)> {
         sinr_db: columns.optional_number()?,
         tier: columns.optional(CoverageTier::from_word)?,
         reported_at: columns.optional_utc()?,
-    };
-    Ok((endpoint, report))
+    })
 }
 
 /// Times as a JSON array of milliseconds.
@@ -291,7 +309,7 @@ pub(super) fn deliveries(row: &SqliteRow) -> Decoded<(EndpointName, DeliveryHist
 
 /// The columns that [`task`] reads.
 pub(super) const TASK: &str = "id, campaign, endpoint, rollout_phase, state, phase, attempt, \
-     capability, uri_intended, execute_intended_attempt, slot_cell, slot_tier, waiting_for, since, \
+     attempts_before, stop, consented_at, capability, uri_intended, execute_intended_attempt, slot_cell, slot_tier, waiting_for, since, \
      until, retry_at, failure_reason, failure_evidence, note";
 
 /// A task.
@@ -305,6 +323,9 @@ pub(super) fn task(row: &SqliteRow) -> Decoded<UpdateTask> {
         state: columns.parsed(TaskState::from_word)?,
         phase: columns.parsed(Phase::from_word)?,
         attempt: columns.number()?,
+        attempts_before: columns.number()?,
+        stop: columns.optional(StopMode::from_word)?,
+        consented_at: columns.optional_utc()?,
         capability: capability(&mut columns)?,
         uri_intended: columns.value()?,
         execute_intended_attempt: columns.optional_number()?,
@@ -491,7 +512,7 @@ fn key_change(columns: &mut Columns<'_>) -> Decoded<Option<KeyChange>> {
 }
 
 /// The columns that [`group`] reads.
-pub(super) const GROUP: &str = "id, name, devices, created_at";
+pub(super) const GROUP: &str = "id, name, devices, filter, created_at";
 
 /// A device group.
 pub(super) fn group(row: &SqliteRow) -> Decoded<DeviceGroup> {
@@ -500,6 +521,7 @@ pub(super) fn group(row: &SqliteRow) -> Decoded<DeviceGroup> {
         id: crate::model::GroupId(columns.number()?),
         name: columns.value()?,
         devices: columns.number()?,
+        filter: columns.value()?,
         created_at: columns.utc()?,
     })
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::error::store_error;
 use crate::store::StoreError;
@@ -29,6 +29,8 @@ pub(super) struct Writer {
     fatal: OnceLock<String>,
     rows_since_checkpoint: AtomicU64,
     checkpoint_runs: AtomicBool,
+    /// How many transactions were committed.
+    commits: watch::Sender<u64>,
 }
 
 impl Writer {
@@ -40,7 +42,13 @@ impl Writer {
             fatal: OnceLock::new(),
             rows_since_checkpoint: AtomicU64::new(0),
             checkpoint_runs: AtomicBool::new(false),
+            commits: watch::Sender::default(),
         }
+    }
+
+    /// Changes with each commit.
+    pub(super) fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.subscribe()
     }
 
     /// An error once the store cannot be trusted any more.
@@ -153,6 +161,7 @@ impl Write<'_> {
                     .map_err(|error| self.writer.noted(store_error(error)))?;
                 *self.home = Some(self.connection);
                 self.writer.count_rows(rows);
+                self.writer.commits.send_modify(|commits| *commits += 1);
                 Ok(value)
             }
             Err(error @ (StoreError::NotFound | StoreError::Conflict(_))) => {

@@ -7,10 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use narrowcast::campaign::Progress;
 use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::coap::{self, Code, Message, MessageId, MessageType};
-use narrowcast::engine::{Command, Engine, EngineConfig, EngineCounters, Output};
+use narrowcast::engine::{Command, EndedTasks, Engine, EngineConfig, EngineCounters, Output};
 use narrowcast::lwm2m::{Path, path};
 use narrowcast::model::{
     Campaign, CampaignId, CampaignState, CampaignTargets, FailureReason, InstalledSequences,
@@ -244,6 +243,8 @@ impl Bench {
             created_at: utc,
             activated_at: None,
             ended_at: None,
+            consented_at: None,
+            archived_at: None,
         };
         self.command(Command::RunCampaign {
             campaign,
@@ -254,7 +255,7 @@ impl Bench {
             image: self.image.clone(),
             installed: InstalledSequences::default(),
             tasks,
-            ended: Progress::default(),
+            ended: EndedTasks::default(),
         });
         id
     }

@@ -54,6 +54,7 @@ impl World {
             targets: CampaignTargets {
                 groups: Vec::new(),
                 devices: endpoints.clone(),
+                ..CampaignTargets::default()
             },
             retry,
             downgrade: self.downgrade.clone(),

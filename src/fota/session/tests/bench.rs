@@ -360,11 +360,15 @@ impl Bench {
     }
 
     pub(super) fn stop(&mut self) {
+        self.stop_as(StopMode::Hard);
+    }
+
+    pub(super) fn stop_as(&mut self, mode: StopMode) {
         let cause = Failure {
             reason: FailureReason::Stopped,
             evidence: "an operator stopped the campaign".to_owned(),
         };
-        self.session.handle_stop(self.now, cause);
+        self.session.handle_stop(self.now, cause, mode);
         self.drain();
     }
 

@@ -1,0 +1,108 @@
+//! Why nothing of a campaign, or of one of its tasks, begins now. What has begun goes on.
+
+use crate::clock::Now;
+use crate::fota::Gate;
+use crate::model::{CampaignId, CampaignState, PauseReason, TaskId, UpdateTask, WaitingFor};
+
+use super::Engine;
+use super::campaigns::RunningCampaign;
+use super::tasks::TaskEntry;
+use super::timers::Timer;
+
+impl RunningCampaign {
+    /// Why nothing of it begins.
+    pub(super) fn gate(&self, _now: Now) -> Option<Gate> {
+        (self.campaign.state == CampaignState::Paused).then(|| Gate {
+            waiting_for: WaitingFor::Paused,
+            until: None,
+            holds_execute: self.campaign.rollout.paused == Some(PauseReason::Halted),
+        })
+    }
+
+    /// Why nothing of this task of it begins.
+    fn gate_of(&self, task: &UpdateTask) -> Option<Gate> {
+        (task.rollout_phase > self.campaign.rollout.phase).then_some(Gate {
+            waiting_for: WaitingFor::RolloutPhase,
+            until: None,
+            holds_execute: false,
+        })
+    }
+}
+
+impl Engine {
+    /// Why no attempt of a task begins.
+    pub(super) fn gate(&self, now: Now, task: &UpdateTask) -> Option<Gate> {
+        let running = self.campaigns.get(&task.campaign)?;
+        running.gate(now).or_else(|| running.gate_of(task))
+    }
+
+    /// A task that could begin waits at its gate.
+    pub(super) fn wait_at_gate(&mut self, now: Now, id: TaskId, gate: Gate) {
+        let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
+            return;
+        };
+        if task.waiting_for == Some(gate.waiting_for) && task.until == gate.until {
+            return;
+        }
+        let waiting = UpdateTask {
+            waiting_for: Some(gate.waiting_for),
+            since: now.utc,
+            until: gate.until,
+            ..task.clone()
+        };
+        self.timers.set(Timer::Retry(id), None);
+        self.keep_idle(waiting);
+    }
+
+    /// The gate of a campaign, or of some of its tasks, has changed. Once for each such change, as it
+    /// looks at all of them.
+    pub(super) fn gates_changed(&mut self, now: Now, id: CampaignId) {
+        for task in self.tasks_of(id) {
+            let Some(entry) = self.tasks.get(&task) else {
+                continue;
+            };
+            let gate = self.gate(now, entry.task());
+            match (self.tasks.get_mut(&task), gate) {
+                (Some(TaskEntry::Running(session)), gate) => {
+                    session.handle_gate(now, gate);
+                    self.ready.push_back(task);
+                }
+                (Some(TaskEntry::Idle(idle)), Some(gate)) => {
+                    if idle.waiting_for.is_some_and(WaitingFor::is_gate) {
+                        self.wait_at_gate(now, task, gate);
+                    }
+                }
+                (Some(TaskEntry::Idle(_)), None) => self.gate_opened(now, task),
+                (None, _) => {}
+            }
+        }
+        if !self.openings.is_empty() {
+            self.timers.set(Timer::Openings, Some(now.instant));
+        }
+    }
+
+    /// Its device is waited for again, as long as at first; one that listens is tried.
+    fn gate_opened(&mut self, now: Now, id: TaskId) {
+        let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
+            return;
+        };
+        if !task.waiting_for.is_some_and(WaitingFor::is_gate) {
+            return;
+        }
+        let wait = self.settings_of(&task.endpoint).contact_timeout;
+        let waiting = UpdateTask {
+            waiting_for: Some(WaitingFor::Contact),
+            since: now.utc,
+            until: Some(now.utc + wait),
+            ..task.clone()
+        };
+        let reachable = self.is_reachable(&waiting.endpoint);
+        if waiting.retry_at.is_some() {
+            self.timers.set(Timer::Retry(id), Some(now.instant + wait));
+        }
+        self.keep_idle(waiting);
+        if reachable {
+            self.openings.push_back(id);
+        }
+    }
+}

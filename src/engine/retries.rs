@@ -1,0 +1,136 @@
+//! An operator has failed tasks tried again: of an active campaign, or of one that has ended, which runs
+//! again then. The attempts are numbered on, and count anew against `retries_max`; the URI stays, so that a
+//! device resumes; and the loop guard still counts.
+
+use crate::clock::Now;
+use crate::model::{
+    CampaignId, CampaignState, Phase, Record, RetryPolicy, TaskState, TimelineStep, UpdateTask,
+    WaitingFor,
+};
+
+use super::campaigns::RunningCampaign;
+use super::tasks::TaskEntry;
+use super::timers::Timer;
+use super::{CommandError, Engine};
+
+/// A task that was tried so often is not tried again: its attempts could not be told apart any more.
+const ATTEMPTS_MAX: u8 = u8::MAX - RetryPolicy::RETRIES_MAX - 1;
+
+impl Engine {
+    /// `tasks` are failed ones as they are stored; what is wrong with them is left as it is. `ended` is
+    /// for a campaign that has ended.
+    pub(super) fn retry_tasks(
+        &mut self,
+        now: Now,
+        id: CampaignId,
+        mut tasks: Vec<UpdateTask>,
+        ended: Option<RunningCampaign>,
+    ) -> Result<(), CommandError> {
+        tasks.retain(|task| {
+            task.campaign == id
+                && task.state == TaskState::Failed
+                && task.attempt <= ATTEMPTS_MAX
+                && !self.tasks.contains_key(&task.id)
+        });
+        if tasks.is_empty() {
+            return Err(CommandError::NothingToRetry);
+        }
+        match self.campaigns.get(&id) {
+            Some(running) => {
+                // Those that are at work end by themselves first.
+                running.campaign.state.retry(true)?;
+                self.check_room(running, tasks.len())?;
+            }
+            None => self.run_again(now, ended.ok_or(CommandError::NotActive)?, tasks.len())?,
+        }
+        if let Some(running) = self.campaigns.get_mut(&id) {
+            for task in &tasks {
+                let progress = &mut running.progress;
+                let (from, to) = (TaskState::Failed, TaskState::Pending);
+                if let Err(error) = progress.handle_change(task.rollout_phase, from, to) {
+                    tracing::error!(campaign = id.0, %error, "a failed task was not counted");
+                }
+            }
+        }
+        for task in tasks {
+            self.retry_task(now, task);
+        }
+        self.timers.set(Timer::Openings, Some(now.instant));
+        Ok(())
+    }
+
+    /// A campaign that has ended runs again.
+    fn run_again(
+        &mut self,
+        now: Now,
+        mut running: RunningCampaign,
+        tasks: usize,
+    ) -> Result<(), CommandError> {
+        let id = running.campaign.id;
+        let state = running.campaign.state.retry(false)?;
+        let settings = std::sync::Arc::clone(self.products.of_package(&running.package));
+        self.check_base(&settings)?;
+        self.check_room(&running, tasks)?;
+        running.campaign.state = state;
+        running.campaign.ended_at = None;
+        self.campaigns.insert(id, running);
+        self.record(Record::Campaign {
+            id,
+            state,
+            at: now.utc,
+        });
+        self.timers
+            .set(Timer::Contact(id), Some(now.instant + settings.contact_timeout));
+        Ok(())
+    }
+
+    fn retry_task(&mut self, now: Now, task: UpdateTask) {
+        let wait = self.settings_of(&task.endpoint).contact_timeout;
+        let task = UpdateTask {
+            state: TaskState::Pending,
+            phase: Phase::WaitingContact,
+            waiting_for: Some(WaitingFor::Contact),
+            attempts_before: task.attempt,
+            stop: None,
+            since: now.utc,
+            until: Some(now.utc + wait),
+            retry_at: Some(now.utc),
+            ..task
+        };
+        if self.has_conflict(&task) {
+            return self.end_in_conflict(now, task);
+        }
+        let detail = format!("an operator has it tried again after attempt {}", task.attempt);
+        self.timeline(now, &task, TimelineStep::RetryPlanned, detail);
+        self.record(Record::Task(task.clone()));
+        let (id, endpoint) = (task.id, task.endpoint.clone());
+        self.task_of.insert(endpoint.clone(), id);
+        self.tasks.insert(id, TaskEntry::Idle(task));
+        self.timers.set(Timer::Retry(id), Some(now.instant + wait));
+        if self.flapping.is_flapping(&endpoint) {
+            self.hold_idle(now, id);
+        } else if self.is_reachable(&endpoint) {
+            self.openings.push_back(id);
+        }
+    }
+}
+
+impl CampaignState {
+    /// Tries failed tasks again: an active campaign stays as it is, and one that has ended runs.
+    /// `is_at_work` says whether its last tasks have not ended.
+    ///
+    /// # Errors
+    /// Of a draft, and of one that is being stopped.
+    fn retry(self, is_at_work: bool) -> Result<Self, crate::model::InvalidTransition> {
+        match self {
+            Self::Scheduled | Self::Running | Self::Paused => Ok(self),
+            Self::Stopped | Self::Succeeded | Self::Failed if !is_at_work => Ok(Self::Running),
+            from @ (Self::Draft | Self::Stopped | Self::Succeeded | Self::Failed) => {
+                Err(crate::model::InvalidTransition {
+                    from,
+                    action: "retried",
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! A campaign goes on from phase to phase, is paused by itself or by somebody, and is resumed.
+
+use std::time::Duration;
+
+use crate::campaign::{PhaseVerdict, judge};
+use crate::clock::Now;
+use crate::model::{
+    CampaignId, CampaignState, EndpointName, Failure, FailureReason, OnErrors, PauseReason, Record,
+    RolloutPhase, RolloutStep, TaskState,
+};
+
+use super::timers::Timer;
+use super::{CommandError, Engine};
+
+impl Engine {
+    /// Nothing new of a campaign starts until it is resumed. Halted: no device is told to install either.
+    /// One that is paused may still be halted.
+    pub(super) fn pause_campaign(
+        &mut self,
+        now: Now,
+        id: CampaignId,
+        reason: PauseReason,
+    ) -> Result<(), CommandError> {
+        let Some(running) = self.campaigns.get_mut(&id) else {
+            return Err(CommandError::NotActive);
+        };
+        let campaign = &mut running.campaign;
+        let halts_paused = campaign.state == CampaignState::Paused && reason == PauseReason::Halted;
+        if !halts_paused {
+            campaign.state = campaign.state.pause()?;
+            let state = campaign.state;
+            self.record(Record::Campaign {
+                id,
+                state,
+                at: now.utc,
+            });
+        }
+        self.change_rollout(now, id, |state| state.paused = Some(reason));
+        self.gates_changed(now, id);
+        Ok(())
+    }
+
+    /// Halts every campaign that is active.
+    pub(super) fn halt_all(&mut self, now: Now) {
+        let active = self.campaigns.iter();
+        let active = active.filter(|(_, running)| running.campaign.state.is_active());
+        let ids: Vec<CampaignId> = active.map(|(id, _)| *id).collect();
+        for id in ids {
+            if let Err(error) = self.pause_campaign(now, id, PauseReason::Halted) {
+                tracing::error!(campaign = id.0, %error, "an active campaign cannot be halted");
+            }
+        }
+    }
+
+    /// A paused campaign goes on. What it was paused for is let pass: the failures that there are count
+    /// no more, and what a phase came to is enough.
+    pub(super) fn resume_paused(&mut self, now: Now, id: CampaignId) -> Result<(), CommandError> {
+        let Some(running) = self.campaigns.get_mut(&id) else {
+            return Err(CommandError::NotActive);
+        };
+        running.campaign.state = running.campaign.state.resume()?;
+        let state = running.campaign.state;
+        let failed = running.progress.all().failed;
+        let was = running.campaign.rollout.paused;
+        self.record(Record::Campaign {
+            id,
+            state,
+            at: now.utc,
+        });
+        self.change_rollout(now, id, |state| {
+            state.paused = None;
+            match was {
+                Some(PauseReason::PhaseErrors | PauseReason::ErrorThreshold) => {
+                    state.failures_excused = failed;
+                }
+                Some(
+                    PauseReason::Operator
+                    | PauseReason::Halted
+                    | PauseReason::PhaseSuccesses
+                    | PauseReason::Soak,
+                )
+                | None => {}
+            }
+        });
+        if matches!(was, Some(PauseReason::PhaseSuccesses | PauseReason::Soak)) {
+            self.next_phase(now, id);
+        } else {
+            self.gates_changed(now, id);
+            self.judge_phase(now, id);
+        }
+        Ok(())
+    }
+
+    /// Somebody lets the next phase begin.
+    pub(super) fn approve_phase(&mut self, now: Now, id: CampaignId) -> Result<(), CommandError> {
+        let Some(running) = self.campaigns.get(&id) else {
+            return Err(CommandError::NotActive);
+        };
+        if running.campaign.rollout.step != RolloutStep::AwaitingApproval {
+            return Err(CommandError::NothingToApprove);
+        }
+        self.next_phase(now, id);
+        Ok(())
+    }
+
+    /// Goes on with a rollout after a restart.
+    pub(super) fn resume_rollout(&mut self, now: Now, id: CampaignId) {
+        let Some(running) = self.campaigns.get(&id) else {
+            return;
+        };
+        if running.campaign.rollout.step == RolloutStep::Soaking {
+            self.set_soak_timer(now, id);
+        }
+        self.judge_phase(now, id);
+    }
+
+    /// One of its tasks has ended in this state.
+    pub(super) fn rollout_counts(
+        &mut self,
+        now: Now,
+        id: CampaignId,
+        endpoint: &EndpointName,
+        phase: u16,
+        state: TaskState,
+    ) {
+        let Some(running) = self.campaigns.get_mut(&id) else {
+            return;
+        };
+        let soaks = running
+            .gate_after(phase)
+            .is_some_and(|gate| gate.soak_hours > 0);
+        if state == TaskState::Succeeded && soaks && phase == running.campaign.rollout.phase {
+            running.soaking.insert(endpoint.clone());
+        }
+        self.judge_errors(now, id);
+        self.judge_phase(now, id);
+    }
+
+    /// Whether too many of all the tasks have failed.
+    fn judge_errors(&mut self, now: Now, id: CampaignId) {
+        let Some(running) = self.campaigns.get(&id) else {
+            return;
+        };
+        let Some(threshold) = running.campaign.policy.governors.error_threshold else {
+            return;
+        };
+        let counts = running.progress.all();
+        let failed = counts
+            .failed
+            .saturating_sub(running.campaign.rollout.failures_excused);
+        let ended = counts.succeeded + failed;
+        if !running.is_running()
+            || ended < threshold.ended_min
+            || failed * 100 <= u64::from(threshold.failed_percent_max) * ended
+        {
+            return;
+        }
+        let evidence = format!("{failed} of {ended} ended tasks have failed");
+        self.errors(
+            now,
+            id,
+            threshold.action,
+            PauseReason::ErrorThreshold,
+            &evidence,
+        );
+    }
+
+    /// Whether the running phase has come to its end, or too many of it have failed.
+    fn judge_phase(&mut self, now: Now, id: CampaignId) {
+        let Some(running) = self.campaigns.get(&id) else {
+            return;
+        };
+        let rollout = &running.campaign.rollout;
+        let Some(gate) = running.gate_after(rollout.phase).cloned() else {
+            return;
+        };
+        if !running.is_running() {
+            return;
+        }
+        let counts = running.progress.phase(rollout.phase);
+        match (
+            judge(&gate, &counts, rollout.failures_excused),
+            rollout.step,
+        ) {
+            (PhaseVerdict::Errors(action), _) => {
+                let evidence = format!(
+                    "{} of {} tasks of phase {} have failed",
+                    counts.failed,
+                    counts.total(),
+                    rollout.phase
+                );
+                self.errors(now, id, action, PauseReason::PhaseErrors, &evidence);
+            }
+            (PhaseVerdict::Enough, RolloutStep::Updating) => self.phase_updated(now, id, &gate),
+            (PhaseVerdict::TooFew, RolloutStep::Updating) => {
+                self.pause_by_itself(now, id, PauseReason::PhaseSuccesses);
+            }
+            (PhaseVerdict::Enough | PhaseVerdict::TooFew | PhaseVerdict::Wait, _) => {}
+        }
+    }
+
+    fn errors(
+        &mut self,
+        now: Now,
+        id: CampaignId,
+        action: OnErrors,
+        reason: PauseReason,
+        evidence: &str,
+    ) {
+        tracing::warn!(campaign = id.0, evidence, "too many failures");
+        match action {
+            OnErrors::Pause => self.pause_by_itself(now, id, reason),
+            OnErrors::Stop => {
+                let cause = Failure {
+                    reason: FailureReason::Stopped,
+                    evidence: evidence.to_owned(),
+                };
+                if let Err(error) = self.end_campaign(now, id, &cause) {
+                    tracing::error!(campaign = id.0, %error, "a running campaign cannot be stopped");
+                }
+            }
+        }
+    }
+
+    fn pause_by_itself(&mut self, now: Now, id: CampaignId, reason: PauseReason) {
+        if let Err(error) = self.pause_campaign(now, id, reason) {
+            tracing::error!(campaign = id.0, %error, "a running campaign cannot be paused");
+        }
+    }
+
+    /// Enough of a phase have succeeded.
+    fn phase_updated(&mut self, now: Now, id: CampaignId, gate: &RolloutPhase) {
+        if gate.soak_hours > 0 {
+            self.change_rollout(now, id, |state| state.step = RolloutStep::Soaking);
+            self.set_soak_timer(now, id);
+        } else {
+            self.phase_proven(now, id, gate);
+        }
+    }
+
+    fn set_soak_timer(&mut self, now: Now, id: CampaignId) {
+        let Some(running) = self.campaigns.get(&id) else {
+            return;
+        };
+        let rollout = &running.campaign.rollout;
+        let hours = running
+            .gate_after(rollout.phase)
+            .map_or(0, |gate| u64::from(gate.soak_hours));
+        let soak = Duration::from_secs(hours * 60 * 60);
+        // Never longer than it was to take: the clock on the wall may have been set back.
+        let left = (rollout.since() + soak).saturating_since(now.utc).min(soak);
+        self.timers.set(Timer::Soak(id), Some(now.instant + left));
+    }
+
+    /// The devices of a phase have had their time to report.
+    pub(super) fn soak_over(&mut self, now: Now, id: CampaignId) {
+        let Some(running) = self.campaigns.get(&id) else {
+            return;
+        };
+        let rollout = &running.campaign.rollout;
+        if rollout.step != RolloutStep::Soaking {
+            return;
+        }
+        let Some(gate) = running.gate_after(rollout.phase).cloned() else {
+            return;
+        };
+        let soak = Duration::from_secs(u64::from(gate.soak_hours) * 60 * 60);
+        let silent = running
+            .soaking
+            .iter()
+            .filter(|endpoint| !self.reported_within(now, endpoint, soak))
+            .count();
+        let counts = running.progress.phase(rollout.phase);
+        let total = counts.total().saturating_sub(counts.stopped);
+        let bad = counts.failed.saturating_sub(rollout.failures_excused) + silent as u64;
+        if bad * 100 <= u64::from(gate.failed_percent_max) * total {
+            return self.phase_proven(now, id, &gate);
+        }
+        let evidence = format!("{silent} devices did not report after their update");
+        self.errors(now, id, gate.on_errors, PauseReason::Soak, &evidence);
+    }
+
+    /// Whether a device is registered and was heard in this time, or need not have been.
+    fn reported_within(&self, now: Now, endpoint: &EndpointName, time: Duration) -> bool {
+        let Some(registration) = self.registry.by_endpoint(endpoint) else {
+            return false;
+        };
+        // A registration that is there still was prolonged within its lifetime.
+        if registration.lifetime <= time {
+            return true;
+        }
+        let heard = self.registry.heard_at(registration.slot);
+        heard.is_some_and(|at| now.instant.saturating_since(at) <= time)
+    }
+
+    /// Nothing but perhaps an approval stands before the next phase.
+    fn phase_proven(&mut self, now: Now, id: CampaignId, gate: &RolloutPhase) {
+        if gate.approval_required {
+            self.change_rollout(now, id, |state| state.step = RolloutStep::AwaitingApproval);
+        } else {
+            self.next_phase(now, id);
+        }
+    }
+
+    fn next_phase(&mut self, now: Now, id: CampaignId) {
+        self.change_rollout(now, id, |state| {
+            state.phase = state.phase.saturating_add(1);
+            state.step = RolloutStep::Updating;
+        });
+        let Some(running) = self.campaigns.get_mut(&id) else {
+            return;
+        };
+        running.soaking.clear();
+        let settings = self.products.of_package(&running.package);
+        let at = now.instant + settings.contact_timeout;
+        self.timers.set(Timer::Soak(id), None);
+        self.timers.set(Timer::Contact(id), Some(at));
+        self.gates_changed(now, id);
+        // It may have no task, or none that has not ended.
+        self.judge_phase(now, id);
+    }
+
+    fn change_rollout(
+        &mut self,
+        now: Now,
+        id: CampaignId,
+        change: impl FnOnce(&mut crate::model::RolloutState),
+    ) {
+        let Some(running) = self.campaigns.get_mut(&id) else {
+            return;
+        };
+        let state = &mut running.campaign.rollout;
+        let (phase, step) = (state.phase, state.step);
+        change(state);
+        if (state.phase, state.step) != (phase, step) {
+            state.since_unix_ms = now.utc.unix_ms();
+        }
+        let state = state.clone();
+        self.record(Record::Rollout { id, state });
+    }
+}

@@ -1,0 +1,86 @@
+//! The campaign lets nothing begin for a while: it is paused, its window is closed, its rollout is not
+//! that far. What has begun goes on; at a gate that holds Execute too, up to the whole package.
+
+use crate::clock::{Now, Utc};
+use crate::model::{TimelineStep, WaitingFor};
+
+use super::super::action::Action;
+use super::super::step::{Reading, Step};
+use super::Session;
+use super::deadlines::Stage;
+
+/// Why nothing begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// What is waited for.
+    pub waiting_for: WaitingFor,
+    /// When it opens, where that is known.
+    pub until: Option<Utc>,
+    /// Whether no device is told to install either.
+    pub holds_execute: bool,
+}
+
+impl Session {
+    /// The gate has closed, is another one now, or with `None` has opened.
+    pub fn handle_gate(&mut self, now: Now, gate: Option<Gate>) {
+        if self.gate == gate {
+            return;
+        }
+        self.gate = gate;
+        if self.closing.is_some() {
+            return;
+        }
+        if gate.is_none() {
+            self.gate_opened();
+        } else if self.claim.is_some() && self.task.slot.is_none() {
+            // It waits for a slot, or has one that nothing was committed with.
+            self.claim = None;
+            self.progress.slot = false;
+            let why = "nothing of the campaign begins for now: it asks again when that is over";
+            self.timeline(TimelineStep::SlotReleased, why.to_owned());
+            self.actions.push_back(Action::ReleaseSlot);
+        }
+        self.proceed(now);
+        self.flush();
+    }
+
+    /// What is known of the device may be old by now.
+    fn gate_opened(&mut self) {
+        if self.stage != Stage::Gate {
+            return;
+        }
+        self.reported.state = Reading::Unread;
+        self.reported.version = Reading::Unread;
+        self.forget_radio();
+    }
+
+    /// The gate, where it holds this step.
+    pub(super) fn gate_before(&self, next: &Step) -> Option<Gate> {
+        let gate = self.gate?;
+        let is_held = match next {
+            Step::RequestSlot(_) => true,
+            // Once it was intended it has begun.
+            Step::WriteUri | Step::Push => self.task.slot.is_none(),
+            Step::Execute => gate.holds_execute,
+            Step::Read(_)
+            | Step::Observe(_)
+            | Step::CancelObservation(_)
+            | Step::AwaitDownload
+            | Step::AwaitIdle
+            | Step::AwaitOutcome
+            | Step::AwaitDeferred
+            | Step::AwaitCondition(_)
+            | Step::Tell(..)
+            | Step::Settle
+            | Step::Succeed(_)
+            | Step::Fail(_) => false,
+        };
+        is_held.then_some(gate)
+    }
+
+    pub(super) fn wait_at_gate(&mut self, now: Now, gate: Gate) {
+        self.enter(now, Stage::Gate);
+        self.wait(now, gate.waiting_for);
+        self.task.until = gate.until;
+    }
+}
