@@ -105,7 +105,7 @@ const fn english(reason: FailureReason) -> &'static str {
         FailureReason::Barred => {
             "Update loop: the device was given packages again and again within a short time and is \
              barred. Find out why it does not keep the new version, lift the bar \
-             (DELETE /api/v1/devices/{endpoint}/bar), then make a new campaign."
+             (DELETE /api/v1/devices/{endpoint}/bar), then retry."
         }
         FailureReason::Flapping => {
             "Duplicate endpoint name: several devices registered under this name in turn, and none was \
@@ -117,8 +117,20 @@ const fn english(reason: FailureReason) -> &'static str {
              Compare manufacturer, model, device type and source version of both, and enter what is \
              missing for the device; in place of an expired package upload one that is signed anew."
         }
+        FailureReason::ConditionUnmet => {
+            "The device did not come to what the campaign asks for (battery, signal or free memory) while \
+             there was time. See to what the evidence names, then retry, or ask for less."
+        }
+        FailureReason::ConsentMissing => {
+            "Nobody agreed to the update of this device while there was time. Agree to it \
+             (POST /api/v1/campaigns/{id}/tasks/{task}/consent) after a retry."
+        }
         FailureReason::Stopped => {
             "Stopped by an operator. Make a new campaign to update the device."
+        }
+        FailureReason::CampaignEnded => {
+            "The campaign's end_at came before its turn. Make a new campaign to update the device, with a later \
+             end or longer windows."
         }
         FailureReason::KeyRevoked => {
             "The key that signed the package was revoked. Sign the firmware with another key of the \
@@ -206,7 +218,17 @@ const fn chinese(reason: FailureReason) -> &'static str {
             "设备与固件包不匹配,或固件包已过有效期 (notAfter)。请核对两者的厂商名称、型号、设备类型和源版本,并补全设备\
              缺失的信息;固件包过期时请重新签名并上传。"
         }
+        FailureReason::ConditionUnmet => {
+            "升级条件不满足。设备的电量、信号强度或剩余空间在期限内未达到升级计划的要求。请按证据所示处理后重试,或放宽条件。"
+        }
+        FailureReason::ConsentMissing => {
+            "用户未确认升级。期限内无人确认该设备的升级,请重试并确认 \
+             (POST /api/v1/campaigns/{id}/tasks/{task}/consent)。"
+        }
         FailureReason::Stopped => "升级任务已被手动停止,如需升级请新建升级任务。",
+        FailureReason::CampaignEnded => {
+            "升级计划已到结束时间,该设备尚未开始升级。请新建升级计划,并延长结束时间或推送时段。"
+        }
         FailureReason::KeyRevoked => {
             "固件包的签名密钥已被吊销,升级已停止。请用该厂商的其他密钥重新签名固件并上传,然后新建升级任务。"
         }
@@ -249,7 +271,10 @@ mod tests {
             | FailureReason::Barred
             | FailureReason::Flapping
             | FailureReason::NotEligible
+            | FailureReason::ConditionUnmet
+            | FailureReason::ConsentMissing
             | FailureReason::Stopped
+            | FailureReason::CampaignEnded
             | FailureReason::KeyRevoked => None,
         }
     }

@@ -15,7 +15,9 @@ use super::{CommandError, Engine};
 impl RunningCampaign {
     /// Whether nobody has agreed to the update of this device yet, where somebody has to.
     pub(super) fn lacks_consent(&self, task: &UpdateTask) -> bool {
-        self.asks_for_consent() && self.campaign.consented_at.is_none() && task.consented_at.is_none()
+        self.asks_for_consent()
+            && self.campaign.consented_at.is_none()
+            && task.consented_at.is_none()
     }
 
     fn asks_for_consent(&self) -> bool {
@@ -31,7 +33,7 @@ impl Engine {
         if !running.lacks_consent(task) {
             return None;
         }
-        let until = match (running.campaign.policy.schedule.end(), task.waiting_for) {
+        let until = match (running.campaign.policy.schedule.end_at, task.waiting_for) {
             (Some(end), _) => Some(end),
             (None, Some(WaitingFor::Consent)) => task.until,
             (None, _) => Some(now.utc + self.settings_of(&task.endpoint).contact_timeout),
@@ -59,7 +61,7 @@ impl Engine {
         let has_end = self
             .campaigns
             .get(&task.campaign)
-            .is_some_and(|running| running.campaign.policy.schedule.end().is_some());
+            .is_some_and(|running| running.campaign.policy.schedule.end_at.is_some());
         let wait = task.until.filter(|_| !has_end).map(|until| {
             // Not longer than it was to wait, wherever the clock on the wall is.
             until.saturating_since(now.utc).min(most)
@@ -96,7 +98,7 @@ impl Engine {
         for task in self.tasks_of(id) {
             let entry = self.tasks.get(&task).map(TaskEntry::task);
             if entry.is_some_and(|task| task.consented_at.is_none()) {
-                self.refuse(now, task, by);
+                self.refuse_update(now, task, by);
             }
         }
         Ok(())
@@ -134,13 +136,18 @@ impl Engine {
         if has_begun && !lacks_consent {
             return Err(CommandError::ConsentGiven);
         }
-        self.refuse(now, id, by);
+        self.refuse_update(now, id, by);
         Ok(())
     }
 
     fn agree(&mut self, now: Now, task: UpdateTask, by: &str) {
         let id = task.id;
-        self.timeline(now, &task, TimelineStep::Consent, format!("granted by {by}"));
+        self.timeline(
+            now,
+            &task,
+            TimelineStep::Consent,
+            format!("granted by {by}"),
+        );
         let agreed = UpdateTask {
             consented_at: Some(now.utc),
             ..task
@@ -152,7 +159,7 @@ impl Engine {
         self.timers.set(Timer::Openings, Some(now.instant));
     }
 
-    fn refuse(&mut self, now: Now, id: TaskId, by: &str) {
+    fn refuse_update(&mut self, now: Now, id: TaskId, by: &str) {
         let cause = Failure {
             reason: FailureReason::Stopped,
             evidence: format!("{by} refused the update of this device"),

@@ -2,10 +2,11 @@
 //! again then. The attempts are numbered on, and count anew against `retries_max`; the URI stays, so that a
 //! device resumes; and the loop guard still counts.
 
+use std::sync::Arc;
+
 use crate::clock::Now;
 use crate::model::{
-    CampaignId, CampaignState, Phase, Record, RetryPolicy, TaskState, TimelineStep, UpdateTask,
-    WaitingFor,
+    CampaignId, Phase, Record, RetryPolicy, TaskState, TimelineStep, UpdateTask, WaitingFor,
 };
 
 use super::campaigns::RunningCampaign;
@@ -68,7 +69,7 @@ impl Engine {
     ) -> Result<(), CommandError> {
         let id = running.campaign.id;
         let state = running.campaign.state.retry(false)?;
-        let settings = std::sync::Arc::clone(self.products.of_package(&running.package));
+        let settings = Arc::clone(self.products.of_package(&running.package));
         self.check_base(&settings)?;
         self.check_room(&running, tasks)?;
         running.campaign.state = state;
@@ -79,8 +80,10 @@ impl Engine {
             state,
             at: now.utc,
         });
-        self.timers
-            .set(Timer::Contact(id), Some(now.instant + settings.contact_timeout));
+        self.timers.set(
+            Timer::Contact(id),
+            Some(now.instant + settings.contact_timeout),
+        );
         Ok(())
     }
 
@@ -100,7 +103,10 @@ impl Engine {
         if self.has_conflict(&task) {
             return self.end_in_conflict(now, task);
         }
-        let detail = format!("an operator has it tried again after attempt {}", task.attempt);
+        let detail = format!(
+            "an operator has it tried again after attempt {}",
+            task.attempt
+        );
         self.timeline(now, &task, TimelineStep::RetryPlanned, detail);
         self.record(Record::Task(task.clone()));
         let (id, endpoint) = (task.id, task.endpoint.clone());
@@ -111,26 +117,6 @@ impl Engine {
             self.hold_idle(now, id);
         } else if self.is_reachable(&endpoint) {
             self.openings.push_back(id);
-        }
-    }
-}
-
-impl CampaignState {
-    /// Tries failed tasks again: an active campaign stays as it is, and one that has ended runs.
-    /// `is_at_work` says whether its last tasks have not ended.
-    ///
-    /// # Errors
-    /// Of a draft, and of one that is being stopped.
-    fn retry(self, is_at_work: bool) -> Result<Self, crate::model::InvalidTransition> {
-        match self {
-            Self::Scheduled | Self::Running | Self::Paused => Ok(self),
-            Self::Stopped | Self::Succeeded | Self::Failed if !is_at_work => Ok(Self::Running),
-            from @ (Self::Draft | Self::Stopped | Self::Succeeded | Self::Failed) => {
-                Err(crate::model::InvalidTransition {
-                    from,
-                    action: "retried",
-                })
-            }
         }
     }
 }

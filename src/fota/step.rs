@@ -27,7 +27,8 @@ use crate::model::{
 
 use super::object5::{DeliveryMethod, State, UpdateResult};
 
-pub use conditions::{BatteryStatus, told};
+pub use conditions::BatteryStatus;
+pub(super) use conditions::told;
 
 /// HTTP in `/5/0/8` (LwM2M 1.0, E.6).
 const PROTOCOL_HTTP: i64 = 2;

@@ -29,12 +29,22 @@ pub const FIRMWARE_PROTOCOLS: Path = Path::of_resource(5, 0, 8);
 pub const FIRMWARE_DELIVERY_METHOD: Path = Path::of_resource(5, 0, 9);
 /// Firmware Update, Cancel (Object 5 v1.1).
 pub const FIRMWARE_CANCEL: Path = Path::of_resource(5, 0, 10);
+/// Firmware Update, Severity (Object 5 v1.1): 0 critical, 1 mandatory, 2 optional.
+pub const FIRMWARE_SEVERITY: Path = Path::of_resource(5, 0, 11);
+/// Firmware Update, Maximum Defer Period, in seconds (Object 5 v1.1).
+pub const FIRMWARE_DEFER_PERIOD: Path = Path::of_resource(5, 0, 13);
 /// Device, Manufacturer.
 pub const DEVICE_MANUFACTURER: Path = Path::of_resource(3, 0, 0);
 /// Device, Model Number.
 pub const DEVICE_MODEL: Path = Path::of_resource(3, 0, 1);
 /// Device, Firmware Version.
 pub const DEVICE_FIRMWARE_VERSION: Path = Path::of_resource(3, 0, 3);
+/// Device, Battery Level, in per cent.
+pub const BATTERY_LEVEL: Path = Path::of_resource(3, 0, 9);
+/// Device, Memory Free, in KiB.
+pub const MEMORY_FREE: Path = Path::of_resource(3, 0, 10);
+/// Device, Battery Status: 0 normal, 1 charging, 2 charged, 3 damaged, 4 low, 5 none, 6 unknown.
+pub const BATTERY_STATUS: Path = Path::of_resource(3, 0, 20);
 /// Connectivity Monitoring, Cell ID.
 pub const CELL_ID: Path = Path::of_resource(4, 0, 8);
 /// Connectivity Monitoring, Radio Signal Strength: RSRP on NB-IoT.

@@ -48,6 +48,18 @@ words! {
         CampaignResumed = "campaign_resumed",
         /// Somebody let a campaign be activated, or its next phase begin.
         CampaignApproved = "campaign_approved",
+        /// Failed tasks of a campaign are tried again.
+        CampaignRetried = "campaign_retried",
+        /// Somebody agreed to the update of a device, or of all of a campaign's.
+        ConsentGranted = "consent_granted",
+        /// Somebody refused it.
+        ConsentRefused = "consent_refused",
+        /// A campaign was put away.
+        CampaignArchived = "campaign_archived",
+        /// A campaign was taken out again.
+        CampaignUnarchived = "campaign_unarchived",
+        /// A campaign was given another start, end or windows.
+        CampaignRescheduled = "campaign_rescheduled",
         /// A campaign was taken away.
         CampaignDeleted = "campaign_deleted",
         /// An API token was made.
@@ -94,6 +106,8 @@ words! {
         WebhookDeliveryAsked = "webhook_delivery_asked",
         /// A device is about to be told to flash.
         ExecuteIntended = "execute_intended",
+        /// The update of one device is to end.
+        TaskStopAsked = "task_stop_asked",
         /// A task ended well.
         TaskSucceeded = "task_succeeded",
         /// An attempt of a task ended badly.
@@ -154,6 +168,12 @@ impl AuditAction {
             | Self::CampaignHalted
             | Self::CampaignResumed
             | Self::CampaignApproved
+            | Self::CampaignRetried
+            | Self::ConsentGranted
+            | Self::ConsentRefused
+            | Self::CampaignArchived
+            | Self::CampaignUnarchived
+            | Self::CampaignRescheduled
             | Self::CampaignDeleted => AuditKind::Campaign,
             Self::TokenCreated | Self::TokenDeleted => AuditKind::Token,
             Self::BarLifted
@@ -176,6 +196,7 @@ impl AuditAction {
             | Self::GroupDevicesReplaced
             | Self::GroupDeviceUnbound => AuditKind::Group,
             Self::ExecuteIntended
+            | Self::TaskStopAsked
             | Self::TaskSucceeded
             | Self::AttemptFailed
             | Self::TaskFailed

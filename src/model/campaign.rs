@@ -115,6 +115,39 @@ impl CampaignState {
         }
     }
 
+    /// Tries failed tasks again: an active campaign goes on as it is, and one that has ended runs again.
+    /// `is_at_work` says whether it has tasks that have not ended.
+    ///
+    /// # Errors
+    /// Of a draft, and of one that is being stopped.
+    pub fn retry(self, is_at_work: bool) -> Result<Self, InvalidTransition> {
+        match self {
+            Self::Scheduled | Self::Running | Self::Paused => Ok(self),
+            Self::Stopped | Self::Succeeded | Self::Failed if !is_at_work => Ok(Self::Running),
+            from @ (Self::Draft | Self::Stopped | Self::Succeeded | Self::Failed) => {
+                Err(InvalidTransition {
+                    from,
+                    action: "retried",
+                })
+            }
+        }
+    }
+
+    /// Puts it away, or takes it out again: a draft or an ended campaign.
+    ///
+    /// # Errors
+    /// While it is active.
+    pub fn archive(self) -> Result<(), InvalidTransition> {
+        if self.is_active() {
+            Err(InvalidTransition {
+                from: self,
+                action: "archived; stop it first",
+            })
+        } else {
+            Ok(())
+        }
+    }
+
     /// Whether it may be taken away: a draft or an ended campaign.
     ///
     /// # Errors

@@ -2,9 +2,10 @@
 
 use super::words::words;
 use super::{
-    CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, Failure, FailureReason, KeyChange, NewAuditEntry, NewEvent,
-    Registration, RegistrationSlot, RolloutState, StoredObservation, TaskId, UpdateTask, Uplink,
+    CampaignId, CampaignPolicy, CampaignState, DeliveryHistory, Device, DeviceReport,
+    DeviceRequest, DeviceRequestId, EndpointName, Failure, FailureReason, KeyChange, NewAuditEntry,
+    NewEvent, Registration, RegistrationSlot, RolloutState, StoredObservation, TaskId, UpdateTask,
+    Uplink,
 };
 use crate::clock::Utc;
 
@@ -21,6 +22,10 @@ words! {
         SlotGranted = "slot_granted",
         /// No slot was free.
         SlotQueued = "slot_queued",
+        /// It waits for a slot, and is kept awake.
+        Held = "held",
+        /// It is kept awake no more, and has no slot.
+        HoldEnded = "hold_ended",
         /// `/5/0/3` is observed.
         Observed = "observed",
         /// The URI was accepted.
@@ -127,6 +132,20 @@ pub enum Record {
         state: CampaignState,
         /// When.
         at: Utc,
+    },
+    /// Somebody agreed to the update of all of a campaign's devices.
+    CampaignConsented {
+        /// Which campaign's.
+        id: CampaignId,
+        /// When.
+        at: Utc,
+    },
+    /// What else is wanted of a campaign was changed.
+    Policy {
+        /// Of which campaign.
+        id: CampaignId,
+        /// All of it as it is now.
+        policy: Box<CampaignPolicy>,
     },
     /// A campaign's rollout went on, was paused or was halted.
     Rollout {

@@ -108,6 +108,8 @@ words! {
         ConsentMissing = "consent_missing",
         /// An operator stopped it.
         Stopped = "stopped",
+        /// 计划已到结束时间: the campaign's end came before its turn.
+        CampaignEnded = "campaign_ended",
         /// 密钥已吊销: the key that signed the package was revoked.
         KeyRevoked = "key_revoked",
     }
@@ -116,7 +118,7 @@ words! {
 impl FailureReason {
     /// Whether the task was stopped, rather than that it failed.
     pub const fn is_stop(self) -> bool {
-        matches!(self, Self::Stopped | Self::KeyRevoked)
+        matches!(self, Self::Stopped | Self::CampaignEnded | Self::KeyRevoked)
     }
 }
 
@@ -175,6 +177,10 @@ words! {
         Deferred = "deferred",
         /// The campaign's being resumed.
         Paused = "paused",
+        /// The campaign's start.
+        Start = "start",
+        /// 推送时段: the campaign's next window.
+        Window = "window",
         /// The rollout's earlier phases.
         RolloutPhase = "rollout_phase",
         /// The campaign's or the server's rate of starts.
@@ -188,7 +194,7 @@ impl WaitingFor {
     /// Whether it is for the campaign, which lets the task not begin, and not for its device.
     pub const fn is_gate(self) -> bool {
         match self {
-            Self::Paused | Self::RolloutPhase => true,
+            Self::Consent | Self::Start | Self::Window | Self::Paused | Self::RolloutPhase => true,
             Self::Activation
             | Self::Contact
             | Self::Answer
@@ -199,7 +205,6 @@ impl WaitingFor {
             | Self::Quarantine
             | Self::Settling
             | Self::Condition
-            | Self::Consent
             | Self::Deferred
             | Self::Rate
             | Self::Flapping => false,

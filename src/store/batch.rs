@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::audit;
 use crate::clock::Utc;
 use crate::model::{
-    CampaignId, CampaignState, DeliveryHistory, Device, DeviceReport, DeviceRequest,
-    DeviceRequestId, EndpointName, EventKind, Happening, KeyChange, NewAuditEntry, NewEvent,
-    Record, Registration, RegistrationSlot, RolloutState, StoredObservation, TaskId, TimelineEntry,
-    UpdateTask, Uplink,
+    CampaignId, CampaignPolicy, CampaignState, DeliveryHistory, Device, DeviceReport,
+    DeviceRequest, DeviceRequestId, EndpointName, EventKind, Happening, KeyChange, NewAuditEntry,
+    NewEvent, Record, Registration, RegistrationSlot, RolloutState, StoredObservation, TaskId,
+    TimelineEntry, UpdateTask, Uplink,
 };
 
 /// What a list of records comes to: the last word on each key, in the order of the keys. `None` is
@@ -27,6 +27,10 @@ pub(super) struct Batch {
     pub(super) tasks: BTreeMap<TaskId, UpdateTask>,
     /// Changes of campaigns, all and in order: each leaves its time.
     pub(super) campaigns: Vec<(CampaignId, CampaignState, Utc)>,
+    /// What else is wanted of campaigns.
+    pub(super) policies: BTreeMap<CampaignId, CampaignPolicy>,
+    /// When somebody agreed for all devices of a campaign.
+    pub(super) consents: BTreeMap<CampaignId, Utc>,
     /// How far rollouts are, by campaign.
     pub(super) rollouts: BTreeMap<CampaignId, RolloutState>,
     /// Keys that were revoked, by id.
@@ -95,6 +99,12 @@ impl Batch {
             Record::Campaign { id, state, at } => {
                 self.events.push(NewEvent::of_campaign(at, id, state));
                 self.campaigns.push((id, state, at));
+            }
+            Record::Policy { id, policy } => {
+                self.policies.insert(id, *policy);
+            }
+            Record::CampaignConsented { id, at } => {
+                self.consents.insert(id, at);
             }
             Record::Rollout { id, state } => {
                 self.rollouts.insert(id, state);

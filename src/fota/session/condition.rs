@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use crate::clock::Now;
+use crate::clock::{Instant, Now};
 use crate::lwm2m::{Answer, Path, Value, path};
 use crate::model::{FailureReason, Phase, TimelineStep, WaitingFor};
 
 use super::super::step::{BatteryStatus, Reading};
 use super::Session;
-use super::deadlines::Stage;
 use super::negotiate::interpret;
 
 /// How long what was read holds good, however often the device is heard.
@@ -21,7 +20,7 @@ pub(super) struct ConditionWait {
     /// What it lacked when it was last looked at.
     evidence: String,
     /// When that was.
-    seen_at: Option<crate::clock::Instant>,
+    seen_at: Option<Instant>,
 }
 
 impl Session {
@@ -133,9 +132,5 @@ impl Session {
     /// Whether it waits for what the device lacks, whatever it does at the moment.
     pub(super) const fn lacks_condition(&self) -> bool {
         self.deadlines.condition.is_some()
-    }
-
-    pub(super) fn is_at_condition(&self) -> bool {
-        self.stage == Stage::Condition
     }
 }

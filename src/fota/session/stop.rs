@@ -140,7 +140,7 @@ impl Session {
     }
 
     /// Whether the device was told anything in this attempt, or has a slot to be told.
-    fn has_begun(&self) -> bool {
+    pub fn has_begun(&self) -> bool {
         self.progress.slot
             || self.task.uri_intended
             || self.progress.execution != Execution::NotIntended

@@ -42,7 +42,7 @@ pub(super) fn before_slot(asked: &Preconditions, reported: &Reported) -> Option<
 }
 
 /// What was read for the preconditions, in words; what is unknown and counts as met is said so.
-pub fn told(asked: &Preconditions, reported: &Reported) -> Option<String> {
+pub(in crate::fota) fn told(asked: &Preconditions, reported: &Reported) -> Option<String> {
     let told: Vec<_> = findings(asked, reported)
         .into_iter()
         .map(|(finding, told)| match finding {

@@ -115,6 +115,16 @@ impl State {
             }
         }
         self.note_successes(succeeded);
+        for (id, policy) in batch.policies {
+            if let Some(campaign) = self.campaigns.get_mut(&id) {
+                campaign.policy = policy;
+            }
+        }
+        for (id, at) in batch.consents {
+            if let Some(campaign) = self.campaigns.get_mut(&id) {
+                campaign.consented_at.get_or_insert(at);
+            }
+        }
         for (id, rollout) in batch.rollouts {
             if let Some(campaign) = self.campaigns.get_mut(&id) {
                 campaign.rollout = rollout;

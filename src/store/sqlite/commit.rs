@@ -119,6 +119,8 @@ impl RecordStatements {
             observations,
             tasks,
             campaigns,
+            policies,
+            consents,
             rollouts,
             revoked_keys,
             audit: mut audited,
@@ -161,6 +163,17 @@ impl RecordStatements {
             })
             .await?;
         installed::note_successes(connection, &tasks).await?;
+        for (id, policy) in policies {
+            sqlx::query("UPDATE campaigns SET policy = ?2 WHERE id = ?1")
+                .bind(integer(id.0))
+                .bind(rows::document(&policy)?)
+                .execute(&mut *connection)
+                .await
+                .map_err(store_error)?;
+        }
+        for (id, at) in consents {
+            consent(connection, id, at).await?;
+        }
         for (id, rollout) in rollouts {
             sqlx::query("UPDATE campaigns SET rollout = ?2 WHERE id = ?1")
                 .bind(integer(id.0))
@@ -368,6 +381,22 @@ async fn task_ends(
     let unfinished: BTreeSet<u64> = unfinished.into_iter().collect();
     let ends = ends.filter(|task| unfinished.contains(&task.id.0));
     Ok(ends.filter_map(crate::store::audit::task_ended).collect())
+}
+
+async fn consent(
+    connection: &mut SqliteConnection,
+    id: CampaignId,
+    at: Utc,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE campaigns SET consented_at = coalesce(consented_at, ?2) WHERE id = ?1 AND whole = 1",
+    )
+    .bind(integer(id.0))
+    .bind(at.unix_ms())
+    .execute(connection)
+    .await
+    .map_err(store_error)?;
+    Ok(())
 }
 
 async fn change_campaign(

@@ -15,7 +15,7 @@ use crate::model::{
     AdmissionMode, AdmissionPolicy, AirtimePermille, BindingMode, CampaignId, CellId, Component,
     CoverageTier, DeliveryHistory, Device, DeviceModel, DeviceReport, DeviceType, DowngradeAllowed,
     DownloadCapability, EndpointName, Failure, FailureReason, FirmwareVersion, Identity, KeyChange,
-    Lwm2mVersion, Manufacturer, Package, PackageFile, PackageId, PackageKind, Peer, Phase,
+    KeyPurpose, Lwm2mVersion, Manufacturer, Package, PackageFile, PackageId, PackageKind, Peer, Phase,
     Provenance, Registration, RegistrationSlot, ReleaseNotes, Sha256Digest, SlotClaim, StopMode,
     StoredObservation, SuccessNote, TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask,
     WaitingFor,
@@ -481,7 +481,7 @@ pub(super) fn admission(columns: &mut Columns<'_>) -> Decoded<Option<AdmissionPo
 }
 
 /// The columns that [`key`] reads.
-pub(super) const KEY: &str = "id, manufacturer, algorithm, bits, public_key_pem, created_at, \
+pub(super) const KEY: &str = "id, manufacturer, purpose, algorithm, bits, public_key_pem, created_at, \
      created_by, retired_at, retired_by, retired_reason, revoked_at, revoked_by, revoked_reason";
 
 /// A manufacturer's key.
@@ -490,6 +490,7 @@ pub(super) fn key(row: &SqliteRow) -> Decoded<StoredKey> {
     Ok(StoredKey {
         id: columns.value()?,
         manufacturer: columns.parsed(manufacturer)?,
+        purpose: columns.parsed(KeyPurpose::from_word)?,
         algorithm: columns.value()?,
         bits: columns.number()?,
         public_key_pem: columns.value()?,

@@ -31,6 +31,9 @@ pub(super) struct Device {
     pub(super) rsrp: Option<i64>,
     pub(super) sinr: Option<i64>,
     pub(super) delivery_method: Option<i64>,
+    pub(super) battery_percent: Option<i64>,
+    pub(super) battery_status: Option<i64>,
+    pub(super) free_kib: Option<i64>,
     pub(super) execute: Answer,
     pub(super) write: Answer,
 }
@@ -45,6 +48,9 @@ impl Default for Device {
             rsrp: Some(-97),
             sinr: Some(9),
             delivery_method: None,
+            battery_percent: Some(80),
+            battery_status: Some(0),
+            free_kib: Some(4096),
             execute: Answer::Done,
             write: Answer::Done,
         }
@@ -72,6 +78,9 @@ impl Device {
             Operation::Read(path::CELL_ID) => integer(self.cell),
             Operation::Read(path::RADIO_SIGNAL_STRENGTH) => integer(self.rsrp),
             Operation::Read(path::SIGNAL_SNR) => integer(self.sinr),
+            Operation::Read(path::BATTERY_LEVEL) => integer(self.battery_percent),
+            Operation::Read(path::BATTERY_STATUS) => integer(self.battery_status),
+            Operation::Read(path::MEMORY_FREE) => integer(self.free_kib),
             Operation::WriteText { .. } | Operation::WritePackage(_) => self.write.clone(),
             Operation::Read(path::FIRMWARE_DELIVERY_METHOD) => integer(self.delivery_method),
             Operation::Execute(_) => self.execute.clone(),
@@ -238,6 +247,7 @@ impl Bench {
             // A cancellation goes out when nothing is served any more.
             Operation::WriteText { text, .. } if text.is_empty() => assert!(!self.serving),
             Operation::Execute(path::FIRMWARE_CANCEL) => assert!(!self.serving),
+            Operation::WriteText { path, .. } if *path != path::FIRMWARE_PACKAGE_URI => {}
             Operation::WriteText { .. } | Operation::WritePackage(_) => {
                 assert!(
                     task.uri_intended && task.slot.is_some(),

@@ -2,6 +2,8 @@
 
 mod bench;
 mod cancel;
+mod condition;
+mod deferral;
 mod download;
 mod expiry;
 mod faults;
@@ -10,3 +12,4 @@ mod hold;
 mod push;
 mod random;
 mod slots;
+mod stop;
