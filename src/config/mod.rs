@@ -15,6 +15,7 @@ mod loop_guard;
 mod register_rate;
 mod template;
 mod update;
+mod waiting_room;
 mod word;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ pub use loop_guard::LoopGuardSettings;
 pub use register_rate::RegisterRateSettings;
 pub use template::default_file;
 pub use update::UpdateConfig;
+pub use waiting_room::WaitingRoomConfig;
 
 use crate::engine::EngineConfig;
 use crate::model::{Delivery, DownloadProtocol, ProductSettings};
@@ -73,6 +75,8 @@ pub struct Config {
     pub device_requests: DeviceRequestsConfig,
     /// What devices send of their own data.
     pub uplinks: UplinksConfig,
+    /// How devices that wait for a slot are kept awake.
+    pub waiting_room: WaitingRoomConfig,
     /// Coverage tiers and their limits.
     pub cells: CellsConfig,
 }
@@ -92,6 +96,7 @@ impl Default for Config {
             register_rate: RegisterRateSettings::default(),
             device_requests: DeviceRequestsConfig::default(),
             uplinks: UplinksConfig::default(),
+            waiting_room: WaitingRoomConfig::default(),
             cells: CellsConfig::default(),
         }
     }
@@ -135,6 +140,7 @@ impl Config {
             cell_limits: self.cells.overrides(),
             admission: self.cells.admission(),
             passed_over_max: self.cells.passed_over_max,
+            waiting_room: self.waiting_room.policy(),
             onboarding: self.coap.onboarding.into(),
             ..EngineConfig::default()
         };
@@ -168,6 +174,7 @@ impl Config {
             .and_then(|()| self.register_rate.check())
             .and_then(|()| self.device_requests.check(self.http.request_timeout))
             .and_then(|()| self.uplinks.check())
+            .and_then(|()| self.waiting_room.check())
             .and_then(|()| self.cells.check())
             .map_err(ConfigError)
     }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{PresetConfig, word};
 use crate::model::{
-    Delivery, DownloadProtocol, ObservationCancel, ProductSettings, RadioUnit, SlotHeld,
-    TierBorders, UpdateCancel,
+    Delivery, DownloadProtocol, ObservationCancel, ProductSettings, RadioUnit, Setting,
+    SettingValue, SlotHeld, TierBorders, UpdateCancel, WaitingPing,
 };
 
 /// `[update]`.
@@ -39,15 +39,26 @@ pub struct UpdateConfig {
     /// How long a queue-mode device listens after the last message.
     #[serde(with = "humantime_serde")]
     pub awake_time: Duration,
+    /// What keeps one listening that waits for a slot.
+    #[serde(with = "word")]
+    pub waiting_ping: WaitingPing,
     /// How long a device may stay unheard.
     #[serde(with = "humantime_serde")]
     pub contact_timeout: Duration,
     /// How long reading the version, then the radio, may take.
     #[serde(with = "humantime_serde")]
     pub read_timeout: Duration,
-    /// How long a download may go without a block.
+    /// How long a download may go without a block, whatever its pace.
     #[serde(with = "humantime_serde")]
     pub download_stall_timeout: Duration,
+    /// Of the usual time between its own blocks: after how many it has stalled sooner.
+    pub download_stall_multiple: u32,
+    /// But no sooner than this.
+    #[serde(with = "humantime_serde")]
+    pub download_stall_floor: Duration,
+    /// How long a download may take in all.
+    #[serde(with = "humantime_serde")]
+    pub download_timeout_max: Duration,
     /// After how long without a block State and Result are read.
     #[serde(with = "humantime_serde")]
     pub silence_before_result_read: Duration,
@@ -75,9 +86,13 @@ impl Default for UpdateConfig {
             radio_unit: product.radio_unit,
             trust_result_only: product.trust_result_only,
             awake_time: product.awake_time,
+            waiting_ping: product.waiting_ping,
             contact_timeout: product.contact_timeout,
             read_timeout: product.read_timeout,
             download_stall_timeout: product.download_stall_timeout,
+            download_stall_multiple: product.download_stall_multiple,
+            download_stall_floor: product.download_stall_floor,
+            download_timeout_max: product.download_timeout_max,
             silence_before_result_read: product.silence_before_result_read,
             result_timeout: product.result_timeout,
             version_settle: product.version_settle,
@@ -102,9 +117,13 @@ impl UpdateConfig {
             trust_result_only: self.trust_result_only,
             tier_borders: TierBorders::default(),
             awake_time: self.awake_time,
+            waiting_ping: self.waiting_ping,
             contact_timeout: self.contact_timeout,
             read_timeout: self.read_timeout,
             download_stall_timeout: self.download_stall_timeout,
+            download_stall_multiple: self.download_stall_multiple,
+            download_stall_floor: self.download_stall_floor,
+            download_timeout_max: self.download_timeout_max,
             silence_before_result_read: self.silence_before_result_read,
             result_timeout: self.result_timeout,
             version_settle: self.version_settle,
@@ -118,6 +137,8 @@ impl UpdateConfig {
             ("contact_timeout", self.contact_timeout, 1),
             ("read_timeout", self.read_timeout, 1),
             ("download_stall_timeout", self.download_stall_timeout, 1),
+            ("download_stall_floor", self.download_stall_floor, 0),
+            ("download_timeout_max", self.download_timeout_max, 1),
             ("result_timeout", self.result_timeout, 1),
             ("awake_time", self.awake_time, 0),
             (
@@ -130,6 +151,10 @@ impl UpdateConfig {
         ];
         for (key, time, least_ms) in times {
             check_time(&format!("update.{key}"), time, least_ms)?;
+        }
+        let multiple = SettingValue::Number(self.download_stall_multiple);
+        if let Err(fault) = Setting::DownloadStallMultiple.check(multiple) {
+            return Err(format!("update.download_stall_multiple {fault}"));
         }
         Ok(())
     }

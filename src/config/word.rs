@@ -7,7 +7,8 @@ use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserializer, Serializer};
 
 use crate::model::{
-    AdmissionMode, Delivery, DownloadProtocol, ObservationCancel, RadioUnit, SlotHeld, UpdateCancel,
+    AdmissionMode, Delivery, DownloadProtocol, ObservationCancel, RadioUnit, SlotHeld,
+    UpdateCancel, WaitingPing,
 };
 
 /// An enum of [`crate::model`] whose variants have fixed words.
@@ -42,7 +43,8 @@ word!(
     ObservationCancel,
     RadioUnit,
     SlotHeld,
-    UpdateCancel
+    UpdateCancel,
+    WaitingPing
 );
 
 pub(super) fn serialize<T: Word, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {

@@ -8,7 +8,7 @@ use crate::coap::EndpointConfig;
 use crate::lwm2m::{
     FlappingConfig, PackLimits, RegisterRateConfig, RegistrationLimits, RegistryConfig,
 };
-use crate::model::{AdmissionPolicy, CellId, ProductSettings, TierLimits};
+use crate::model::{AdmissionPolicy, CellId, ProductSettings, TierLimits, WaitingRoomPolicy};
 
 use super::{DeviceRequestLimits, UplinkLimits};
 
@@ -46,6 +46,8 @@ pub struct EngineConfig {
     pub admission: AdmissionPolicy,
     /// Where tiers stand in each other's way: how many pass one that waits over before it comes first.
     pub passed_over_max: u32,
+    /// How devices that wait for a slot are kept awake, where their campaign does not say.
+    pub waiting_room: WaitingRoomPolicy,
     /// Cells with limits of their own.
     pub cell_limits: BTreeMap<CellId, TierLimits>,
     /// When a device that is given packages again and again is barred.
@@ -91,6 +93,7 @@ impl Default for EngineConfig {
             tier_limits: TierLimits::default(),
             admission: AdmissionPolicy::default(),
             passed_over_max: 50,
+            waiting_room: WaitingRoomPolicy::default(),
             cell_limits: BTreeMap::new(),
             loop_guard: LoopGuardConfig::default(),
             flapping: FlappingConfig::default(),

@@ -25,6 +25,8 @@ pub struct Held {
     pub downloads: usize,
     /// Operations that wait for their answer: `coap.requests_max`.
     pub operations: usize,
+    /// Pings that wait for their answer: as many as tasks.
+    pub pings: usize,
     /// Tokens that devices may notify on: as many as `coap.observations_max`.
     pub observations: usize,
     /// Operators' requests, ended ones among them: `device_requests.waiting_max` and
@@ -51,6 +53,7 @@ impl Engine {
             tasks: self.tasks.len(),
             downloads: self.downloads.len(),
             operations: self.operations.outstanding(),
+            pings: self.pings.len(),
             observations: self.operations.observations(),
             device_requests: self.device_requests.len(),
             flapping_watched: self.flapping.watched(),

@@ -37,6 +37,7 @@ mod send;
 mod tasks;
 mod timers;
 mod uplinks;
+mod waiting_room;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -68,6 +69,7 @@ use operations::Operations;
 use products::{DeviceKind, Products};
 use tasks::TaskEntry;
 use timers::Timers;
+use waiting_room::Pings;
 
 /// The server's core. It performs no I/O and reads no clock.
 #[derive(Debug)]
@@ -88,6 +90,7 @@ pub struct Engine {
     flapping: FlappingDetector,
     register_rate: RegisterRate,
     operations: Operations,
+    pings: Pings,
     device_requests: DeviceRequests,
     timers: Timers,
     /// Tasks whose session may have actions to carry out.
@@ -145,6 +148,8 @@ pub struct EngineCounters {
     pub slots_granted: u64,
     /// Tasks that had to queue for a slot.
     pub slots_queued: u64,
+    /// Pings to devices that wait for one.
+    pub pings: u64,
     /// Devices that were entered beyond [`EngineConfig::devices_max`]: their Registers are answered
     /// 5.03.
     pub devices_left_out: u64,
@@ -184,6 +189,7 @@ impl Engine {
             register_rate,
             products: Products::new(&config),
             operations: Operations::default(),
+            pings: Pings::default(),
             device_requests: DeviceRequests::default(),
             timers: Timers::default(),
             ready: VecDeque::new(),
@@ -367,8 +373,8 @@ impl Engine {
             Event::BlockTaken {
                 id, taken_bytes, ..
             } => self.handle_block_taken(now, id, taken_bytes),
-            // Only a device's side sends notifications.
-            Event::Delivered { .. } => {}
+            // Only a device's side sends notifications: it is of a ping.
+            Event::Delivered { id, peer: _ } => self.ping_answered(now, id),
         }
     }
 

@@ -15,6 +15,8 @@ use super::{Engine, Output, TaskProgress};
 pub(super) enum Purpose {
     /// A step of an update.
     Task(TaskId),
+    /// To see whether the device of a task that waits for a slot is there.
+    Ping(TaskId),
     /// To hear a device's own data.
     Uplink,
     /// To learn what a device is that nobody described.
@@ -113,8 +115,12 @@ impl Engine {
         };
         match sent {
             Ok((id, token)) => {
-                if let Purpose::Task(task) = purpose {
-                    self.operations.of_task.insert(task, id);
+                match purpose {
+                    Purpose::Task(task) => {
+                        self.operations.of_task.insert(task, id);
+                    }
+                    Purpose::Ping(task) => self.pings.insert(task, id),
+                    Purpose::Uplink | Purpose::Description(_) => {}
                 }
                 let endpoint = endpoint.clone();
                 let outstanding = Outstanding {
@@ -142,6 +148,11 @@ impl Engine {
             self.operations.remove(id);
             self.coap.cancel(now.instant, id);
         }
+    }
+
+    /// Forgets an operation whose end nobody waits for.
+    pub(super) fn forget_operation(&mut self, id: RequestId) {
+        self.operations.remove(id);
     }
 
     /// The device was taken away: no answer of it is heard, and what it notifies is rejected.
@@ -213,6 +224,7 @@ impl Engine {
         let Some(outstanding) = self.operations.remove(id) else {
             return;
         };
+        self.pings.remove(id);
         let answer = decode_answer(&outstanding.operation, response, &self.config.pack);
         let established = response.options.first(OptionNumber::OBSERVE).is_some();
         if let (Some(token), false) = (outstanding.token, established) {
@@ -252,12 +264,14 @@ impl Engine {
         let Some(outstanding) = self.operations.remove(id) else {
             return;
         };
+        self.pings.remove(id);
         self.awake(now, &outstanding.endpoint);
         let (endpoint, purpose) = (outstanding.endpoint, outstanding.purpose);
         self.answered(now, &endpoint, purpose, Answer::Unreadable);
     }
 
     pub(super) fn handle_no_answer(&mut self, now: Now, id: RequestId, reset: bool) {
+        self.pings.remove(id);
         let Some(outstanding) = self.operations.remove(id) else {
             return;
         };
@@ -411,6 +425,7 @@ impl Engine {
     fn answered(&mut self, now: Now, endpoint: &EndpointName, purpose: Purpose, answer: Answer) {
         match purpose {
             Purpose::Task(task) => self.session_answer(now, task, answer),
+            Purpose::Ping(task) => self.read_ping_answered(now, task, &answer),
             Purpose::Description(resource) => self.described(endpoint, resource, &answer),
             // Whether a device lets its data be observed changes nothing else.
             Purpose::Uplink => {}

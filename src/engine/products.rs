@@ -327,6 +327,7 @@ mod tests {
                 SettingValue::Word(words.find(|it| **it != word).unwrap())
             }
             SettingValue::Flag(flag) => SettingValue::Flag(!flag),
+            SettingValue::Number(number) => SettingValue::Number(number + 1),
             SettingValue::Time(time) => SettingValue::Time(time + Duration::from_secs(7)),
             SettingValue::Borders([first, ..]) => {
                 SettingValue::Borders([first - 1, first - 2, first - 3])

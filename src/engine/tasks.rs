@@ -220,6 +220,7 @@ impl Engine {
                 }
             }
             Timer::Asleep(id) => {
+                self.leave_room(now, id);
                 let granted = self.scheduler.suspend(id);
                 self.grant_all(now, granted);
                 if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
@@ -269,7 +270,10 @@ impl Engine {
             }
             Action::AbandonOperation => self.abandon_operation(now, id),
             Action::RequestSlot(claim) => self.request_slot(now, &task, claim),
+            Action::Ping => self.ping(now, id, &task.endpoint),
+            Action::LeaveRoom => self.leave_room(now, id),
             Action::ReleaseSlot => {
+                self.leave_room(now, id);
                 let granted = self.scheduler.withdraw(id);
                 self.grant_all(now, granted);
             }
@@ -302,7 +306,11 @@ impl Engine {
             Admission::Granted => self.grant(now, task.id),
             Admission::Queued { ahead } => {
                 self.counters.slots_queued += 1;
-                let detail = format!("{ahead} ahead in cell {} tier {}", claim.cell, claim.tier);
+                let mut detail =
+                    format!("{ahead} ahead in cell {} tier {}", claim.cell, claim.tier);
+                if let Some(places) = self.keep_awake(now, task) {
+                    detail += &format!(", all {places} places of the waiting room are taken");
+                }
                 self.timeline(now, task, TimelineStep::SlotQueued, detail);
             }
             // The queue holds as many as there may be tasks.
@@ -313,6 +321,7 @@ impl Engine {
 
     fn grant(&mut self, now: Now, id: TaskId) {
         self.counters.slots_granted += 1;
+        self.leave_room(now, id);
         if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
             session.handle_grant(now);
             self.ready.push_back(id);
@@ -351,6 +360,7 @@ impl Engine {
             self.withdraw_download(capability);
         }
         task.slot = None;
+        self.leave_room(now, task.id);
         let granted = self.scheduler.withdraw(task.id);
         self.grant_all(now, granted);
     }

@@ -36,6 +36,11 @@ pub enum Action {
     RequestSlot(SlotClaim),
     /// Give the slot back, or leave its queue.
     ReleaseSlot,
+    /// See whether the device is there, and keep it awake by that. Where it is,
+    /// [`super::Session::handle_pong`] follows.
+    Ping,
+    /// Its place in the waiting room is for others. It stays in the queue.
+    LeaveRoom,
     /// Answer fetches under this capability. May come again for the same.
     ServeDownload(DownloadCapability),
     /// Answer them 4.04 from now on.

@@ -65,7 +65,7 @@ pub use policy::{
 };
 pub use product::{
     Delivery, DownloadProtocol, ObservationCancel, Product, ProductSettings, ProfileId, RadioUnit,
-    SlotHeld, TransmissionPreset, UpdateCancel, protocol_family,
+    SlotHeld, TransmissionPreset, UpdateCancel, WaitingPing, protocol_family,
 };
 pub use record::{Record, TimelineEntry, TimelineStep};
 pub use registration::{

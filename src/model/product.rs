@@ -62,6 +62,16 @@ words! {
 }
 
 words! {
+    /// What a device that waits for a slot is sent, so that it listens on.
+    pub enum WaitingPing {
+        /// An Empty message, to which it answers a Reset (RFC 7252 §4.3).
+        Empty = "empty",
+        /// A Read of `/5/0/3`: for stacks that do not answer Empty messages.
+        ReadState = "read_state",
+    }
+}
+
+words! {
     /// The unit in which a module reports `/4/0/2`.
     pub enum RadioUnit {
         /// Told from the value's range.
@@ -157,11 +167,19 @@ pub struct ProductSettings {
     pub trust_result_only: bool,
     /// How long a queue-mode device listens after the last message.
     pub awake_time: Duration,
+    /// What keeps it listening while it waits for a slot.
+    pub waiting_ping: WaitingPing,
     /// How long the version, then the radio values, may take (carrier flows §3.4: 3 min each).
     pub read_timeout: Duration,
-    /// How long a download may go without a block before it has stalled (ours: 60 min, the carriers'
-    /// figure for the whole download).
+    /// How long a download may go without a block before it has stalled, whatever its pace (ours: 60 min,
+    /// the carriers' figure for the whole download).
     pub download_stall_timeout: Duration,
+    /// It has stalled sooner where no block came for so many times the usual time between its own.
+    pub download_stall_multiple: u32,
+    /// But no sooner than this.
+    pub download_stall_floor: Duration,
+    /// How long a download may take in all, however steadily it goes on.
+    pub download_timeout_max: Duration,
     /// How long after Execute the outcome may take (30 min).
     pub result_timeout: Duration,
     /// How long to wait for the device to be in contact (24 h).
@@ -190,8 +208,12 @@ impl Default for ProductSettings {
             tier_borders: TierBorders::default(),
             trust_result_only: false,
             awake_time: Duration::from_secs(93),
+            waiting_ping: WaitingPing::Empty,
             read_timeout: 3 * MINUTE,
             download_stall_timeout: 60 * MINUTE,
+            download_stall_multiple: 10,
+            download_stall_floor: 10 * MINUTE,
+            download_timeout_max: 7 * 24 * 60 * MINUTE,
             result_timeout: 30 * MINUTE,
             contact_timeout: 24 * 60 * MINUTE,
             silence_before_result_read: MINUTE,

@@ -26,6 +26,10 @@ words! {
         Held = "held",
         /// It is kept awake no more, and has no slot.
         HoldEnded = "hold_ended",
+        /// It waits for a slot, and is kept awake.
+        Held = "held",
+        /// It is kept awake no more, and has no slot.
+        HoldEnded = "hold_ended",
         /// `/5/0/3` is observed.
         Observed = "observed",
         /// The URI was accepted.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::words::words;
 use super::{
     Delivery, DownloadProtocol, ObservationCancel, ProductSettings, RadioUnit, SlotHeld,
-    TransmissionPreset, UpdateCancel,
+    TransmissionPreset, UpdateCancel, WaitingPing,
 };
 
 words! {
@@ -36,12 +36,20 @@ words! {
         TrustResultOnly = "trust_result_only",
         /// [`ProductSettings::awake_time`].
         AwakeTime = "awake_time",
+        /// [`ProductSettings::waiting_ping`].
+        WaitingPing = "waiting_ping",
         /// [`ProductSettings::contact_timeout`].
         ContactTimeout = "contact_timeout",
         /// [`ProductSettings::read_timeout`].
         ReadTimeout = "read_timeout",
         /// [`ProductSettings::download_stall_timeout`].
         DownloadStallTimeout = "download_stall_timeout",
+        /// [`ProductSettings::download_stall_multiple`].
+        DownloadStallMultiple = "download_stall_multiple",
+        /// [`ProductSettings::download_stall_floor`].
+        DownloadStallFloor = "download_stall_floor",
+        /// [`ProductSettings::download_timeout_max`].
+        DownloadTimeoutMax = "download_timeout_max",
         /// [`ProductSettings::silence_before_result_read`].
         SilenceBeforeResultRead = "silence_before_result_read",
         /// [`ProductSettings::result_timeout`].
@@ -53,6 +61,12 @@ words! {
     }
 }
 
+/// The least and the most that [`ProductSettings::download_stall_multiple`] can be: below, each block that
+/// is a little late would end the download.
+const MULTIPLE_MIN: u32 = 2;
+/// See [`MULTIPLE_MIN`].
+const MULTIPLE_MAX: u32 = 1000;
+
 /// The value of a setting. Which kind it is, is the setting's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingValue {
@@ -60,6 +74,8 @@ pub enum SettingValue {
     Word(&'static str),
     /// Yes or no.
     Flag(bool),
+    /// A whole number.
+    Number(u32),
     /// A time.
     Time(Duration),
     /// The lower borders of tiers 0, 1 and 2.
@@ -78,6 +94,14 @@ pub enum InvalidSetting {
     /// A time without an end, as good as.
     #[error("must be at most 366 days")]
     TooLong,
+    /// A number without sense.
+    #[error("must be from {min} to {max}")]
+    OutOfRange {
+        /// The least.
+        min: u32,
+        /// The most.
+        max: u32,
+    },
     /// Borders that are in no order.
     #[error("must fall from tier to tier")]
     NotFalling,
@@ -137,8 +161,15 @@ impl Setting {
             {
                 Err(InvalidSetting::NotFalling)
             }
+            SettingValue::Number(number) if number < MULTIPLE_MIN || number > MULTIPLE_MAX => {
+                Err(InvalidSetting::OutOfRange {
+                    min: MULTIPLE_MIN,
+                    max: MULTIPLE_MAX,
+                })
+            }
             SettingValue::Word(_)
             | SettingValue::Flag(_)
+            | SettingValue::Number(_)
             | SettingValue::Time(_)
             | SettingValue::Borders(_) => Ok(()),
         }
@@ -154,6 +185,7 @@ impl Setting {
             Self::Download => DownloadProtocol::WORDS,
             Self::Cancel => UpdateCancel::WORDS,
             Self::RadioUnit => RadioUnit::WORDS,
+            Self::WaitingPing => WaitingPing::WORDS,
             Self::ObserveResult
             | Self::TrustResultOnly
             | Self::RsrpBordersDbm
@@ -162,6 +194,9 @@ impl Setting {
             | Self::ContactTimeout
             | Self::ReadTimeout
             | Self::DownloadStallTimeout
+            | Self::DownloadStallMultiple
+            | Self::DownloadStallFloor
+            | Self::DownloadTimeoutMax
             | Self::SilenceBeforeResultRead
             | Self::ResultTimeout
             | Self::VersionSettle
@@ -174,6 +209,7 @@ impl Setting {
         let expected = match ProductSettings::default().value(self) {
             SettingValue::Word(_) => format!("one of {}", self.words().join(", ")),
             SettingValue::Flag(_) => "true or false".to_owned(),
+            SettingValue::Number(_) => "a whole number".to_owned(),
             SettingValue::Time(_) => "a time such as \"90s\", \"5m\" or \"24h\"".to_owned(),
             SettingValue::Borders(_) => "three whole numbers, of tiers 0, 1 and 2".to_owned(),
         };
@@ -193,6 +229,7 @@ impl Setting {
         match ProductSettings::default().value(self) {
             SettingValue::Word(_) => self.value_of_word(text),
             SettingValue::Flag(_) => text.parse().ok().map(SettingValue::Flag),
+            SettingValue::Number(_) => text.parse().ok().map(SettingValue::Number),
             SettingValue::Time(_) => {
                 let milliseconds = text.parse().ok()?;
                 Some(SettingValue::Time(Duration::from_millis(milliseconds)))
@@ -210,6 +247,7 @@ impl Setting {
             Self::ContactTimeout
                 | Self::ReadTimeout
                 | Self::DownloadStallTimeout
+                | Self::DownloadTimeoutMax
                 | Self::ResultTimeout
         )
     }
@@ -221,6 +259,7 @@ impl SettingValue {
         match self {
             Self::Word(word) => word.to_owned(),
             Self::Flag(flag) => flag.to_string(),
+            Self::Number(number) => number.to_string(),
             Self::Time(time) => time.as_millis().to_string(),
             Self::Borders(borders) => borders.map(|border| border.to_string()).join(" "),
         }
@@ -254,9 +293,13 @@ impl ProductSettings {
             Setting::SinrBordersDb => SettingValue::Borders(self.tier_borders.sinr_db),
             Setting::TrustResultOnly => SettingValue::Flag(self.trust_result_only),
             Setting::AwakeTime => SettingValue::Time(self.awake_time),
+            Setting::WaitingPing => SettingValue::Word(self.waiting_ping.word()),
             Setting::ContactTimeout => SettingValue::Time(self.contact_timeout),
             Setting::ReadTimeout => SettingValue::Time(self.read_timeout),
             Setting::DownloadStallTimeout => SettingValue::Time(self.download_stall_timeout),
+            Setting::DownloadStallMultiple => SettingValue::Number(self.download_stall_multiple),
+            Setting::DownloadStallFloor => SettingValue::Time(self.download_stall_floor),
+            Setting::DownloadTimeoutMax => SettingValue::Time(self.download_timeout_max),
             Setting::SilenceBeforeResultRead => SettingValue::Time(self.silence_before_result_read),
             Setting::ResultTimeout => SettingValue::Time(self.result_timeout),
             Setting::VersionSettle => SettingValue::Time(self.version_settle),
@@ -268,6 +311,8 @@ impl ProductSettings {
         match value {
             SettingValue::Word(word) => self.set_word(setting, word),
             SettingValue::Flag(flag) => self.flag(setting).map(|place| *place = flag),
+            SettingValue::Number(number) => (setting == Setting::DownloadStallMultiple)
+                .then(|| self.download_stall_multiple = number),
             SettingValue::Time(time) => self.time(setting).map(|place| *place = time),
             SettingValue::Borders(borders) => self.borders(setting).map(|place| *place = borders),
         }
@@ -285,6 +330,7 @@ impl ProductSettings {
             Setting::Download => self.download = DownloadProtocol::from_word(word)?,
             Setting::Cancel => self.cancel = UpdateCancel::from_word(word)?,
             Setting::RadioUnit => self.radio_unit = RadioUnit::from_word(word)?,
+            Setting::WaitingPing => self.waiting_ping = WaitingPing::from_word(word)?,
             Setting::ObserveResult
             | Setting::TrustResultOnly
             | Setting::RsrpBordersDbm
@@ -293,6 +339,9 @@ impl ProductSettings {
             | Setting::ContactTimeout
             | Setting::ReadTimeout
             | Setting::DownloadStallTimeout
+            | Setting::DownloadStallMultiple
+            | Setting::DownloadStallFloor
+            | Setting::DownloadTimeoutMax
             | Setting::SilenceBeforeResultRead
             | Setting::ResultTimeout
             | Setting::VersionSettle
@@ -317,6 +366,8 @@ impl ProductSettings {
             Setting::ContactTimeout => &mut self.contact_timeout,
             Setting::ReadTimeout => &mut self.read_timeout,
             Setting::DownloadStallTimeout => &mut self.download_stall_timeout,
+            Setting::DownloadStallFloor => &mut self.download_stall_floor,
+            Setting::DownloadTimeoutMax => &mut self.download_timeout_max,
             Setting::SilenceBeforeResultRead => &mut self.silence_before_result_read,
             Setting::ResultTimeout => &mut self.result_timeout,
             Setting::VersionSettle => &mut self.version_settle,
@@ -329,6 +380,8 @@ impl ProductSettings {
             | Setting::Cancel
             | Setting::ObserveResult
             | Setting::RadioUnit
+            | Setting::WaitingPing
+            | Setting::DownloadStallMultiple
             | Setting::RsrpBordersDbm
             | Setting::SinrBordersDb
             | Setting::TrustResultOnly => return None,
@@ -358,6 +411,7 @@ mod tests {
                 SettingValue::Word(words.find(|it| **it != word).unwrap())
             }
             SettingValue::Flag(flag) => SettingValue::Flag(!flag),
+            SettingValue::Number(number) => SettingValue::Number(number + 1),
             SettingValue::Time(time) => SettingValue::Time(time + Duration::from_millis(1)),
             SettingValue::Borders([first, ..]) => {
                 SettingValue::Borders([first - 1, first - 2, first - 3])
@@ -417,6 +471,26 @@ mod tests {
             ),
             (Setting::ReadTimeout, zero, "more than 0"),
             (Setting::Quarantine, long, "at most 366 days"),
+            (
+                Setting::DownloadStallMultiple,
+                SettingValue::Number(1),
+                "must be from 2 to 1000",
+            ),
+            (
+                Setting::DownloadStallMultiple,
+                SettingValue::Number(1001),
+                "must be from 2 to 1000",
+            ),
+            (
+                Setting::DownloadStallMultiple,
+                SettingValue::Flag(true),
+                "a whole number",
+            ),
+            (
+                Setting::AwakeTime,
+                SettingValue::Number(7),
+                "a time such as",
+            ),
             (
                 Setting::SinrBordersDb,
                 SettingValue::Borders([1, 2, 0]),

@@ -65,6 +65,7 @@ pub fn setting_json(value: SettingValue) -> Value {
     match value {
         SettingValue::Word(word) => json!(word),
         SettingValue::Flag(flag) => json!(flag),
+        SettingValue::Number(number) => json!(number),
         SettingValue::Time(time) => {
             json!(humantime_serde::re::humantime::format_duration(time).to_string())
         }
@@ -76,7 +77,10 @@ fn read(setting: Setting, value: &Value) -> Option<SettingValue> {
     match value {
         Value::Bool(flag) => Some(SettingValue::Flag(*flag)),
         // A word may be a number.
-        Value::Number(number) => setting.value_of_word(&number.to_string()),
+        Value::Number(number) => setting.value_of_word(&number.to_string()).or_else(|| {
+            let number = number.as_u64()?;
+            u32::try_from(number).ok().map(SettingValue::Number)
+        }),
         Value::String(text) => setting.value_of_word(text).or_else(|| {
             let time = humantime_serde::re::humantime::parse_duration(text).ok()?;
             Some(SettingValue::Time(time))
@@ -159,6 +163,16 @@ mod tests {
                 "at most 366 days",
             ),
             (json!({"read_timeout": "0s"}), "read_timeout", "more than 0"),
+            (
+                json!({"download_stall_multiple": 1}),
+                "download_stall_multiple",
+                "from 2 to 1000",
+            ),
+            (
+                json!({"download_stall_multiple": 2.5}),
+                "download_stall_multiple",
+                "a whole number",
+            ),
             (
                 json!({"rsrp_borders_dbm": [-105, -115]}),
                 "rsrp_borders_dbm",

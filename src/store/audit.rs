@@ -537,6 +537,8 @@ pub(super) fn of_timeline(line: &TimelineEntry) -> Option<NewAuditEntry> {
         | TimelineStep::Negotiated
         | TimelineStep::SlotGranted
         | TimelineStep::SlotQueued
+        | TimelineStep::Held
+        | TimelineStep::HoldEnded
         | TimelineStep::Observed
         | TimelineStep::UriWritten
         | TimelineStep::DownloadBegun

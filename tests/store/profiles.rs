@@ -46,6 +46,7 @@ fn changes() -> SettingChanges {
             SettingValue::Time(std::time::Duration::from_millis(20_500)),
         ),
         (Setting::SinrBordersDb, SettingValue::Borders([9, 0, -6])),
+        (Setting::DownloadStallMultiple, SettingValue::Number(7)),
     ] {
         changes.set(setting, value).unwrap();
     }

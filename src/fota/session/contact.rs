@@ -54,6 +54,7 @@ impl Session {
             return;
         }
         self.drop_outstanding(now);
+        self.asleep_in_room();
         if self.progress.slot && self.task.slot.is_none() {
             self.give_slot_back();
         }
@@ -143,6 +144,7 @@ impl Session {
     fn rebooted(&mut self, now: Now) {
         self.stop_executing(now);
         self.abandon();
+        self.pace.interrupt();
         self.last_state = None;
         self.state_doubtful = false;
         self.reported.state = Reading::Unread;

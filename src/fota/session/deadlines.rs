@@ -55,16 +55,27 @@ pub(super) struct Deadlines {
     pub(super) silences: u32,
     /// Until when the device may lack what is asked for, whatever it does meanwhile.
     pub(super) condition: Option<Instant>,
+    /// However steadily the download goes on, it is to be done by then.
+    pub(super) download: Option<Instant>,
+    /// The next ping in the waiting room, or the end of the hold.
+    pub(super) ping: Option<Instant>,
     /// An unclear outcome is read again.
     pub(super) settle: Option<Instant>,
 }
 
 impl Deadlines {
     pub(super) fn earliest(&self) -> Option<Instant> {
-        [self.stage, self.silence, self.settle, self.condition]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.stage,
+            self.silence,
+            self.settle,
+            self.condition,
+            self.download,
+            self.ping,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }
 
@@ -143,6 +154,11 @@ impl Session {
             return;
         }
         let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now.instant);
+        // Nothing comes of a ping but its answer: there is no need to look at the whole of it.
+        if self.ping_if_due(now) && !due(self.deadlines.earliest()) {
+            self.flush();
+            return;
+        }
         if due(self.deadlines.settle) {
             self.deadlines.settle = None;
             self.progress.settled = true;
@@ -161,6 +177,9 @@ impl Session {
         if due(self.deadlines.condition) {
             self.condition_overdue(now);
         }
+        if due(self.deadlines.download) && self.closing.is_none() {
+            self.download_overdue(now);
+        }
         if due(self.deadlines.stage) && self.closing.is_none() {
             self.expire(now);
         }
@@ -173,8 +192,14 @@ impl Session {
         if self.stage != stage {
             self.stage = stage;
             self.restart_stage(now);
-            if stage != Stage::Download {
+            if stage == Stage::Download {
+                self.bound_download(now);
+            } else {
                 self.deadlines.silence = None;
+                self.deadlines.download = None;
+            }
+            if stage != Stage::Slot {
+                self.leave_room();
             }
         }
     }
@@ -196,6 +221,9 @@ impl Session {
     pub(super) fn presence_changed(&mut self, now: Now, presence: Presence) {
         let was_away = self.is_away();
         self.presence = presence;
+        if presence == Presence::Listening {
+            self.ping_later(now);
+        }
         self.away_changed(now, was_away);
     }
 
@@ -216,6 +244,8 @@ impl Session {
         let settings = &self.terms.settings;
         if self.is_away() && self.stage.waits_for_contact() {
             settings.contact_timeout
+        } else if self.stage == Stage::Download {
+            self.pace.stalled_after(settings)
         } else {
             self.stage.duration(settings)
         }

@@ -1,8 +1,10 @@
 //! Observing State, writing the URI, and the download (seed 004, steps 9 to 11).
 
+use std::time::Duration;
+
 use crate::clock::Now;
 use crate::lwm2m::{Answer, Operation, Path, path};
-use crate::model::{DownloadCapability, Phase, TimelineStep, WaitingFor};
+use crate::model::{DownloadCapability, FailureReason, Phase, TimelineStep, WaitingFor};
 
 use super::super::object5::State;
 use super::super::step::{Observation, Reading, UriWrite, is_past_download};
@@ -34,14 +36,20 @@ impl Session {
             self.timeline(TimelineStep::DownloadBegun, detail);
         }
         if self.bytes_served != end_offset_bytes {
-            self.bytes_served = end_offset_bytes;
-            self.restart_stage(now);
+            self.progressed(now, end_offset_bytes);
         }
         self.fetch_seen();
         self.deadlines.silence = None;
         self.deadlines.silences = 0;
         self.proceed(now);
         self.flush();
+    }
+
+    /// A block came that had not come before, or the device has begun again.
+    pub(super) fn progressed(&mut self, now: Now, end_offset_bytes: u64) {
+        self.bytes_served = end_offset_bytes;
+        self.pace.block(now.instant);
+        self.restart_stage(now);
     }
 
     /// The answer to an Observe.
@@ -104,6 +112,7 @@ impl Session {
         self.progress.may_write_uri = self.uri_writes < URI_WRITES_MAX;
         self.progress.download_begun = false;
         self.bytes_served = 0;
+        self.pace.interrupt();
         self.reported.state = Reading::Awaited;
         self.reported.result = Reading::Unread;
         self.restart_stage(now);
@@ -169,7 +178,7 @@ impl Session {
     pub(super) fn ask_after_silence(&mut self, now: Now) {
         if self.deadlines.silence.is_none() {
             let doublings = self.deadlines.silences.min(SILENCE_DOUBLINGS_MAX);
-            let silence = self.terms.settings.silence_before_result_read * (1 << doublings);
+            let silence = self.pace.silent_after(&self.terms.settings) * (1 << doublings);
             self.deadlines.silence = Some(now.instant + silence);
         }
     }
@@ -232,12 +241,43 @@ impl Session {
         let state = self
             .last_state
             .map_or_else(|| "unknown".to_owned(), |state| state.number().to_string());
+        let usual = self.pace.usual().map_or_else(String::new, |usual| {
+            format!(" where one came each {} ms", usual.as_millis())
+        });
         format!(
-            "no block for {} s, {} of {} bytes served, last /5/0/3 = {state}",
-            self.terms.settings.download_stall_timeout.as_secs(),
+            "no block for {} s{usual}, {} of {} bytes served, last /5/0/3 = {state}",
+            self.pace.stalled_after(&self.terms.settings).as_secs(),
             self.bytes_served,
             self.wanted.image_size_bytes
         )
+    }
+
+    /// The download has an end in any case, which a restart does not put off; but where the clock on the
+    /// wall was set, it has the time to fetch a block at least.
+    pub(super) fn bound_download(&mut self, now: Now) {
+        let settings = &self.terms.settings;
+        let gone = if self.task.phase == Phase::Downloading {
+            now.utc.saturating_since(self.task.since)
+        } else {
+            Duration::ZERO
+        };
+        let most = settings.download_timeout_max;
+        let left = most.saturating_sub(gone);
+        let least = settings.download_stall_timeout.min(most);
+        self.deadlines.download = Some(now.instant + left.max(least));
+    }
+
+    /// It has gone on for all of the time that there is.
+    pub(super) fn download_overdue(&mut self, now: Now) {
+        self.deadlines.download = None;
+        self.abandon();
+        let evidence = format!(
+            "not done in {} s, {} of {} bytes served",
+            self.terms.settings.download_timeout_max.as_secs(),
+            self.bytes_served,
+            self.wanted.image_size_bytes
+        );
+        self.give_up(now, FailureReason::DownloadStalled, &evidence);
     }
 
     fn intend_download(&mut self) -> DownloadCapability {

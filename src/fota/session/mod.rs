@@ -19,8 +19,10 @@ mod gate;
 mod hold;
 mod negotiate;
 mod outcome;
+mod pace;
 mod push;
 mod stop;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,6 +44,8 @@ use condition::ConditionWait;
 use deadlines::{Deadlines, Stage};
 pub use gate::Gate;
 pub use hold::HELD_EVIDENCE;
+use pace::Pace;
+use waiting::Room;
 
 /// How often one session writes the URI: a device that gives each download up is not fed for ever.
 const URI_WRITES_MAX: u8 = 3;
@@ -99,6 +103,10 @@ pub struct Session {
     served: Option<DownloadCapability>,
     uri_writes: u8,
     bytes_served: u64,
+    pace: Pace,
+    /// Where it is kept awake while it waits for a slot, and how many pings that has cost in this attempt.
+    room: Option<Room>,
+    pings: u32,
     /// The final reading at the end of the wait for an outcome was begun.
     last_reading: bool,
 
@@ -148,6 +156,9 @@ impl Session {
             served: None,
             uri_writes: 0,
             bytes_served: 0,
+            pace: Pace::default(),
+            room: None,
+            pings: 0,
             last_reading: false,
             dirty: false,
             actions: VecDeque::new(),
@@ -386,9 +397,11 @@ impl Session {
     /// Notes what the session waits for, and until when. Only waits of some length are committed.
     fn wait(&mut self, now: Now, waiting_for: WaitingFor) {
         self.task.waiting_for = Some(waiting_for);
-        self.task.until = self
-            .poll_timeout()
-            .map(|deadline| now.utc + deadline.saturating_since(now.instant));
+        let of_room = self.room_until();
+        self.task.until = of_room.filter(|_| waiting_for == WaitingFor::Slot).or_else(|| {
+            let deadline = self.poll_timeout()?;
+            Some(now.utc + deadline.saturating_since(now.instant))
+        });
         if waiting_for != WaitingFor::Answer && self.committed_wait != Some(waiting_for) {
             self.dirty = true;
         }

@@ -29,8 +29,7 @@ impl Session {
         }
         // Begun again, it has less than it had: that is progress too.
         if self.bytes_served != taken_bytes {
-            self.bytes_served = taken_bytes;
-            self.restart_stage(now);
+            self.progressed(now, taken_bytes);
         }
         self.wait(now, WaitingFor::Block);
         self.flush();

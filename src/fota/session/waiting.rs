@@ -1,0 +1,144 @@
+//! The waiting room: a device that waits for a slot is asked again and again whether it is there, so that it
+//! stays awake. It has no slot by that.
+//!
+//! ```text
+//! handle_room ─► ping ─► handle_pong ─► ping ... ─┬─► a slot is granted
+//!                  └─► no answer: it sleeps       ├─► the hold, or the pings, are over
+//!                                                 └─► another has its place (handle_room_lost)
+//! ```
+
+use std::time::Duration;
+
+use crate::clock::{Instant, Now, Utc};
+use crate::model::{TimelineStep, WaitingFor, WaitingRoomPolicy};
+
+use super::super::action::Action;
+use super::deadlines::Stage;
+use super::{Presence, Session};
+
+/// A place in the waiting room.
+#[derive(Debug)]
+pub(super) struct Room {
+    ends_at: Instant,
+    until: Utc,
+    pings_max: u32,
+    pings_before: u32,
+}
+
+impl Session {
+    /// How many pings the attempt has cost.
+    pub const fn pings(&self) -> u32 {
+        self.pings
+    }
+
+    /// Whether its device has a place in a waiting room.
+    pub const fn is_kept_awake(&self) -> bool {
+        self.room.is_some()
+    }
+
+    /// Its device has a place in the waiting room of its cell.
+    pub fn handle_room(&mut self, now: Now, policy: WaitingRoomPolicy) {
+        let waits = self.stage == Stage::Slot && self.claim.is_some() && !self.progress.slot;
+        if self.room.is_some() || !waits || self.is_away() || self.closing.is_some() {
+            return;
+        }
+        let until = now.utc + policy.hold_max();
+        self.room = Some(Room {
+            ends_at: now.instant + policy.hold_max(),
+            until,
+            pings_max: policy.pings_max,
+            pings_before: self.pings,
+        });
+        self.ping_later(now);
+        let every = self.ping_every().as_secs();
+        let detail = format!("kept awake until {until} at the latest, by a ping each {every} s");
+        self.timeline(TimelineStep::Held, detail);
+        self.wait(now, WaitingFor::Slot);
+        self.dirty = true;
+        self.flush();
+    }
+
+    /// Another has its place.
+    pub fn handle_room_lost(&mut self, now: Now) {
+        self.end_room(now, "another that had waited for longer has its place");
+        self.flush();
+    }
+
+    /// It answered a ping.
+    pub fn handle_pong(&mut self, now: Now) {
+        if self.room.is_none() {
+            return;
+        }
+        self.heard = true;
+        self.presence = Presence::Listening;
+        self.ping_later(now);
+    }
+
+    /// Pings, or lets it sleep; whether that was due.
+    pub(super) fn ping_if_due(&mut self, now: Now) -> bool {
+        if self.deadlines.ping.is_none_or(|at| at > now.instant) {
+            return false;
+        }
+        self.deadlines.ping = None;
+        let Some(room) = &self.room else {
+            return true;
+        };
+        if room.ends_at <= now.instant {
+            self.end_room(now, "no slot was free in that time");
+        } else if self.pings >= room.pings_max {
+            let pings_max = room.pings_max;
+            self.end_room(now, &format!("no slot was free by {pings_max} pings"));
+        } else {
+            self.pings += 1;
+            self.actions.push_back(Action::Ping);
+        }
+        true
+    }
+
+    /// The device speaks, and so stays awake: it need not be asked for a while.
+    pub(super) fn ping_later(&mut self, now: Now) {
+        if let Some(room) = &self.room {
+            let next = now.instant + self.ping_every();
+            self.deadlines.ping = Some(next.min(room.ends_at));
+        }
+    }
+
+    /// It has a slot, or has left the queue, or sleeps: whoever keeps the places knows.
+    pub(super) fn leave_room(&mut self) {
+        self.room = None;
+        self.deadlines.ping = None;
+    }
+
+    /// It sleeps, so nothing kept it awake.
+    pub(super) fn asleep_in_room(&mut self) {
+        if let Some(room) = &self.room {
+            let pings = self.pings - room.pings_before;
+            let detail = format!("it fell asleep all the same, after {pings} pings");
+            self.timeline(TimelineStep::HoldEnded, detail);
+            self.leave_room();
+        }
+    }
+
+    /// Until when it is kept awake.
+    pub(super) fn room_until(&self) -> Option<Utc> {
+        self.room.as_ref().map(|room| room.until)
+    }
+
+    fn end_room(&mut self, now: Now, why: &str) {
+        let Some(room) = self.room.take() else {
+            return;
+        };
+        self.deadlines.ping = None;
+        let pings = self.pings - room.pings_before;
+        let detail = format!("{why} ({pings} pings): it waits for its next contact");
+        self.timeline(TimelineStep::HoldEnded, detail);
+        self.actions.push_back(Action::LeaveRoom);
+        self.wait(now, WaitingFor::Slot);
+        self.dirty = true;
+    }
+
+    /// Three fifths of the time for which it listens, so that an answer has the rest to come.
+    fn ping_every(&self) -> Duration {
+        self.terms.settings.awake_time * 3 / 5
+    }
+}
