@@ -8,6 +8,8 @@ mod retry;
 mod rollout;
 mod targets;
 mod timetable;
+mod start_rate;
+mod step_text;
 mod window;
 
 pub use failure_text::{failure_text, success_note_text};
@@ -19,3 +21,5 @@ pub use rollout::{PhaseVerdict, in_phases, judge};
 pub use targets::{Field, Ineligible, TargetSet, TooManyTargets, eligibility, precedence};
 pub use timetable::{InvalidSchedule, Timetable, Timing};
 pub use window::{InvalidWindow, Windows};
+pub use start_rate::StartRate;
+pub use step_text::{phase_text, step_text, waiting_text};

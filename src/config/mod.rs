@@ -8,6 +8,7 @@ mod coap;
 mod device_http;
 mod device_https;
 mod device_requests;
+mod events;
 mod explain;
 mod flapping;
 mod http;
@@ -30,6 +31,7 @@ pub use device_http::DeviceHttpConfig;
 pub use device_https::DeviceHttpsConfig;
 pub use device_requests::{DeviceRequestsConfig, UplinksConfig};
 pub use explain::{Setting, explained};
+pub use events::{EventsConfig, WebhooksConfig};
 pub use flapping::FlappingSettings;
 pub use http::{HttpConfig, MetricsConfig};
 pub use loop_guard::LoopGuardSettings;
@@ -78,6 +80,10 @@ pub struct Config {
     /// How devices that wait for a slot are kept awake.
     pub waiting_room: WaitingRoomConfig,
     /// Coverage tiers and their limits.
+    /// The stream of events.
+    pub events: EventsConfig,
+    /// Receivers of events.
+    pub webhooks: WebhooksConfig,
     pub cells: CellsConfig,
 }
 
@@ -98,6 +104,8 @@ impl Default for Config {
             uplinks: UplinksConfig::default(),
             waiting_room: WaitingRoomConfig::default(),
             cells: CellsConfig::default(),
+            events: EventsConfig::default(),
+            webhooks: WebhooksConfig::default(),
         }
     }
 }
@@ -177,6 +185,8 @@ impl Config {
             .and_then(|()| self.waiting_room.check())
             .and_then(|()| self.cells.check())
             .map_err(ConfigError)
+            .and_then(|()| self.events.check())
+            .and_then(|()| self.webhooks.check())
     }
 
     /// The host that devices fetch from by HTTP, where it is not the listener's own address.

@@ -59,6 +59,21 @@ impl Role {
 #[derive(Clone, Debug)]
 pub(super) struct TokenName(pub(super) String);
 
+/// The SHA-256 of the token that a request came with, for an answer that outlasts it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TokenSha256([u8; 32]);
+
+/// Whether a token still lets its holder read what viewers may.
+pub(super) async fn still_reads(state: &HttpState, token: &TokenSha256) -> bool {
+    match state.store.token(&token.0).await {
+        Ok(stored) => Role::from_word(&stored.role)
+            .is_some_and(|role| Access::AtLeast(Role::Viewer).allows(role)),
+        Err(StoreError::NotFound) => false,
+        // Not known just now: what was let in stays until it is.
+        Err(_) => true,
+    }
+}
+
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -121,6 +136,16 @@ const READ_BY_VIEWERS: &[&str] = &[
     "/api/v1/campaigns/{id}/tasks",
     "/api/v1/cells",
     "/api/v1/cells/tiers",
+    "/api/v1/events",
+];
+
+/// What only an admin may do, whatever the method.
+const WEBHOOKS: &[&str] = &[
+    "/api/v1/webhooks",
+    "/api/v1/webhooks/{id}",
+    "/api/v1/webhooks/{id}/test",
+    "/api/v1/webhooks/{id}/deliveries",
+    "/api/v1/webhooks/{id}/deliveries/{number}/redeliver",
 ];
 
 /// What each route needs. A route that does not stand here is closed to everybody.
@@ -197,6 +222,8 @@ pub(super) async fn authorize(
     State(state): State<HttpState>,
     path: MatchedPath,
     mut request: Request,
+        // A webhook has the server connect somewhere, and its address may hold a secret of the receiver's.
+        (_, path) if WEBHOOKS.contains(&path) => Access::AtLeast(Admin),
     next: Next,
 ) -> Result<Response, Problem> {
     let Some(access) = access(request.method(), path.as_str()) else {
@@ -204,7 +231,7 @@ pub(super) async fn authorize(
     };
     let public = access == Access::Public || (access == Access::Metrics && state.metrics_public);
     if !public {
-        let (role, name) = authenticate(&state, request.headers()).await?;
+        let (role, name, sha256) = authenticate(&state, request.headers()).await?;
         if !access.allows(role) {
             let detail = format!(
                 "this needs {}; the token has role {}",
@@ -228,11 +255,12 @@ pub(super) async fn authorize(
 async fn authenticate(
     state: &HttpState,
     headers: &HeaderMap,
-) -> Result<(Role, TokenName), Problem> {
+) -> Result<(Role, TokenName, TokenSha256), Problem> {
     let unauthenticated = |detail| Problem::new(kinds::UNAUTHENTICATED, detail);
     let token = bearer(headers)
         .ok_or_else(|| unauthenticated("the request has no 'Authorization: Bearer <token>'"))?;
     let sha256 = token_sha256(token);
+        request.extensions_mut().insert(sha256);
     let stored: StoredToken = match state.store.token(&sha256).await {
         Ok(stored) => stored,
         Err(StoreError::NotFound) => return Err(unauthenticated("the token is not known")),
@@ -245,7 +273,7 @@ async fn authenticate(
     }
     let role = Role::from_word(&stored.role)
         .ok_or_else(|| Problem::new(kinds::FORBIDDEN, "the token's role is not known"))?;
-    Ok((role, TokenName(stored.name)))
+    Ok((role, TokenName(stored.name), TokenSha256(sha256)))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

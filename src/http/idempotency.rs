@@ -151,10 +151,10 @@ pub(super) async fn answer_once(
 }
 
 /// The scope of a POST's key, where it has one. The answer to a new token holds the token, that to a new
-/// link its URL: both are shown once, and kept nowhere.
+/// link its URL, that to a new webhook its secret: they are shown once, and kept nowhere.
 fn scope(request: &Request) -> Result<Option<Scope>, Problem> {
     let path = request.uri().path();
-    if path == "/api/v1/tokens" || path.ends_with("/links") {
+    if matches!(path, "/api/v1/tokens" | "/api/v1/webhooks") || path.ends_with("/links") {
         return Ok(None);
     }
     let key = request.headers().get("idempotency-key");

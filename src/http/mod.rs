@@ -13,6 +13,7 @@ mod cells;
 mod devices;
 mod engine_handle;
 mod error;
+mod events;
 mod extract;
 mod fields;
 mod firmware;
@@ -36,6 +37,7 @@ mod router;
 mod state;
 mod tokens;
 
+mod webhooks;
 pub use auth::{Role, token_sha256};
 pub use cells::{CurrentTiers, Tiers};
 pub use engine_handle::{
@@ -43,6 +45,7 @@ pub use engine_handle::{
 };
 pub use firmware::{Downloads, LinkLimits, Links, firmware_router};
 pub use links::LinkBases;
+pub use events::{CLOUD_EVENTS_TYPE, EventHub, EventLimits, cloud_event, gap_event};
 pub use listener::{
     ConnectionLimits, TlsError, TlsIdentity, serve, serve_devices, serve_devices_by_tls,
 };
@@ -55,3 +58,4 @@ pub use package_verifier::{
 pub use router::router;
 pub use state::{HttpLimits, HttpParts, HttpState};
 pub use tokens::{NewToken, is_token_name, new_token};
+pub use webhooks::{HookUrl, InvalidHookUrl};

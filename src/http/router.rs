@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use super::error::{Problem, kinds};
 use super::{HttpState, auth, hardening, idempotency, in_flight, language};
 use super::{
-    audit, campaigns, cells, devices, groups, health, keys, links, openapi, packages, profiles,
-    tokens,
+    audit, campaigns, cells, devices, events, groups, health, keys, links, openapi, packages,
+    profiles, tokens, webhooks,
 };
 
 /// The whole service, for [`serve`](super::serve) to serve.
@@ -112,6 +112,7 @@ fn products() -> OpenApiRouter<HttpState> {
         .routes(routes!(
             packages::show_package,
             packages::edit_package,
+        .merge(told())
             packages::delete_package
         ))
         .routes(routes!(links::list_links, links::create_link))
@@ -139,3 +140,18 @@ async fn no_such_method(request: Request) -> Problem {
     );
     Problem::new(kinds::METHOD_NOT_ALLOWED, detail)
 }
+/// What happens, for those who follow from outside.
+fn told() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::new()
+        .routes(routes!(events::stream_events))
+        .routes(routes!(webhooks::list_webhooks, webhooks::create_webhook))
+        .routes(routes!(
+            webhooks::show_webhook,
+            webhooks::change_webhook,
+            webhooks::delete_webhook
+        ))
+        .routes(routes!(webhooks::test_webhook))
+        .routes(routes!(webhooks::list_deliveries))
+        .routes(routes!(webhooks::redeliver))
+}
+

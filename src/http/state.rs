@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, RwLock, Semaphore};
 
 use super::error::Problem;
 use super::idempotency::KeptAnswers;
-use super::{CurrentTiers, EngineHandle, LinkBases, Links, LiveView, PackageVerifier};
+use super::{CurrentTiers, EngineHandle, EventHub, LinkBases, Links, LiveView, PackageVerifier};
 use crate::clock::{SystemClock, Utc};
 use crate::model::{AuditActor, AuditStamp, EndpointName, InvalidName, ProductSettings};
 use crate::store::{BlobStore, Store};
@@ -85,6 +85,8 @@ pub struct HttpParts {
     pub link_bases: LinkBases,
     /// The same clock as the driver's: the live view's instants are of it.
     pub clock: SystemClock,
+    /// Who is told of what happens.
+    pub events: Arc<EventHub>,
     /// How devices are treated of whose product nothing else is known, for what is shown of it.
     pub product: ProductSettings,
     /// Whether devices have something to fetch from by HTTP.

@@ -427,6 +427,7 @@ impl Driver {
                 | Record::Delivered { .. }
                 | Record::DeviceRequest(_)
                 | Record::DeviceRequestForgotten { .. }
+                | Record::Event(_)
                 | Record::Uplink { .. }
                 | Record::DeliveriesForgotten { .. } => {}
             }

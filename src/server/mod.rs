@@ -14,7 +14,9 @@ mod reply;
 mod rest;
 mod run;
 mod telemetry;
+mod telling;
 mod verifier;
+mod webhooks;
 
 pub use reload::{ReloadError, Reloaded, Reloader};
 pub use run::{Listening, RunError, STORE_FILE, Server, install_metrics, open_data_dir};

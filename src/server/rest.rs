@@ -1,9 +1,10 @@
 //! The bounds of the REST side, as they are set.
 
 use crate::config::{
-    CellsConfig, DeviceHttpConfig, DeviceHttpsConfig, DeviceRequestsConfig, HttpConfig,
+    CellsConfig, DeviceHttpConfig, DeviceHttpsConfig, DeviceRequestsConfig, EventsConfig,
+    HttpConfig, WebhooksConfig,
 };
-use crate::http::{ConnectionLimits, HttpLimits, LinkLimits, Tiers};
+use crate::http::{ConnectionLimits, EventLimits, HttpLimits, LinkLimits, Tiers};
 
 /// What clients may do to connections.
 pub(super) fn connection_limits(config: &HttpConfig) -> ConnectionLimits {
@@ -65,6 +66,18 @@ pub(super) fn request_limits(
     }
 }
 
+/// What is told of what happens.
+pub(super) fn event_limits(events: &EventsConfig, webhooks: &WebhooksConfig) -> EventLimits {
+    EventLimits {
+        kept_max: events.kept_max,
+        kept_for: events.kept_for,
+        streams_max: count(events.streams_max),
+        heartbeat: events.heartbeat,
+        webhooks_max: count(webhooks.webhooks_max),
+        deliveries_kept: webhooks.deliveries_kept,
+    }
+}
+
 /// What is shown of the coverage tiers.
 pub(super) const fn tiers(config: &CellsConfig) -> Tiers {
     Tiers {
@@ -90,5 +103,7 @@ mod tests {
         assert_eq!(limits, HttpLimits::default());
         let limits = link_limits(&DeviceHttpConfig::default());
         assert_eq!(limits, LinkLimits::default());
+        let limits = event_limits(&EventsConfig::default(), &WebhooksConfig::default());
+        assert_eq!(limits, EventLimits::default());
     }
 }

@@ -32,6 +32,7 @@ use super::reload::Reloader;
 use super::rest::{connection_limits, request_limits, tiers};
 use super::telemetry::{self, Telemetry};
 use super::verifier::SigningVerifier;
+use super::telling::Telling;
 
 /// The database within the data directory.
 pub const STORE_FILE: &str = "narrowcast.sqlite";
@@ -82,6 +83,9 @@ pub enum RunError {
     #[error("the HTTP listener failed: {0}")]
     Http(String),
     /// Metrics cannot be collected.
+    /// Certificates that receivers of events are known by cannot be used.
+    #[error("{0}")]
+    Webhooks(String),
     #[error("metrics: {0}")]
     Metrics(String),
 }
@@ -139,6 +143,7 @@ pub struct Server {
     http: JoinHandle<()>,
     heads: HeadTeller,
     reloader: Reloader,
+    telling: Telling,
     links: Arc<Links>,
     tls_identity: Option<Arc<TlsIdentity>>,
 }
@@ -185,6 +190,7 @@ impl Server {
         );
         let heads = HeadTeller::start(&store, clock);
         let reloader = Reloader::new(config, handle.clone());
+        let telling = Telling::start(config, listening, &store, clock, http_shutdown.clone())?;
         let router = http::router(HttpState::new(HttpParts {
             store,
             package_bytes: blobs,
@@ -192,6 +198,7 @@ impl Server {
             engine: handle,
             live,
             links: Arc::clone(&links),
+            events: telling.hub(),
             link_bases: link_bases(config, listening),
             clock,
             parse_endpoint: |text| EndpointNameForm::default().normalise(text),
@@ -219,6 +226,7 @@ impl Server {
             reloader,
             links,
             tls_identity,
+            telling,
         })
     }
 
@@ -271,6 +279,7 @@ impl Server {
         self.heads.end().await;
         flatten(ended.map(|result| result.map_err(RunError::from)))
     }
+        self.telling.end().await;
 }
 
 /// Installs the process's one metrics recorder.

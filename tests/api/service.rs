@@ -7,8 +7,9 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use narrowcast::clock::{SystemClock, Utc};
 use narrowcast::http::{
-    ConnectionLimits, Downloads, HttpLimits, HttpParts, HttpState, LinkBases, LinkLimits, Links,
-    LiveView, Role, engine_channel, firmware_router, new_token, router, serve, serve_devices,
+    ConnectionLimits, Downloads, EventHub, EventLimits, HttpLimits, HttpParts, HttpState,
+    LinkBases, LinkLimits, Links, LiveView, Role, engine_channel, firmware_router, new_token,
+    router, serve, serve_devices,
 };
 use narrowcast::model::{AuditActor, AuditStamp, EndpointName, ProductSettings};
 use narrowcast::store::{BlobStore, MemoryStore, Store};
@@ -86,6 +87,7 @@ impl Service {
         let state = HttpState::new(HttpParts {
             links: links.clone(),
             link_bases,
+            events: follow_events(&store, clock, &stopped),
             store: store.clone(),
             package_bytes: bytes.clone(),
             verifier: Arc::new(TextVerifier),
@@ -256,6 +258,29 @@ async fn open_links(
     stopped: &watch::Receiver<bool>,
 ) -> (Arc<Links>, LinkBases) {
     let limits = LinkLimits {
+/// Short enough to be met.
+pub(crate) const EVENT_LIMITS: EventLimits = EventLimits {
+    kept_max: 40,
+    kept_for: Duration::from_secs(24 * 3600),
+    streams_max: 3,
+    heartbeat: Duration::from_millis(300),
+    webhooks_max: 2,
+    deliveries_kept: 5,
+};
+
+/// Events as the server has them followed.
+fn follow_events(
+    store: &Arc<MemoryStore>,
+    clock: SystemClock,
+    stopped: &watch::Receiver<bool>,
+) -> Arc<EventHub> {
+    let source = "/site-1".to_owned();
+    let hub = EventHub::new(EVENT_LIMITS, source, Default::default(), stopped.clone());
+    let hub = Arc::new(hub);
+    tokio::spawn(hub.clone().keep(store.clone(), clock));
+    hub
+}
+
         links_max: links_max.unwrap_or_default(),
         ..LinkLimits::default()
     };

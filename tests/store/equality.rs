@@ -4,7 +4,7 @@ use narrowcast::model::{
     CampaignId, CampaignState, DeviceRequestId, DeviceRequestState, Happening, KeyChange, NewEvent,
     Record, RegistrationSlot, TaskId, TaskState, UpdateTask,
 };
-use narrowcast::store::{EventStore, MemoryStore, SqliteStore, Store};
+use narrowcast::store::{MemoryStore, SqliteStore, Store};
 use proptest::prelude::*;
 
 use crate::device_requests::{request, uplink};

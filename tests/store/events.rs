@@ -5,7 +5,7 @@ use narrowcast::model::{
     CampaignState, DeliveryState, Event, Happening, KeyChange, NewEvent, Record, Webhook,
     WebhookDelivery, WebhookId, WebhookState,
 };
-use narrowcast::store::{EventStore, MemoryStore, NotedDeliveries, SqliteStore, Store, StoreError};
+use narrowcast::store::{MemoryStore, NotedDeliveries, SqliteStore, Store, StoreError};
 
 use crate::is_not_found;
 use crate::samples::{draft, endpoint, page, page_after, sqlite, stamp, timeline, utc};

@@ -1,0 +1,81 @@
+//! `/api/v1/webhooks`: receivers that are told of events.
+
+mod ask;
+mod change;
+mod create;
+mod delete;
+mod deliveries;
+mod list;
+mod show;
+mod url;
+
+pub(super) use ask::*;
+pub(super) use change::*;
+pub(super) use create::*;
+pub(super) use delete::*;
+pub(super) use deliveries::*;
+pub(super) use list::*;
+pub(super) use show::*;
+pub use url::{HookUrl, InvalidHookUrl};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::Problem;
+use super::precondition::EntityTag;
+use super::{HttpState, fields};
+use crate::model::{Webhook, WebhookId, WebhookState};
+
+/// A receiver of events. Its secret was shown once.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Webhook)]
+pub(super) struct WebhookView {
+    /// Its number.
+    id: u64,
+    /// Where events are posted to.
+    url: String,
+    /// Of what it is told, `campaign:12`, `task:7` or `device:<endpoint>`; none: of all.
+    topics: Vec<String>,
+    /// Of which types of events, `task.failed` or `campaign.*`; none: of all.
+    types: Vec<String>,
+    /// `active`, or `disabled`: by an operator, or by its answer 410.
+    state: &'static str,
+    /// Why it is disabled, where its receiver did that.
+    reason: Option<String>,
+    /// The last event that it was told of, or that is not for it.
+    last_event_id: u64,
+    /// How many events came since.
+    events_behind: u64,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// The name of the token that it was made with.
+    created_by: String,
+}
+
+impl WebhookView {
+    fn of(webhook: Webhook, last_event: u64) -> Self {
+        Self {
+            id: webhook.id.0,
+            url: webhook.url,
+            topics: webhook.topics,
+            types: webhook.types,
+            state: webhook.state.word(),
+            reason: Some(webhook.reason).filter(|reason| !reason.is_empty()),
+            last_event_id: webhook.cursor,
+            events_behind: last_event.saturating_sub(webhook.cursor),
+            created_at: fields::time(webhook.created_at),
+            created_by: webhook.created_by,
+        }
+    }
+}
+
+async fn find(state: &HttpState, id: u64) -> Result<Webhook, Problem> {
+    let found = state.store.webhook(WebhookId(id)).await;
+    found.map_err(|error| Problem::of_store(error, format_args!("webhook {id}")))
+}
+
+/// What a PATCH changes.
+fn tag(state: WebhookState) -> EntityTag {
+    EntityTag::of([state.word()])
+}
