@@ -1,20 +1,24 @@
 //! Decisions about a whole campaign: who is in, who is tried again, how far it is.
 
+mod eta;
 mod failure_text;
 mod filter;
 mod loop_guard;
+mod pace;
 mod progress;
 mod retry;
 mod rollout;
-mod targets;
-mod timetable;
 mod start_rate;
 mod step_text;
+mod targets;
+mod timetable;
 mod window;
 
+pub use eta::{Assumption, CellLoad, Eta, EtaInput, Figure, LimitingCell, estimate};
 pub use failure_text::{failure_text, success_note_text};
 pub use filter::{DeviceFacts, Filter, FilterFault};
 pub use loop_guard::{DeliveryRefused, LoopGuard, LoopGuardConfig};
+pub use pace::{Pace, TierPace, Times};
 pub use progress::{NotCounted, PhaseProgress, Progress};
 pub use retry::{Next, decide};
 pub use rollout::{PhaseVerdict, in_phases, judge};

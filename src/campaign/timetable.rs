@@ -1,5 +1,7 @@
 //! Start, windows and end of a campaign as one question: may it begin something now?
 
+use std::time::Duration;
+
 use crate::clock::Utc;
 use crate::model::Schedule;
 
@@ -53,6 +55,9 @@ pub struct Timetable {
 }
 
 impl Timetable {
+    /// How many openings and closings are looked at: an hour a week for a year's worth of days.
+    const OPENINGS_MAX: usize = 1000;
+
     /// From what an operator chose.
     ///
     /// # Errors
@@ -84,6 +89,14 @@ impl Timetable {
             return Err(InvalidSchedule::NeverOpen);
         }
         Ok(timetable)
+    }
+
+    /// One whose end has come.
+    pub fn over() -> Self {
+        Self {
+            end_at: Some(Utc::from_unix_ms(i64::MIN)),
+            ..Self::default()
+        }
     }
 
     /// From then on nothing begins.
@@ -132,6 +145,29 @@ impl Timetable {
             Timing::Closed { opens_at } => opens_at.or(self.end_at),
             Timing::Over => None,
         }
+    }
+
+    /// When something could have begun for so long from `since` on; `None`: not before the end, or never.
+    pub fn after_open(&self, since: Utc, time: Duration) -> Option<Utc> {
+        let (mut at, mut left) = (since, time);
+        for _ in 0..Self::OPENINGS_MAX {
+            match self.timing(at) {
+                Timing::Open { until } => {
+                    let end = at + left;
+                    let Some(until) = until.filter(|until| *until < end) else {
+                        return self.end_at.is_none().then_some(end);
+                    };
+                    left = left.saturating_sub(until.saturating_since(at));
+                    at = until;
+                }
+                Timing::Ahead { opens_at }
+                | Timing::Closed {
+                    opens_at: Some(opens_at),
+                } => at = opens_at,
+                Timing::Closed { opens_at: None } | Timing::Over => return None,
+            }
+        }
+        None
     }
 
     /// When devices that listen and have not spoken are offered the update again: at the whole ten
@@ -252,6 +288,22 @@ mod tests {
         );
         assert_eq!(offer("2026-11-21T17:50:00Z"), None);
         assert_eq!(offer("2026-11-21T20:00:00Z"), None);
+    }
+
+    #[test]
+    fn only_open_time_counts_and_none_is_over_before_the_end() {
+        const HOUR: Duration = Duration::from_secs(60 * 60);
+        let timetable = Timetable::parse(&night(None, None)).unwrap();
+        let since = at("2026-11-21T15:00:00Z");
+        for (hours, after) in [
+            (1, "2026-11-21T16:00:00Z"),
+            (4, "2026-11-22T15:00:00Z"),
+            (24, "2026-11-27T15:00:00Z"),
+        ] {
+            assert_eq!(timetable.after_open(since, hours * HOUR), Some(at(after)));
+        }
+        let ends = Timetable::parse(&night(None, Some("2026-12-21T15:00:00Z"))).unwrap();
+        assert_eq!(ends.after_open(since, HOUR), None);
     }
 
     #[test]
