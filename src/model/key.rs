@@ -15,6 +15,14 @@ words! {
     }
 }
 
+words! {
+    /// What a key signs. A key of any other purpose is not entered.
+    pub enum KeyPurpose {
+        /// Firmware packages.
+        Firmware = "firmware",
+    }
+}
+
 /// Who took something away from a key, when and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyChange {

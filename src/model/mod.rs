@@ -15,6 +15,7 @@ mod event_filter;
 mod installed;
 mod key;
 mod language;
+mod next_action;
 mod package;
 mod peer;
 mod policy;
@@ -51,8 +52,9 @@ pub use download_link::{DownloadLink, LinkId, LinkProgress, LinkState};
 pub use event::{Event, EventKind, Happening, NewEvent};
 pub use event_filter::{EventFilter, InvalidEventFilter};
 pub use installed::InstalledSequences;
-pub use key::{KeyChange, KeyState};
+pub use key::{KeyChange, KeyPurpose, KeyState};
 pub use language::Language;
+pub use next_action::NextAction;
 pub use package::{
     Component, Image, Package, PackageFile, PackageId, PackageKind, Provenance, ReleaseNotes,
     Sha256Digest,

@@ -13,6 +13,7 @@ mod checked_file;
 mod events;
 mod memory;
 mod sqlite;
+mod standing;
 mod targets;
 
 pub use audit::{AuditBreak, AuditChain, AuditEntry, AuditHead, InvalidAuditHead};
@@ -21,6 +22,7 @@ pub use checked_file::CheckedFile;
 pub use events::{EventStore, NotedDeliveries};
 pub use memory::MemoryStore;
 pub use sqlite::{OpenError, SqliteStore};
+pub use standing::StandingStore;
 pub use targets::{DeviceDetails, DevicesOf, TargetStore};
 
 use async_trait::async_trait;
@@ -30,8 +32,8 @@ use crate::model::{
     AdmissionPolicy, AuditStamp, Campaign, CampaignId, CampaignPolicy, CampaignState,
     CampaignTargets, DeliveryHistory, Device, DeviceModel, DeviceReport, DeviceRequest,
     DeviceRequestId, DowngradeAllowed, DownloadLink, EndpointName, GroupId, InstalledSequences,
-    KeyChange, KeyState, LinkId, LinkProgress, Manufacturer, Package, PackageId, Product,
-    ProfileId, Record, ReleaseNotes, Restored, RetryPolicy, SettingChanges, Sha256Digest,
+    KeyChange, KeyPurpose, KeyState, LinkId, LinkProgress, Manufacturer, Package, PackageId,
+    Product, ProfileId, Record, ReleaseNotes, Restored, RetryPolicy, SettingChanges, Sha256Digest,
     TaskState, TimelineEntry, UpdateTask, Uplink,
 };
 
@@ -86,6 +88,8 @@ pub struct StoredKey {
     pub id: String,
     /// Whose key it is.
     pub manufacturer: Manufacturer,
+    /// What it signs.
+    pub purpose: KeyPurpose,
     /// `RSA` or `ECDSA_256K1`.
     pub algorithm: String,
     /// Modulus length, or the length of the curve's order.
@@ -236,7 +240,7 @@ const fn is_ended(state: CampaignState) -> bool {
 
 /// The durable state of one server.
 #[async_trait]
-pub trait Store: EventStore + TargetStore + fmt::Debug + Send + Sync + 'static {
+pub trait Store: EventStore + StandingStore + TargetStore + fmt::Debug + Send + Sync + 'static {
     /// Commits all records in one transaction, in order. On `Ok` they survive a power cut.
     async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError>;
     /// Reads what an engine is rebuilt from.
@@ -436,6 +440,12 @@ pub trait Store: EventStore + TargetStore + fmt::Debug + Send + Sync + 'static {
     async fn campaign(&self, id: CampaignId) -> Result<(Campaign, TaskCounts), StoreError>;
     /// Campaigns by number, with their counts.
     async fn campaigns(&self, page: Page) -> Result<Vec<(Campaign, TaskCounts)>, StoreError>;
+    /// The same of those that were put away, or of those that were not.
+    async fn campaigns_archived(
+        &self,
+        archived: bool,
+        page: Page,
+    ) -> Result<Vec<(Campaign, TaskCounts)>, StoreError>;
     /// Takes a campaign and its tasks away. The caller has checked its state; `expected` is checked
     /// again in the transaction (`Conflict`).
     async fn remove_campaign(

@@ -14,6 +14,7 @@ async fn a_key_is_entered_and_listed() {
     assert_eq!(key["id"], "k1");
     assert_eq!(key["bits"], 3072);
     assert_eq!(key["state"], "active");
+    assert_eq!(key["purpose"], "firmware");
     let other = json!({"manufacturer": "fibocom", "public_key_pem": "KEY k2"});
     service.post("/api/v1/keys", &other).await.expect(201);
 
@@ -24,6 +25,20 @@ async fn a_key_is_entered_and_listed() {
         .await
         .expect(200);
     assert_eq!(some, json!([key]));
+}
+
+#[tokio::test]
+async fn a_key_for_anything_but_firmware_is_not_entered() {
+    let service = Service::start().await;
+    let mut body = json!({
+        "manufacturer": "quectel", "public_key_pem": "KEY k1", "purpose": "bootstrap",
+    });
+    let answer = service.post("/api/v1/keys", &body).await;
+    answer.problem(422, "invalid_field", Some("purpose"));
+    assert_eq!(service.get("/api/v1/keys").await.expect(200), json!([]));
+    body["purpose"] = json!("firmware");
+    let key = service.post("/api/v1/keys", &body).await.expect(201);
+    assert_eq!(key["purpose"], "firmware");
 }
 
 #[tokio::test]

@@ -134,6 +134,7 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
         "ALTER TABLE campaigns DROP COLUMN rollout",
         "ALTER TABLE campaigns DROP COLUMN created_by",
         "ALTER TABLE tasks DROP COLUMN rollout_phase",
+        "ALTER TABLE keys DROP COLUMN purpose",
         "DELETE FROM _sqlx_migrations WHERE version > 1",
     ] {
         sqlx::query(sql).execute(&mut plain).await.unwrap();

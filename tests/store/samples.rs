@@ -7,8 +7,8 @@ use narrowcast::clock::Utc;
 use narrowcast::model::{
     AuditActor, AuditStamp, BindingMode, CampaignId, CampaignTargets, CellId, Component,
     CoverageTier, DeliveryHistory, Device, DeviceModel, DeviceReport, DeviceType, EndpointName,
-    FirmwareVersion, Identity, Lwm2mVersion, Manufacturer, Package, PackageFile, PackageId,
-    PackageKind, Peer, Provenance, Record, Registration, RegistrationSlot, ReleaseNotes,
+    FirmwareVersion, Identity, KeyPurpose, Lwm2mVersion, Manufacturer, Package, PackageFile,
+    PackageId, PackageKind, Peer, Provenance, Record, Registration, RegistrationSlot, ReleaseNotes,
     RetryPolicy, Sha256Digest, StoredObservation, TaskId, TimelineEntry, TimelineStep,
 };
 use narrowcast::store::{NewCampaign, Page, SqliteStore, Store, StoredKey, StoredToken};
@@ -158,6 +158,7 @@ pub(crate) fn key(id: &str, manufacturer: &str) -> StoredKey {
     StoredKey {
         id: id.to_owned(),
         manufacturer: Manufacturer::parse(manufacturer).unwrap(),
+        purpose: KeyPurpose::Firmware,
         algorithm: "RSA".to_owned(),
         bits: 2048,
         public_key_pem: "-----BEGIN PUBLIC KEY-----\n".to_owned(),

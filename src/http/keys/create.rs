@@ -12,7 +12,7 @@ use crate::http::auth::TokenName;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::JsonBody;
 use crate::http::fields;
-use crate::model::AuditActor;
+use crate::model::{AuditActor, KeyPurpose};
 use crate::store::StoredKey;
 
 /// A key to enter. `Debug` is left out: somebody may send a private key by mistake.
@@ -23,6 +23,13 @@ pub(crate) struct CreateKey {
     manufacturer: String,
     /// SPKI in PEM, as in `public.pem`.
     public_key_pem: String,
+    /// What it signs: `firmware`.
+    #[serde(default = "firmware")]
+    purpose: String,
+}
+
+fn firmware() -> String {
+    KeyPurpose::Firmware.word().to_owned()
 }
 
 /// Enters a manufacturer's public key.
@@ -43,6 +50,7 @@ pub(crate) async fn create_key(
         return Err(Problem::new(kinds::PRIVATE_KEY, detail).with_field("public_key_pem"));
     }
     let manufacturer = fields::name("manufacturer", &body.manufacturer)?;
+    let purpose = fields::word("purpose", &body.purpose, KeyPurpose::ALL, KeyPurpose::word)?;
     let verified = state
         .verifier
         .read_key(&body.public_key_pem)
@@ -52,6 +60,7 @@ pub(crate) async fn create_key(
     let key = StoredKey {
         id: verified.id,
         manufacturer,
+        purpose,
         algorithm: verified.algorithm,
         bits: verified.bits,
         public_key_pem: verified.public_key_pem,

@@ -30,6 +30,8 @@ pub(super) struct KeyView {
     id: String,
     /// 厂商名称.
     manufacturer: String,
+    /// What it signs: `firmware`.
+    purpose: &'static str,
     /// `RSA` or `ECDSA_256K1`.
     algorithm: String,
     /// Modulus length, or the length of the curve's order.
@@ -90,6 +92,7 @@ impl From<StoredKey> for KeyView {
             state: key.state().word(),
             id: key.id,
             manufacturer: key.manufacturer.to_string(),
+            purpose: key.purpose.word(),
             algorithm: key.algorithm,
             bits: key.bits,
             public_key_pem: key.public_key_pem,

@@ -19,11 +19,12 @@ pub(super) async fn add_key(
     let entry = audit::key_created(&key, stamp);
     let mut write = writer.begin().await?;
     let added = sqlx::query(
-        "INSERT INTO keys (id, manufacturer, algorithm, bits, public_key_pem, created_at, created_by)
-         VALUES (?,?,?,?,?,?,?)",
+        "INSERT INTO keys (id, manufacturer, purpose, algorithm, bits, public_key_pem, created_at, created_by)
+         VALUES (?,?,?,?,?,?,?,?)",
     )
     .bind(key.id)
     .bind(key.manufacturer.as_str().to_owned())
+    .bind(key.purpose.word())
     .bind(key.algorithm)
     .bind(key.bits)
     .bind(key.public_key_pem)

@@ -207,6 +207,11 @@ fn migrator() -> Migrator {
             "events",
             include_str!("../migrations/sqlite/0014_events.sql"),
         ),
+        (
+            16,
+            "key purpose",
+            include_str!("../migrations/sqlite/0016_key_purpose.sql"),
+        ),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let sql = sql.into_sql_str();

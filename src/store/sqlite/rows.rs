@@ -15,10 +15,10 @@ use crate::model::{
     AdmissionMode, AdmissionPolicy, AirtimePermille, BindingMode, CampaignId, CellId, Component,
     CoverageTier, DeliveryHistory, Device, DeviceModel, DeviceReport, DeviceType, DowngradeAllowed,
     DownloadCapability, EndpointName, Failure, FailureReason, FirmwareVersion, Identity, KeyChange,
-    KeyPurpose, Lwm2mVersion, Manufacturer, Package, PackageFile, PackageId, PackageKind, Peer, Phase,
-    Provenance, Registration, RegistrationSlot, ReleaseNotes, Sha256Digest, SlotClaim, StopMode,
-    StoredObservation, SuccessNote, TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask,
-    WaitingFor,
+    KeyPurpose, Lwm2mVersion, Manufacturer, Package, PackageFile, PackageId, PackageKind, Peer,
+    Phase, Provenance, Registration, RegistrationSlot, ReleaseNotes, Sha256Digest, SlotClaim,
+    StopMode, StoredObservation, SuccessNote, TaskId, TaskState, TimelineEntry, TimelineStep,
+    UpdateTask, WaitingFor,
 };
 use crate::store::{DeviceGroup, StoreError, StoredKey, StoredToken};
 
