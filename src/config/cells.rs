@@ -30,6 +30,9 @@ pub struct CellsConfig {
     pub airtime_permille: u16,
     /// How many pass one over that waits for other tiers, before it comes first.
     pub passed_over_max: u32,
+    /// How many devices begin to fetch a minute at most, over all cells and campaigns; 0: as many as the
+    /// cells bear.
+    pub starts_per_minute_max: u32,
     /// The limits of every cell.
     pub limits: LimitsConfig,
     /// Cells with limits of their own: `[[cells.overrides]]`.
@@ -104,6 +107,7 @@ impl Default for CellsConfig {
             admission: AdmissionMode::PerClass,
             airtime_permille: 0,
             passed_over_max: EngineConfig::default().passed_over_max,
+            starts_per_minute_max: 0,
             limits: LimitsConfig::default(),
             overrides: Vec::new(),
         }

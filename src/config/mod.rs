@@ -19,6 +19,7 @@ mod update;
 mod waiting_room;
 mod word;
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -30,8 +31,8 @@ pub use coap::{CoapConfig, OnboardingConfig, PresetConfig};
 pub use device_http::DeviceHttpConfig;
 pub use device_https::DeviceHttpsConfig;
 pub use device_requests::{DeviceRequestsConfig, UplinksConfig};
-pub use explain::{Setting, explained};
 pub use events::{EventsConfig, WebhooksConfig};
+pub use explain::{Setting, explained};
 pub use flapping::FlappingSettings;
 pub use http::{HttpConfig, MetricsConfig};
 pub use loop_guard::LoopGuardSettings;
@@ -79,11 +80,11 @@ pub struct Config {
     pub uplinks: UplinksConfig,
     /// How devices that wait for a slot are kept awake.
     pub waiting_room: WaitingRoomConfig,
-    /// Coverage tiers and their limits.
     /// The stream of events.
     pub events: EventsConfig,
     /// Receivers of events.
     pub webhooks: WebhooksConfig,
+    /// Coverage tiers and their limits.
     pub cells: CellsConfig,
 }
 
@@ -103,9 +104,9 @@ impl Default for Config {
             device_requests: DeviceRequestsConfig::default(),
             uplinks: UplinksConfig::default(),
             waiting_room: WaitingRoomConfig::default(),
-            cells: CellsConfig::default(),
             events: EventsConfig::default(),
             webhooks: WebhooksConfig::default(),
+            cells: CellsConfig::default(),
         }
     }
 }
@@ -148,6 +149,7 @@ impl Config {
             cell_limits: self.cells.overrides(),
             admission: self.cells.admission(),
             passed_over_max: self.cells.passed_over_max,
+            starts_per_minute_max: NonZeroU32::new(self.cells.starts_per_minute_max),
             waiting_room: self.waiting_room.policy(),
             onboarding: self.coap.onboarding.into(),
             ..EngineConfig::default()
@@ -183,10 +185,10 @@ impl Config {
             .and_then(|()| self.device_requests.check(self.http.request_timeout))
             .and_then(|()| self.uplinks.check())
             .and_then(|()| self.waiting_room.check())
-            .and_then(|()| self.cells.check())
-            .map_err(ConfigError)
             .and_then(|()| self.events.check())
             .and_then(|()| self.webhooks.check())
+            .and_then(|()| self.cells.check())
+            .map_err(ConfigError)
     }
 
     /// The host that devices fetch from by HTTP, where it is not the listener's own address.

@@ -6,19 +6,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::campaign::PhaseProgress;
+use crate::campaign::{PhaseProgress, StartRate};
 use crate::clock::{Now, Utc};
 use crate::fota::{HELD_EVIDENCE, Precedence, Wanted};
 use crate::model::{
     Campaign, CampaignId, CampaignState, DownloadProtocol, EndpointName, Failure, FailureReason,
-    Image, InstalledSequences, Package, ProductSettings, Record, RolloutPhase, TaskId, TaskState,
-    TimelineStep, UpdateTask, WaitingFor,
+    Image, InstalledSequences, Package, ProductSettings, Record, RolloutPhase, StopMode, TaskId,
+    TaskState, TimelineStep, UpdateTask, WaitingFor,
 };
 
 use super::download::{ServedImage, uri_file_name};
+use super::joining::Given;
+use super::schedule::ScheduleState;
+use super::start_rate::Paced;
 use super::tasks::{TaskEntry, told};
 use super::timers::Timer;
-use super::{CellStatus, CommandError, EndedTasks, Engine, TierStatus};
+use super::{CellStatus, CommandError, EndedCampaign, EndedTasks, Engine, TierStatus};
 use crate::model::CoverageTier;
 
 /// A campaign whose tasks run.
@@ -35,10 +38,16 @@ pub(super) struct RunningCampaign {
     file_name: String,
     installed: InstalledSequences,
     pub(super) progress: PhaseProgress,
+    pub(super) given: Given,
+    /// When it may begin something.
+    pub(super) schedule: ScheduleState,
     /// What the phases of its rollout have to come to.
     gates: Vec<RolloutPhase>,
     /// Devices that were updated in the running phase, where they have to report for a while.
     pub(super) soaking: BTreeSet<EndpointName>,
+    pub(super) start_rate: Option<StartRate>,
+    /// Who waits for it.
+    pub(super) paced: Paced,
 }
 
 impl RunningCampaign {
@@ -50,6 +59,7 @@ impl RunningCampaign {
         ended: EndedTasks,
     ) -> Self {
         let gates = campaign.policy.rollout.gates();
+        let schedule = ScheduleState::new(campaign.id, &campaign.policy.schedule);
         let wanted = Wanted {
             target_version: package.target_version.clone(),
             source_versions: package.source_versions.clone(),
@@ -69,9 +79,16 @@ impl RunningCampaign {
             shared: Default::default(),
             file_name,
             installed,
+            given: Given {
+                to_come: ended.counts.all().pending,
+                ..Given::default()
+            },
             progress: ended.counts,
+            schedule,
             gates,
             soaking: ended.soaking.into_iter().collect(),
+            start_rate: None,
+            paced: Paced::default(),
         }
     }
 
@@ -82,6 +99,11 @@ impl RunningCampaign {
 
     pub(super) fn is_running(&self) -> bool {
         self.campaign.state == CampaignState::Running
+    }
+
+    /// Whether it is being stopped: what has begun may end, and nothing follows it.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.campaign.state == CampaignState::Stopped
     }
 
     /// What is wanted of a device that fetches from below `base`.
@@ -131,6 +153,18 @@ impl RunningCampaign {
     }
 }
 
+impl From<EndedCampaign> for RunningCampaign {
+    fn from(ended: EndedCampaign) -> Self {
+        Self::new(
+            ended.campaign,
+            ended.package,
+            ended.image,
+            ended.installed,
+            ended.ended,
+        )
+    }
+}
+
 impl Engine {
     /// 激活计划, and the same after a restart: one path for both.
     pub(super) fn run_campaign(
@@ -144,12 +178,15 @@ impl Engine {
         let stopped = state == CampaignState::Stopped;
         let resumed = stopped || state.is_active();
         if !resumed {
-            running.campaign.state = state.activate()?;
+            running.campaign.state = running.activated(now)?;
             running.campaign.activated_at = Some(now.utc);
         }
         let settings = Arc::clone(self.products.of_package(&running.package));
         if !resumed {
             self.check_base(&settings)?;
+            if running.is_over(now) {
+                return Err(CommandError::EndPassed);
+            }
         }
         // What was active before a restart goes on whatever the limits say now: its slots are held.
         if !resumed {
@@ -166,6 +203,7 @@ impl Engine {
                 at: now.utc,
             });
         }
+        running.given.through = tasks.last().map(|task| task.id).unwrap_or_default();
         // All count as waiting until they are final: only the end is of interest here.
         for task in &tasks {
             let phase = task.rollout_phase;
@@ -186,60 +224,107 @@ impl Engine {
         }
         if stopped {
             // The restart cut its end short: what waits is stopped, what runs ends by itself.
-            self.stop_tasks(now, id, &by_operator());
+            self.stop_tasks(now, id, &by_operator(), StopMode::Soft);
         }
         self.end_if_done(now, id);
+        self.follow_schedule(now, id);
         self.resume_rollout(now, id);
         self.timers.set(Timer::Openings, Some(now.instant));
         Ok(())
     }
 
-    /// Ends a campaign: what waits is stopped, what runs gets no Execute any more.
-    pub(super) fn stop_campaign(&mut self, now: Now, id: CampaignId) -> Result<(), CommandError> {
-        self.end_campaign(now, id, &by_operator())
+    /// Ends a campaign: what waits is stopped.
+    pub(super) fn stop_campaign(
+        &mut self,
+        now: Now,
+        id: CampaignId,
+        mode: StopMode,
+    ) -> Result<(), CommandError> {
+        let running = self.campaigns.get(&id);
+        let is_stopping = running.is_some_and(|it| it.campaign.state == CampaignState::Stopped);
+        if is_stopping && mode == StopMode::Hard {
+            self.stop_tasks(now, id, &by_operator(), mode);
+            return Ok(());
+        }
+        self.end_campaign_as(now, id, &by_operator(), mode)
     }
 
-    /// The same for `cause`, which its tasks keep.
+    /// Ends a campaign hard for `cause`, which its tasks keep.
     pub(super) fn end_campaign(
         &mut self,
         now: Now,
         id: CampaignId,
         cause: &Failure,
     ) -> Result<(), CommandError> {
+        self.end_campaign_as(now, id, cause, StopMode::Hard)
+    }
+
+    fn end_campaign_as(
+        &mut self,
+        now: Now,
+        id: CampaignId,
+        cause: &Failure,
+        mode: StopMode,
+    ) -> Result<(), CommandError> {
         let Some(running) = self.campaigns.get_mut(&id) else {
             return Err(CommandError::NotActive);
         };
         running.campaign.state = running.campaign.state.stop()?;
+        running.given.stop = Some((cause.clone(), mode));
         let state = running.campaign.state;
         self.record(Record::Campaign {
             id,
             state,
             at: now.utc,
         });
-        self.stop_tasks(now, id, cause);
+        self.stop_tasks(now, id, cause, mode);
         self.end_if_done(now, id);
         Ok(())
     }
 
-    fn stop_tasks(&mut self, now: Now, id: CampaignId, cause: &Failure) {
+    fn stop_tasks(&mut self, now: Now, id: CampaignId, cause: &Failure, mode: StopMode) {
         for task in self.tasks_of(id) {
-            match self.tasks.get_mut(&task) {
-                Some(TaskEntry::Running(session)) => {
-                    session.handle_stop(now, cause.clone());
-                    self.ready.push_back(task);
-                }
-                Some(TaskEntry::Idle(idle)) => {
-                    let mut idle = idle.clone();
-                    let mut detail = String::new();
-                    if cause.reason != FailureReason::Stopped {
-                        detail = told(cause);
-                        idle.failure = Some(cause.clone());
-                    }
-                    self.timeline(now, &idle, TimelineStep::Stopped, detail);
-                    self.finish(now, idle, TaskState::Stopped);
-                }
-                None => {}
+            self.stop_one(now, task, cause, mode);
+        }
+    }
+
+    /// Ends the update of one device.
+    pub(super) fn stop_task(
+        &mut self,
+        now: Now,
+        campaign: CampaignId,
+        id: TaskId,
+        mode: StopMode,
+    ) -> Result<(), CommandError> {
+        let entry = self.tasks.get(&id);
+        if entry.is_none_or(|entry| entry.task().campaign != campaign) {
+            return Err(CommandError::TaskNotActive);
+        }
+        let cause = Failure {
+            reason: FailureReason::Stopped,
+            evidence: "an operator stopped the update of this device".to_owned(),
+        };
+        self.stop_one(now, id, &cause, mode);
+        Ok(())
+    }
+
+    pub(super) fn stop_one(&mut self, now: Now, id: TaskId, cause: &Failure, mode: StopMode) {
+        match self.tasks.get_mut(&id) {
+            Some(TaskEntry::Running(session)) => {
+                session.handle_stop(now, cause.clone(), mode);
+                self.ready.push_back(id);
             }
+            Some(TaskEntry::Idle(idle)) => {
+                let mut idle = idle.clone();
+                let mut detail = String::new();
+                if cause.reason != FailureReason::Stopped {
+                    detail = told(cause);
+                    idle.failure = Some(cause.clone());
+                }
+                self.timeline(now, &idle, TimelineStep::Stopped, detail);
+                self.finish(now, idle, TaskState::Stopped);
+            }
+            None => {}
         }
     }
 
@@ -277,7 +362,9 @@ impl Engine {
                     session.handle_reachable(now);
                     self.ready.push_back(id);
                 }
-                Some(TaskEntry::Idle(task)) if task.retry_at.is_none() => {
+                Some(TaskEntry::Idle(task))
+                    if task.retry_at.is_none() || task.waiting_for == Some(WaitingFor::Contact) =>
+                {
                     self.open(now, id, false);
                 }
                 Some(TaskEntry::Idle(_)) | None => continue,
@@ -298,8 +385,16 @@ impl Engine {
         let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
             return;
         };
+        if task.waiting_for == Some(WaitingFor::Consent) {
+            return self.consent_overdue(now, id);
+        }
         if task.retry_at.is_none() {
             return;
+        }
+        if task.waiting_for == Some(WaitingFor::Contact)
+            && let Some(left) = self.contact_left(now, task.campaign, task.since)
+        {
+            return self.timers.set(Timer::Retry(id), Some(now.instant + left));
         }
         if let Some(gate) = self.gate(now, task) {
             return self.wait_at_gate(now, id, gate);
@@ -354,10 +449,14 @@ impl Engine {
     /// fault meanwhile.
     fn held_for(&self, now: Now, id: CampaignId) -> Option<Duration> {
         let running = self.campaigns.get(&id)?;
-        if !self.is_held(running) && running.gate(now).is_none() {
+        let gate = running.gate(now);
+        if !self.is_held(running) && gate.is_none() {
             return None;
         }
-        Some(self.products.of_package(&running.package).contact_timeout)
+        let timeout = self.products.of_package(&running.package).contact_timeout;
+        let opens_at = gate.and_then(|gate| gate.until);
+        let opens_in = opens_at.map(|at| at.saturating_since(now.utc));
+        Some(opens_in.map_or(timeout, |opens_in| opens_in.min(timeout)))
     }
 
     /// How long the devices of each campaign have to be heard.
@@ -387,16 +486,26 @@ impl Engine {
 
     /// Devices that were never heard since the activation have had their time.
     pub(super) fn contact_overdue(&mut self, now: Now, id: CampaignId) {
-        if let Some(again) = self.held_for(now, id) {
+        let again = self.held_for(now, id);
+        if let Some(again) = again.or_else(|| self.first_contact_left(now, id)) {
             return self
                 .timers
                 .set(Timer::Contact(id), Some(now.instant + again));
         }
+        let mut latecomers = self.latecomers(id);
         for task in self.tasks_of(id) {
             let Some(TaskEntry::Idle(idle)) = self.tasks.get(&task) else {
                 continue;
             };
-            if idle.attempt > 0 || self.gate(now, idle).is_some() {
+            if (latecomers.as_mut()).is_some_and(|it| it.have_time(now, idle)) {
+                continue;
+            }
+            let is_held = self.gate(now, idle).is_some_and(|gate| {
+                // Who was never heard is not waited for because nobody has agreed to it.
+                gate.waiting_for != WaitingFor::Consent
+                    || idle.waiting_for == Some(gate.waiting_for)
+            });
+            if idle.attempt > 0 || is_held {
                 continue;
             }
             let (reason, evidence) = if idle.waiting_for == Some(WaitingFor::Flapping) {
@@ -406,6 +515,10 @@ impl Engine {
                 (FailureReason::ContactTimeout, evidence)
             };
             self.fail_idle(now, task, reason, evidence);
+        }
+        if let Some(latecomers) = latecomers {
+            let again = now.instant + latecomers.left();
+            self.timers.set(Timer::Contact(id), Some(again));
         }
     }
 
@@ -438,7 +551,11 @@ impl Engine {
     }
 
     /// Campaigns of one image share its bytes.
-    fn check_room(&self, running: &RunningCampaign, tasks: usize) -> Result<(), CommandError> {
+    pub(super) fn check_room(
+        &self,
+        running: &RunningCampaign,
+        tasks: usize,
+    ) -> Result<(), CommandError> {
         let limit_bytes = self.config.image_bytes_max;
         let images: BTreeMap<_, _> = self
             .campaigns
@@ -450,14 +567,28 @@ impl Engine {
             return Err(CommandError::ImagesFull { limit_bytes });
         }
         let limit = self.config.tasks_max;
-        if self.tasks.len() + tasks > limit {
+        let to_come = usize::try_from(running.given.to_come).unwrap_or(usize::MAX);
+        if (self.tasks.len() + tasks).saturating_add(to_come) > limit {
             return Err(CommandError::TasksFull { limit });
         }
         Ok(())
     }
 
-    fn add_task(&mut self, now: Now, task: UpdateTask) {
+    /// Whether another campaign has a task for its device.
+    pub(super) fn has_conflict(&self, task: &UpdateTask) -> bool {
+        self.task_of.contains_key(&task.endpoint)
+    }
+
+    pub(super) fn add_task(&mut self, now: Now, task: UpdateTask) {
         let id = task.id;
+        if self.has_conflict(&task) {
+            return self.end_in_conflict(now, task);
+        }
+        self.task_of.insert(task.endpoint.clone(), id);
+        self.restore_task(now, task);
+    }
+
+    pub(super) fn end_in_conflict(&mut self, now: Now, task: UpdateTask) {
         if let Some(other) = self.task_of.get(&task.endpoint) {
             let evidence = format!("the device is in task {} of another campaign", other.0);
             let failure = Failure {
@@ -469,10 +600,8 @@ impl Engine {
                 failure: Some(failure),
                 ..task
             };
-            return self.finish(now, task, TaskState::Failed);
+            self.finish(now, task, TaskState::Failed);
         }
-        self.task_of.insert(task.endpoint.clone(), id);
-        self.restore_task(now, task);
     }
 
     pub(super) fn tasks_of(&self, id: CampaignId) -> Vec<TaskId> {
@@ -484,13 +613,17 @@ impl Engine {
             .collect()
     }
 
-    fn end_if_done(&mut self, now: Now, id: CampaignId) {
+    pub(super) fn end_if_done(&mut self, now: Now, id: CampaignId) {
         let Some(running) = self.campaigns.get(&id) else {
             return;
         };
         let Some(outcome) = running.progress.all().outcome() else {
             return;
         };
+        // Other devices may come yet.
+        if running.campaign.targets.dynamic && running.campaign.state != CampaignState::Stopped {
+            return;
+        }
         if running.campaign.state != CampaignState::Stopped {
             self.record(Record::Campaign {
                 id,
@@ -501,6 +634,8 @@ impl Engine {
         self.campaigns.remove(&id);
         self.timers.set(Timer::Contact(id), None);
         self.timers.set(Timer::Soak(id), None);
+        self.timers.set(Timer::StartRate(id), None);
+        self.timers.set(Timer::Schedule(id), None);
     }
 }
 

@@ -8,17 +8,33 @@ use crate::campaign::PhaseProgress;
 use crate::model::{
     AdmissionPolicy, Campaign, CampaignId, CellId, CoverageTier, Device, DeviceRequestId,
     EndpointName, InstalledSequences, InvalidTransition, KeyChange, Package, Product, ProfileId,
-    TaskId, TierLimits, UpdateTask,
+    Schedule, StopMode, TaskId, TierLimits, UpdateTask,
 };
 
 /// What is known of a campaign's tasks that are final.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndedTasks {
-    /// How many, by phase and state.
+    /// How many, by phase and state. Counted as pending are those that are yet to come, with
+    /// [`Command::AddTasks`].
     pub counts: PhaseProgress,
     /// The devices of those of the running phase that have succeeded, where that phase makes them report
     /// for a while before the next begins.
     pub soaking: Vec<EndpointName>,
+}
+
+/// A campaign that has ended, with what it takes to run again.
+#[derive(Clone, Debug)]
+pub struct EndedCampaign {
+    /// As stored.
+    pub campaign: Campaign,
+    /// What is installed.
+    pub package: Package,
+    /// The firmware file's bytes, whose SHA-256 was checked when they were loaded.
+    pub image: Bytes,
+    /// What the product's devices run, for a package that has a sequence.
+    pub installed: InstalledSequences,
+    /// Its tasks.
+    pub ended: EndedTasks,
 }
 
 /// An operator's wish that the engine carries out. Its records are committed before it is answered.
@@ -45,14 +61,55 @@ pub enum Command {
         image: Bytes,
         /// What the product's devices run, for a package that has a sequence.
         installed: InstalledSequences,
-        /// All its tasks that are not final.
+        /// Its tasks that are not final, by number: all, or the first of them.
         tasks: Vec<UpdateTask>,
         /// Of its tasks those that are final already.
         ended: EndedTasks,
     },
-    /// Ends a campaign: nothing new starts, no Execute leaves; what the device already does ends by
-    /// itself.
-    StopCampaign(CampaignId),
+    /// More tasks of an active campaign, which the store has: by number, and each behind those that it was
+    /// given before. What it was given before is passed over.
+    AddTasks {
+        /// Whose.
+        campaign: CampaignId,
+        /// They are not final.
+        tasks: Vec<UpdateTask>,
+    },
+    /// Ends a campaign: nothing new starts. One that is being stopped softly may be stopped hard.
+    StopCampaign {
+        /// Which.
+        id: CampaignId,
+        /// What becomes of what has begun.
+        mode: StopMode,
+    },
+    /// Ends the update of one device.
+    StopTask {
+        /// Of which campaign.
+        campaign: CampaignId,
+        /// Which.
+        task: TaskId,
+        /// What becomes of it where it has begun.
+        mode: StopMode,
+    },
+    /// Has failed tasks tried again.
+    RetryTasks {
+        /// Of which campaign.
+        campaign: CampaignId,
+        /// Which: as stored. Those that have not failed, or are at work again, are left as they are.
+        tasks: Vec<UpdateTask>,
+        /// For a campaign that has ended, which runs again.
+        ended: Option<EndedCampaign>,
+    },
+    /// Somebody agrees to the update of one device, or of all of a campaign's, or refuses it.
+    Consent {
+        /// Of which campaign.
+        campaign: CampaignId,
+        /// Of which task; `None`: of all.
+        task: Option<TaskId>,
+        /// Whether it is agreed to.
+        granted: bool,
+        /// Who: the name of a token.
+        by: String,
+    },
     /// Nothing new of an active campaign starts until it is resumed; what has begun goes on. Halted: no
     /// device is told to install either.
     PauseCampaign {
@@ -67,6 +124,13 @@ pub enum Command {
     ResumeCampaign(CampaignId),
     /// Lets the next phase of a rollout begin that waits for it.
     ApprovePhase(CampaignId),
+    /// Gives an active campaign another start, end or windows, at once.
+    SetSchedule {
+        /// Which.
+        id: CampaignId,
+        /// When it runs from now on.
+        schedule: Schedule,
+    },
     /// Revokes a manufacturer's key, which the store has: active campaigns of the packages that it
     /// signed end as with [`Command::StopCampaign`], in the same commit.
     RevokeKey {
@@ -126,6 +190,21 @@ pub enum CommandError {
     /// No phase of the campaign's rollout waits for an approval.
     #[error("no phase of the campaign waits for an approval")]
     NothingToApprove,
+    /// No task has failed of those that were named, or all are tried again already.
+    #[error("none of these tasks has failed, or all are tried again already")]
+    NothingToRetry,
+    /// Nothing of the campaign begins any more.
+    #[error("the campaign's end_at has passed")]
+    EndPassed,
+    /// The task has ended, or its campaign is not active.
+    #[error("the task has ended, or its campaign is not active")]
+    TaskNotActive,
+    /// Nobody need agree to the campaign's updates.
+    #[error("nobody need agree to the updates of this campaign")]
+    ConsentNotAsked,
+    /// What somebody agreed to is not refused any more, but stopped.
+    #[error("it was agreed to: stop it instead")]
+    ConsentGiven,
     /// The loop guard has not barred the device.
     #[error("the device is not barred")]
     NotBarred,

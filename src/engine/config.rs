@@ -1,6 +1,7 @@
 //! The engine's limits and choices.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::campaign::LoopGuardConfig;
@@ -46,6 +47,9 @@ pub struct EngineConfig {
     pub admission: AdmissionPolicy,
     /// Where tiers stand in each other's way: how many pass one that waits over before it comes first.
     pub passed_over_max: u32,
+    /// How many devices begin to fetch a minute at most, of all campaigns; `None`: as many as their cells
+    /// bear.
+    pub starts_per_minute_max: Option<NonZeroU32>,
     /// How devices that wait for a slot are kept awake, where their campaign does not say.
     pub waiting_room: WaitingRoomPolicy,
     /// Cells with limits of their own.
@@ -93,6 +97,7 @@ impl Default for EngineConfig {
             tier_limits: TierLimits::default(),
             admission: AdmissionPolicy::default(),
             passed_over_max: 50,
+            starts_per_minute_max: None,
             waiting_room: WaitingRoomPolicy::default(),
             cell_limits: BTreeMap::new(),
             loop_guard: LoopGuardConfig::default(),

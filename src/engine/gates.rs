@@ -11,12 +11,13 @@ use super::timers::Timer;
 
 impl RunningCampaign {
     /// Why nothing of it begins.
-    pub(super) fn gate(&self, _now: Now) -> Option<Gate> {
-        (self.campaign.state == CampaignState::Paused).then(|| Gate {
+    pub(super) fn gate(&self, now: Now) -> Option<Gate> {
+        let paused = (self.campaign.state == CampaignState::Paused).then(|| Gate {
             waiting_for: WaitingFor::Paused,
             until: None,
             holds_execute: self.campaign.rollout.paused == Some(PauseReason::Halted),
-        })
+        });
+        paused.or_else(|| self.schedule_gate(now))
     }
 
     /// Why nothing of this task of it begins.
@@ -33,7 +34,10 @@ impl Engine {
     /// Why no attempt of a task begins.
     pub(super) fn gate(&self, now: Now, task: &UpdateTask) -> Option<Gate> {
         let running = self.campaigns.get(&task.campaign)?;
-        running.gate(now).or_else(|| running.gate_of(task))
+        running
+            .gate(now)
+            .or_else(|| running.gate_of(task))
+            .or_else(|| self.consent_gate(now, task))
     }
 
     /// A task that could begin waits at its gate.
@@ -51,6 +55,9 @@ impl Engine {
             ..task.clone()
         };
         self.timers.set(Timer::Retry(id), None);
+        if gate.waiting_for == WaitingFor::Consent {
+            self.set_consent_timer(now, &waiting);
+        }
         self.keep_idle(waiting);
     }
 
@@ -58,26 +65,31 @@ impl Engine {
     /// looks at all of them.
     pub(super) fn gates_changed(&mut self, now: Now, id: CampaignId) {
         for task in self.tasks_of(id) {
-            let Some(entry) = self.tasks.get(&task) else {
-                continue;
-            };
-            let gate = self.gate(now, entry.task());
-            match (self.tasks.get_mut(&task), gate) {
-                (Some(TaskEntry::Running(session)), gate) => {
-                    session.handle_gate(now, gate);
-                    self.ready.push_back(task);
-                }
-                (Some(TaskEntry::Idle(idle)), Some(gate)) => {
-                    if idle.waiting_for.is_some_and(WaitingFor::is_gate) {
-                        self.wait_at_gate(now, task, gate);
-                    }
-                }
-                (Some(TaskEntry::Idle(_)), None) => self.gate_opened(now, task),
-                (None, _) => {}
-            }
+            self.task_gate_changed(now, task);
         }
         if !self.openings.is_empty() {
             self.timers.set(Timer::Openings, Some(now.instant));
+        }
+    }
+
+    /// The gate of one task may have changed.
+    pub(super) fn task_gate_changed(&mut self, now: Now, id: TaskId) {
+        let Some(entry) = self.tasks.get(&id) else {
+            return;
+        };
+        let gate = self.gate(now, entry.task());
+        match (self.tasks.get_mut(&id), gate) {
+            (Some(TaskEntry::Running(session)), gate) => {
+                session.handle_gate(now, gate);
+                self.ready.push_back(id);
+            }
+            (Some(TaskEntry::Idle(idle)), Some(gate)) => {
+                if idle.waiting_for.is_some_and(WaitingFor::is_gate) {
+                    self.wait_at_gate(now, id, gate);
+                }
+            }
+            (Some(TaskEntry::Idle(_)), None) => self.gate_opened(now, id),
+            (None, _) => {}
         }
     }
 

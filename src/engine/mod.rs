@@ -17,6 +17,7 @@
 mod campaigns;
 mod command;
 mod config;
+mod consent;
 mod deliveries;
 mod device_requests;
 mod download;
@@ -24,16 +25,20 @@ mod flapping;
 mod gates;
 mod held;
 mod introductions;
+mod joining;
 mod operations;
 mod output;
 mod products;
 mod registrations;
 mod removal;
 mod restore;
+mod retries;
 mod revocation;
 mod rollout;
 mod routes;
+mod schedule;
 mod send;
+mod start_rate;
 mod tasks;
 mod timers;
 mod uplinks;
@@ -44,7 +49,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
-pub use command::{CellStatus, Command, CommandError, EndedTasks, TaskProgress, TierStatus};
+pub use command::{
+    CellStatus, Command, CommandError, EndedCampaign, EndedTasks, TaskProgress, TierStatus,
+};
 pub use config::{EngineConfig, Onboarding};
 pub use device_requests::DeviceRequestLimits;
 pub use download::{DownloadChange, ServedImage, uri_file_name};
@@ -53,7 +60,7 @@ pub use output::Output;
 pub use restore::Resumption;
 pub use uplinks::UplinkLimits;
 
-use crate::campaign::LoopGuard;
+use crate::campaign::{LoopGuard, StartRate};
 use crate::clock::{Instant, Now};
 use crate::coap::{self, Event};
 use crate::lwm2m::{FlappingDetector, RegisterRate, Registry};
@@ -86,6 +93,8 @@ pub struct Engine {
     task_of: HashMap<EndpointName, TaskId>,
     downloads: HashMap<DownloadCapability, Download>,
     scheduler: CellScheduler,
+    /// Of all campaigns.
+    start_rate: Option<StartRate>,
     loop_guard: LoopGuard,
     flapping: FlappingDetector,
     register_rate: RegisterRate,
@@ -184,6 +193,9 @@ impl Engine {
             tasks: BTreeMap::new(),
             task_of: HashMap::new(),
             downloads: HashMap::new(),
+            start_rate: config
+                .starts_per_minute_max
+                .map(|max| StartRate::new(max, Instant::ORIGIN)),
             loop_guard: LoopGuard::new(config.loop_guard),
             flapping: FlappingDetector::new(config.flapping),
             register_rate,
@@ -234,7 +246,30 @@ impl Engine {
                 let running = RunningCampaign::new(campaign, package, image, installed, ended);
                 self.run_campaign(now, running, tasks)
             }
-            Command::StopCampaign(id) => self.stop_campaign(now, id),
+            Command::AddTasks { campaign, tasks } => self.add_tasks(now, campaign, tasks),
+            Command::StopCampaign { id, mode } => self.stop_campaign(now, id, mode),
+            Command::StopTask {
+                campaign,
+                task,
+                mode,
+            } => self.stop_task(now, campaign, task, mode),
+            Command::RetryTasks {
+                campaign,
+                tasks,
+                ended,
+            } => self.retry_tasks(now, campaign, tasks, ended.map(RunningCampaign::from)),
+            Command::Consent {
+                campaign,
+                task: Some(task),
+                granted,
+                by,
+            } => self.consent_to_task(now, (campaign, task), granted, &by),
+            Command::Consent {
+                campaign,
+                task: None,
+                granted,
+                by,
+            } => self.consent_to_all(now, campaign, granted, &by),
             Command::PauseCampaign { id, halted } => {
                 let reason = if halted {
                     PauseReason::Halted
@@ -249,6 +284,7 @@ impl Engine {
             }
             Command::ResumeCampaign(id) => self.resume_paused(now, id),
             Command::ApprovePhase(id) => self.approve_phase(now, id),
+            Command::SetSchedule { id, schedule } => self.set_schedule(now, id, schedule),
             Command::RevokeKey { id, change } => {
                 self.revoke_key(now, id, change);
                 Ok(())

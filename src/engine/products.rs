@@ -461,7 +461,13 @@ mod tests {
             command(&mut engine, Command::SetProduct(product));
         }
         assert_eq!(value(&engine, 0, setting), SettingValue::Flag(false));
-        command(&mut engine, Command::StopCampaign(CampaignId(1)));
+        command(
+            &mut engine,
+            Command::StopCampaign {
+                id: CampaignId(1),
+                mode: crate::model::StopMode::Hard,
+            },
+        );
         while engine.running_task(&endpoint(0)).is_some() {
             let Output::Timeout(Some(at)) = engine.poll_output() else {
                 continue;

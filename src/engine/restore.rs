@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::campaign::longest_delay;
 use crate::clock::{Now, Utc};
 use crate::model::{
     AuditAction, AuditActor, AuditStamp, Campaign, CampaignId, Failure, FailureReason,
-    InstalledSequences, NewAuditEntry, Package, Record, Registration, Restored, TaskState,
-    UpdateTask, WaitingFor,
+    InstalledSequences, NewAuditEntry, Package, Record, Registration, Restored, StopMode,
+    TaskState, UpdateTask, WaitingFor,
 };
 
 use super::tasks::TaskEntry;
@@ -67,6 +68,9 @@ impl Engine {
             let tasks = tasks.remove(&id).unwrap_or_default();
             let resumption = resumptions.remove(&id).unwrap_or_default();
             self.resume_campaign(now, campaign, package.clone(), tasks, resumption);
+        }
+        for running in self.campaigns.values_mut() {
+            running.given.through = restored.last_task;
         }
         // Behind the tasks, which have the first word.
         self.restore_device_requests(now, restored.device_requests);
@@ -162,7 +166,7 @@ impl Engine {
             self.scheduler.restore(id, claim, policy);
         }
         // Without a slot the package is fetched no more.
-        let fetches = task.uri_intended && task.slot.is_some();
+        let fetches = task.uri_intended && task.slot.is_some() && task.stop != Some(StopMode::Hard);
         if let (Some(capability), true) = (task.capability, fetches)
             && let Some(campaign) = self.campaigns.get(&task.campaign)
         {
@@ -205,7 +209,7 @@ impl Engine {
         let delay_max = self
             .campaigns
             .get(&task.campaign)
-            .map(|running| running.campaign.retry.delay);
+            .map(|running| longest_delay(&running.campaign.retry, &running.campaign.policy.retry));
         Some(
             retry_at
                 .saturating_since(now.utc)

@@ -69,6 +69,9 @@ impl Engine {
     ) -> Result<(), CommandError> {
         let id = running.campaign.id;
         let state = running.campaign.state.retry(false)?;
+        if running.is_over(now) {
+            return Err(CommandError::EndPassed);
+        }
         let settings = Arc::clone(self.products.of_package(&running.package));
         self.check_base(&settings)?;
         self.check_room(&running, tasks)?;
@@ -84,6 +87,7 @@ impl Engine {
             Timer::Contact(id),
             Some(now.instant + settings.contact_timeout),
         );
+        self.follow_schedule(now, id);
         Ok(())
     }
 

@@ -280,17 +280,15 @@ impl Engine {
         self.errors(now, id, gate.on_errors, PauseReason::Soak, &evidence);
     }
 
-    /// Whether a device is registered and was heard in this time, or need not have been.
+    /// Whether a device is registered and was heard in this time, or need not have been: its lifetime is
+    /// longer, or nobody knows of it since a restart.
     fn reported_within(&self, now: Now, endpoint: &EndpointName, time: Duration) -> bool {
         let Some(registration) = self.registry.by_endpoint(endpoint) else {
             return false;
         };
-        // A registration that is there still was prolonged within its lifetime.
-        if registration.lifetime <= time {
-            return true;
-        }
         let heard = self.registry.heard_at(registration.slot);
-        heard.is_some_and(|at| now.instant.saturating_since(at) <= time)
+        registration.lifetime > time
+            || heard.is_none_or(|at| now.instant.saturating_since(at) <= time)
     }
 
     /// Nothing but perhaps an approval stands before the next phase.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rand::RngCore;
+
 use crate::campaign::{Next, decide};
 use crate::clock::Now;
 use crate::fota::{Action, Contact, DeferralResources, End, Session, Terms};
@@ -13,6 +15,7 @@ use crate::model::{
 use crate::scheduler::Admission;
 
 use super::Engine;
+use super::campaigns::RunningCampaign;
 use super::operations::Purpose;
 use super::timers::Timer;
 
@@ -231,6 +234,8 @@ impl Engine {
             Timer::Retry(id) => self.retry_due(now, id),
             Timer::Contact(campaign) => self.contact_overdue(now, campaign),
             Timer::Soak(campaign) => self.soak_over(now, campaign),
+            Timer::StartRate(campaign) => self.start_next(now, campaign),
+            Timer::Schedule(campaign) => self.follow_schedule(now, campaign),
             Timer::Openings => self.open_some(now),
             Timer::DeviceRequests => self.expire_device_requests(now),
             Timer::Flapping => self.settle_flapping(now),
@@ -320,6 +325,9 @@ impl Engine {
     }
 
     fn grant(&mut self, now: Now, id: TaskId) {
+        if !self.may_start(now, id) {
+            return;
+        }
         self.counters.slots_granted += 1;
         self.leave_room(now, id);
         if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
@@ -366,13 +374,7 @@ impl Engine {
     }
 
     pub(super) fn fail_attempt(&mut self, now: Now, mut task: UpdateTask, failure: Failure) {
-        let policy = self
-            .campaigns
-            .get(&task.campaign)
-            .map(|running| running.campaign.retry);
-        let next = policy.map_or(Next::GiveUp, |policy| {
-            decide(&policy, &failure, task.attempt.max(1), now.utc)
-        });
+        let next = self.after_failure(now, &task, &failure);
         self.give_back(now, &mut task);
         let failed = told(&failure);
         task.failure = Some(failure);
@@ -399,10 +401,26 @@ impl Engine {
         }
     }
 
+    /// Whether a failed attempt is followed by another.
+    fn after_failure(&mut self, now: Now, task: &UpdateTask, failure: &Failure) -> Next {
+        let roll = self.rng.next_u32();
+        let running = self.campaigns.get(&task.campaign);
+        let goes_on = |it: &&RunningCampaign| !it.is_stopping() && !it.is_over(now);
+        let Some(running) = running.filter(|it| goes_on(it) && task.stop.is_none()) else {
+            return Next::GiveUp;
+        };
+        let attempts = task.attempt.saturating_sub(task.attempts_before).max(1);
+        let (policy, pacing) = (&running.campaign.retry, &running.campaign.policy.retry);
+        decide(policy, pacing, failure, attempts, now.utc, roll)
+    }
+
     /// A task is final. Nothing of it stays in memory. Its timeline says so already.
     pub(super) fn finish(&mut self, now: Now, mut task: UpdateTask, state: TaskState) {
         self.give_back(now, &mut task);
-        self.end_update_observations(&task.endpoint);
+        // Of a device that another campaign updates they are that one's.
+        if self.task_of.get(&task.endpoint) == Some(&task.id) {
+            self.end_update_observations(&task.endpoint);
+        }
         task.state = state;
         task.phase = Phase::Done;
         task.waiting_for = None;

@@ -18,6 +18,10 @@ pub(crate) enum Timer {
     Contact(CampaignId),
     /// The end of the time in which the devices of a campaign's phase have to report.
     Soak(CampaignId),
+    /// The next moment at which a campaign's schedule may say something else, or is looked at again.
+    Schedule(CampaignId),
+    /// The next start of a campaign that has a rate of them.
+    StartRate(CampaignId),
     /// The next turn of the opening queue.
     Openings,
     /// The end of the time of an operator's request.

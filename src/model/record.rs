@@ -26,10 +26,6 @@ words! {
         Held = "held",
         /// It is kept awake no more, and has no slot.
         HoldEnded = "hold_ended",
-        /// It waits for a slot, and is kept awake.
-        Held = "held",
-        /// It is kept awake no more, and has no slot.
-        HoldEnded = "hold_ended",
         /// `/5/0/3` is observed.
         Observed = "observed",
         /// The URI was accepted.
@@ -150,6 +146,13 @@ pub enum Record {
         id: CampaignId,
         /// All of it as it is now.
         policy: Box<CampaignPolicy>,
+    },
+    /// A draft or an ended campaign was put away, or with `None` taken out again.
+    CampaignArchived {
+        /// Which.
+        id: CampaignId,
+        /// When it was put away.
+        at: Option<Utc>,
     },
     /// A campaign's rollout went on, was paused or was halted.
     Rollout {

@@ -27,6 +27,8 @@ mod products;
 mod push;
 mod quirks;
 mod reboots;
+mod rollout;
+mod schedules;
 mod server;
 mod settings;
 mod slots;

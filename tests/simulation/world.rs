@@ -18,8 +18,8 @@ use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::coap::MessageId;
 use narrowcast::engine::{Command, EngineConfig};
 use narrowcast::model::{
-    AdmissionPolicy, AuditActor, AuditStamp, DowngradeAllowed, FirmwareVersion, PackageId, TaskId,
-    Transmit,
+    AdmissionPolicy, AuditActor, AuditStamp, CampaignPolicy, DowngradeAllowed, FirmwareVersion,
+    PackageId, TaskId, Transmit,
 };
 use narrowcast::sim::log::{DeviceEvent, LogLine};
 use narrowcast::sim::{DeviceConfig, DeviceOutput, Judge, SimDevice, SocketKind};
@@ -63,6 +63,8 @@ pub(crate) struct World {
     pub(crate) downgrade: Option<DowngradeAllowed>,
     /// How campaigns made from here on want their devices admitted.
     pub(crate) admission: Option<AdmissionPolicy>,
+    /// What else is wanted of campaigns made from here on.
+    pub(crate) policy: CampaignPolicy,
     pub(crate) link: Link,
     /// Of a thousand inputs of the server, in how many it dies.
     pub(crate) crash_permille: u32,
@@ -143,6 +145,7 @@ impl World {
             not_after: None,
             downgrade: None,
             admission: None,
+            policy: CampaignPolicy::default(),
             link: Link::clean(),
             crash_permille: 0,
             cut_percent: 0,

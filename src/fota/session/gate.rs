@@ -21,17 +21,22 @@ pub struct Gate {
 }
 
 impl Session {
+    /// Whether its device was asked and has not answered, and nothing has begun.
+    pub fn is_unheard(&self) -> bool {
+        !self.heard && self.closing.is_none() && self.task.slot.is_none()
+    }
+
     /// The gate has closed, is another one now, or with `None` has opened.
     pub fn handle_gate(&mut self, now: Now, gate: Option<Gate>) {
         if self.gate == gate {
             return;
         }
-        self.gate = gate;
+        let before = std::mem::replace(&mut self.gate, gate);
         if self.closing.is_some() {
             return;
         }
         if gate.is_none() {
-            self.gate_opened();
+            self.gate_opened(now, before);
         } else if self.claim.is_some() && self.task.slot.is_none() {
             // It waits for a slot, or has one that nothing was committed with.
             self.claim = None;
@@ -45,8 +50,10 @@ impl Session {
     }
 
     /// What is known of the device may be old by now.
-    fn gate_opened(&mut self) {
-        if self.stage != Stage::Gate {
+    fn gate_opened(&mut self, now: Now, before: Option<Gate>) {
+        let age = now.instant.saturating_since(self.version_read_at);
+        let paced = before.is_some_and(|gate| gate.waiting_for == WaitingFor::Rate);
+        if self.stage != Stage::Gate || (paced && age <= self.terms.settings.read_timeout) {
             return;
         }
         self.reported.state = Reading::Unread;

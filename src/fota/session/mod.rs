@@ -398,10 +398,12 @@ impl Session {
     fn wait(&mut self, now: Now, waiting_for: WaitingFor) {
         self.task.waiting_for = Some(waiting_for);
         let of_room = self.room_until();
-        self.task.until = of_room.filter(|_| waiting_for == WaitingFor::Slot).or_else(|| {
-            let deadline = self.poll_timeout()?;
-            Some(now.utc + deadline.saturating_since(now.instant))
-        });
+        self.task.until = of_room
+            .filter(|_| waiting_for == WaitingFor::Slot)
+            .or_else(|| {
+                let deadline = self.poll_timeout()?;
+                Some(now.utc + deadline.saturating_since(now.instant))
+            });
         if waiting_for != WaitingFor::Answer && self.committed_wait != Some(waiting_for) {
             self.dirty = true;
         }

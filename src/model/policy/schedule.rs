@@ -1,5 +1,7 @@
 //! When a campaign may begin something.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Utc;
@@ -22,9 +24,18 @@ impl Schedule {
     /// The most windows of a campaign: one for each day of the week.
     pub const WINDOWS_MAX: usize = 7;
 
-    /// Whether it asks for nothing.
-    pub fn is_always(&self) -> bool {
-        *self == Self::default()
+    /// What the audit log is told of it, by name.
+    pub fn told(&self) -> Vec<(&'static str, String)> {
+        let time = |time: Option<Utc>| time.map_or_else(|| "none".to_owned(), |at| at.to_string());
+        let mut windows: Vec<String> = self.windows.iter().map(ToString::to_string).collect();
+        if windows.is_empty() {
+            windows.push("none".to_owned());
+        }
+        vec![
+            ("start_at", time(self.start_at)),
+            ("end_at", time(self.end_at)),
+            ("window", windows.join("; ")),
+        ]
     }
 }
 
@@ -40,6 +51,27 @@ pub struct PushWindow {
     pub to_hour: u8,
     /// On which days it begins.
     pub weekdays: Weekdays,
+}
+
+impl fmt::Display for PushWindow {
+    /// `22-06 Asia/Shanghai`, and its days where it is not of each.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            time_zone,
+            from_hour,
+            to_hour,
+            weekdays,
+        } = self;
+        write!(f, "{from_hour:02}-{to_hour:02} {time_zone}")?;
+        if *weekdays != Weekdays::ALL {
+            for (day, name) in (0..).zip(Weekdays::NAMES) {
+                if weekdays.contains(day) {
+                    write!(f, " {name}")?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A set of days of the week.
@@ -120,6 +152,19 @@ mod tests {
         assert_eq!(named, [0, 6]);
         assert!(Weekdays::of(&[]).is_empty());
         assert_eq!(Weekdays::from_bits(0xff), Weekdays::ALL);
+    }
+
+    #[test]
+    fn a_window_is_told_in_a_line() {
+        let mut window = PushWindow {
+            time_zone: "Asia/Shanghai".to_owned(),
+            from_hour: 22,
+            to_hour: 6,
+            weekdays: Weekdays::ALL,
+        };
+        assert_eq!(window.to_string(), "22-06 Asia/Shanghai");
+        window.weekdays = Weekdays::of(&[5, 6]);
+        assert_eq!(window.to_string(), "22-06 Asia/Shanghai saturday sunday");
     }
 
     #[test]

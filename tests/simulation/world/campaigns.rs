@@ -1,5 +1,6 @@
 //! What an operator does.
 
+use narrowcast::campaign::in_phases;
 use narrowcast::engine::{Command, CommandError};
 use narrowcast::model::{
     AuditActor, AuditStamp, CampaignId, CampaignTargets, DeviceModel, KeyChange, Product,
@@ -48,19 +49,21 @@ impl World {
             .iter()
             .map(|index| fleet::endpoint(&self.devices[*index].config))
             .collect();
+        let asked = endpoints.clone();
+        let (endpoints, phase_sizes) = in_phases(&self.policy.rollout, endpoints, "salt");
         let campaign = NewCampaign {
             name: "a campaign".to_owned(),
             package,
             targets: CampaignTargets {
                 groups: Vec::new(),
-                devices: endpoints.clone(),
+                devices: asked,
                 ..CampaignTargets::default()
             },
             retry,
             downgrade: self.downgrade.clone(),
             admission: self.admission,
-            policy: Default::default(),
-            phase_sizes: Vec::new(),
+            policy: self.policy.clone(),
+            phase_sizes,
             created_at: self.now.utc,
         };
         let id = ready(self.server.store.create_campaign(
@@ -131,7 +134,10 @@ impl World {
     }
 
     pub(crate) fn stop(&mut self, id: CampaignId) -> Outcome {
-        self.command(Command::StopCampaign(id))
+        self.command(Command::StopCampaign {
+            id,
+            mode: narrowcast::model::StopMode::Hard,
+        })
     }
 
     pub(crate) fn revoke(&mut self, key_id: &str) -> Outcome {

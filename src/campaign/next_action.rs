@@ -1,0 +1,195 @@
+//! What to do about a task: by what it waits for, or by why it failed.
+
+use crate::model::{FailureReason, Language, NextAction, TaskState, UpdateTask, WaitingFor};
+
+/// What an operator can do about a task, if anything.
+pub fn next_action(task: &UpdateTask) -> NextAction {
+    let reason = task.failure.as_ref().map(|failure| failure.reason);
+    match task.state {
+        TaskState::Succeeded => NextAction::None,
+        TaskState::Failed | TaskState::Stopped => {
+            reason.map_or(NextAction::CreateCampaign, of_failure)
+        }
+        TaskState::Pending | TaskState::Running => {
+            task.waiting_for.map_or(NextAction::Wait, of_waiting)
+        }
+    }
+}
+
+const fn of_waiting(waiting_for: WaitingFor) -> NextAction {
+    match waiting_for {
+        WaitingFor::Activation => NextAction::Activate,
+        WaitingFor::Contact => NextAction::BringIntoContact,
+        WaitingFor::Slot => NextAction::RaiseCellLimit,
+        WaitingFor::Condition => NextAction::MeetConditions,
+        WaitingFor::Consent => NextAction::Consent,
+        WaitingFor::Deferred => NextAction::AskUser,
+        WaitingFor::Paused => NextAction::Resume,
+        WaitingFor::RolloutPhase => NextAction::LeadRollout,
+        WaitingFor::Rate => NextAction::RaiseRate,
+        WaitingFor::Flapping => NextAction::SeparateDevices,
+        WaitingFor::Answer
+        | WaitingFor::Block
+        | WaitingFor::Notification
+        | WaitingFor::RetryDelay
+        | WaitingFor::Quarantine
+        | WaitingFor::Settling => NextAction::Wait,
+    }
+}
+
+const fn of_failure(reason: FailureReason) -> NextAction {
+    match reason {
+        FailureReason::DeviceOffline
+        | FailureReason::ContactTimeout
+        | FailureReason::DownloadStalled
+        | FailureReason::ResultTimeout
+        | FailureReason::VerificationTimeout
+        | FailureReason::OutOfMemory
+        | FailureReason::ConnectionLost => NextAction::Retry,
+        FailureReason::VersionTimeout
+        | FailureReason::CellUnknown
+        | FailureReason::VersionMismatch
+        | FailureReason::NoSpace
+        | FailureReason::IntegrityCheckFailed
+        | FailureReason::UnsupportedPackage
+        | FailureReason::InvalidUri
+        | FailureReason::UpdateFailed
+        | FailureReason::UnsupportedProtocol
+        | FailureReason::Cancelled => NextAction::MendAndRetry,
+        FailureReason::TaskConflict => NextAction::EndOtherCampaign,
+        FailureReason::Barred => NextAction::LiftBar,
+        FailureReason::Flapping => NextAction::SeparateDevices,
+        FailureReason::NotEligible => NextAction::MendDevice,
+        FailureReason::ConditionUnmet => NextAction::MeetConditions,
+        FailureReason::ConsentMissing => NextAction::Consent,
+        FailureReason::Stopped => NextAction::CreateCampaign,
+        FailureReason::KeyRevoked => NextAction::SignAnew,
+    }
+}
+
+/// What to do, in words.
+pub const fn next_action_text(action: NextAction, language: Language) -> &'static str {
+    let [english, chinese] = match action {
+        NextAction::None => ["There is nothing to do.", "无需操作。"],
+        NextAction::Wait => [
+            "There is nothing to do: what is waited for comes by itself, or its time will be over.",
+            "无需操作:等待的事件会自动发生,或到期后自动处理。",
+        ],
+        NextAction::EnterDevice => [
+            "Enter the device, with the name under which it registers.",
+            "请按设备注册时使用的终端标识添加该设备。",
+        ],
+        NextAction::MendDevice => [
+            "Enter of the device what is missing or not right, or choose a package that is for it; then \
+             make a campaign for it.",
+            "请补全或更正设备信息,或选用适用的固件包,然后为其新建升级任务。",
+        ],
+        NextAction::CreateCampaign => [
+            "To update it, make a campaign that it is in.",
+            "如需升级,请新建包含该设备的升级任务。",
+        ],
+        NextAction::Activate => ["Activate the campaign.", "请激活升级任务。"],
+        NextAction::Resume => ["Resume the campaign.", "请恢复升级任务。"],
+        NextAction::LeadRollout => [
+            "Wait for the earlier phases, or approve the next one where the campaign waits for that.",
+            "请等待前面的阶段完成;若任务在等待审批,请审批下一阶段。",
+        ],
+        NextAction::BringIntoContact => [
+            "Bring the device into contact: have it report something, restart it, or check its power and \
+             coverage.",
+            "请使设备上线:触发其上报数据或重启设备,并检查供电和信号覆盖。",
+        ],
+        NextAction::RaiseCellLimit => [
+            "Wait for its turn, or raise the limit of the cell ([cells] in the settings).",
+            "请等待排队,或提高该小区的并发上限 (配置 [cells])。",
+        ],
+        NextAction::RaiseRate => [
+            "Wait for its turn, or raise the rate of starts of the campaign or of the server.",
+            "请等待,或提高任务或平台单位时间内可开始的升级数。",
+        ],
+        NextAction::MeetConditions => [
+            "Charge the device, move it to better coverage or free memory on it, or make a campaign that \
+             asks for less.",
+            "请为设备充电、改善信号或清理存储空间,或新建条件较低的升级任务。",
+        ],
+        NextAction::Consent => ["Agree to the update of the device.", "请确认对该设备的升级。"],
+        NextAction::AskUser => [
+            "Ask the user of the device to let the installation begin.",
+            "请联系设备用户同意安装。",
+        ],
+        NextAction::SeparateDevices => [
+            "Find the devices by the addresses that the device shows (flapping_peers), and give each a name \
+             of its own.",
+            "请按设备详情中的地址 (flapping_peers) 找到这些设备,为每台配置各自的终端标识。",
+        ],
+        NextAction::LiftBar => [
+            "Find out why it does not keep the new version, then lift the bar.",
+            "请先查明设备未保持新版本的原因,再解除禁止。",
+        ],
+        NextAction::EndOtherCampaign => [
+            "Wait until the other campaign of the device has ended or stop it, then try again.",
+            "请等待该设备的另一个升级任务结束或将其停止,然后重试。",
+        ],
+        NextAction::Retry => [
+            "Have it tried again once the cause is gone.",
+            "原因消除后请重试。",
+        ],
+        NextAction::MendAndRetry => [
+            "Mend what the cause says, then have it tried again; alike it would fail alike.",
+            "请先按失败原因处理再重试,直接重试仍会失败。",
+        ],
+        NextAction::SignAnew => [
+            "Sign the firmware with another key of the manufacturer, upload that package and make a campaign.",
+            "请用该厂商的其他密钥重新签名固件并上传,然后新建升级任务。",
+        ],
+    };
+    match language {
+        Language::En => english,
+        Language::Zh => chinese,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::clock::Utc;
+    use crate::model::{CampaignId, EndpointName, Failure, TaskId};
+
+    fn task() -> UpdateTask {
+        let endpoint = EndpointName::parse("a").unwrap();
+        UpdateTask::new(TaskId(1), CampaignId(1), endpoint, Utc::from_unix_ms(0))
+    }
+
+    #[test]
+    fn each_action_has_a_text_of_its_own_in_each_language() {
+        for &language in Language::ALL {
+            let texts = NextAction::ALL.iter();
+            let texts: BTreeSet<_> = texts.map(|it| next_action_text(*it, language)).collect();
+            assert_eq!(texts.len(), NextAction::ALL.len());
+            assert!(texts.iter().all(|text| !text.contains("  ")));
+        }
+    }
+
+    #[test]
+    fn what_failed_is_tried_again_only_where_that_helps() {
+        for &reason in FailureReason::ALL {
+            let failed = UpdateTask {
+                state: TaskState::Failed,
+                failure: Some(Failure {
+                    reason,
+                    evidence: String::new(),
+                }),
+                ..task()
+            };
+            assert_ne!(next_action(&failed), NextAction::Wait, "{reason}");
+        }
+        let done = UpdateTask {
+            state: TaskState::Succeeded,
+            ..task()
+        };
+        assert_eq!(next_action(&done), NextAction::None);
+        assert_eq!(next_action(&task()), NextAction::Activate);
+    }
+}

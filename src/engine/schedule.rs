@@ -1,0 +1,252 @@
+//! A campaign's start, windows and end.
+//!
+//! The engine's deadlines are of a clock that nobody sets, schedules are of the clock on the wall: that
+//! is looked at again and again, so that one that was set is noticed.
+
+use std::time::Duration;
+
+use crate::campaign::{Timetable, Timing};
+use crate::clock::{Now, Utc};
+use crate::fota::Gate;
+use crate::model::{
+    CampaignId, CampaignState, Failure, FailureReason, InvalidTransition, Record, Schedule,
+    StopMode, TaskId, TaskState, TimelineStep, WaitingFor,
+};
+
+use super::campaigns::RunningCampaign;
+use super::tasks::{TaskEntry, told};
+use super::timers::Timer;
+use super::{CommandError, Engine};
+
+/// How long the clock on the wall is not looked at, at most.
+const RECHECK: Duration = Duration::from_secs(60);
+
+/// Where a campaign is in its schedule.
+#[derive(Debug, Default)]
+pub(super) struct ScheduleState {
+    timetable: Timetable,
+    /// What it said when it was last looked at.
+    timing: Option<Timing>,
+    /// When devices that listen are tried again.
+    offer_at: Option<Utc>,
+}
+
+impl ScheduleState {
+    /// A schedule that was checked when it came; one that cannot be kept any more, as a time zone is gone,
+    /// never opens.
+    pub(super) fn new(id: CampaignId, schedule: &Schedule) -> Self {
+        let timetable = Timetable::parse(schedule).unwrap_or_else(|error| {
+            tracing::error!(campaign = id.0, %error, "its schedule is not kept: it has ended");
+            Timetable::over()
+        });
+        Self {
+            timetable,
+            timing: None,
+            offer_at: None,
+        }
+    }
+}
+
+impl RunningCampaign {
+    /// Why nothing of it begins now, by its schedule.
+    pub(super) fn schedule_gate(&self, now: Now) -> Option<Gate> {
+        let (waiting_for, until) = self.schedule.timetable.waiting_for(now.utc)?;
+        Some(Gate {
+            waiting_for,
+            until,
+            holds_execute: false,
+        })
+    }
+
+    /// The state that activating it leads to.
+    pub(super) fn activated(&self, now: Now) -> Result<CampaignState, InvalidTransition> {
+        let state = self.campaign.state.activate()?;
+        match self.schedule.timetable.timing(now.utc) {
+            Timing::Ahead { .. } => Ok(CampaignState::Scheduled),
+            Timing::Open { .. } | Timing::Closed { .. } | Timing::Over => Ok(state),
+        }
+    }
+
+    /// Whether its end has come.
+    pub(super) fn is_over(&self, now: Now) -> bool {
+        self.schedule.timetable.timing(now.utc) == Timing::Over
+    }
+
+    /// How much longer a device is waited for that may take so long from `since` on: only time counts in
+    /// which something may begin, and none is late before the campaign's end. `None`: no longer.
+    pub(super) fn time_left(&self, now: Now, since: Utc, time: Duration) -> Option<Duration> {
+        let timetable = &self.schedule.timetable;
+        if timetable.is_always() {
+            return None;
+        }
+        let Some(at) = timetable.after_open(since, time) else {
+            return Some(time);
+        };
+        (at > now.utc).then(|| at.saturating_since(now.utc).min(time))
+    }
+}
+
+impl Engine {
+    /// An active campaign runs by another schedule from now on.
+    pub(super) fn set_schedule(
+        &mut self,
+        now: Now,
+        id: CampaignId,
+        schedule: Schedule,
+    ) -> Result<(), CommandError> {
+        let Some(running) = self.campaigns.get_mut(&id) else {
+            return Err(CommandError::NotActive);
+        };
+        if !running.campaign.state.is_active() {
+            return Err(CommandError::NotActive);
+        }
+        let timing = running.schedule.timing;
+        running.schedule = ScheduleState {
+            timing,
+            ..ScheduleState::new(id, &schedule)
+        };
+        running.campaign.policy.schedule = schedule;
+        let policy = Box::new(running.campaign.policy.clone());
+        self.record(Record::Policy { id, policy });
+        self.follow_schedule(now, id);
+        Ok(())
+    }
+
+    /// How much longer a device of a campaign is waited for, from `since` on, by the campaign's schedule.
+    pub(super) fn contact_left(&self, now: Now, id: CampaignId, since: Utc) -> Option<Duration> {
+        let running = self.campaigns.get(&id)?;
+        let timeout = self.products.of_package(&running.package).contact_timeout;
+        running.time_left(now, since, timeout)
+    }
+
+    /// The same from its activation on.
+    pub(super) fn first_contact_left(&self, now: Now, id: CampaignId) -> Option<Duration> {
+        let activated_at = self.campaigns.get(&id)?.campaign.activated_at?;
+        self.contact_left(now, id, activated_at)
+    }
+
+    /// Does what a campaign's schedule says of this moment, and looks at it again when it may say
+    /// something else.
+    pub(super) fn follow_schedule(&mut self, now: Now, id: CampaignId) {
+        let Some(running) = self.campaigns.get_mut(&id) else {
+            return;
+        };
+        let schedule = &mut running.schedule;
+        let timing = schedule.timetable.timing(now.utc);
+        let before = schedule.timing.replace(timing);
+        let state = running.campaign.state;
+        let next = match (state, timing) {
+            (
+                CampaignState::Scheduled,
+                Timing::Open { .. } | Timing::Closed { .. } | Timing::Over,
+            ) => CampaignState::Running,
+            (CampaignState::Running, Timing::Ahead { .. }) => CampaignState::Scheduled,
+            (_, _) => state,
+        };
+        running.campaign.state = next;
+        if next != state {
+            self.record(Record::Campaign {
+                id,
+                state: next,
+                at: now.utc,
+            });
+        }
+        if timing == Timing::Over {
+            if before != Some(Timing::Over) {
+                self.end_by_schedule(now, id);
+            }
+        } else if before.is_some_and(|before| !is_alike(before, timing)) {
+            self.gates_changed(now, id);
+        }
+        self.offer(now, id);
+        self.set_schedule_timer(now, id);
+    }
+
+    fn set_schedule_timer(&mut self, now: Now, id: CampaignId) {
+        let Some(running) = self.campaigns.get(&id) else {
+            return;
+        };
+        let ScheduleState {
+            timetable,
+            offer_at,
+            ..
+        } = &running.schedule;
+        let at = (!timetable.is_always()).then(|| {
+            let next = [timetable.next_change(now.utc), *offer_at];
+            let next = next.into_iter().flatten().min();
+            let wait = next.map_or(RECHECK, |next| next.saturating_since(now.utc));
+            now.instant + wait.min(RECHECK)
+        });
+        self.timers.set(Timer::Schedule(id), at);
+    }
+
+    /// 每隔10分钟主动匹配下发升级计划: devices that listen, and did not answer when they were tried, are
+    /// tried again at the whole ten minutes of a window, spread as those of a new campaign are.
+    fn offer(&mut self, now: Now, id: CampaignId) {
+        let Some(running) = self.campaigns.get_mut(&id) else {
+            return;
+        };
+        let schedule = &mut running.schedule;
+        if !schedule.timetable.has_windows() {
+            return;
+        }
+        let is_due = schedule.offer_at.is_some_and(|at| at <= now.utc);
+        let next = schedule.timetable.next_offer(now.utc);
+        // Where the clock was set back, the next comes sooner than was thought.
+        if is_due || schedule.offer_at.is_none() || next < schedule.offer_at {
+            schedule.offer_at = next;
+        }
+        let is_open = matches!(schedule.timing, Some(Timing::Open { .. }));
+        if !is_due || !is_open || running.gate(now).is_some() || !self.openings.is_empty() {
+            return;
+        }
+        let unheard: Vec<TaskId> = self.tasks_of(id);
+        for task in unheard {
+            let Some(entry) = self.tasks.get(&task) else {
+                continue;
+            };
+            let is_unheard = match entry {
+                TaskEntry::Idle(idle) => idle.retry_at.is_none(),
+                TaskEntry::Running(session) => session.is_unheard(),
+            };
+            if is_unheard && self.is_reachable(&entry.task().endpoint) {
+                self.openings.push_back(task);
+            }
+        }
+        if !self.openings.is_empty() {
+            self.timers.set(Timer::Openings, Some(now.instant));
+        }
+    }
+
+    /// Its end has come: what has begun goes on, what waits ends. One that waits for its next attempt has
+    /// failed.
+    fn end_by_schedule(&mut self, now: Now, id: CampaignId) {
+        let cause = Failure {
+            reason: FailureReason::CampaignEnded,
+            evidence: "the campaign's end came before it had begun".to_owned(),
+        };
+        for task in self.tasks_of(id) {
+            match self.tasks.get(&task) {
+                Some(TaskEntry::Idle(idle)) if idle.retry_at.is_some() => {
+                    let idle = idle.clone();
+                    if let Some(failure) = &idle.failure {
+                        let detail = told(failure);
+                        self.timeline(now, &idle, TimelineStep::Failed, detail);
+                    }
+                    self.finish(now, idle, TaskState::Failed);
+                }
+                Some(_) => self.stop_one(now, task, &cause, StopMode::Soft),
+                None => {}
+            }
+        }
+        self.end_if_done(now, id);
+    }
+}
+
+/// Whether a task that waits would be told the same.
+fn is_alike(before: Timing, now: Timing) -> bool {
+    match (before, now) {
+        (Timing::Open { .. }, Timing::Open { .. }) => true,
+        (before, now) => before == now,
+    }
+}

@@ -1,0 +1,410 @@
+//! Phases, thresholds, soak, approval, pause and halt: what devices do, by their own log.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use narrowcast::clock::Instant;
+use narrowcast::engine::{Command, CommandError, EngineConfig};
+use narrowcast::model::{
+    CampaignId, CampaignState, ErrorThreshold, OnErrors, PauseReason, PhaseMembers, RetryPolicy,
+    Rollout, RolloutPhase, RolloutState, RolloutStep, TaskState, UpdateTask, WaitingFor,
+};
+use narrowcast::sim::log::DeviceEvent;
+use narrowcast::sim::{DeviceConfig, Outcome};
+use narrowcast::store::Store;
+
+use crate::fleet;
+use crate::server::{self, ready};
+use crate::world::World;
+
+const DEVICES: usize = 20;
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+fn phase(members: PhaseMembers) -> RolloutPhase {
+    RolloutPhase {
+        members,
+        success_percent_min: 100,
+        failed_percent_max: 0,
+        on_errors: OnErrors::Pause,
+        soak_hours: 0,
+        approval_required: false,
+    }
+}
+
+/// Devices that all do as they should, and some that say a bad hash whatever they fetch.
+fn devices(bad: &[usize]) -> Vec<DeviceConfig> {
+    (0..DEVICES)
+        .map(|index| {
+            let mut device = fleet::device(index);
+            if bad.contains(&index) {
+                device.outcome = Outcome::DownloadFails(5);
+            }
+            device
+        })
+        .collect()
+}
+
+fn world(seed: u64, bad: &[usize], rollout: Rollout) -> (World, CampaignId) {
+    let mut world = World::new(seed, fleet::engine_config(), devices(bad));
+    world.policy.rollout = rollout;
+    let id = world.campaign_for_all(RetryPolicy::default());
+    (world, id)
+}
+
+fn state(world: &World, id: CampaignId) -> (CampaignState, RolloutState) {
+    let (campaign, _) = ready(world.server.store.campaign(id)).unwrap();
+    (campaign.state, campaign.rollout)
+}
+
+fn name(index: usize) -> String {
+    fleet::endpoint(&fleet::device(index)).to_string()
+}
+
+fn task_of(world: &World, id: CampaignId, index: usize) -> &UpdateTask {
+    let endpoint = fleet::endpoint(&world.devices[index].config);
+    world.server.task_of(id, &endpoint)
+}
+
+/// When each device first took the URI, and when it was done.
+fn begun(world: &World, index: usize) -> Option<Instant> {
+    let mut lines = world.log.iter();
+    let line = lines.find(|it| it.device == index && it.event == DeviceEvent::UriAccepted);
+    line.map(|line| line.at)
+}
+
+fn ended(world: &World, index: usize) -> Option<Instant> {
+    let is_end = |event: &DeviceEvent| matches!(event, DeviceEvent::UpdateEnded { .. });
+    let mut lines = world.log.iter();
+    let line = lines.find(|it| it.device == index && is_end(&it.event));
+    line.map(|line| line.at)
+}
+
+/// Nobody of a phase begins before the last of the phase before has ended.
+fn phases_follow_each_other(world: &World, id: CampaignId) {
+    let phase_of = |index: usize| task_of(world, id, index).rollout_phase;
+    for later in 0..DEVICES {
+        for earlier in (0..DEVICES).filter(|index| phase_of(*index) < phase_of(later)) {
+            let (Some(begins), Some(ends)) = (begun(world, later), ended(world, earlier)) else {
+                panic!("{later} or {earlier} was not updated");
+            };
+            assert!(ends <= begins, "{later} began before {earlier} had ended");
+        }
+    }
+}
+
+fn sizes(world: &World, id: CampaignId) -> Vec<usize> {
+    let phases: Vec<u16> = (0..DEVICES)
+        .map(|index| task_of(world, id, index).rollout_phase)
+        .collect();
+    let last = phases.iter().max().copied().unwrap();
+    (0..=last)
+        .map(|phase| phases.iter().filter(|it| **it == phase).count())
+        .collect()
+}
+
+fn staged() -> Rollout {
+    Rollout {
+        approval_required: false,
+        trial: Some(name(7)),
+        phases: vec![
+            phase(PhaseMembers::Devices(vec![name(3), name(4)])),
+            phase(PhaseMembers::Percent(25)),
+        ],
+    }
+}
+
+#[test]
+fn the_trial_then_canaries_then_a_share_then_the_rest() {
+    for seed in 0..5 {
+        let (mut world, id) = world(seed, &[], staged());
+        world.run_to_the_end();
+        assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+        assert_eq!(sizes(&world, id), [1, 2, 5, 12]);
+        assert_eq!(task_of(&world, id, 7).rollout_phase, 0);
+        phases_follow_each_other(&world, id);
+        assert_eq!(state(&world, id).0, CampaignState::Succeeded);
+    }
+}
+
+#[test]
+fn a_rollout_goes_on_from_its_phase_whenever_the_server_dies() {
+    for seed in 0..10 {
+        let (mut world, id) = world(seed, &[], staged());
+        world.crash_permille = 30;
+        world.run_to_the_end();
+        assert!(world.server.rebuilds > 3);
+        assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+        phases_follow_each_other(&world, id);
+    }
+}
+
+#[test]
+fn a_trial_that_fails_pauses_the_campaign_before_anyone_else_begins() {
+    let (mut world, id) = world(1, &[7], staged());
+    world.run_for(6 * HOUR);
+    let (campaign, rollout) = state(&world, id);
+    assert_eq!(campaign, CampaignState::Paused);
+    assert_eq!(rollout.paused, Some(PauseReason::PhaseErrors));
+    assert_eq!(task_of(&world, id, 7).state, TaskState::Failed);
+    for index in (0..DEVICES).filter(|index| *index != 7) {
+        assert_eq!(begun(&world, index), None);
+        let task = task_of(&world, id, index);
+        assert_eq!(task.state, TaskState::Pending);
+    }
+    // Whoever resumes it lets that failure pass.
+    let resumed = world.command(Command::ResumeCampaign(id));
+    assert_eq!(resumed, server::Outcome::Done(Ok(())));
+    // All of the trial has ended, and not enough of it has succeeded.
+    let (campaign, rollout) = state(&world, id);
+    assert_eq!(campaign, CampaignState::Paused);
+    assert_eq!(rollout.paused, Some(PauseReason::PhaseSuccesses));
+    let resumed = world.command(Command::ResumeCampaign(id));
+    assert_eq!(resumed, server::Outcome::Done(Ok(())));
+    world.run_to_the_end();
+    assert_eq!(world.count(id, TaskState::Succeeded), DEVICES - 1);
+}
+
+#[test]
+fn too_many_failures_of_a_phase_stop_it_where_that_is_asked_for() {
+    let half = RolloutPhase {
+        on_errors: OnErrors::Stop,
+        failed_percent_max: 20,
+        ..phase(PhaseMembers::Percent(50))
+    };
+    let rollout = Rollout {
+        phases: vec![half],
+        ..Rollout::default()
+    };
+    let bad: Vec<usize> = (0..DEVICES).collect();
+    let (mut world, id) = world(2, &bad, rollout);
+    world.run_to_the_end();
+    let (campaign, _) = state(&world, id);
+    assert_eq!(campaign, CampaignState::Stopped);
+    let of_the_rest = (0..DEVICES).filter(|index| task_of(&world, id, *index).rollout_phase == 1);
+    let mut of_the_rest = of_the_rest.collect::<Vec<_>>().into_iter();
+    assert!(of_the_rest.all(|index| begun(&world, index).is_none()));
+}
+
+#[test]
+fn the_threshold_of_all_tasks_works_without_phases() {
+    let mut world = World::new(3, fleet::engine_config(), devices(&[1, 3, 5, 7, 9, 11, 13]));
+    world.policy.governors.error_threshold = Some(ErrorThreshold {
+        failed_percent_max: 20,
+        ended_min: 5,
+        action: OnErrors::Pause,
+    });
+    let id = world.campaign_for_all(RetryPolicy::default());
+    world.run_for(6 * HOUR);
+    let (campaign, rollout) = state(&world, id);
+    assert_eq!(campaign, CampaignState::Paused);
+    assert_eq!(rollout.paused, Some(PauseReason::ErrorThreshold));
+    let failed = world.count(id, TaskState::Failed);
+    assert!((2..=7).contains(&failed), "{failed}");
+}
+
+fn soaking() -> Rollout {
+    let first = RolloutPhase {
+        soak_hours: 24,
+        failed_percent_max: 20,
+        ..phase(PhaseMembers::Count(4))
+    };
+    Rollout {
+        phases: vec![first],
+        ..Rollout::default()
+    }
+}
+
+#[test]
+fn the_next_phase_begins_when_the_updated_devices_have_reported_for_a_day() {
+    let (mut world, id) = world(4, &[], soaking());
+    world.run_until("it soaks", |world| {
+        state(world, id).1.step == RolloutStep::Soaking
+    });
+    let soaks_since = world.now.instant;
+    world.restart();
+    world.run_to_the_end();
+    let later = (0..DEVICES).filter(|index| task_of(&world, id, *index).rollout_phase == 1);
+    for index in later {
+        let waited = begun(&world, index).unwrap().saturating_since(soaks_since);
+        assert!(waited >= 24 * HOUR, "{waited:?}");
+    }
+    assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+}
+
+#[test]
+fn devices_that_fall_silent_after_their_update_pause_the_rollout() {
+    let (mut world, id) = world(5, &[], soaking());
+    world.run_until("it soaks", |world| {
+        state(world, id).1.step == RolloutStep::Soaking
+    });
+    let updated: Vec<usize> = (0..DEVICES)
+        .filter(|index| task_of(&world, id, *index).rollout_phase == 0)
+        .collect();
+    world.cut_off = Some(updated[0]);
+    world.run_for(30 * HOUR);
+    let (campaign, rollout) = state(&world, id);
+    assert_eq!(campaign, CampaignState::Paused);
+    assert_eq!(rollout.paused, Some(PauseReason::Soak));
+}
+
+#[test]
+fn a_phase_waits_for_its_approval() {
+    let first = RolloutPhase {
+        approval_required: true,
+        ..phase(PhaseMembers::Count(3))
+    };
+    let rollout = Rollout {
+        phases: vec![first],
+        ..Rollout::default()
+    };
+    let (mut world, id) = world(6, &[], rollout);
+    let too_soon = world.command(Command::ApprovePhase(id));
+    assert_eq!(
+        too_soon,
+        server::Outcome::Done(Err(CommandError::NothingToApprove))
+    );
+    world.run_for(6 * HOUR);
+    assert_eq!(state(&world, id).1.step, RolloutStep::AwaitingApproval);
+    assert_eq!(world.count(id, TaskState::Succeeded), 3);
+    world.restart();
+    world.run_for(HOUR);
+    assert_eq!(world.count(id, TaskState::Succeeded), 3);
+    let approved = world.command(Command::ApprovePhase(id));
+    assert_eq!(approved, server::Outcome::Done(Ok(())));
+    world.run_to_the_end();
+    assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+}
+
+/// Devices that took something to begin with after a moment.
+fn begun_after(world: &World, moment: Instant) -> BTreeSet<usize> {
+    let begins = |event: &DeviceEvent| *event == DeviceEvent::UriAccepted;
+    let lines = world.log.iter();
+    lines
+        .filter(|line| line.at > moment && begins(&line.event))
+        .map(|line| line.device)
+        .collect()
+}
+
+#[test]
+fn what_has_begun_goes_on_in_a_paused_campaign_and_nothing_else() {
+    for seed in 0..5 {
+        let (mut world, id) = world(seed, &[], Rollout::default());
+        world.run_until("some fetch", |world| {
+            (0..DEVICES)
+                .filter(|it| begun(world, *it).is_some())
+                .count()
+                > 2
+        });
+        let paused = world.command(Command::PauseCampaign { id, halted: false });
+        assert_eq!(paused, server::Outcome::Done(Ok(())));
+        let had_begun: BTreeSet<usize> = (0..DEVICES)
+            .filter(|index| task_of(&world, id, *index).uri_intended)
+            .collect();
+        let moment = world.now.instant;
+        world.run_for(6 * HOUR);
+        world.restart();
+        world.run_for(6 * HOUR);
+        assert!(begun_after(&world, moment).is_subset(&had_begun));
+        for index in 0..DEVICES {
+            let task = task_of(&world, id, index);
+            let expected = if had_begun.contains(&index) {
+                TaskState::Succeeded
+            } else {
+                assert!(!task.uri_intended);
+                assert_eq!(task.waiting_for, Some(WaitingFor::Paused), "{task:?}");
+                continue;
+            };
+            assert_eq!(task.state, expected);
+        }
+        let resumed = world.command(Command::ResumeCampaign(id));
+        assert_eq!(resumed, server::Outcome::Done(Ok(())));
+        world.run_to_the_end();
+        assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+    }
+}
+
+#[test]
+fn after_a_halt_no_device_is_told_to_install() {
+    for seed in 0..5 {
+        let (mut world, id) = world(seed, &[], Rollout::default());
+        world.run_until("some have executed", |world| {
+            (0..DEVICES)
+                .filter(|it| ended(world, *it).is_some())
+                .count()
+                > 1
+        });
+        let halted = world.command(Command::HaltCampaigns);
+        assert_eq!(halted, server::Outcome::Done(Ok(())));
+        let moment = world.now.instant;
+        let told = |world: &World| {
+            let executed = (0..DEVICES).map(|index| task_of(world, id, index));
+            executed
+                .filter(|task| task.execute_intended_attempt.is_some())
+                .count()
+        };
+        let before = told(&world);
+        assert!(before < DEVICES);
+        world.run_for(6 * HOUR);
+        world.restart();
+        world.run_for(6 * HOUR);
+        assert_eq!(told(&world), before);
+        assert!(
+            world
+                .requests
+                .iter()
+                .all(|(at, _, request)| { *at <= moment || !request.is_uri_write() })
+        );
+        assert_eq!(state(&world, id).1.paused, Some(PauseReason::Halted));
+        let resumed = world.command(Command::ResumeCampaign(id));
+        assert_eq!(resumed, server::Outcome::Done(Ok(())));
+        world.run_to_the_end();
+        assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+        let verdict = world.verdict();
+        assert!(verdict.holds(), "{verdict:?}");
+    }
+}
+
+/// When devices took their URI, in order.
+fn starts(world: &World) -> Vec<Instant> {
+    let mut starts: Vec<Instant> = (0..DEVICES).filter_map(|it| begun(world, it)).collect();
+    starts.sort();
+    starts
+}
+
+#[test]
+fn a_campaign_begins_no_more_devices_a_minute_than_its_rate() {
+    for seed in 0..5 {
+        let mut world = World::new(seed, fleet::engine_config(), devices(&[]));
+        world.policy.governors.starts_per_minute_max = Some(2);
+        let id = world.campaign_for_all(RetryPolicy::default());
+        world.run_to_the_end();
+        assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+        let starts = starts(&world);
+        for pair in starts.windows(4) {
+            // A slot is granted a few answers before the URI is taken.
+            let took = pair[3].saturating_since(pair[0]);
+            assert!(took >= Duration::from_secs(60), "{took:?}");
+        }
+    }
+}
+
+#[test]
+fn the_servers_rate_is_of_all_campaigns_together() {
+    let config = EngineConfig {
+        starts_per_minute_max: NonZeroU32::new(4),
+        ..fleet::engine_config()
+    };
+    let mut world = World::new(1, config, devices(&[]));
+    let (one, other): (Vec<usize>, Vec<usize>) = (0..DEVICES).partition(|index| index % 2 == 0);
+    for members in [one, other] {
+        let id = world.draft(&members, RetryPolicy::default());
+        world.activate(id).unwrap();
+    }
+    world.run_to_the_end();
+    let starts = starts(&world);
+    assert_eq!(starts.len(), DEVICES);
+    for pair in starts.windows(6) {
+        assert!(pair[5].saturating_since(pair[0]) >= Duration::from_secs(60));
+    }
+}
