@@ -180,7 +180,15 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
             | "/api/v1/groups"
             | "/api/v1/groups/{id}/devices"
             | "/api/v1/campaigns"
-            | "/api/v1/campaigns/{id}/stop",
+            | "/api/v1/campaigns/{id}/stop"
+            | "/api/v1/campaigns/{id}/retry"
+            | "/api/v1/campaigns/{id}/consent"
+            | "/api/v1/campaigns/{id}/archive"
+            | "/api/v1/campaigns/{id}/tasks/{task}/stop"
+            | "/api/v1/campaigns/{id}/tasks/{task}/consent"
+            | "/api/v1/campaigns/{id}/pause"
+            | "/api/v1/campaigns/{id}/halt"
+            | "/api/v1/halt",
         )
         | (
             "PUT",
@@ -195,19 +203,27 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
             | "/api/v1/groups/{id}/devices"
             | "/api/v1/groups/{id}/devices/{endpoint}"
             | "/api/v1/campaigns/{id}"
+            | "/api/v1/campaigns/{id}/archive"
             | "/api/v1/devices/{endpoint}"
             | "/api/v1/devices/{endpoint}/bar"
             | "/api/v1/devices/{endpoint}/requests/{id}",
         ) => Access::AtLeast(Operator),
 
         // A product's settings are those of its active campaigns too.
-        ("POST", "/api/v1/campaigns/{id}/activate")
+        (
+            "POST",
+            "/api/v1/campaigns/{id}/activate"
+            | "/api/v1/campaigns/{id}/approve"
+            | "/api/v1/campaigns/{id}/resume",
+        )
         | ("PUT" | "PATCH", "/api/v1/profiles/{id}/settings")
         | ("DELETE", "/api/v1/profiles/{id}") => Access::AtLeast(Approver),
 
         ("GET", "/api/v1/audit" | "/api/v1/audit/head" | "/api/v1/tokens")
         | ("POST", "/api/v1/tokens")
         | ("DELETE", "/api/v1/tokens/{name}") => Access::AtLeast(Admin),
+        // A webhook has the server connect somewhere, and its address may hold a secret of the receiver's.
+        (_, path) if WEBHOOKS.contains(&path) => Access::AtLeast(Admin),
         _ => return None,
     })
 }
@@ -222,8 +238,6 @@ pub(super) async fn authorize(
     State(state): State<HttpState>,
     path: MatchedPath,
     mut request: Request,
-        // A webhook has the server connect somewhere, and its address may hold a secret of the receiver's.
-        (_, path) if WEBHOOKS.contains(&path) => Access::AtLeast(Admin),
     next: Next,
 ) -> Result<Response, Problem> {
     let Some(access) = access(request.method(), path.as_str()) else {
@@ -246,12 +260,13 @@ pub(super) async fn authorize(
         };
         request.extensions_mut().insert(actor);
         request.extensions_mut().insert(name);
+        request.extensions_mut().insert(sha256);
         request.extensions_mut().insert(role);
     }
     Ok(next.run(request).await)
 }
 
-/// The role and the name of the request's token.
+/// The role, the name and the hash of the request's token.
 async fn authenticate(
     state: &HttpState,
     headers: &HeaderMap,
@@ -260,7 +275,6 @@ async fn authenticate(
     let token = bearer(headers)
         .ok_or_else(|| unauthenticated("the request has no 'Authorization: Bearer <token>'"))?;
     let sha256 = token_sha256(token);
-        request.extensions_mut().insert(sha256);
     let stored: StoredToken = match state.store.token(&sha256).await {
         Ok(stored) => stored,
         Err(StoreError::NotFound) => return Err(unauthenticated("the token is not known")),

@@ -4,6 +4,7 @@ use crate::clock::Utc;
 use crate::model::{DeviceModel, DeviceType, FirmwareVersion, InvalidName, Manufacturer};
 
 use super::error::Problem;
+use crate::campaign::Filter;
 
 /// A text field that becomes a name.
 pub(super) trait NameField: Sized {
@@ -46,6 +47,11 @@ pub(super) fn title(field: &str, text: &str, chars_max: usize) -> Result<(), Pro
     Ok(())
 }
 
+/// A filter of devices; the problem says where it is none.
+pub(super) fn filter(field: &str, text: &str) -> Result<Filter, Problem> {
+    Filter::parse(text).map_err(|fault| Problem::invalid_field(field, fault))
+}
+
 /// A word out of a fixed list.
 pub(super) fn word<T: Copy>(
     field: &str,
@@ -60,6 +66,14 @@ pub(super) fn word<T: Copy>(
             let words: Vec<_> = all.iter().copied().map(word).collect();
             Problem::invalid_field(field, format!("must be one of {}", words.join(", ")))
         })
+}
+
+/// A time: RFC 3339, with any offset.
+pub(super) fn timestamp(field: &str, text: &str) -> Result<Utc, Problem> {
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| Problem::invalid_field(field, "must be a time like 2027-01-31T00:00:00Z"))?;
+    Ok(Utc::from_unix_ms(time.as_millisecond()))
 }
 
 /// A time as it is shown: RFC 3339 in UTC.

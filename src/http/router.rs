@@ -92,13 +92,28 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
         ))
         .routes(routes!(
             campaigns::show_campaign,
+            campaigns::change_campaign,
             campaigns::delete_campaign
         ))
         .routes(routes!(campaigns::activate_campaign))
         .routes(routes!(campaigns::stop_campaign))
+        .routes(routes!(campaigns::stop_task))
+        .routes(routes!(campaigns::retry_campaign))
+        .routes(routes!(campaigns::consent_to_campaign))
+        .routes(routes!(campaigns::consent_to_task))
+        .routes(routes!(
+            campaigns::archive_campaign,
+            campaigns::unarchive_campaign
+        ))
+        .routes(routes!(campaigns::pause_campaign))
+        .routes(routes!(campaigns::resume_campaign))
+        .routes(routes!(campaigns::halt_campaign))
+        .routes(routes!(campaigns::halt_all))
+        .routes(routes!(campaigns::approve_campaign))
         .routes(routes!(campaigns::list_tasks))
         .routes(routes!(cells::list_cells))
         .routes(routes!(cells::show_tiers))
+        .merge(told())
         .routes(routes!(audit::list_audit))
         .routes(routes!(audit::show_audit_head))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
@@ -112,7 +127,6 @@ fn products() -> OpenApiRouter<HttpState> {
         .routes(routes!(
             packages::show_package,
             packages::edit_package,
-        .merge(told())
             packages::delete_package
         ))
         .routes(routes!(links::list_links, links::create_link))
@@ -127,19 +141,6 @@ fn products() -> OpenApiRouter<HttpState> {
         .routes(routes!(profiles::list_quirks))
 }
 
-async fn no_such_path(request: Request) -> Problem {
-    let detail = format!("there is no path {}", request.uri().path());
-    Problem::new(kinds::NOT_FOUND, detail)
-}
-
-async fn no_such_method(request: Request) -> Problem {
-    let detail = format!(
-        "{} does not take {}",
-        request.uri().path(),
-        request.method()
-    );
-    Problem::new(kinds::METHOD_NOT_ALLOWED, detail)
-}
 /// What happens, for those who follow from outside.
 fn told() -> OpenApiRouter<HttpState> {
     OpenApiRouter::new()
@@ -155,3 +156,16 @@ fn told() -> OpenApiRouter<HttpState> {
         .routes(routes!(webhooks::redeliver))
 }
 
+async fn no_such_path(request: Request) -> Problem {
+    let detail = format!("there is no path {}", request.uri().path());
+    Problem::new(kinds::NOT_FOUND, detail)
+}
+
+async fn no_such_method(request: Request) -> Problem {
+    let detail = format!(
+        "{} does not take {}",
+        request.uri().path(),
+        request.method()
+    );
+    Problem::new(kinds::METHOD_NOT_ALLOWED, detail)
+}

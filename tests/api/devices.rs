@@ -486,5 +486,6 @@ async fn a_device_is_taken_away_unless_a_campaign_updates_it() {
     };
     assert_eq!(tasks.len(), 1);
     assert_eq!(tasks[0].endpoint, endpoint("d2"));
+    let ended = ended.counts.all();
     assert_eq!((ended.count(TaskState::Stopped), ended.total()), (1, 1));
 }

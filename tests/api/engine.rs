@@ -92,11 +92,22 @@ impl TestEngine {
                 state: CampaignState::Running,
                 at,
             }),
-            Command::StopCampaign(id) => Some(Record::Campaign {
+            Command::StopCampaign { id, .. } => Some(Record::Campaign {
                 id: *id,
                 state: CampaignState::Stopped,
                 at,
             }),
+            Command::PauseCampaign { id, .. } => Some(Record::Campaign {
+                id: *id,
+                state: CampaignState::Paused,
+                at,
+            }),
+            Command::ResumeCampaign(id) => Some(Record::Campaign {
+                id: *id,
+                state: CampaignState::Running,
+                at,
+            }),
+            Command::HaltCampaigns | Command::ApprovePhase(_) => None,
             Command::RevokeKey { id, change } => {
                 let revoked = Record::KeyRevoked {
                     id: id.clone(),
@@ -116,7 +127,7 @@ impl TestEngine {
             Command::RemoveDevice(endpoint) => Some(Record::DeviceForgotten {
                 endpoint: endpoint.clone(),
             }),
-            Command::CancelDeviceRequest { .. } => None,
+            Command::CancelDeviceRequest { .. } | Command::AddTasks { .. } => None,
             Command::LiftBar(endpoint) => {
                 let history = store.deliveries(endpoint).await;
                 if !history.is_ok_and(|history| history.barred_since.is_some()) {

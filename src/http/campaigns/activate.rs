@@ -1,26 +1,37 @@
 //! `POST /api/v1/campaigns/{id}/activate`.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::{Extension, Json};
 use bytes::Bytes;
+use tokio::sync::OwnedMutexGuard;
 
 use super::find;
+use super::lead::check_approved;
 use super::package_check::{damaged, verify_again};
 use super::view::CampaignView;
+use crate::campaign::Progress;
 use crate::engine::{Command, EndedTasks};
-use crate::http::HttpState;
-use crate::http::blocking::blocking;
+use crate::http::blocking::{blocking, to_the_end};
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
 use crate::http::language::Preferred;
 use crate::http::profiles::{check_profile, check_upgrade};
+use crate::http::{EngineError, HttpState};
 use crate::model::{
-    AuditAction, AuditActor, AuditStamp, CampaignId, NewAuditEntry, Package, Record, UpdateTask,
+    AuditAction, AuditActor, AuditStamp, CampaignId, NewAuditEntry, Package, Record, TaskId,
+    TaskState, UpdateTask,
 };
-use crate::store::Page;
+use crate::store::{Page, StoreError};
 
-/// How many tasks are read at a time.
-const TASKS_PAGE: u32 = 1000;
+/// How many tasks the engine is given at a time: between two such commands it answers devices.
+const TASKS_PER_COMMAND: u32 = 1000;
+
+/// How long to wait before tasks that could not be read are read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// 激活计划: the draft's tasks begin as devices are heard. The package's signature is verified again
 /// before, with the key that verified it when it came. Where the product has a profile, the package must
@@ -34,9 +45,10 @@ pub(crate) async fn activate_campaign(
     PathParams(id): PathParams<u64>,
     Preferred(language): Preferred,
 ) -> Result<Json<CampaignView>, Problem> {
-    let _activation = state.activation.lock().await;
+    let activation = Arc::clone(&state.activation).lock_owned().await;
     let (campaign, _) = find(&state, id).await?;
     campaign.state.activate()?;
+    check_approved(&campaign)?;
     let package = state.store.package(campaign.package).await;
     let package = package
         .map_err(|error| Problem::of_store(error, format_args!("package of campaign {id}")))?;
@@ -52,7 +64,8 @@ pub(crate) async fn activate_campaign(
         }
     };
     let installed = state.store.installed_sequences(&package).await?;
-    let (tasks, ended) = read_tasks(&state, campaign.id).await?;
+    let FirstTasks { tasks, rest, ended } = first_tasks(&state, campaign.id).await?;
+    let campaign_id = campaign.id;
     let command = Command::RunCampaign {
         campaign,
         package,
@@ -61,11 +74,20 @@ pub(crate) async fn activate_campaign(
         tasks,
         ended,
     };
-    state.engine.command_by(actor, command).await?;
+    let shared = state.clone();
+    to_the_end(async move {
+        let ran = shared.engine.command_by(actor, command).await;
+        // One that did not answer in time may yet carry it out.
+        if let (Some(after), Ok(()) | Err(EngineError::TimedOut(_))) = (rest, &ran) {
+            tokio::spawn(give_rest(shared, activation, campaign_id, after));
+        }
+        Ok(ran?)
+    })
+    .await?;
     Ok(Json(find(&state, id).await?.into()))
 }
 
-async fn load_verified(state: &HttpState, package: &Package) -> Result<Bytes, Problem> {
+pub(super) async fn load_verified(state: &HttpState, package: &Package) -> Result<Bytes, Problem> {
     verify_again(state, package).await?;
     load_image(state, package).await
 }
@@ -95,30 +117,93 @@ async fn load_image(state: &HttpState, package: &Package) -> Result<Bytes, Probl
     .await
 }
 
-/// The tasks that are not final, and how many are: a draft's was stopped if its device was taken away.
-async fn read_tasks(
+/// What a campaign is activated with.
+struct FirstTasks {
+    /// The first of its tasks.
+    tasks: Vec<UpdateTask>,
+    /// Behind which others are left.
+    rest: Option<TaskId>,
+    /// How many are to come, and how many are final: a draft's was stopped if its device was taken away.
+    ended: EndedTasks,
+}
+
+async fn first_tasks(state: &HttpState, campaign: CampaignId) -> Result<FirstTasks, Problem> {
+    let tasks = pending_tasks(state, campaign, TaskId::default()).await?;
+    let mut given = BTreeMap::<u16, u64>::new();
+    for task in &tasks {
+        *given.entry(task.rollout_phase).or_default() += 1;
+    }
+    let ended = tasks_by_phase(state, campaign, &given).await?;
+    let is_rest = ended.counts.all().pending > 0;
+    let rest = tasks.last().map(|task| task.id).filter(|_| is_rest);
+    Ok(FirstTasks { tasks, rest, ended })
+}
+
+/// How many tasks a campaign has by phase and state, without those that are given beside.
+pub(super) async fn tasks_by_phase(
     state: &HttpState,
     campaign: CampaignId,
-) -> Result<(Vec<UpdateTask>, EndedTasks), Problem> {
-    let (mut unfinished, mut ended) = (Vec::new(), EndedTasks::default());
-    let mut after = None;
-    loop {
-        let page = Page {
-            after,
-            limit: TASKS_PAGE,
+    given: &BTreeMap<u16, u64>,
+) -> Result<EndedTasks, Problem> {
+    let mut ended = EndedTasks::default();
+    for (phase, counts) in state.store.phase_counts(campaign).await? {
+        let given = given.get(&phase).copied().unwrap_or_default();
+        let counts = Progress {
+            pending: counts.pending.saturating_sub(given),
+            running: 0,
+            succeeded: counts.succeeded,
+            failed: counts.failed,
+            stopped: counts.stopped,
         };
-        let tasks = state.store.tasks(campaign, None, page).await?;
-        let full = u32::try_from(tasks.len()).is_ok_and(|count| count >= TASKS_PAGE);
-        after = tasks.last().map(|task| task.id.0.to_string());
-        for task in tasks {
-            if task.state.is_final() {
-                ended.counts.add(task.rollout_phase, task.state);
-            } else {
-                unfinished.push(task);
+        ended.counts.join(phase, counts);
+    }
+    Ok(ended)
+}
+
+/// Gives the engine the other tasks of a campaign that has begun, whoever leaves meanwhile. Until it has
+/// them no other campaign begins, and no device is taken away.
+async fn give_rest(
+    state: HttpState,
+    _activation: OwnedMutexGuard<()>,
+    campaign: CampaignId,
+    mut after: TaskId,
+) {
+    loop {
+        let tasks = match pending_tasks(&state, campaign, after).await {
+            Ok(tasks) => tasks,
+            // It was taken away.
+            Err(StoreError::NotFound) => return,
+            Err(error) => {
+                tracing::error!(campaign = campaign.0, %error, "its tasks cannot be read; trying again");
+                tokio::time::sleep(READ_AGAIN).await;
+                continue;
             }
-        }
-        if !full {
-            return Ok((unfinished, ended));
+        };
+        let Some(last) = tasks.last() else {
+            return;
+        };
+        after = last.id;
+        // One that was built anew meanwhile has them from the store, and passes them over.
+        if let Err(error) = state
+            .engine
+            .tell(Command::AddTasks { campaign, tasks })
+            .await
+        {
+            tracing::warn!(campaign = campaign.0, %error, "it takes no more tasks");
+            return;
         }
     }
+}
+
+async fn pending_tasks(
+    state: &HttpState,
+    campaign: CampaignId,
+    after: TaskId,
+) -> Result<Vec<UpdateTask>, StoreError> {
+    let page = Page {
+        after: Some(after.0.to_string()),
+        limit: TASKS_PER_COMMAND,
+    };
+    let pending = Some(TaskState::Pending);
+    state.store.tasks(campaign, pending, page).await
 }

@@ -1,6 +1,6 @@
 //! `POST /api/v1/campaigns`.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -9,11 +9,16 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::eligibility::{Excluded, partition};
+use super::eligibility::{Excluded, Exclusions};
 use super::find;
 use super::package_check::check_deliverable;
-use super::targets::resolve;
+use super::policy::{
+    ConditionFields, ConsentTextField, ErrorThresholdView, Phase, PreconditionsField, WindowField,
+    check_members, parse_governors, parse_rollout, parse_schedule,
+};
+use super::targets::{Resolved, resolve};
 use super::view::{Admission, CampaignView, Retry, Targets};
+use crate::campaign::in_phases;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, QueryParams};
 use crate::http::keys::check_not_revoked;
@@ -23,12 +28,9 @@ use crate::http::profiles::check_profile;
 use crate::http::{HttpState, Role, fields};
 use crate::model::{
     AuditActor, Campaign, CampaignPolicy, CampaignTargets, DowngradeAllowed, EndpointName,
-    Language, Package, PackageId, RetryPolicy,
+    Language, Package, PackageId,
 };
 use crate::store::{NewCampaign, StoreError};
-
-/// A week: no retry is of use later.
-const RETRY_DELAY_SECONDS_MAX: u64 = 7 * 24 * 60 * 60;
 
 /// A campaign to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -50,6 +52,51 @@ pub(crate) struct CreateCampaign {
     /// How its devices are admitted to their cells; as the server's settings say unless said otherwise.
     #[serde(default)]
     admission: Option<Admission>,
+    /// Nothing begins before this time.
+    #[schema(format = DateTime)]
+    #[serde(default)]
+    start_at: Option<String>,
+    /// Nothing begins after this time.
+    #[schema(format = DateTime)]
+    #[serde(default)]
+    end_at: Option<String>,
+    /// When on each day something may begin; at any time unless said otherwise.
+    #[serde(default)]
+    window: Option<WindowField>,
+    /// 固件验证: this device alone is updated first; unless it succeeds, nothing else begins.
+    #[serde(default)]
+    trial: Option<String>,
+    /// Phases after the trial; what is in none makes one more, the last.
+    #[schema(max_items = 20)]
+    #[serde(default)]
+    phases: Vec<Phase>,
+    /// Whether another person than who makes it has to approve it before it is activated.
+    #[serde(default)]
+    approval_required: bool,
+    /// What a device must have before it is updated; nothing unless said otherwise.
+    #[serde(default)]
+    preconditions: PreconditionsField,
+    /// `silent` (静默升级), unless said otherwise; or `confirmed` (用户确认升级): somebody has to agree for
+    /// each device.
+    #[serde(default)]
+    consent: Option<String>,
+    /// 升级文案: what whoever agrees is told.
+    #[serde(default)]
+    consent_text: Option<ConsentTextField>,
+    /// What devices are told which name `/5/0/11`: `critical`, `mandatory` or `optional`.
+    #[serde(default)]
+    severity: Option<String>,
+    /// How long a device's user may put the installation off; told to devices which name `/5/0/13`.
+    #[schema(maximum = 2_592_000)]
+    #[serde(default)]
+    defer_seconds_max: Option<u32>,
+    /// How many devices begin to fetch a minute at most.
+    #[schema(minimum = 1)]
+    #[serde(default)]
+    starts_per_minute_max: Option<u32>,
+    /// How many failures are too many; never unless said otherwise.
+    #[serde(default)]
+    error_threshold: Option<ErrorThresholdView>,
 }
 
 /// A downgrade that is meant.
@@ -78,6 +125,8 @@ pub(crate) struct CreatedCampaign {
     campaign: CampaignView,
     /// How many of the devices asked for are not in it.
     excluded_count: usize,
+    /// How many of them for each reason.
+    excluded_reasons: BTreeMap<&'static str, usize>,
     /// Those devices and why; the first 1000.
     excluded: Vec<Excluded>,
 }
@@ -91,6 +140,8 @@ pub(crate) struct DryRun {
     included: Vec<String>,
     /// How many of the devices asked for would not be.
     excluded_count: usize,
+    /// How many of them for each reason.
+    excluded_reasons: BTreeMap<&'static str, usize>,
     /// Those devices and why; the first 1000.
     excluded: Vec<Excluded>,
 }
@@ -99,8 +150,7 @@ pub(crate) struct DryRun {
 struct Plan {
     campaign: NewCampaign,
     included: Vec<EndpointName>,
-    excluded: Vec<Excluded>,
-    excluded_count: usize,
+    excluded: Exclusions,
 }
 
 /// Makes a draft: one task for each device that the package is for. Devices that were asked for and
@@ -123,7 +173,8 @@ pub(crate) async fn create_campaign(
     if query.dry_run {
         return Ok(Json(plan.dry_run(state.limits.excluded_listed_max)).into_response());
     }
-    if plan.included.is_empty() {
+    // Those of a dynamic campaign may come later.
+    if plan.included.is_empty() && !plan.campaign.targets.dynamic {
         return Err(no_device(&plan));
     }
     let (draft, stamp) = (plan.campaign, state.stamp(actor));
@@ -133,8 +184,9 @@ pub(crate) async fn create_campaign(
         .map_err(|error| Problem::of_store(error, "campaign"))?;
     let created = CreatedCampaign {
         campaign: find(&state, id.0).await?.into(),
-        excluded_count: plan.excluded_count,
-        excluded: plan.excluded,
+        excluded_count: plan.excluded.count,
+        excluded_reasons: plan.excluded.reasons,
+        excluded: plan.excluded.listed,
     };
     let location = [(header::LOCATION, format!("/api/v1/campaigns/{}", id.0))];
     Ok((StatusCode::CREATED, location, Json(created)).into_response())
@@ -147,10 +199,29 @@ async fn plan(
     language: Language,
 ) -> Result<Plan, Problem> {
     fields::title("name", &body.name, Campaign::NAME_CHARS_MAX)?;
-    let retry = parse_retry(&body.retry)?;
+    let (retry, pacing) = body.retry.parse()?;
     let targets: CampaignTargets = body.targets.parse(state)?;
     let downgrade = parse_downgrade(body.allow_downgrade, actor)?;
     let admission = body.admission.map(Admission::parse).transpose()?;
+    let policy = CampaignPolicy {
+        schedule: parse_schedule(
+            body.start_at.as_deref(),
+            body.end_at.as_deref(),
+            body.window,
+        )?,
+        rollout: parse_rollout(state, body.approval_required, body.trial, body.phases)?,
+        conditions: ConditionFields {
+            preconditions: body.preconditions,
+            consent: body.consent,
+            consent_text: body.consent_text,
+            severity: body.severity,
+            defer_seconds_max: body.defer_seconds_max,
+        }
+        .parse()?,
+        retry: pacing,
+        governors: parse_governors(body.starts_per_minute_max, body.error_threshold)?,
+        ..CampaignPolicy::default()
+    };
     let package = find_package(state, body.package_id).await?;
     check_deliverable(&package)
         .and_then(|()| check_expiry(package.not_after, state.now_utc()))
@@ -164,12 +235,12 @@ async fn plan(
     {
         check_not_revoked(&key).map_err(|problem| problem.with_field("package_id"))?;
     }
-    let devices = resolve(state, &targets).await?;
     let may_downgrade = downgrade.is_some();
-    let (included, mut excluded) =
-        partition(state, &package, may_downgrade, devices, language).await?;
-    let excluded_count = excluded.len();
-    excluded.truncate(state.limits.excluded_listed_max);
+    let resolved = resolve(state, &package, may_downgrade, &targets, language).await?;
+    let Resolved { included, excluded } = resolved;
+    check_members(&policy.rollout, &included)?;
+    let salt = format!("{} {}", body.name, state.now_utc());
+    let (included, phase_sizes) = in_phases(&policy.rollout, included, &salt);
     Ok(Plan {
         campaign: NewCampaign {
             name: body.name,
@@ -178,13 +249,12 @@ async fn plan(
             retry,
             downgrade,
             admission,
-            policy: CampaignPolicy::default(),
-            phase_sizes: Vec::new(),
+            policy,
+            phase_sizes,
             created_at: state.now_utc(),
         },
         included,
         excluded,
-        excluded_count,
     })
 }
 
@@ -194,25 +264,11 @@ impl Plan {
         DryRun {
             included_count: self.included.len(),
             included: listed.map(ToString::to_string).collect(),
-            excluded_count: self.excluded_count,
-            excluded: self.excluded,
+            excluded_count: self.excluded.count,
+            excluded_reasons: self.excluded.reasons,
+            excluded: self.excluded.listed,
         }
     }
-}
-
-fn parse_retry(retry: &Retry) -> Result<RetryPolicy, Problem> {
-    if retry.retries_max > RetryPolicy::RETRIES_MAX {
-        let fault = format!("must be 0 to {}", RetryPolicy::RETRIES_MAX);
-        return Err(Problem::invalid_field("retry.retries_max", fault));
-    }
-    if retry.delay_seconds > RETRY_DELAY_SECONDS_MAX {
-        let fault = format!("must be 0 to {RETRY_DELAY_SECONDS_MAX}");
-        return Err(Problem::invalid_field("retry.delay_seconds", fault));
-    }
-    Ok(RetryPolicy {
-        retries_max: retry.retries_max,
-        delay: Duration::from_secs(retry.delay_seconds),
-    })
 }
 
 /// Who may let a campaign downgrade devices says why.
@@ -246,7 +302,7 @@ async fn find_package(state: &HttpState, id: u64) -> Result<Package, Problem> {
 }
 
 fn no_device(plan: &Plan) -> Problem {
-    let detail = match plan.excluded_count {
+    let detail = match plan.excluded.count {
         0 => "targets: names no device".to_owned(),
         count => format!("targets: the package is for none of the {count} devices"),
     };

@@ -1,5 +1,7 @@
 //! `DELETE /api/v1/campaigns/{id}`.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -19,6 +21,8 @@ pub(crate) async fn delete_campaign(
     Extension(actor): Extension<AuditActor>,
     PathParams(id): PathParams<u64>,
 ) -> Result<StatusCode, Problem> {
+    // Nobody has its tasks tried again meanwhile.
+    let _activation = Arc::clone(&state.activation).lock_owned().await;
     let (campaign, _) = find(&state, id).await?;
     campaign.state.delete()?;
     let stamp = state.stamp(actor);

@@ -1,5 +1,7 @@
 //! Which of the devices asked for a package is for, and why the others are left out.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -7,72 +9,134 @@ use crate::campaign::{Field, Ineligible, eligibility, precedence};
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::profiles::{DeviceTypes, TypeOf};
-use crate::model::{Device, EndpointName, InstalledSequences, Language, Package};
-use crate::store::StoreError;
+use crate::model::{
+    CampaignTargets, Device, DeviceReport, EndpointName, InstalledSequences, Language, Package,
+};
+use crate::store::{DeviceDetails, StoreError};
 
 /// A device that was asked for and is not in the campaign.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Excluded {
     /// Its endpoint client name.
     endpoint: String,
-    /// Why: `manufacturer_unknown`, `manufacturer_differs`, and likewise for `model` and
-    /// `device_type`; `downgrade` where it runs a higher signed sequence.
+    /// Why: `denied`, `not_allowed`, `manufacturer_unknown`, `manufacturer_differs`, and likewise for
+    /// `model` and `device_type`; `downgrade` where it runs a higher signed sequence.
     reason: &'static str,
     /// Why, with both values, in the language of the request.
     detail: String,
 }
 
-/// Parts the devices into those that the package is for, and the others.
-pub(super) async fn partition(
-    state: &HttpState,
-    package: &Package,
-    may_downgrade: bool,
-    devices: Vec<Device>,
-    language: Language,
-) -> Result<(Vec<EndpointName>, Vec<Excluded>), Problem> {
-    let installed = if may_downgrade {
-        InstalledSequences::default()
-    } else {
-        state.store.installed_sequences(package).await?
-    };
-    let types = DeviceTypes::read(state).await?;
-    let mut included = Vec::new();
-    let mut excluded = Vec::new();
-    for device in devices {
-        let (device, fitting) = complete(state, &types, device).await?;
-        let mut fits = eligibility(&device, package);
-        if fits.is_ok() {
-            let running = running(state, &device.endpoint, &installed, package).await?;
-            fits = precedence(running, package);
-        }
-        match fits {
-            Ok(()) => included.push(device.endpoint),
-            Err(why) => excluded.push(exclusion(&device.endpoint, &why, fitting, language)),
-        }
-    }
-    Ok((included, excluded))
+/// Those that are left out: all are counted, the first are listed.
+#[derive(Debug)]
+pub(super) struct Exclusions {
+    listed_max: usize,
+    pub(super) listed: Vec<Excluded>,
+    pub(super) count: usize,
+    /// How many there are for each reason.
+    pub(super) reasons: BTreeMap<&'static str, usize>,
 }
 
-/// The sequence that a device runs, where it could be higher than the package's.
-async fn running(
-    state: &HttpState,
-    endpoint: &EndpointName,
-    installed: &InstalledSequences,
-    package: &Package,
-) -> Result<Option<u64>, Problem> {
-    let mut known = installed
-        .versions
-        .values()
-        .chain(installed.devices.values());
-    if !known.any(|sequence| Some(*sequence) > package.sequence) {
-        return Ok(None);
+impl Exclusions {
+    pub(super) fn new(listed_max: usize) -> Self {
+        Self {
+            listed_max,
+            listed: Vec::new(),
+            count: 0,
+            reasons: BTreeMap::new(),
+        }
     }
-    let version = match state.store.report(endpoint).await {
-        Ok(report) => report.firmware_version,
-        Err(StoreError::NotFound) => None,
-        Err(error) => return Err(error.into()),
-    };
-    Ok(installed.of(endpoint, version.as_ref()))
+
+    pub(super) fn add(&mut self, endpoint: &EndpointName, why: &Exclusion, language: Language) {
+        self.count += 1;
+        let reason = why.reason();
+        *self.reasons.entry(reason).or_default() += 1;
+        if self.listed.len() < self.listed_max {
+            self.listed.push(Excluded {
+                endpoint: endpoint.to_string(),
+                reason,
+                detail: in_words(&why.why, why.fitting, language),
+            });
+        }
+    }
+}
+
+/// Whether a device that was asked for is in.
+pub(super) enum Verdict {
+    In,
+    Out(Exclusion),
+}
+
+/// Why a device is left out.
+pub(super) struct Exclusion {
+    why: Ineligible,
+    /// Where no profile could say its device type, how many have its names.
+    fitting: Option<usize>,
+}
+
+/// Judges devices one by one; what it needs to know is read once for all.
+pub(super) struct Judge {
+    package: Package,
+    types: DeviceTypes,
+    installed: InstalledSequences,
+    allow: Option<BTreeSet<EndpointName>>,
+    deny: BTreeSet<EndpointName>,
+}
+
+impl Judge {
+    pub(super) async fn read(
+        state: &HttpState,
+        package: &Package,
+        may_downgrade: bool,
+        targets: &CampaignTargets,
+    ) -> Result<Self, Problem> {
+        let installed = if may_downgrade {
+            InstalledSequences::default()
+        } else {
+            state.store.installed_sequences(package).await?
+        };
+        let allow = targets.allow.as_ref();
+        Ok(Self {
+            package: package.clone(),
+            types: DeviceTypes::read(state).await?,
+            installed,
+            allow: allow.map(|allow| allow.iter().cloned().collect()),
+            deny: targets.deny.iter().cloned().collect(),
+        })
+    }
+
+    /// Fills in what the operator left out.
+    pub(super) fn complete(&self, details: DeviceDetails) -> DeviceDetails {
+        let (device, _) = complete(&self.types, details.device, &details.report);
+        DeviceDetails { device, ..details }
+    }
+
+    /// Whether the device, which is complete, is of the manufacturer and model that the package is for.
+    pub(super) fn is_of_product(&self, details: &DeviceDetails) -> bool {
+        details.device.manufacturer.as_ref() == Some(&self.package.manufacturer)
+            && details.device.model.as_ref() == Some(&self.package.model)
+    }
+
+    /// The list that keeps out has the first word, the one that lets in the second.
+    pub(super) fn judge(&self, details: &DeviceDetails) -> Verdict {
+        let device = &details.device;
+        let mut fitting = None;
+        let why = if self.deny.contains(&device.endpoint) {
+            Err(Ineligible::Denied)
+        } else if (self.allow.as_ref()).is_some_and(|allow| !allow.contains(&device.endpoint)) {
+            Err(Ineligible::NotAllowed)
+        } else {
+            fitting = profiles_fitting(&self.types, device);
+            eligibility(device, &self.package).and_then(|()| {
+                let version = details.report.firmware_version.as_ref();
+                let running = self.installed.of(&device.endpoint, version);
+                precedence(running, &self.package)
+            })
+        };
+        match why {
+            Ok(()) => Verdict::In,
+            Err(why) => Verdict::Out(Exclusion { why, fitting }),
+        }
+    }
 }
 
 /// Why the package is not for the device, in the language of the request; `None` where it is.
@@ -83,7 +147,12 @@ pub(in crate::http) async fn misfit(
     language: Language,
 ) -> Result<Option<String>, Problem> {
     let types = DeviceTypes::read(state).await?;
-    let (device, fitting) = complete(state, &types, device).await?;
+    let report = match state.store.report(&device.endpoint).await {
+        Ok(report) => report,
+        Err(StoreError::NotFound) => DeviceReport::default(),
+        Err(error) => return Err(error.into()),
+    };
+    let (device, fitting) = complete(&types, device, &report);
     let fit = eligibility(&device, package);
     Ok(fit.err().map(|why| in_words(&why, fitting, language)))
 }
@@ -91,32 +160,41 @@ pub(in crate::http) async fn misfit(
 /// Fills in what the operator left out: manufacturer and model from what the device reported of itself,
 /// the device type from the only profile that has these (decisions, 15). Where the device type stays
 /// unknown, how many profiles have them.
-pub(in crate::http) async fn complete(
-    state: &HttpState,
+pub(in crate::http) fn complete(
     types: &DeviceTypes,
     mut device: Device,
-) -> Result<(Device, Option<usize>), Problem> {
-    if device.manufacturer.is_none() || device.model.is_none() {
-        match state.store.report(&device.endpoint).await {
-            Ok(report) => {
-                device.manufacturer = device.manufacturer.or(report.manufacturer);
-                device.model = device.model.or(report.model);
-            }
-            Err(StoreError::NotFound) => {}
-            Err(error) => return Err(error.into()),
-        }
+    report: &DeviceReport,
+) -> (Device, Option<usize>) {
+    if device.manufacturer.is_none() {
+        device.manufacturer.clone_from(&report.manufacturer);
+    }
+    if device.model.is_none() {
+        device.model.clone_from(&report.model);
     }
     let (None, Some(manufacturer), Some(model)) =
         (&device.device_type, &device.manufacturer, &device.model)
     else {
-        return Ok((device, None));
+        return (device, None);
     };
     match types.of(manufacturer, model) {
         TypeOf::Only(device_type) => {
             device.device_type = Some(device_type);
-            Ok((device, None))
+            (device, None)
         }
-        TypeOf::Ambiguous(profiles) => Ok((device, Some(profiles))),
+        TypeOf::Ambiguous(profiles) => (device, Some(profiles)),
+    }
+}
+
+/// How many profiles have the names of a device whose type none of them could say.
+fn profiles_fitting(types: &DeviceTypes, device: &Device) -> Option<usize> {
+    let (None, Some(manufacturer), Some(model)) =
+        (&device.device_type, &device.manufacturer, &device.model)
+    else {
+        return None;
+    };
+    match types.of(manufacturer, model) {
+        TypeOf::Only(_) => None,
+        TypeOf::Ambiguous(profiles) => Some(profiles),
     }
 }
 
@@ -136,26 +214,21 @@ fn in_words(why: &Ineligible, fitting: Option<usize>, language: Language) -> Str
     }
 }
 
-fn exclusion(
-    endpoint: &EndpointName,
-    why: &Ineligible,
-    fitting: Option<usize>,
-    language: Language,
-) -> Excluded {
-    let reason = match why {
-        Ineligible::Unknown(Field::Manufacturer) => "manufacturer_unknown",
-        Ineligible::Unknown(Field::Model) => "model_unknown",
-        Ineligible::Unknown(Field::DeviceType) => "device_type_unknown",
-        Ineligible::Differs { field, .. } => match field {
-            Field::Manufacturer => "manufacturer_differs",
-            Field::Model => "model_differs",
-            Field::DeviceType => "device_type_differs",
-        },
-        Ineligible::Downgrade { .. } => "downgrade",
-    };
-    Excluded {
-        endpoint: endpoint.to_string(),
-        reason,
-        detail: in_words(why, fitting, language),
+impl Exclusion {
+    /// The stable word.
+    const fn reason(&self) -> &'static str {
+        match &self.why {
+            Ineligible::Denied => "denied",
+            Ineligible::NotAllowed => "not_allowed",
+            Ineligible::Unknown(Field::Manufacturer) => "manufacturer_unknown",
+            Ineligible::Unknown(Field::Model) => "model_unknown",
+            Ineligible::Unknown(Field::DeviceType) => "device_type_unknown",
+            Ineligible::Differs { field, .. } => match field {
+                Field::Manufacturer => "manufacturer_differs",
+                Field::Model => "model_differs",
+                Field::DeviceType => "device_type_differs",
+            },
+            Ineligible::Downgrade { .. } => "downgrade",
+        }
     }
 }

@@ -1,22 +1,39 @@
 //! `/api/v1/campaigns`: one package for many devices.
 
 mod activate;
+mod archive;
+mod change;
+mod consent;
 mod create;
 mod delete;
 mod eligibility;
+mod join;
+mod lead;
 mod list;
 mod package_check;
+mod policy;
+mod retry;
 mod show;
 mod stop;
 mod targets;
 mod tasks;
 mod view;
 
-pub(super) use activate::*;
+pub(super) use activate::{__path_activate_campaign, activate_campaign};
+pub(super) use archive::*;
+pub(super) use change::{__path_change_campaign, change_campaign};
+pub(super) use consent::*;
 pub(super) use create::*;
 pub(super) use delete::*;
 pub(super) use eligibility::{complete, misfit};
+pub use join::Joiner;
+pub(super) use lead::{
+    __path_approve_campaign, __path_halt_all, __path_halt_campaign, __path_pause_campaign,
+    __path_resume_campaign, approve_campaign, halt_all, halt_campaign, pause_campaign,
+    resume_campaign,
+};
 pub(super) use list::*;
+pub(super) use retry::*;
 pub(super) use show::*;
 pub(super) use stop::*;
 pub(super) use tasks::*;

@@ -2,7 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 
+use super::change::tag;
 use super::find;
 use super::view::CampaignView;
 use crate::http::HttpState;
@@ -16,6 +18,8 @@ use crate::http::extract::PathParams;
 pub(crate) async fn show_campaign(
     State(state): State<HttpState>,
     PathParams(id): PathParams<u64>,
-) -> Result<Json<CampaignView>, Problem> {
-    Ok(Json(find(&state, id).await?.into()))
+) -> Result<Response, Problem> {
+    let found = find(&state, id).await?;
+    let tag = tag(&found.0);
+    Ok(tag.with(Json(CampaignView::from(found))))
 }

@@ -8,14 +8,17 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::find;
-use crate::campaign::failure_text;
+use crate::campaign::{Timetable, failure_text};
+use crate::clock::Utc;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{PathParams, QueryParams};
 use crate::http::language::Preferred;
 use crate::http::page::PageQuery;
 use crate::http::profiles::find_product;
 use crate::http::{HttpState, fields};
-use crate::model::{Campaign, CampaignId, Failure, Language, TaskState, UpdateTask, WaitingFor};
+use crate::model::{
+    Campaign, CampaignId, Consent, Failure, Language, TaskState, UpdateTask, WaitingFor,
+};
 use crate::profile::product_settings;
 
 /// Which tasks.
@@ -96,9 +99,11 @@ pub(crate) async fn list_tasks(
     let contact_timeout = product.map_or(state.product.contact_timeout, |product| {
         product_settings(&state.product, &product).contact_timeout
     });
+    let (timetable, now) = (timetable_of(&campaign), state.now_utc());
     let rows: Vec<_> = tasks
         .into_iter()
         .map(|task| since_activation(task, &campaign, contact_timeout))
+        .map(|task| at_schedule(task, &campaign, &timetable, now))
         .map(|task| TaskView::of(&state, task, package.file.size_bytes, language))
         .collect();
     let path = format!("/api/v1/campaigns/{id}/tasks");
@@ -120,15 +125,54 @@ fn since_activation(
     campaign: &Campaign,
     contact_timeout: Duration,
 ) -> UpdateTask {
+    let asks = campaign.policy.conditions.consent == Consent::Confirmed;
+    let lacks_consent = asks && campaign.consented_at.is_none() && task.consented_at.is_none();
     match (task.waiting_for, campaign.activated_at) {
         (Some(WaitingFor::Activation), Some(activated_at)) => UpdateTask {
-            waiting_for: Some(WaitingFor::Contact),
+            waiting_for: Some(if lacks_consent {
+                WaitingFor::Consent
+            } else {
+                WaitingFor::Contact
+            }),
             since: activated_at,
             until: Some(activated_at + contact_timeout),
             ..task
         },
         _ => task,
     }
+}
+
+fn timetable_of(campaign: &Campaign) -> Timetable {
+    Timetable::parse(&campaign.policy.schedule).unwrap_or_else(|_| Timetable::over())
+}
+
+/// Nor is it written each time that a window closes or opens.
+fn at_schedule(
+    task: UpdateTask,
+    campaign: &Campaign,
+    timetable: &Timetable,
+    now: Utc,
+) -> UpdateTask {
+    if task.waiting_for != Some(WaitingFor::Contact)
+        || task.state != TaskState::Pending
+        || !campaign.state.is_active()
+    {
+        return task;
+    }
+    if let Some((waiting_for, until)) = timetable.waiting_for(now) {
+        return UpdateTask {
+            waiting_for: Some(waiting_for),
+            until,
+            ..task
+        };
+    }
+    let until = match task.until {
+        Some(until) if !timetable.is_always() => timetable
+            .after_open(task.since, until.saturating_since(task.since))
+            .or(timetable.end_at()),
+        until => until,
+    };
+    UpdateTask { until, ..task }
 }
 
 impl TaskView {

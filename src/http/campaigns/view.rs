@@ -1,13 +1,19 @@
 //! A campaign as it is shown.
 
 use std::num::NonZeroU16;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::policy::{
+    ConsentTextField, ErrorThresholdView, Phase, PreconditionsField, RolloutView, WindowField,
+};
 use crate::http::error::Problem;
 use crate::http::fields;
-use crate::model::{AdmissionMode, AdmissionPolicy, AirtimePermille, Campaign, RetryPolicy};
+use crate::model::{
+    AdmissionMode, AdmissionPolicy, AirtimePermille, Backoff, Campaign, RetryPacing, RetryPolicy,
+};
 use crate::store::TaskCounts;
 
 /// A campaign.
@@ -30,6 +36,41 @@ pub(crate) struct CampaignView {
     downgrade: Option<Downgrade>,
     /// How its devices are admitted to their cells; `null`: as the server's settings say.
     admission: Option<Admission>,
+    /// Nothing begins before this time.
+    #[schema(format = DateTime)]
+    start_at: Option<String>,
+    /// Nothing begins after this time.
+    #[schema(format = DateTime)]
+    end_at: Option<String>,
+    /// When on each day something may begin; `null`: at any time.
+    window: Option<WindowField>,
+    /// The device that alone is updated first.
+    trial: Option<String>,
+    /// Phases after the trial; what is in none makes one more, the last.
+    phases: Vec<Phase>,
+    /// Whether another person than who made it has to approve it before it is activated.
+    approval_required: bool,
+    /// What a device must have before it is updated.
+    preconditions: PreconditionsField,
+    /// `silent`, or `confirmed`: somebody has to agree for each device.
+    consent: &'static str,
+    /// What whoever agrees is told.
+    consent_text: Option<ConsentTextField>,
+    /// When somebody agreed for all its devices.
+    #[schema(format = DateTime)]
+    consented_at: Option<String>,
+    /// What devices are told which name `/5/0/11`.
+    severity: Option<&'static str>,
+    /// How long a device's user may put the installation off, in seconds.
+    defer_seconds_max: Option<u32>,
+    /// How many devices begin to fetch a minute at most.
+    starts_per_minute_max: Option<u32>,
+    /// How many failures are too many.
+    error_threshold: Option<ErrorThresholdView>,
+    /// How far it is.
+    rollout: RolloutView,
+    /// Who made it: the name of a token; empty where that was not kept.
+    created_by: String,
     /// How many tasks are in each state.
     counts: Counts,
     /// When it was made.
@@ -41,6 +82,9 @@ pub(crate) struct CampaignView {
     /// When it ended.
     #[schema(format = DateTime)]
     ended_at: Option<String>,
+    /// When it was put away.
+    #[schema(format = DateTime)]
+    archived_at: Option<String>,
 }
 
 /// A downgrade that an administrator let a campaign do.
@@ -53,7 +97,8 @@ pub(crate) struct Downgrade {
     reason: String,
 }
 
-/// Who a campaign is for: the devices of the groups, and single devices.
+/// Who a campaign is for: the devices of the groups, single devices, and those that a filter finds; or, where
+/// only lists say who is let in or kept out, all of the package's product. Each once.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Targets {
@@ -63,6 +108,19 @@ pub(crate) struct Targets {
     /// Endpoint client names.
     #[serde(default)]
     pub(super) devices: Vec<String>,
+    /// Finds devices, as `filter` of `GET /api/v1/devices` does.
+    #[serde(default)]
+    pub(super) filter: Option<String>,
+    /// 白名单: of those asked for, only these. They need not be known yet.
+    #[serde(default)]
+    pub(super) allow: Option<Vec<String>>,
+    /// 黑名单: never these, whoever allows them. They need not be known yet.
+    #[serde(default)]
+    pub(super) deny: Vec<String>,
+    /// Whether devices that match only later are taken in while the campaign is active; it then runs until
+    /// it is stopped or its end comes. A device has one task in a campaign, for ever.
+    #[serde(default)]
+    pub(super) dynamic: bool,
 }
 
 /// 重试策略: when a failed task is tried again.
@@ -71,24 +129,72 @@ pub(crate) struct Targets {
 pub(crate) struct Retry {
     /// 重试次数: 0 to 5.
     #[schema(maximum = 5)]
-    pub(super) retries_max: u8,
+    retries_max: u8,
     /// 重试时间: how long after a failure.
     #[schema(maximum = 604_800)]
-    pub(super) delay_seconds: u64,
+    delay_seconds: u64,
+    /// `exponential`: it doubles with each retry; or `constant`.
+    backoff: String,
+    /// Up to so many per cent come on top by chance, that devices which failed together do not come back
+    /// together.
+    #[schema(maximum = 100)]
+    jitter_percent: u8,
+    /// It grows no further than this; a longer first delay stays.
+    #[schema(maximum = 604_800)]
+    delay_seconds_max: u32,
+}
+
+/// A week: no retry is of use later.
+const RETRY_DELAY_SECONDS_MAX: u64 = 7 * 24 * 60 * 60;
+
+impl Retry {
+    pub(super) fn parse(&self) -> Result<(RetryPolicy, RetryPacing), Problem> {
+        let within = |field: &str, value: u64, most: u64| {
+            if value > most {
+                return Err(Problem::invalid_field(
+                    field,
+                    format!("must be 0 to {most}"),
+                ));
+            }
+            Ok(())
+        };
+        let most = RETRY_DELAY_SECONDS_MAX;
+        let retries_max = RetryPolicy::RETRIES_MAX.into();
+        within("retry.retries_max", self.retries_max.into(), retries_max)?;
+        within("retry.delay_seconds", self.delay_seconds, most)?;
+        within("retry.jitter_percent", self.jitter_percent.into(), 100)?;
+        within(
+            "retry.delay_seconds_max",
+            self.delay_seconds_max.into(),
+            most,
+        )?;
+        let words = (Backoff::ALL, Backoff::word);
+        let pacing = RetryPacing {
+            backoff: fields::word("retry.backoff", &self.backoff, words.0, words.1)?,
+            jitter_percent: self.jitter_percent,
+            delay_seconds_max: self.delay_seconds_max,
+        };
+        let policy = RetryPolicy {
+            retries_max: self.retries_max,
+            delay: Duration::from_secs(self.delay_seconds),
+        };
+        Ok((policy, pacing))
+    }
+
+    fn of(policy: RetryPolicy, pacing: RetryPacing) -> Self {
+        Self {
+            retries_max: policy.retries_max,
+            delay_seconds: policy.delay.as_secs(),
+            backoff: pacing.backoff.word().to_owned(),
+            jitter_percent: pacing.jitter_percent,
+            delay_seconds_max: pacing.delay_seconds_max,
+        }
+    }
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        RetryPolicy::default().into()
-    }
-}
-
-impl From<RetryPolicy> for Retry {
-    fn from(policy: RetryPolicy) -> Self {
-        Self {
-            retries_max: policy.retries_max,
-            delay_seconds: policy.delay.as_secs(),
-        }
+        Self::of(RetryPolicy::default(), RetryPacing::default())
     }
 }
 
@@ -160,6 +266,7 @@ pub(crate) struct Counts {
 impl From<(Campaign, TaskCounts)> for CampaignView {
     fn from((campaign, counts): (Campaign, TaskCounts)) -> Self {
         let targets = campaign.targets;
+        let policy = campaign.policy;
         Self {
             id: campaign.id.0,
             name: campaign.name,
@@ -168,13 +275,35 @@ impl From<(Campaign, TaskCounts)> for CampaignView {
             targets: Targets {
                 groups: targets.groups.iter().map(|group| group.0).collect(),
                 devices: targets.devices.iter().map(ToString::to_string).collect(),
+                filter: targets.filter,
+                allow: targets
+                    .allow
+                    .map(|allow| allow.iter().map(ToString::to_string).collect()),
+                deny: targets.deny.iter().map(ToString::to_string).collect(),
+                dynamic: targets.dynamic,
             },
-            retry: campaign.retry.into(),
+            retry: Retry::of(campaign.retry, policy.retry),
             downgrade: campaign.downgrade.map(|allowed| Downgrade {
                 by: allowed.by,
                 reason: allowed.reason,
             }),
             admission: campaign.admission.map(Admission::from),
+            start_at: policy.schedule.start_at.map(fields::time),
+            end_at: policy.schedule.end_at.map(fields::time),
+            window: WindowField::of(&policy.schedule),
+            trial: policy.rollout.trial.clone(),
+            phases: policy.rollout.phases.iter().map(Phase::from).collect(),
+            approval_required: policy.rollout.approval_required,
+            preconditions: policy.conditions.preconditions.into(),
+            consent: policy.conditions.consent.word(),
+            consent_text: policy.conditions.consent_text.map(Into::into),
+            consented_at: campaign.consented_at.map(fields::time),
+            severity: policy.conditions.severity.map(|severity| severity.word()),
+            defer_seconds_max: policy.conditions.defer_seconds_max,
+            starts_per_minute_max: policy.governors.starts_per_minute_max,
+            error_threshold: policy.governors.error_threshold.map(Into::into),
+            rollout: RolloutView::of(&policy.rollout, &campaign.rollout),
+            created_by: campaign.created_by,
             counts: Counts {
                 pending: counts.pending,
                 running: counts.running,
@@ -185,6 +314,7 @@ impl From<(Campaign, TaskCounts)> for CampaignView {
             created_at: fields::time(campaign.created_at),
             activated_at: campaign.activated_at.map(fields::time),
             ended_at: campaign.ended_at.map(fields::time),
+            archived_at: campaign.archived_at.map(fields::time),
         }
     }
 }

@@ -54,10 +54,18 @@ kinds! {
     NOT_BARRED = NOT_FOUND "not_barred",
         ["The device is not barred", "设备未被禁止升级"], ["", ""];
     CONFLICT = CONFLICT "conflict", ["It is there already or still in use", "已存在或仍在使用"], ["", ""];
+    GROUP_IS_FILTER = CONFLICT "group_is_filter",
+        ["A filter finds this group's devices", "该群组的设备由筛选条件确定"],
+        ["Change the filter with PUT /api/v1/groups/{id}, or bind devices to a group without one.",
+         "请用 PUT /api/v1/groups/{id} 修改筛选条件，或将设备绑定到没有筛选条件的群组。"];
     INVALID_TRANSITION = CONFLICT "invalid_transition",
         ["The campaign's state does not allow this", "任务当前状态不允许此操作"],
-        ["A draft can be activated, an active campaign stopped, any other deleted.",
-         "草稿可激活，进行中的任务可停止，其余可删除。"];
+        ["A draft can be activated, an active campaign paused or stopped, a paused one resumed, any other deleted.",
+         "草稿可激活，进行中的任务可暂停或停止，已暂停的可恢复，其余可删除。"];
+    APPROVAL_REQUIRED = CONFLICT "approval_required",
+        ["The campaign has to be approved first", "任务须先经审批"],
+        ["Another person with role approver approves it with POST /api/v1/campaigns/{id}/approve.",
+         "请由另一位审批人调用 POST /api/v1/campaigns/{id}/approve。"];
     KEY_REVOKED = CONFLICT "key_revoked",
         ["The key that signed the package is revoked", "固件包的签名密钥已被吊销"],
         ["Sign the firmware with another key of the manufacturer and upload that package.",
@@ -70,6 +78,15 @@ kinds! {
         ["The key's state does not allow this", "密钥当前状态不允许此操作"],
         ["An active key can be retired or revoked, a retired one revoked; neither is undone.",
          "有效的密钥可停用或吊销，已停用的可吊销；两者均不可撤销。"];
+    TASK_ENDED = CONFLICT "task_ended",
+        ["The update of this device has ended, or its campaign is not active", "该设备的升级已结束，或任务未在进行"],
+        ["GET /api/v1/campaigns/{id}/tasks says how each ended; a failed one can be retried.",
+         "可用 GET /api/v1/campaigns/{id}/tasks 查看结果；失败的可重试。"];
+    CONSENT_NOT_ASKED = CONFLICT "consent_not_asked",
+        ["Nobody need agree to this campaign's updates", "该任务为静默升级，无需确认"], ["", ""];
+    CONSENT_GIVEN = CONFLICT "consent_given",
+        ["It was agreed to already", "升级已被确认"],
+        ["Stop the update of the device instead.", "如需终止，请停止该设备的升级。"];
     UPDATE_ACTIVE = CONFLICT "update_active",
         ["A campaign updates this device", "设备正在升级任务中"],
         ["Wait until its task has ended, or stop the campaign.", "请等待任务结束，或停止升级计划。"];

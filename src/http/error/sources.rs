@@ -59,7 +59,12 @@ impl From<CommandError> for Problem {
             CommandError::NoDeviceHttp => kinds::NO_DEVICE_HTTP,
             CommandError::InvalidTransition(_)
             | CommandError::NotActive
-            | CommandError::NothingToApprove => kinds::INVALID_TRANSITION,
+            | CommandError::NothingToApprove
+            | CommandError::NothingToRetry
+            | CommandError::EndPassed => kinds::INVALID_TRANSITION,
+            CommandError::TaskNotActive => kinds::TASK_ENDED,
+            CommandError::ConsentNotAsked => kinds::CONSENT_NOT_ASKED,
+            CommandError::ConsentGiven => kinds::CONSENT_GIVEN,
             CommandError::NotBarred => kinds::NOT_BARRED,
             CommandError::NotAPath => kinds::INVALID_FIELD,
             CommandError::UpdateActive | CommandError::TaskUnfinished { .. } => {

@@ -1,0 +1,153 @@
+//! `POST /api/v1/campaigns/{id}/pause`, `/resume`, `/halt`, `/approve`, and `POST /api/v1/halt`.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+
+use super::find;
+use super::view::CampaignView;
+use crate::engine::Command;
+use crate::http::HttpState;
+use crate::http::error::{Problem, kinds};
+use crate::http::extract::PathParams;
+use crate::model::{
+    AuditAction, AuditActor, Campaign, CampaignState, NewAuditEntry, Record, RolloutState,
+    RolloutStep,
+};
+
+/// Nothing new of a campaign starts until it is resumed; what has begun goes on.
+#[utoipa::path(post, path = "/api/v1/campaigns/{id}/pause", tag = "campaigns",
+    params(("id" = u64, Path, description = "The campaign's number")),
+    responses((status = 200, description = "Paused", body = CampaignView)))]
+pub(crate) async fn pause_campaign(
+    State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
+    PathParams(id): PathParams<u64>,
+) -> Result<Json<CampaignView>, Problem> {
+    let (campaign, _) = find(&state, id).await?;
+    campaign.state.pause()?;
+    let command = Command::PauseCampaign {
+        id: campaign.id,
+        halted: false,
+    };
+    state.engine.command_by(actor, command).await?;
+    Ok(Json(find(&state, id).await?.into()))
+}
+
+/// 急停: as `pause`, and no device is told to install what it has. A paused campaign is halted too.
+#[utoipa::path(post, path = "/api/v1/campaigns/{id}/halt", tag = "campaigns",
+    params(("id" = u64, Path, description = "The campaign's number")),
+    responses((status = 200, description = "Halted", body = CampaignView)))]
+pub(crate) async fn halt_campaign(
+    State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
+    PathParams(id): PathParams<u64>,
+) -> Result<Json<CampaignView>, Problem> {
+    let (campaign, _) = find(&state, id).await?;
+    if campaign.state != CampaignState::Paused {
+        campaign.state.pause()?;
+    }
+    let command = Command::PauseCampaign {
+        id: campaign.id,
+        halted: true,
+    };
+    state.engine.command_by(actor, command).await?;
+    Ok(Json(find(&state, id).await?.into()))
+}
+
+/// 急停: halts every active campaign.
+#[utoipa::path(post, path = "/api/v1/halt", tag = "campaigns",
+    responses((status = 204, description = "All are halted")))]
+pub(crate) async fn halt_all(
+    State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
+) -> Result<StatusCode, Problem> {
+    let command = Command::HaltCampaigns;
+    state.engine.command_by(actor, command).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A paused campaign goes on. What it was paused for by itself is let pass.
+#[utoipa::path(post, path = "/api/v1/campaigns/{id}/resume", tag = "campaigns",
+    params(("id" = u64, Path, description = "The campaign's number")),
+    responses((status = 200, description = "Resumed", body = CampaignView)))]
+pub(crate) async fn resume_campaign(
+    State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
+    PathParams(id): PathParams<u64>,
+) -> Result<Json<CampaignView>, Problem> {
+    let (campaign, _) = find(&state, id).await?;
+    campaign.state.resume()?;
+    let command = Command::ResumeCampaign(campaign.id);
+    state.engine.command_by(actor, command).await?;
+    Ok(Json(find(&state, id).await?.into()))
+}
+
+/// Approves a draft whose maker asked for that, as another person; or that the next phase of a rollout
+/// begins.
+#[utoipa::path(post, path = "/api/v1/campaigns/{id}/approve", tag = "campaigns",
+    params(("id" = u64, Path, description = "The campaign's number")),
+    responses((status = 200, description = "Approved", body = CampaignView)))]
+pub(crate) async fn approve_campaign(
+    State(state): State<HttpState>,
+    Extension(actor): Extension<AuditActor>,
+    PathParams(id): PathParams<u64>,
+) -> Result<Json<CampaignView>, Problem> {
+    let _activation = state.activation.lock().await;
+    let (campaign, _) = find(&state, id).await?;
+    if campaign.state == CampaignState::Draft {
+        approve_draft(&state, campaign, actor).await?;
+    } else if campaign.state.is_active() && campaign.rollout.step == RolloutStep::AwaitingApproval {
+        let command = Command::ApprovePhase(campaign.id);
+        state.engine.command_by(actor, command).await?;
+    } else {
+        let detail = "nothing of the campaign waits for an approval";
+        return Err(Problem::new(kinds::INVALID_TRANSITION, detail));
+    }
+    Ok(Json(find(&state, id).await?.into()))
+}
+
+async fn approve_draft(
+    state: &HttpState,
+    campaign: Campaign,
+    actor: AuditActor,
+) -> Result<(), Problem> {
+    if actor.name == campaign.created_by {
+        let detail = format!(
+            "{} made the campaign: another person has to approve it",
+            actor.name
+        );
+        return Err(Problem::new(kinds::FORBIDDEN, detail));
+    }
+    let approved = RolloutState {
+        approved_by: Some(actor.name.clone()),
+        ..campaign.rollout
+    };
+    let entry = NewAuditEntry {
+        stamp: state.stamp(actor),
+        action: AuditAction::CampaignApproved,
+        object: campaign.id.0.to_string(),
+        details: Vec::new(),
+    };
+    let approved = Record::Rollout {
+        id: campaign.id,
+        state: approved,
+    };
+    state
+        .store
+        .commit(vec![approved, Record::Audit(entry)])
+        .await?;
+    Ok(())
+}
+
+/// That who has to approve a draft has done so.
+pub(super) fn check_approved(campaign: &Campaign) -> Result<(), Problem> {
+    if !campaign.policy.rollout.approval_required || campaign.rollout.approved_by.is_some() {
+        return Ok(());
+    }
+    let detail = format!(
+        "another person than {} has to approve the campaign first: POST /api/v1/campaigns/{}/approve",
+        campaign.created_by, campaign.id.0
+    );
+    Err(Problem::new(kinds::APPROVAL_REQUIRED, detail))
+}
