@@ -101,6 +101,23 @@ impl EngineHandle {
             .await?
     }
 
+    /// As [`Self::command_by`], however long the answer takes: who asks holds others back until it is known
+    /// whether the command was carried out.
+    ///
+    /// # Errors
+    /// Where the engine refuses it, or cannot be asked.
+    pub async fn command_whole(
+        &self,
+        actor: AuditActor,
+        command: Command,
+    ) -> Result<(), EngineError> {
+        let (sender, answer) = oneshot::channel();
+        let request = EngineRequest::Command(command, Some(actor), sender);
+        let sent = self.requests.send(request).await;
+        sent.map_err(|_| EngineError::Ended)?;
+        answer.await.unwrap_or(Err(EngineError::Ended))
+    }
+
     /// Has the engine learn what the store has committed already, which must reach it: this waits for a
     /// place, however many requests wait. An engine that does not answer in time learns it nevertheless,
     /// and one that is built anew meanwhile has it from the store.
@@ -181,7 +198,10 @@ mod tests {
     use crate::model::CampaignId;
 
     fn stop() -> Command {
-        Command::StopCampaign(CampaignId(1))
+        Command::StopCampaign {
+            id: CampaignId(1),
+            mode: crate::model::StopMode::Hard,
+        }
     }
 
     #[tokio::test]
@@ -207,7 +227,8 @@ mod tests {
         }
         requests.recv().await.expect("the first");
         assert_eq!(told.await, Ok(()));
-        let Some(EngineRequest::Command(Command::StopCampaign(_), None, _)) = requests.recv().await
+        let Some(EngineRequest::Command(Command::StopCampaign { .. }, None, _)) =
+            requests.recv().await
         else {
             panic!("a stop command");
         };
@@ -226,7 +247,7 @@ mod tests {
     async fn a_refusal_comes_back_as_the_engine_said_it() {
         let (handle, mut requests) = engine_channel(1, Duration::from_secs(5));
         let answering = async {
-            let Some(EngineRequest::Command(Command::StopCampaign(_), None, answer)) =
+            let Some(EngineRequest::Command(Command::StopCampaign { .. }, None, answer)) =
                 requests.recv().await
             else {
                 panic!("a stop command");

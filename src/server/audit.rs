@@ -1,7 +1,7 @@
 //! What the audit log is told of an operator's command: read off the records that came of it, so that
 //! it tells what was done and not what was asked for.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::clock::Utc;
 use crate::engine::Command;
@@ -9,6 +9,9 @@ use crate::model::{
     AuditAction, AuditActor, AuditStamp, CampaignId, CampaignState, DeviceRequest, DeviceRequestId,
     DeviceRequestState, EndpointName, NewAuditEntry, Record,
 };
+
+/// More of an entry, by name.
+type Details = Vec<(&'static str, String)>;
 
 /// A command that an operator asked for.
 #[derive(Debug)]
@@ -18,10 +21,15 @@ pub(super) struct Audit {
     unbarred: Option<EndpointName>,
     /// What it does to a campaign that is under way.
     rollout: Option<AuditAction>,
+    /// What is told of it in one entry, once it has changed something.
+    told: Option<Told>,
     /// The request to a device that it makes or takes back, and how that leaves it: others may be told
     /// of in the same turn, as it is itself once it has left.
     device_request: Option<(DeviceRequestId, DeviceRequestState)>,
 }
+
+/// An entry's action, object and details.
+type Told = (AuditAction, String, Details);
 
 impl Audit {
     pub(super) fn of_command(actor: AuditActor, at: Utc, command: &Command) -> Self {
@@ -32,11 +40,16 @@ impl Audit {
             | Command::RemoveProduct(_)
             | Command::SetCellLimits { .. }
             | Command::RunCampaign { .. }
-            | Command::StopCampaign(_)
+            | Command::AddTasks { .. }
+            | Command::StopCampaign { .. }
+            | Command::StopTask { .. }
+            | Command::RetryTasks { .. }
+            | Command::Consent { .. }
             | Command::PauseCampaign { .. }
             | Command::HaltCampaigns
             | Command::ResumeCampaign(_)
             | Command::ApprovePhase(_)
+            | Command::SetSchedule { .. }
             | Command::RevokeKey { .. }
             | Command::RemoveDevice(_)
             | Command::CancelDeviceRequest { .. } => None,
@@ -45,6 +58,7 @@ impl Audit {
             stamp: AuditStamp { at, actor },
             unbarred,
             rollout: rollout_action(command),
+            told: told(command),
             device_request: match command {
                 Command::CancelDeviceRequest { id, .. } => {
                     Some((*id, DeviceRequestState::Cancelled))
@@ -54,11 +68,16 @@ impl Audit {
                 | Command::RemoveProduct(_)
                 | Command::SetCellLimits { .. }
                 | Command::RunCampaign { .. }
-                | Command::StopCampaign(_)
+                | Command::AddTasks { .. }
+                | Command::StopCampaign { .. }
+                | Command::StopTask { .. }
+                | Command::RetryTasks { .. }
+                | Command::Consent { .. }
                 | Command::PauseCampaign { .. }
                 | Command::HaltCampaigns
                 | Command::ResumeCampaign(_)
                 | Command::ApprovePhase(_)
+                | Command::SetSchedule { .. }
                 | Command::RevokeKey { .. }
                 | Command::RemoveDevice(_)
                 | Command::LiftBar(_) => None,
@@ -72,6 +91,7 @@ impl Audit {
             stamp: AuditStamp { at, actor },
             unbarred: None,
             rollout: None,
+            told: None,
             device_request: Some((id, DeviceRequestState::Queued)),
         }
     }
@@ -84,12 +104,19 @@ impl Audit {
     /// The entries that go with the command's records, into the same commit.
     pub(super) fn entries(&self, records: &[Record]) -> Vec<Record> {
         let done = records.iter().filter_map(|record| self.of_record(record));
-        let changed: BTreeSet<CampaignId> = records.iter().filter_map(of_rollout).collect();
+        let changed: BTreeMap<CampaignId, Details> =
+            records.iter().filter_map(of_rollout).collect();
         let changed = self.rollout.into_iter().flat_map(|action| {
-            let entry = move |id: &CampaignId| self.entry(action, id.0.to_string(), Vec::new());
+            let entry = |(id, details): (&CampaignId, &Details)| {
+                self.entry(action, id.0.to_string(), details.clone())
+            };
             changed.iter().map(entry).collect::<Vec<_>>()
         });
-        done.chain(changed).map(Record::Audit).collect()
+        let told = self.told.as_ref().filter(|_| !records.is_empty());
+        let told = told
+            .map(|(action, object, details)| self.entry(*action, object.clone(), details.clone()));
+        let all = done.chain(changed).chain(told);
+        all.map(Record::Audit).collect()
     }
 
     fn of_record(&self, record: &Record) -> Option<NewAuditEntry> {
@@ -102,13 +129,14 @@ impl Audit {
                 (KeyRevoked, id.clone(), details)
             }
             // A campaign that is under way is told of once, by its rollout.
-            Record::Campaign { .. } if self.rollout.is_some() => return None,
+            Record::Campaign { .. } if self.rollout.is_some() || self.told.is_some() => {
+                return None;
+            }
             Record::Campaign { id, state, .. } => {
                 let action = match state {
-                    CampaignState::Running => CampaignActivated,
+                    CampaignState::Scheduled | CampaignState::Running => CampaignActivated,
                     CampaignState::Stopped => CampaignStopped,
                     CampaignState::Draft
-                    | CampaignState::Scheduled
                     | CampaignState::Paused
                     | CampaignState::Succeeded
                     | CampaignState::Failed => return None,
@@ -135,7 +163,10 @@ impl Audit {
             | Record::Observed(_)
             | Record::ObservationEnded { .. }
             | Record::Task(_)
+            | Record::Policy { .. }
             | Record::Rollout { .. }
+            | Record::CampaignConsented { .. }
+            | Record::CampaignArchived { .. }
             | Record::Audit(_)
             | Record::Event(_)
             | Record::Timeline(_)
@@ -187,11 +218,71 @@ impl Audit {
     }
 }
 
-fn of_rollout(record: &Record) -> Option<CampaignId> {
+/// Which campaign's way this changes, and to what, where that does not say itself.
+fn of_rollout(record: &Record) -> Option<(CampaignId, Details)> {
     if let Record::Rollout { id, .. } = record {
-        Some(*id)
+        Some((*id, Vec::new()))
+    } else if let Record::Policy { id, policy } = record {
+        Some((*id, policy.schedule.told()))
     } else {
         None
+    }
+}
+
+/// What is told of a command as a whole.
+fn told(command: &Command) -> Option<Told> {
+    match command {
+        Command::StopTask {
+            campaign,
+            task,
+            mode,
+        } => {
+            let details = vec![
+                ("campaign", campaign.0.to_string()),
+                ("mode", mode.to_string()),
+            ];
+            Some((AuditAction::TaskStopAsked, task.0.to_string(), details))
+        }
+        Command::RetryTasks {
+            campaign, tasks, ..
+        } => {
+            let details = vec![("tasks", tasks.len().to_string())];
+            Some((
+                AuditAction::CampaignRetried,
+                campaign.0.to_string(),
+                details,
+            ))
+        }
+        Command::Consent {
+            campaign,
+            task,
+            granted,
+            ..
+        } => {
+            let action = if *granted {
+                AuditAction::ConsentGranted
+            } else {
+                AuditAction::ConsentRefused
+            };
+            let task = task.map_or_else(|| "all".to_owned(), |task| task.0.to_string());
+            Some((action, campaign.0.to_string(), vec![("task", task)]))
+        }
+        Command::AddDevices(_)
+        | Command::SetProduct(_)
+        | Command::RemoveProduct(_)
+        | Command::SetCellLimits { .. }
+        | Command::RunCampaign { .. }
+        | Command::AddTasks { .. }
+        | Command::StopCampaign { .. }
+        | Command::PauseCampaign { .. }
+        | Command::HaltCampaigns
+        | Command::ResumeCampaign(_)
+        | Command::ApprovePhase(_)
+        | Command::SetSchedule { .. }
+        | Command::RevokeKey { .. }
+        | Command::RemoveDevice(_)
+        | Command::CancelDeviceRequest { .. }
+        | Command::LiftBar(_) => None,
     }
 }
 
@@ -203,12 +294,17 @@ fn rollout_action(command: &Command) -> Option<AuditAction> {
         }
         Command::ResumeCampaign(_) => Some(AuditAction::CampaignResumed),
         Command::ApprovePhase(_) => Some(AuditAction::CampaignApproved),
+        Command::SetSchedule { .. } => Some(AuditAction::CampaignRescheduled),
         Command::AddDevices(_)
         | Command::SetProduct(_)
         | Command::RemoveProduct(_)
         | Command::SetCellLimits { .. }
         | Command::RunCampaign { .. }
-        | Command::StopCampaign(_)
+        | Command::AddTasks { .. }
+        | Command::StopCampaign { .. }
+        | Command::StopTask { .. }
+        | Command::RetryTasks { .. }
+        | Command::Consent { .. }
         | Command::RevokeKey { .. }
         | Command::RemoveDevice(_)
         | Command::CancelDeviceRequest { .. }
@@ -276,7 +372,10 @@ mod tests {
             campaign(1, CampaignState::Running),
             campaign(1, CampaignState::Succeeded),
         ];
-        let command = Command::StopCampaign(CampaignId(1));
+        let command = Command::StopCampaign {
+            id: CampaignId(1),
+            mode: crate::model::StopMode::Hard,
+        };
         let expected = [(AuditAction::CampaignActivated, "1".to_owned())];
         assert_eq!(told(&command, &records), expected);
     }

@@ -33,11 +33,16 @@ impl CellLimits {
             | Command::SetProduct(_)
             | Command::RemoveProduct(_)
             | Command::RunCampaign { .. }
-            | Command::StopCampaign(_)
+            | Command::AddTasks { .. }
+            | Command::StopCampaign { .. }
+            | Command::StopTask { .. }
+            | Command::RetryTasks { .. }
+            | Command::Consent { .. }
             | Command::PauseCampaign { .. }
             | Command::HaltCampaigns
             | Command::ResumeCampaign(_)
             | Command::ApprovePhase(_)
+            | Command::SetSchedule { .. }
             | Command::RevokeKey { .. }
             | Command::LiftBar(_)
             | Command::RemoveDevice(_)

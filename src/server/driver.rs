@@ -420,6 +420,9 @@ impl Driver {
                 | Record::Task(_)
                 | Record::Campaign { .. }
                 | Record::Rollout { .. }
+                | Record::Policy { .. }
+                | Record::CampaignConsented { .. }
+                | Record::CampaignArchived { .. }
                 | Record::KeyRevoked { .. }
                 | Record::Audit(_)
                 | Record::Timeline(_)

@@ -31,6 +31,8 @@ pub(super) struct Batch {
     pub(super) policies: BTreeMap<CampaignId, CampaignPolicy>,
     /// When somebody agreed for all devices of a campaign.
     pub(super) consents: BTreeMap<CampaignId, Utc>,
+    /// When campaigns were put away.
+    pub(super) archived: BTreeMap<CampaignId, Option<Utc>>,
     /// How far rollouts are, by campaign.
     pub(super) rollouts: BTreeMap<CampaignId, RolloutState>,
     /// Keys that were revoked, by id.
@@ -105,6 +107,9 @@ impl Batch {
             }
             Record::CampaignConsented { id, at } => {
                 self.consents.insert(id, at);
+            }
+            Record::CampaignArchived { id, at } => {
+                self.archived.insert(id, at);
             }
             Record::Rollout { id, state } => {
                 self.rollouts.insert(id, state);

@@ -19,7 +19,7 @@ const FRESH_FOR: Duration = Duration::from_secs(3 * 60);
 pub(super) struct ConditionWait {
     /// What it lacked when it was last looked at.
     evidence: String,
-    /// When that was.
+    /// When what was read of it then began to age.
     seen_at: Option<Instant>,
 }
 
@@ -60,7 +60,7 @@ impl Session {
             self.timeline(TimelineStep::ConditionUnmet, evidence.clone());
             self.condition.evidence = evidence;
         }
-        self.condition.seen_at = Some(now.instant);
+        self.condition.seen_at.get_or_insert(now.instant);
         self.set_phase(now, Phase::Negotiating);
         self.wait(now, WaitingFor::Condition);
     }
@@ -75,6 +75,7 @@ impl Session {
     pub(super) fn look_again(&mut self, now: Now) {
         let seen_at = self.condition.seen_at;
         if seen_at.is_none_or(|at| now.instant.saturating_since(at) >= FRESH_FOR) {
+            self.condition.seen_at = None;
             self.forget_radio();
             self.reported.state = Reading::Unread;
             self.reported.version = Reading::Unread;

@@ -178,7 +178,7 @@ impl Session {
                 self.refresh_identity(now, self.terms.settings.read_timeout);
             }
             Stage::Condition => self.look_again(now),
-            Stage::Deferred => self.look_at_deferred(),
+            Stage::Deferred => self.look_at_deferred(heard_again),
             Stage::Foreign | Stage::Outcome => self.reported.state = Reading::Unread,
             Stage::Download => {
                 if heard_again || self.deadlines.silences > 0 {

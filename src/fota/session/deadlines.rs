@@ -348,6 +348,9 @@ impl Session {
     fn outcome_timeout(&mut self, now: Now) {
         if !self.last_reading && !self.is_away() {
             self.last_reading = true;
+            if self.stage == Stage::Deferred {
+                self.reported.result = Reading::Unread;
+            }
             self.presence = Presence::Listening;
             self.reported.state = Reading::Unread;
             self.reported.version = Reading::Unread;

@@ -74,11 +74,14 @@ impl Session {
         self.deadlines.stage = Some(until);
     }
 
-    /// The device was heard: what its user has decided is read.
-    pub(super) fn look_at_deferred(&mut self) {
+    /// The device was heard: what its user has decided is read. The result too where a change of State may
+    /// have been missed.
+    pub(super) fn look_at_deferred(&mut self, heard_again: bool) {
         self.reported.state = Reading::Unread;
-        self.reported.version = Reading::Unread;
-        self.reported.result = Reading::Unread;
+        if heard_again {
+            self.reported.version = Reading::Unread;
+            self.reported.result = Reading::Unread;
+        }
     }
 
     /// As long as the campaign lets it be put off, else as long as a device may be silent; and then the

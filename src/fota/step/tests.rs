@@ -35,6 +35,7 @@ fn reported(state: State, result: i64, running: Option<&str>) -> Reported {
         cell: Reading::Value(CellId(1)),
         rsrp: Reading::Value(Rsrp { dbm: -90 }),
         sinr: Reading::Value(Sinr { db: 10 }),
+        ..Reported::default()
     }
 }
 
@@ -50,6 +51,8 @@ const FRESH: Progress = Progress {
     slot: true,
     state_observation: Observation::Live,
     result_observation: Observation::Absent,
+    severity_told: false,
+    defer_period_told: false,
     settled: false,
 };
 
@@ -69,6 +72,9 @@ fn failure(step: &Step) -> Option<FailureReason> {
     match step {
         Step::Fail(failure) => Some(failure.reason),
         Step::Read(_)
+        | Step::AwaitCondition(_)
+        | Step::Tell(..)
+        | Step::AwaitDeferred
         | Step::RequestSlot(_)
         | Step::Observe(_)
         | Step::CancelObservation(_)
@@ -270,6 +276,9 @@ fn after_execute_state_result_and_version_decide() {
             let step = next(&reported(state, result, running), &progress);
             let case = (state, result, running, is_settled, &step);
             match expected {
+                Expected::Waits if result == 11 => {
+                    assert_eq!(step, Step::AwaitDeferred, "{case:?}");
+                }
                 Expected::Waits => assert_eq!(step, Step::AwaitOutcome, "{case:?}"),
                 Expected::Settles => assert_eq!(step, Step::Settle, "{case:?}"),
                 Expected::Fails(reason) => assert_eq!(failure(&step), Some(reason), "{case:?}"),

@@ -508,6 +508,23 @@ impl Store for MemoryStore {
             .collect())
     }
 
+    async fn campaigns_archived(
+        &self,
+        archived: bool,
+        page: Page,
+    ) -> Result<Vec<(Campaign, TaskCounts)>, StoreError> {
+        let after = CampaignId(page.after_number()?);
+        let state = self.lock();
+        let campaigns = state
+            .campaigns
+            .range((Bound::Excluded(after), Bound::Unbounded))
+            .filter(|(_, campaign)| campaign.archived_at.is_some() == archived);
+        Ok(campaigns
+            .take(limit(&page))
+            .map(|(id, campaign)| (campaign.clone(), state.counts(|it| it.campaign == *id)))
+            .collect())
+    }
+
     async fn remove_campaign(
         &self,
         id: CampaignId,

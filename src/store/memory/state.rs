@@ -125,6 +125,11 @@ impl State {
                 campaign.consented_at.get_or_insert(at);
             }
         }
+        for (id, at) in batch.archived {
+            if let Some(campaign) = self.campaigns.get_mut(&id) {
+                campaign.archived_at = at;
+            }
+        }
         for (id, rollout) in batch.rollouts {
             if let Some(campaign) = self.campaigns.get_mut(&id) {
                 campaign.rollout = rollout;

@@ -309,6 +309,27 @@ pub(super) async fn dynamic(readers: &SqlitePool) -> Result<Vec<Campaign>, Store
     .map_err(store_error)
 }
 
+/// Those that were put away, or those that were not.
+pub(super) async fn campaigns_archived(
+    readers: &SqlitePool,
+    archived: bool,
+    page: Page,
+) -> Result<Vec<(Campaign, TaskCounts)>, StoreError> {
+    let after = page.after_number()?;
+    sqlx::query(select(
+        CAMPAIGN,
+        "WHERE whole = 1 AND (archived_at IS NOT NULL) = ?3 AND campaigns.id > ?1
+         ORDER BY campaigns.id LIMIT ?2",
+    ))
+    .bind(integer(after))
+    .bind(page.limit)
+    .bind(archived)
+    .try_map(|row| decode(&row))
+    .fetch_all(readers)
+    .await
+    .map_err(store_error)
+}
+
 /// Campaigns that are not over.
 pub(super) async fn unfinished(
     connection: &mut SqliteConnection,

@@ -121,6 +121,7 @@ impl RecordStatements {
             campaigns,
             policies,
             consents,
+            archived,
             rollouts,
             revoked_keys,
             audit: mut audited,
@@ -173,6 +174,9 @@ impl RecordStatements {
         }
         for (id, at) in consents {
             consent(connection, id, at).await?;
+        }
+        for (id, at) in archived {
+            archive(connection, id, at).await?;
         }
         for (id, rollout) in rollouts {
             sqlx::query("UPDATE campaigns SET rollout = ?2 WHERE id = ?1")
@@ -396,6 +400,20 @@ async fn consent(
     .execute(connection)
     .await
     .map_err(store_error)?;
+    Ok(())
+}
+
+async fn archive(
+    connection: &mut SqliteConnection,
+    id: CampaignId,
+    at: Option<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE campaigns SET archived_at = ?2 WHERE id = ?1 AND whole = 1")
+        .bind(integer(id.0))
+        .bind(at.map(Utc::unix_ms))
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
     Ok(())
 }
 

@@ -395,6 +395,14 @@ impl Store for SqliteStore {
         campaigns::campaigns(&self.readers, page).await
     }
 
+    async fn campaigns_archived(
+        &self,
+        archived: bool,
+        page: Page,
+    ) -> Result<Vec<(Campaign, TaskCounts)>, StoreError> {
+        campaigns::campaigns_archived(&self.readers, archived, page).await
+    }
+
     async fn remove_campaign(
         &self,
         id: CampaignId,

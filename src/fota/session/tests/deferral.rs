@@ -190,5 +190,6 @@ fn a_deferral_goes_on_over_restarts_with_the_time_that_is_left() {
     }
     assert_eq!(bench.count("execute /5/0/2"), 0);
     bench.pass(secs(3700));
+    bench.run();
     assert_eq!(bench.failure(), FailureReason::ResultTimeout);
 }

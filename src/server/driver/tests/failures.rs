@@ -69,7 +69,10 @@ async fn of_a_stop_that_could_not_be_committed_no_device_hears_and_no_trace_is_l
     assert_eq!(updating.next().await.code, Code::CONTENT);
 
     bench.store.fail(true);
-    let stop = || Command::StopCampaign(bench.campaign);
+    let stop = || Command::StopCampaign {
+        id: bench.campaign,
+        mode: crate::model::StopMode::Hard,
+    };
     let (answer, mut answered) = oneshot::channel();
     driver.handle_request(EngineRequest::Command(stop(), None, answer));
     driver.start_commit();

@@ -38,7 +38,10 @@ async fn a_stop_that_could_not_be_committed_ends_no_download_and_one_that_was_do
     for (fails, before, after) in [(true, 503, 200), (false, 503, 404)] {
         bench.store.fail(fails);
         let (answer, _answered) = oneshot::channel();
-        let stop = Command::StopCampaign(bench.campaign);
+        let stop = Command::StopCampaign {
+            id: bench.campaign,
+            mode: crate::model::StopMode::Hard,
+        };
         driver.handle_request(EngineRequest::Command(stop, None, answer));
         driver.commit_not_before = None;
         driver.start_commit();

@@ -108,7 +108,10 @@ async fn while_a_peer_floods_timers_requests_commits_and_the_end_are_in_time() {
     let cells = bench.engine.cells(FIRST_CELL).await;
     assert_eq!(cells.map(|cells| cells.len()), Ok(1));
     // A command is answered when it is committed.
-    let stop = Command::StopCampaign(bench.campaign);
+    let stop = Command::StopCampaign {
+        id: bench.campaign,
+        mode: crate::model::StopMode::Hard,
+    };
     assert_eq!(bench.engine.command(stop).await, Ok(()));
     bench.stop.send(true).unwrap();
     running.await.unwrap().unwrap();
