@@ -20,7 +20,7 @@ pub use eta::{Assumption, CellLoad, Eta, EtaInput, Figure, LimitingCell, estimat
 pub use failure_text::{failure_text, success_note_text};
 pub use filter::{DeviceFacts, Filter, FilterFault};
 pub use loop_guard::{DeliveryRefused, LoopGuard, LoopGuardConfig};
-pub use next_action::{next_action, next_action_text};
+pub use next_action::{next_action, next_action_after, next_action_text};
 pub use pace::{Pace, TierPace, Times};
 pub use progress::{NotCounted, PhaseProgress, Progress};
 pub use retry::{Next, decide, longest_delay};

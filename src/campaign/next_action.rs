@@ -8,7 +8,7 @@ pub fn next_action(task: &UpdateTask) -> NextAction {
     match task.state {
         TaskState::Succeeded => NextAction::None,
         TaskState::Failed | TaskState::Stopped => {
-            reason.map_or(NextAction::CreateCampaign, of_failure)
+            reason.map_or(NextAction::CreateCampaign, next_action_after)
         }
         TaskState::Pending | TaskState::Running => {
             task.waiting_for.map_or(NextAction::Wait, of_waiting)
@@ -28,7 +28,9 @@ const fn of_waiting(waiting_for: WaitingFor) -> NextAction {
         WaitingFor::RolloutPhase => NextAction::LeadRollout,
         WaitingFor::Rate => NextAction::RaiseRate,
         WaitingFor::Flapping => NextAction::SeparateDevices,
-        WaitingFor::Answer
+        WaitingFor::Start
+        | WaitingFor::Window
+        | WaitingFor::Answer
         | WaitingFor::Block
         | WaitingFor::Notification
         | WaitingFor::RetryDelay
@@ -37,7 +39,8 @@ const fn of_waiting(waiting_for: WaitingFor) -> NextAction {
     }
 }
 
-const fn of_failure(reason: FailureReason) -> NextAction {
+/// What an operator can do about a failure.
+pub const fn next_action_after(reason: FailureReason) -> NextAction {
     match reason {
         FailureReason::DeviceOffline
         | FailureReason::ContactTimeout
@@ -62,7 +65,7 @@ const fn of_failure(reason: FailureReason) -> NextAction {
         FailureReason::NotEligible => NextAction::MendDevice,
         FailureReason::ConditionUnmet => NextAction::MeetConditions,
         FailureReason::ConsentMissing => NextAction::Consent,
-        FailureReason::Stopped => NextAction::CreateCampaign,
+        FailureReason::Stopped | FailureReason::CampaignEnded => NextAction::CreateCampaign,
         FailureReason::KeyRevoked => NextAction::SignAnew,
     }
 }
@@ -112,7 +115,10 @@ pub const fn next_action_text(action: NextAction, language: Language) -> &'stati
              asks for less.",
             "请为设备充电、改善信号或清理存储空间,或新建条件较低的升级任务。",
         ],
-        NextAction::Consent => ["Agree to the update of the device.", "请确认对该设备的升级。"],
+        NextAction::Consent => [
+            "Agree to the update of the device.",
+            "请确认对该设备的升级。",
+        ],
         NextAction::AskUser => [
             "Ask the user of the device to let the installation begin.",
             "请联系设备用户同意安装。",

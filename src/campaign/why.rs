@@ -6,9 +6,7 @@ use super::next_action::{next_action, next_action_text};
 use super::step_text::{phase_text, waiting_text};
 use super::{failure_text, success_note_text};
 use crate::clock::Utc;
-use crate::model::{
-    CellId, CoverageTier, Language, NextAction, TaskState, UpdateTask, WaitingFor,
-};
+use crate::model::{CellId, CoverageTier, Language, NextAction, TaskState, UpdateTask, WaitingFor};
 
 /// What is known of a device.
 #[derive(Clone, Debug, Default)]
@@ -314,7 +312,10 @@ mod tests {
                     if let Some(waiting_for) = waiting_for {
                         assert!(text.contains(waiting_text(waiting_for, language)), "{text}");
                     }
-                    assert!(text.ends_with(next_action_text(next_action, language)), "{text}");
+                    assert!(
+                        text.ends_with(next_action_text(next_action, language)),
+                        "{text}"
+                    );
                     for part in [
                         "12",
                         "spring",
@@ -375,7 +376,10 @@ mod tests {
             "{told}"
         );
         let told = why(&facts, Language::Zh).text;
-        assert!(told.contains("小区 4711 等级 2:已占用 1/1 个名额"), "{told}");
+        assert!(
+            told.contains("小区 4711 等级 2:已占用 1/1 个名额"),
+            "{told}"
+        );
     }
 
     #[test]
@@ -420,7 +424,11 @@ mod tests {
         };
         let barred = why(&barred, Language::En);
         assert_eq!(barred.next_action, NextAction::LiftBar);
-        assert!(barred.text.contains("barred since 1970-01-01T00:00:01.000Z"));
+        assert!(
+            barred
+                .text
+                .contains("barred since 1970-01-01T00:00:01.000Z")
+        );
         let done = UpdateTask {
             state: TaskState::Succeeded,
             note: Some(SuccessNote::UpToDate),

@@ -125,6 +125,7 @@ const READ_BY_VIEWERS: &[&str] = &[
     "/api/v1/devices",
     "/api/v1/devices/{endpoint}",
     "/api/v1/devices/{endpoint}/timeline",
+    "/api/v1/devices/{endpoint}/why",
     "/api/v1/devices/{endpoint}/requests",
     "/api/v1/devices/{endpoint}/requests/{id}",
     "/api/v1/devices/{endpoint}/uplinks",

@@ -28,6 +28,7 @@ mod links;
 mod listener;
 mod live;
 mod openapi;
+mod next_action;
 mod package_verifier;
 mod packages;
 mod page;

@@ -60,6 +60,7 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
             devices::delete_device
         ))
         .routes(routes!(devices::show_timeline))
+        .routes(routes!(devices::show_why))
         .routes(routes!(devices::lift_bar))
         .routes(routes!(
             devices::read_resource,

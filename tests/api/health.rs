@@ -8,12 +8,13 @@ use axum::http::Request;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use narrowcast::clock::SystemClock;
 use narrowcast::http::{
-    HttpLimits, HttpParts, HttpState, LinkBases, LinkLimits, Links, LiveView, engine_channel,
-    router,
+    EventHub, EventLimits, HttpLimits, HttpParts, HttpState, LinkBases, LinkLimits, Links,
+    LiveView, engine_channel, router,
 };
 use narrowcast::model::{EndpointName, ProductSettings};
 use narrowcast::store::{BlobStore, MemoryStore};
 use reqwest::Method;
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 use crate::service::{Service, send};
@@ -35,7 +36,14 @@ async fn a_service_whose_engine_has_ended_is_alive_and_not_ready() {
     let store = Arc::new(MemoryStore::default());
     let package_bytes = BlobStore::open(folder.path(), 0).expect("a folder");
     let links = Links::load(store.clone(), package_bytes.clone(), LinkLimits::default());
+    let (_stop, stopped) = watch::channel(false);
     let router = router(HttpState::new(HttpParts {
+        events: Arc::new(EventHub::new(
+            EventLimits::default(),
+            String::new(),
+            Default::default(),
+            stopped,
+        )),
         links: Arc::new(links.await.expect("a store")),
         link_bases: LinkBases::default(),
         store,

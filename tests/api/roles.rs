@@ -40,6 +40,7 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("PUT", "/api/v1/devices/{endpoint}", "oaA"),
     ("DELETE", "/api/v1/devices/{endpoint}", "oaA"),
     ("GET", "/api/v1/devices/{endpoint}/timeline", "voaA"),
+    ("GET", "/api/v1/devices/{endpoint}/why", "voaA"),
     ("DELETE", "/api/v1/devices/{endpoint}/bar", "oaA"),
     ("GET", "/api/v1/devices/{endpoint}/resources/{path}", "oaA"),
     ("PUT", "/api/v1/devices/{endpoint}/resources/{path}", "oaA"),

@@ -26,6 +26,18 @@ pub(crate) struct Excluded {
     detail: String,
 }
 
+impl Excluded {
+    /// The word of why.
+    pub(super) fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// Why, in words.
+    pub(super) fn into_detail(self) -> String {
+        self.detail
+    }
+}
+
 /// Those that are left out: all are counted, the first are listed.
 #[derive(Debug)]
 pub(super) struct Exclusions {

@@ -9,6 +9,7 @@ mod delete;
 mod eligibility;
 mod join;
 mod lead;
+mod left_out;
 mod list;
 mod package_check;
 mod policy;
@@ -32,6 +33,7 @@ pub(super) use lead::{
     __path_resume_campaign, approve_campaign, halt_all, halt_campaign, pause_campaign,
     resume_campaign,
 };
+pub(super) use left_out::{LeftOut, left_out_of};
 pub(super) use list::*;
 pub(super) use retry::*;
 pub(super) use show::*;

@@ -8,16 +8,17 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::find;
-use crate::campaign::{Timetable, failure_text};
+use crate::campaign::{Timetable, failure_text, next_action};
 use crate::clock::Utc;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{PathParams, QueryParams};
 use crate::http::language::Preferred;
+use crate::http::next_action::NextActionView;
 use crate::http::page::PageQuery;
 use crate::http::profiles::find_product;
 use crate::http::{HttpState, fields};
 use crate::model::{
-    Campaign, CampaignId, Consent, Failure, Language, TaskState, UpdateTask, WaitingFor,
+    Campaign, CampaignId, Consent, Failure, Language, Package, TaskState, UpdateTask, WaitingFor,
 };
 use crate::profile::product_settings;
 
@@ -64,6 +65,8 @@ pub(crate) struct TaskView {
     bytes_served: Option<u64>,
     /// The package's size, in bytes.
     size: u64,
+    /// What to do about it.
+    next_action: NextActionView,
 }
 
 /// Why an attempt failed.
@@ -95,19 +98,32 @@ pub(crate) async fn list_tasks(
     let listed = state.store.tasks(CampaignId(id), wanted, page.to_store());
     let mut tasks = listed.await?;
     let next = page.cut(&mut tasks, |task| task.id.0.to_string());
-    let product = find_product(&state, &package).await?;
-    let contact_timeout = product.map_or(state.product.contact_timeout, |product| {
-        product_settings(&state.product, &product).contact_timeout
-    });
-    let (timetable, now) = (timetable_of(&campaign), state.now_utc());
-    let rows: Vec<_> = tasks
+    let shown = as_shown(&state, &campaign, &package, tasks).await?;
+    let rows: Vec<_> = shown
         .into_iter()
-        .map(|task| since_activation(task, &campaign, contact_timeout))
-        .map(|task| at_schedule(task, &campaign, &timetable, now))
         .map(|task| TaskView::of(&state, task, package.file.size_bytes, language))
         .collect();
     let path = format!("/api/v1/campaigns/{id}/tasks");
     Ok(next.respond(&path, &[("state", query.state.as_deref())], rows))
+}
+
+/// Tasks as they stand now: what a campaign as a whole waits for is not written to each.
+pub(in crate::http) async fn as_shown(
+    state: &HttpState,
+    campaign: &Campaign,
+    package: &Package,
+    tasks: Vec<UpdateTask>,
+) -> Result<Vec<UpdateTask>, Problem> {
+    let product = find_product(state, package).await?;
+    let contact_timeout = product.map_or(state.product.contact_timeout, |product| {
+        product_settings(&state.product, &product).contact_timeout
+    });
+    let (timetable, now) = (timetable_of(campaign), state.now_utc());
+    let shown = tasks
+        .into_iter()
+        .map(|task| since_activation(task, campaign, contact_timeout))
+        .map(|task| at_schedule(task, campaign, &timetable, now));
+    Ok(shown.collect())
 }
 
 fn parse_state(word: &str) -> Result<TaskState, Problem> {
@@ -176,8 +192,15 @@ fn at_schedule(
 }
 
 impl TaskView {
-    fn of(state: &HttpState, task: UpdateTask, size: u64, language: Language) -> Self {
+    pub(in crate::http) fn of(
+        state: &HttpState,
+        task: UpdateTask,
+        size: u64,
+        language: Language,
+    ) -> Self {
         let progress = state.live.progress(task.id);
+        let (action, campaign) = (next_action(&task), Some(task.campaign));
+        let next_action = NextActionView::of(action, campaign, &task.endpoint, language);
         Self {
             id: task.id.0,
             endpoint: task.endpoint.to_string(),
@@ -193,12 +216,13 @@ impl TaskView {
             note: task.note.map(|note| note.word()),
             bytes_served: progress.map(|progress| progress.bytes_served),
             size,
+            next_action,
         }
     }
 }
 
 impl FailureView {
-    fn of(failure: Failure, language: Language) -> Self {
+    pub(in crate::http) fn of(failure: Failure, language: Language) -> Self {
         Self {
             code: failure.reason.word(),
             text: failure_text(failure.reason, language),

@@ -11,6 +11,7 @@ mod show;
 mod timeline;
 mod uplinks;
 mod view;
+mod why;
 
 pub(super) use bar::*;
 pub(super) use create::*;
@@ -22,6 +23,7 @@ pub(super) use resources::*;
 pub(super) use show::*;
 pub(super) use timeline::*;
 pub(super) use uplinks::*;
+pub(super) use why::*;
 
 use super::error::Problem;
 use super::precondition::EntityTag;

@@ -5,10 +5,14 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::campaign::{next_action_after, step_text};
+use crate::http::campaigns::FailureView;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{PathParams, QueryParams};
+use crate::http::language::Preferred;
+use crate::http::next_action::NextActionView;
 use crate::http::{HttpState, fields};
-use crate::model::TimelineEntry;
+use crate::model::{Language, TimelineEntry};
 
 const LIMIT_DEFAULT: u32 = 100;
 const LIMIT_MAX: u32 = 1000;
@@ -38,11 +42,25 @@ pub(crate) struct TimelineView {
     step: &'static str,
     /// What was seen.
     detail: String,
+    /// What happened, in the language of the request.
+    text: &'static str,
+    /// Why the attempt ended badly, with the carrier's own sentence first.
+    failure: Option<FailureView>,
+    /// What to do about that.
+    next_action: Option<NextActionView>,
 }
 
-impl From<TimelineEntry> for TimelineView {
-    fn from(entry: TimelineEntry) -> Self {
+impl TimelineView {
+    fn of(entry: TimelineEntry, language: Language) -> Self {
+        let failure = entry.step.failure(&entry.detail);
+        let action = failure
+            .as_ref()
+            .map(|failure| next_action_after(failure.reason));
         Self {
+            text: step_text(entry.step, language),
+            failure: failure.map(|failure| FailureView::of(failure, language)),
+            next_action: action
+                .map(|action| NextActionView::of(action, None, &entry.endpoint, language)),
             at: fields::time(entry.at),
             task_id: entry.task.0,
             attempt: entry.attempt,
@@ -60,6 +78,7 @@ pub(crate) async fn show_timeline(
     State(state): State<HttpState>,
     PathParams(endpoint): PathParams<String>,
     QueryParams(query): QueryParams<TimelineQuery>,
+    Preferred(language): Preferred,
 ) -> Result<Json<Vec<TimelineView>>, Problem> {
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
@@ -70,5 +89,8 @@ pub(crate) async fn show_timeline(
     let found = state.store.device(&endpoint).await;
     found.map_err(|error| Problem::of_store(error, format_args!("device '{endpoint}'")))?;
     let entries = state.store.timeline(&endpoint, limit).await?;
-    Ok(Json(entries.into_iter().map(TimelineView::from).collect()))
+    let lines = entries.into_iter();
+    Ok(Json(
+        lines.map(|line| TimelineView::of(line, language)).collect(),
+    ))
 }

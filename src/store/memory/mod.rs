@@ -12,6 +12,7 @@ mod links;
 mod packages;
 mod page;
 mod profiles;
+mod standing;
 mod state;
 mod targets;
 

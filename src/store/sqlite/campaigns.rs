@@ -296,6 +296,20 @@ pub(super) async fn campaigns(
     .map_err(store_error)
 }
 
+/// The last drafts and active campaigns.
+pub(super) async fn current(readers: &SqlitePool, limit: u32) -> Result<Vec<Campaign>, StoreError> {
+    sqlx::query(select(
+        CAMPAIGN,
+        "WHERE whole = 1 AND state IN ('draft', 'scheduled', 'running', 'paused')
+         ORDER BY campaigns.id DESC LIMIT ?",
+    ))
+    .bind(limit)
+    .try_map(|row: SqliteRow| Ok(decode(&row)?.0))
+    .fetch_all(readers)
+    .await
+    .map_err(store_error)
+}
+
 /// Active campaigns whose targets are dynamic.
 pub(super) async fn dynamic(readers: &SqlitePool) -> Result<Vec<Campaign>, StoreError> {
     sqlx::query(select(

@@ -29,6 +29,7 @@ mod packages;
 mod profiles;
 mod restore;
 mod rows;
+mod standing;
 mod targets;
 mod tokens;
 mod uplinks;

@@ -1,0 +1,283 @@
+//! `GET /api/v1/devices/{endpoint}/why`.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::campaign::{QueuePlace, WhyFacts, WhyTask, why};
+use crate::http::campaigns::{LeftOut, TaskView, as_shown, left_out_of};
+use crate::http::error::Problem;
+use crate::http::extract::PathParams;
+use crate::http::language::Preferred;
+use crate::http::next_action::NextActionView;
+use crate::http::{CellsPage, HttpState, fields};
+use crate::model::{
+    Campaign, CampaignState, CellId, DeviceReport, EndpointName, Language, UpdateTask, WaitingFor,
+};
+use crate::store::StoreError;
+
+/// Why a device is not updated, or that it is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Why)]
+pub(crate) struct WhyView {
+    /// The endpoint client name.
+    endpoint: String,
+    /// Why, in the language of the request.
+    text: String,
+    /// What to do about it.
+    next_action: NextActionView,
+    /// Whether anybody has entered it.
+    known: bool,
+    /// Whether it has a live registration.
+    registered: bool,
+    /// Whether a request would be heard now.
+    awake: bool,
+    /// When its last packet was heard, since the server began.
+    #[schema(format = DateTime)]
+    last_heard_at: Option<String>,
+    /// Until when it must be heard again, or its registration ends.
+    #[schema(format = DateTime)]
+    expected_until: Option<String>,
+    /// Since when it is barred.
+    #[schema(format = DateTime)]
+    barred_since: Option<String>,
+    /// The campaign of its task.
+    campaign: Option<WhyCampaign>,
+    /// Its task under way; else one of a draft; else the last that there was.
+    task: Option<TaskView>,
+    /// How many attempts are made at most.
+    attempts_max: Option<u32>,
+    /// Where it stands in its cell, while it waits there.
+    cell: Option<WhyCell>,
+    /// Drafts and active campaigns that ask for it and left it out, where it has no task under way.
+    left_out: Vec<WhyLeftOut>,
+}
+
+/// A campaign.
+#[derive(Debug, Serialize, ToSchema)]
+struct WhyCampaign {
+    /// Its number.
+    id: u64,
+    /// 任务名称.
+    name: String,
+    /// Its state.
+    state: &'static str,
+}
+
+/// A class of a cell.
+#[derive(Debug, Serialize, ToSchema)]
+struct WhyCell {
+    /// The cell.
+    cell_id: u32,
+    /// `0`, `1`, `2` or `unknown`.
+    tier: &'static str,
+    /// How many devices of it are active.
+    active: u32,
+    /// How many may be.
+    limit: u32,
+    /// How many wait.
+    queued: u32,
+}
+
+/// A campaign that a device was left out of.
+#[derive(Debug, Serialize, ToSchema)]
+struct WhyLeftOut {
+    /// Which.
+    campaign: WhyCampaign,
+    /// Why, as at the campaign's making, or `later`: it came to be asked for after that.
+    reason: &'static str,
+    /// Why, with both values, in the language of the request.
+    detail: String,
+}
+
+impl WhyCampaign {
+    fn of(campaign: &Campaign) -> Self {
+        Self {
+            id: campaign.id.0,
+            name: campaign.name.clone(),
+            state: campaign.state.word(),
+        }
+    }
+}
+
+impl WhyLeftOut {
+    fn sentence(&self, language: Language) -> String {
+        let (id, name, detail) = (self.campaign.id, &self.campaign.name, &self.detail);
+        match language {
+            Language::En => format!("Campaign {id} “{name}” left it out: {detail}."),
+            Language::Zh => format!("升级任务 {id}“{name}”未包含该设备:{detail}。"),
+        }
+    }
+}
+
+impl From<LeftOut> for WhyLeftOut {
+    fn from(left_out: LeftOut) -> Self {
+        Self {
+            campaign: WhyCampaign::of(&left_out.campaign),
+            reason: left_out.reason,
+            detail: left_out.detail,
+        }
+    }
+}
+
+/// Says why a device is not updated: what it waits for, since when and until when, when it was last heard,
+/// where it stands in its cell, what failed and what was seen, and what to do. Also of a device that is in
+/// no campaign, was left out, is barred, or is not known.
+#[utoipa::path(get, path = "/api/v1/devices/{endpoint}/why", tag = "devices",
+    params(("endpoint" = String, Path, description = "The endpoint client name")),
+    responses((status = 200, description = "Why", body = WhyView)))]
+pub(crate) async fn show_why(
+    State(state): State<HttpState>,
+    PathParams(endpoint): PathParams<String>,
+    Preferred(language): Preferred,
+) -> Result<Json<WhyView>, Problem> {
+    let endpoint = state.endpoint("endpoint", &endpoint)?;
+    let known = or_nothing(state.store.device(&endpoint).await)?.is_some();
+    let deliveries = or_nothing(state.store.deliveries(&endpoint).await)?;
+    let barred_since = deliveries.and_then(|deliveries| deliveries.barred_since);
+    let live = state.live.device(&endpoint);
+    let awake = live.is_some_and(|live| live.is_awake(state.clock.now().instant));
+    let expected_until = live.map(|live| {
+        live.last_seen + std::time::Duration::from_secs(u64::from(live.lifetime_seconds))
+    });
+    let found = task_of(&state, &endpoint).await?;
+    let under_way = found
+        .as_ref()
+        .is_some_and(|found| !found.task.state.is_final());
+    let left_out: Vec<WhyLeftOut> = if known && !under_way {
+        let left_out = left_out_of(&state, &endpoint, language).await?;
+        left_out.into_iter().map(WhyLeftOut::from).collect()
+    } else {
+        Vec::new()
+    };
+    let place = match &found {
+        Some(found) => place_of(&state, &found.task).await?,
+        None => None,
+    };
+    // A campaign that wanted it and left it out says more than one that is over.
+    let told = found.as_ref().filter(|_| under_way || left_out.is_empty());
+    let facts = WhyFacts {
+        known,
+        registered: live.is_some(),
+        awake,
+        last_heard: live.map(|live| live.last_seen),
+        expected_until,
+        barred_since,
+        task: told.map(|found| found.facts(&state, place)),
+        left_out: left_out.iter().map(|it| it.sentence(language)).collect(),
+    };
+    let answer = why(&facts, language);
+    let campaign = found.as_ref().map(|found| found.campaign.id);
+    let action = answer.next_action;
+    Ok(Json(WhyView {
+        endpoint: endpoint.to_string(),
+        text: answer.text,
+        next_action: NextActionView::of(action, campaign, &endpoint, language),
+        known,
+        registered: live.is_some(),
+        awake,
+        last_heard_at: live.map(|live| fields::time(live.last_seen)),
+        expected_until: expected_until.map(fields::time),
+        barred_since: barred_since.map(fields::time),
+        campaign: found.as_ref().map(|found| WhyCampaign::of(&found.campaign)),
+        attempts_max: found.as_ref().map(Found::attempts_max),
+        task: found.map(|found| TaskView::of(&state, found.task, found.size_bytes, language)),
+        cell: place.map(|place| WhyCell {
+            cell_id: place.cell.0,
+            tier: place.tier.word(),
+            active: place.active,
+            limit: place.limit,
+            queued: place.queued,
+        }),
+        left_out,
+    }))
+}
+
+fn or_nothing<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(StoreError::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The task that says most of a device.
+struct Found {
+    task: UpdateTask,
+    campaign: Campaign,
+    size_bytes: u64,
+}
+
+impl Found {
+    fn attempts_max(&self) -> u32 {
+        u32::from(self.task.attempts_before) + u32::from(self.campaign.retry.retries_max) + 1
+    }
+
+    fn facts(&self, state: &HttpState, place: Option<QueuePlace>) -> WhyTask<'_> {
+        let served = state.live.progress(self.task.id);
+        WhyTask {
+            task: &self.task,
+            campaign_name: &self.campaign.name,
+            attempts_max: self.attempts_max(),
+            place,
+            served: served.map(|served| (served.bytes_served, self.size_bytes)),
+        }
+    }
+}
+
+async fn task_of(state: &HttpState, endpoint: &EndpointName) -> Result<Option<Found>, Problem> {
+    let mut best: Option<(UpdateTask, Campaign)> = None;
+    for task in state.store.unfinished_tasks(endpoint).await? {
+        let Some((campaign, _)) = or_nothing(state.store.campaign(task.campaign).await)? else {
+            continue;
+        };
+        let is_draft = |campaign: &Campaign| campaign.state == CampaignState::Draft;
+        let is_better = |(_, best): &(UpdateTask, Campaign)| is_draft(best) && !is_draft(&campaign);
+        if best.as_ref().is_none_or(is_better) {
+            best = Some((task, campaign));
+        }
+    }
+    if best.is_none()
+        && let Some(task) = state.store.last_task(endpoint).await?
+        && let Some((campaign, _)) = or_nothing(state.store.campaign(task.campaign).await)?
+    {
+        best = Some((task, campaign));
+    }
+    let Some((task, campaign)) = best else {
+        return Ok(None);
+    };
+    let package = state.store.package(campaign.package).await?;
+    let shown = as_shown(state, &campaign, &package, vec![task]).await?;
+    Ok(shown.into_iter().next().map(|task| Found {
+        task,
+        size_bytes: package.file.size_bytes,
+        campaign,
+    }))
+}
+
+/// Where a task that waits for a slot stands.
+async fn place_of(state: &HttpState, task: &UpdateTask) -> Result<Option<QueuePlace>, Problem> {
+    if task.waiting_for != Some(WaitingFor::Slot) {
+        return Ok(None);
+    }
+    let report = or_nothing(state.store.report(&task.endpoint).await)?;
+    let DeviceReport { cell_id, tier, .. } = report.unwrap_or_default();
+    let (Some(cell), Some(tier)) = (cell_id, tier) else {
+        return Ok(None);
+    };
+    let asked = CellsPage {
+        after: cell.0.checked_sub(1).map(CellId),
+        limit: 1,
+    };
+    let cells = state.engine.cells(asked).await?;
+    let status = cells.into_iter().find(|status| status.cell == cell);
+    let of_tier = status.and_then(|status| status.tiers.into_iter().find(|it| it.tier == tier));
+    Ok(of_tier.map(|status| QueuePlace {
+        cell,
+        tier,
+        active: status.active,
+        limit: status.limit,
+        queued: status.queued,
+    }))
+}
