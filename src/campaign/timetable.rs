@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Utc;
-use crate::model::Schedule;
+use crate::model::{Schedule, WaitingFor};
 
 use super::{InvalidWindow, Windows};
 
@@ -134,6 +134,16 @@ impl Timetable {
             Timing::Closed {
                 opens_at: change.filter(before_end),
             }
+        }
+    }
+
+    /// What is waited for until something may begin, and until when; `None`: it may now.
+    pub fn waiting_for(&self, now: Utc) -> Option<(WaitingFor, Option<Utc>)> {
+        match self.timing(now) {
+            Timing::Open { .. } => None,
+            Timing::Ahead { opens_at } => Some((WaitingFor::Start, Some(opens_at))),
+            Timing::Closed { opens_at } => Some((WaitingFor::Window, opens_at.or(self.end_at))),
+            Timing::Over => Some((WaitingFor::Window, None)),
         }
     }
 

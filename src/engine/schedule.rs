@@ -10,7 +10,7 @@ use crate::clock::{Now, Utc};
 use crate::fota::Gate;
 use crate::model::{
     CampaignId, CampaignState, Failure, FailureReason, InvalidTransition, Record, Schedule,
-    StopMode, TaskId, TaskState, TimelineStep, WaitingFor,
+    StopMode, TaskId, TaskState, TimelineStep,
 };
 
 use super::campaigns::RunningCampaign;

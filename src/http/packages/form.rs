@@ -7,7 +7,6 @@ use axum::extract::multipart::{Field, MultipartError};
 use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 
-use crate::clock::Utc;
 use crate::http::blocking::blocking;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{too_large, too_slow};
@@ -163,7 +162,9 @@ impl RawForm {
             component,
             sequence: sequence.map(|text| parse_sequence(&text)).transpose()?,
             sha256: sha256.map(|text| parse_sha256(&text)).transpose()?,
-            not_after: not_after.map(|text| parse_time(&text)).transpose()?,
+            not_after: not_after
+                .map(|text| fields::timestamp("not_after", &text))
+                .transpose()?,
         };
         Ok(PackageForm {
             claims,
@@ -192,13 +193,6 @@ fn parse_sha256(text: &str) -> Result<Sha256Digest, Problem> {
     hex::decode_to_slice(text, &mut sha256)
         .map_err(|_| Problem::invalid_field("sha256", "must be 64 hexadecimal digits"))?;
     Ok(Sha256Digest(sha256))
-}
-
-fn parse_time(text: &str) -> Result<Utc, Problem> {
-    let time: jiff::Timestamp = text.parse().map_err(|_| {
-        Problem::invalid_field("not_after", "must be a time like 2027-01-31T00:00:00Z")
-    })?;
-    Ok(Utc::from_unix_ms(time.as_millisecond()))
 }
 
 /// Why the package is not signed; `None` where it is.
