@@ -77,9 +77,13 @@ pub enum Field {
     DeviceType,
 }
 
-/// Why a device does not fit a package.
+/// Why a device is left out, or does not fit a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ineligible {
+    /// 黑名单: it is on the list of those that are kept out.
+    Denied,
+    /// 白名单: it is not on the list of those that are let in.
+    NotAllowed,
     /// Nobody has said this of the device.
     Unknown(Field),
     /// Device and package differ.
@@ -140,6 +144,14 @@ impl Ineligible {
     /// The reason in plain words, and what to do.
     pub fn text(&self, language: Language) -> String {
         match (self, language) {
+            (Self::Denied, Language::En) => "the campaign's deny list names the device".to_owned(),
+            (Self::Denied, Language::Zh) => "设备在黑名单中,不允许升级".to_owned(),
+            (Self::NotAllowed, Language::En) => {
+                "the campaign's allow list does not name the device".to_owned()
+            }
+            (Self::NotAllowed, Language::Zh) => {
+                "设备不在白名单中,只允许升级白名单中的设备".to_owned()
+            }
             (Self::Unknown(field), Language::En) => {
                 let field = field.name(language);
                 format!("the device's {field} is not known; enter it for the device")

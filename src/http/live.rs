@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use dashmap::DashMap;
+use tokio::sync::Notify;
 
 use crate::clock::{Instant, Utc};
 use crate::engine::TaskProgress;
@@ -39,6 +40,7 @@ pub struct LiveView {
     devices: DashMap<EndpointName, LiveDevice>,
     downloads: DashMap<TaskId, TaskProgress>,
     flapping: DashMap<EndpointName, Flapping>,
+    changed: Notify,
 }
 
 impl LiveView {
@@ -68,6 +70,16 @@ impl LiveView {
     /// The task has ended, or its progress is no longer of interest.
     pub fn remove_progress(&self, task: TaskId) {
         self.downloads.remove(&task);
+    }
+
+    /// Something changed that says which devices a campaign is for.
+    pub fn note_change(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Waits until something of that kind changed since the last time; one at a time waits.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Forgets everything: the engine is rebuilt.

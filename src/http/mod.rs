@@ -16,6 +16,7 @@ mod error;
 mod events;
 mod extract;
 mod fields;
+mod find;
 mod firmware;
 mod groups;
 mod hardening;
@@ -27,8 +28,8 @@ mod language;
 mod links;
 mod listener;
 mod live;
-mod openapi;
 mod next_action;
+mod openapi;
 mod package_verifier;
 mod packages;
 mod page;
@@ -37,16 +38,17 @@ mod profiles;
 mod router;
 mod state;
 mod tokens;
-
 mod webhooks;
+
 pub use auth::{Role, token_sha256};
+pub use campaigns::Joiner;
 pub use cells::{CurrentTiers, Tiers};
 pub use engine_handle::{
     CellsPage, EngineError, EngineHandle, EngineRequest, EngineRequests, engine_channel,
 };
+pub use events::{CLOUD_EVENTS_TYPE, EventHub, EventLimits, cloud_event, gap_event};
 pub use firmware::{Downloads, LinkLimits, Links, firmware_router};
 pub use links::LinkBases;
-pub use events::{CLOUD_EVENTS_TYPE, EventHub, EventLimits, cloud_event, gap_event};
 pub use listener::{
     ConnectionLimits, TlsError, TlsIdentity, serve, serve_devices, serve_devices_by_tls,
 };

@@ -83,6 +83,19 @@ impl PageRequest {
         self.after.as_deref()
     }
 
+    /// The most rows.
+    pub(crate) fn limit(&self) -> usize {
+        usize::try_from(self.limit).unwrap_or(usize::MAX)
+    }
+
+    /// The next page of a list that is not cut here.
+    pub(crate) fn next_after(&self, cursor: Option<String>) -> NextPage {
+        NextPage {
+            cursor,
+            limit: self.limit,
+        }
+    }
+
     /// Cuts the rows to the page, and says where the next one begins if there is one.
     pub(crate) fn cut<T>(&self, rows: &mut Vec<T>, key: impl Fn(&T) -> String) -> NextPage {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);

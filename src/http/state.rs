@@ -35,6 +35,10 @@ pub struct HttpLimits {
     pub import_rows_max: usize,
     /// Devices of one campaign.
     pub campaign_devices_max: usize,
+    /// How long a round of taking devices into dynamic campaigns is followed by a pause, at least.
+    pub join_pause: Duration,
+    /// After how long such a round is gone without anything that asks for it.
+    pub join_interval: Duration,
     /// How long the answer of a device that listens is waited for.
     pub device_wait: Duration,
     /// How long a request waits for its device, where the operator does not say.
@@ -57,7 +61,9 @@ impl Default for HttpLimits {
             uploads_max: 2,
             import_bytes_max: 16 * 1024 * 1024,
             import_rows_max: 100_000,
-            campaign_devices_max: 200_000,
+            campaign_devices_max: 1_000_000,
+            join_pause: Duration::from_secs(1),
+            join_interval: Duration::from_secs(300),
             device_wait: Duration::from_secs(10),
             device_ttl: Duration::from_secs(24 * 3600),
             device_ttl_max: Duration::from_secs(30 * 24 * 3600),
@@ -79,14 +85,14 @@ pub struct HttpParts {
     pub engine: EngineHandle,
     /// What the driver shows.
     pub live: Arc<LiveView>,
+    /// Who is told of what happens.
+    pub events: Arc<EventHub>,
     /// Links to package files.
     pub links: Arc<Links>,
     /// What their URLs begin with.
     pub link_bases: LinkBases,
     /// The same clock as the driver's: the live view's instants are of it.
     pub clock: SystemClock,
-    /// Who is told of what happens.
-    pub events: Arc<EventHub>,
     /// How devices are treated of whose product nothing else is known, for what is shown of it.
     pub product: ProductSettings,
     /// Whether devices have something to fetch from by HTTP.

@@ -411,26 +411,27 @@ impl Driver {
                 Record::Task(task) if task.state.is_final() => {
                     self.parts.live.remove_progress(task.id);
                 }
+                // What a dynamic campaign may ask for.
+                Record::Device(_) | Record::Registered(_) | Record::Report { .. } => {
+                    self.parts.live.note_change();
+                }
                 Record::Deregistered { .. }
-                | Record::Device(_)
                 | Record::DeviceForgotten { .. }
-                | Record::Registered(_)
                 | Record::Observed(_)
                 | Record::ObservationEnded { .. }
                 | Record::Task(_)
                 | Record::Campaign { .. }
-                | Record::Rollout { .. }
                 | Record::Policy { .. }
+                | Record::Rollout { .. }
                 | Record::CampaignConsented { .. }
                 | Record::CampaignArchived { .. }
                 | Record::KeyRevoked { .. }
                 | Record::Audit(_)
+                | Record::Event(_)
                 | Record::Timeline(_)
-                | Record::Report { .. }
                 | Record::Delivered { .. }
                 | Record::DeviceRequest(_)
                 | Record::DeviceRequestForgotten { .. }
-                | Record::Event(_)
                 | Record::Uplink { .. }
                 | Record::DeliveriesForgotten { .. } => {}
             }

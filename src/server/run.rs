@@ -14,7 +14,8 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig};
 use crate::http::{
-    self, CurrentTiers, Downloads, HttpParts, HttpState, Links, LiveView, TlsError, TlsIdentity,
+    self, CurrentTiers, Downloads, HttpParts, HttpState, Joiner, Links, LiveView, TlsError,
+    TlsIdentity,
 };
 use crate::lwm2m::EndpointNameForm;
 use crate::model::DownloadProtocol;
@@ -31,8 +32,8 @@ use super::rebuild::Rebuild;
 use super::reload::Reloader;
 use super::rest::{connection_limits, request_limits, tiers};
 use super::telemetry::{self, Telemetry};
-use super::verifier::SigningVerifier;
 use super::telling::Telling;
+use super::verifier::SigningVerifier;
 
 /// The database within the data directory.
 pub const STORE_FILE: &str = "narrowcast.sqlite";
@@ -82,10 +83,10 @@ pub enum RunError {
     /// The REST side ended.
     #[error("the HTTP listener failed: {0}")]
     Http(String),
-    /// Metrics cannot be collected.
     /// Certificates that receivers of events are known by cannot be used.
     #[error("{0}")]
     Webhooks(String),
+    /// Metrics cannot be collected.
     #[error("metrics: {0}")]
     Metrics(String),
 }
@@ -142,8 +143,8 @@ pub struct Server {
     driver: JoinHandle<Result<(), DriverError>>,
     http: JoinHandle<()>,
     heads: HeadTeller,
-    reloader: Reloader,
     telling: Telling,
+    reloader: Reloader,
     links: Arc<Links>,
     tls_identity: Option<Arc<TlsIdentity>>,
 }
@@ -189,16 +190,16 @@ impl Server {
             },
         );
         let heads = HeadTeller::start(&store, clock);
-        let reloader = Reloader::new(config, handle.clone());
         let telling = Telling::start(config, listening, &store, clock, http_shutdown.clone())?;
-        let router = http::router(HttpState::new(HttpParts {
+        let reloader = Reloader::new(config, handle.clone());
+        let state = HttpState::new(HttpParts {
             store,
             package_bytes: blobs,
             verifier: Arc::new(SigningVerifier::default()),
             engine: handle,
             live,
-            links: Arc::clone(&links),
             events: telling.hub(),
+            links: Arc::clone(&links),
             link_bases: link_bases(config, listening),
             clock,
             parse_endpoint: |text| EndpointNameForm::default().normalise(text),
@@ -208,7 +209,9 @@ impl Server {
             metrics,
             metrics_public: config.metrics.public,
             limits: request_limits(&config.http, &config.device_requests),
-        }));
+        });
+        let joiner = Joiner::new(state.clone()).run(http_shutdown.clone());
+        let router = http::router(state);
         let limits = connection_limits(&config.http);
         let rest = http::serve(rest, router, limits, clock, http_shutdown.clone());
         let tls_identity = devices.tls_identity();
@@ -220,13 +223,13 @@ impl Server {
             driver: tokio::spawn(driver.run()),
             // The driver shows already what may be fetched: nobody is told that it is not there.
             http: tokio::spawn(async {
-                tokio::join!(rest, devices);
+                tokio::join!(rest, devices, joiner);
             }),
             heads,
+            telling,
             reloader,
             links,
             tls_identity,
-            telling,
         })
     }
 
@@ -276,10 +279,10 @@ impl Server {
         // The requests that were under way have their answers: only now may the engine go.
         let _ = self.stop_driver.send(true);
         let ended = self.driver.await;
+        self.telling.end().await;
         self.heads.end().await;
         flatten(ended.map(|result| result.map_err(RunError::from)))
     }
-        self.telling.end().await;
 }
 
 /// Installs the process's one metrics recorder.

@@ -24,6 +24,7 @@ mod profiles;
 mod resources;
 mod roles;
 mod service;
+mod targets;
 mod tokens;
 mod verifier;
 mod webhooks;

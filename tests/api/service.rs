@@ -35,6 +35,8 @@ pub(crate) struct Service {
     pub(crate) engine: Arc<TestEngine>,
     pub(crate) live: Arc<LiveView>,
     pub(crate) clock: SystemClock,
+    /// What the handlers share.
+    pub(crate) state: HttpState,
     /// Asks the listener to end; it ends too where this is dropped.
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) listener: JoinHandle<()>,
@@ -85,9 +87,9 @@ impl Service {
         let (stop, stopped) = watch::channel(false);
         let (links, link_bases) = open_links(&store, &bytes, clock, links_max, &stopped).await;
         let state = HttpState::new(HttpParts {
+            events: follow_events(&store, clock, &stopped),
             links: links.clone(),
             link_bases,
-            events: follow_events(&store, clock, &stopped),
             store: store.clone(),
             package_bytes: bytes.clone(),
             verifier: Arc::new(TextVerifier),
@@ -104,7 +106,13 @@ impl Service {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
-        let served = serve(listener, router(state), connection_limits, clock, stopped);
+        let served = serve(
+            listener,
+            router(state.clone()),
+            connection_limits,
+            clock,
+            stopped,
+        );
         let listener = tokio::spawn(served);
         let mut tokens = BTreeMap::new();
         for role in Role::ALL {
@@ -128,6 +136,7 @@ impl Service {
             engine,
             live,
             clock,
+            state,
             stop,
             listener,
             address,
@@ -249,15 +258,6 @@ pub(crate) const FORM: [(&str, &str); 6] = [
     ("source_versions", "V0, V1"),
 ];
 
-/// So many links at the most, with a listener where there is a number.
-async fn open_links(
-    store: &Arc<MemoryStore>,
-    bytes: &BlobStore,
-    clock: SystemClock,
-    links_max: Option<usize>,
-    stopped: &watch::Receiver<bool>,
-) -> (Arc<Links>, LinkBases) {
-    let limits = LinkLimits {
 /// Short enough to be met.
 pub(crate) const EVENT_LIMITS: EventLimits = EventLimits {
     kept_max: 40,
@@ -281,6 +281,15 @@ fn follow_events(
     hub
 }
 
+/// So many links at the most, with a listener where there is a number.
+async fn open_links(
+    store: &Arc<MemoryStore>,
+    bytes: &BlobStore,
+    clock: SystemClock,
+    links_max: Option<usize>,
+    stopped: &watch::Receiver<bool>,
+) -> (Arc<Links>, LinkBases) {
+    let limits = LinkLimits {
         links_max: links_max.unwrap_or_default(),
         ..LinkLimits::default()
     };

@@ -34,6 +34,7 @@ mod packages;
 mod profiles;
 mod restart;
 mod samples;
+mod targets;
 mod torn_log;
 
 fn is_conflict<T>(result: Result<T, StoreError>) -> bool {

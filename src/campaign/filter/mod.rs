@@ -101,11 +101,6 @@ impl Filter {
     pub fn matches(&self, facts: &DeviceFacts<'_>) -> bool {
         self.root.holds(facts)
     }
-
-    /// Whether the filter asks for what changes with every registration.
-    pub fn asks_registered(&self) -> bool {
-        self.root.asks(FilterField::Registered)
-    }
 }
 
 impl Expression {
@@ -114,13 +109,6 @@ impl Expression {
             Self::Any(parts) => parts.iter().any(|part| part.holds(facts)),
             Self::All(parts) => parts.iter().all(|part| part.holds(facts)),
             Self::Compare(comparison) => comparison.holds(facts),
-        }
-    }
-
-    fn asks(&self, field: FilterField) -> bool {
-        match self {
-            Self::Any(parts) | Self::All(parts) => parts.iter().any(|part| part.asks(field)),
-            Self::Compare(comparison) => comparison.field == field,
         }
     }
 }

@@ -135,13 +135,6 @@ fn a_filter_is_written_in_one_form() {
     }
 }
 
-#[test]
-fn whether_registrations_count_is_known() {
-    let asks = |filter| Filter::parse(filter).unwrap().asks_registered();
-    assert!(asks("model==M1;(tags==a,registered==true)"));
-    assert!(!asks("model==registered"));
-}
-
 /// A filter as it is meant, apart from how it is written and read.
 #[derive(Clone, Debug)]
 enum Meant {

@@ -5,10 +5,12 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::view::DeviceView;
+use crate::campaign::Filter;
 use crate::http::HttpState;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::QueryParams;
-use crate::http::page::PageQuery;
+use crate::http::find::find_devices;
+use crate::http::page::{PageQuery, PageRequest};
 use crate::http::profiles::DeviceTypes;
 use crate::model::Device;
 use crate::store::{Page, StoreError};
@@ -18,6 +20,12 @@ use crate::store::{Page, StoreError};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DevicesQuery {
+    /// Only those that match, e.g. `manufacturer==Acme;model==M1`: RSQL with `==`, `!=`, `=in=(…)`, `=out=(…)`,
+    /// `;` (and), `,` (or), parentheses, and `*` for any characters. Fields: `endpoint`, `manufacturer`, `model`,
+    /// `device_type`, `tags`, `firmware_version`, `cell_id`, `tier`, `registered`. A page may have fewer rows
+    /// than its limit and yet another behind it.
+    #[param(max_length = 8192)]
+    filter: Option<String>,
     /// `true`: only those under whose name several devices register in turn.
     flapping: Option<bool>,
     /// The most rows, 1 to 1000; 100 unless said otherwise.
@@ -39,6 +47,9 @@ pub(crate) async fn list_devices(
         let detail = "flapping must be true, or left out";
         return Err(Problem::new(kinds::INVALID_QUERY, detail).with_field("flapping"));
     }
+    if let Some(text) = &query.filter {
+        return filtered(&state, text, query.flapping.is_some(), &page).await;
+    }
     let is_filtered = query.flapping.is_some();
     let mut devices = if is_filtered {
         flapping(&state, &page.to_store()).await?
@@ -53,6 +64,30 @@ pub(crate) async fn list_devices(
     }
     let filter = is_filtered.then_some("true");
     Ok(next.respond("/api/v1/devices", &[("flapping", filter)], rows))
+}
+
+/// Devices that a filter finds.
+async fn filtered(
+    state: &HttpState,
+    text: &str,
+    is_flapping: bool,
+    page: &PageRequest,
+) -> Result<Response, Problem> {
+    if is_flapping {
+        let detail = "filter and flapping cannot be asked together";
+        return Err(Problem::new(kinds::INVALID_QUERY, detail).with_field("filter"));
+    }
+    let filter = Filter::parse(text).map_err(|fault| {
+        Problem::new(kinds::INVALID_QUERY, format!("filter {fault}")).with_field("filter")
+    })?;
+    let found = find_devices(state, &filter, page).await?;
+    let types = DeviceTypes::read(state).await?;
+    let mut rows = Vec::with_capacity(found.devices.len());
+    for details in found.devices {
+        rows.push(DeviceView::of_details(state, &types, details).await?);
+    }
+    let next = page.next_after(found.next);
+    Ok(next.respond("/api/v1/devices", &[("filter", Some(text))], rows))
 }
 
 /// Devices under whose name several register, as the live view knows them.

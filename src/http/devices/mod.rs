@@ -78,6 +78,7 @@ async fn enter(state: &HttpState, actor: AuditActor, devices: Vec<Device>) -> Re
             None => error.into(),
         });
     }
+    state.live.note_change();
     state.engine.command(Command::AddDevices(devices)).await?;
     Ok(())
 }

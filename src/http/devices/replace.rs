@@ -72,6 +72,7 @@ pub(crate) async fn replace_device(
         let stamp = state.stamp(actor);
         let replaced = state.store.replace_device(&device, stamp).await;
         replaced.map_err(unknown)?;
+        state.live.note_change();
         let command = Command::AddDevices(vec![device.clone()]);
         state.engine.tell(command).await?;
         Ok(Json(DeviceView::of(&state, device).await?))

@@ -8,7 +8,7 @@ use crate::http::error::Problem;
 use crate::http::profiles::DeviceTypes;
 use crate::http::{HttpState, fields};
 use crate::model::Device;
-use crate::store::StoreError;
+use crate::store::{DeviceDetails, StoreError};
 
 /// A device. What it never said is null.
 #[derive(Debug, Serialize, ToSchema)]
@@ -85,6 +85,16 @@ impl DeviceView {
             Err(StoreError::NotFound) => Default::default(),
             Err(error) => return Err(error.into()),
         };
+        Self::of_details(state, types, DeviceDetails { device, report }).await
+    }
+
+    /// The same where it is known what the device reported.
+    pub(super) async fn of_details(
+        state: &HttpState,
+        types: &DeviceTypes,
+        details: DeviceDetails,
+    ) -> Result<Self, Problem> {
+        let DeviceDetails { device, report } = details;
         let barred_since = match state.store.deliveries(&device.endpoint).await {
             Ok(history) => history.barred_since,
             Err(StoreError::NotFound) => None,
@@ -93,7 +103,7 @@ impl DeviceView {
         let live = state.live.device(&device.endpoint);
         let flapping = state.live.flapping(&device.endpoint);
         let now = state.clock.now().instant;
-        let (device, _) = complete(state, types, device).await?;
+        let (device, _) = complete(types, device, &report);
         let Device {
             manufacturer,
             model,

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 
 use super::members::{GroupDevices, members_or_unknown};
-use super::{GroupView, find_group};
+use super::{GroupView, find_group, find_list};
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::{JsonBody, PathParams};
@@ -21,12 +21,13 @@ pub(crate) async fn bind_devices(
     JsonBody(body): JsonBody<GroupDevices>,
 ) -> Result<Json<GroupView>, Problem> {
     let of_group = |error| Problem::of_store(error, format_args!("group {id}"));
-    find_group(&state, GroupId(id)).await.map_err(of_group)?;
+    find_list(&state, id).await?;
     let devices = body.parse(&state)?;
     let _editing = state.editing.lock().await;
     let stamp = state.stamp(actor);
     let bound = state.store.bind_devices(GroupId(id), &devices, stamp).await;
     members_or_unknown(&state, id, &devices, bound).await?;
+    state.live.note_change();
     let group = find_group(&state, GroupId(id)).await.map_err(of_group)?;
     Ok(Json(group.into()))
 }

@@ -4,6 +4,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 
+use super::find_list;
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
@@ -18,6 +19,7 @@ pub(crate) async fn clear_group_devices(
     Extension(actor): Extension<AuditActor>,
     PathParams(id): PathParams<u64>,
 ) -> Result<StatusCode, Problem> {
+    find_list(&state, id).await?;
     let _editing = state.editing.lock().await;
     let stamp = state.stamp(actor);
     let cleared = state.store.replace_group_devices(GroupId(id), &[], stamp);

@@ -12,7 +12,7 @@ use crate::http::extract::JsonBody;
 use crate::model::AuditActor;
 use crate::store::DeviceGroup;
 
-/// Makes an empty group.
+/// Makes an empty group, or one of what a filter finds.
 #[utoipa::path(post, path = "/api/v1/groups", tag = "groups", request_body = GroupFields,
     responses((status = 201, description = "Made", body = GroupView)))]
 pub(crate) async fn create_group(
@@ -23,7 +23,17 @@ pub(crate) async fn create_group(
     body.check()?;
     let stamp = state.stamp(actor);
     let created_at = stamp.at;
-    let added = state.store.add_group(&body.name, stamp).await;
+    let added = match &body.filter {
+        None => state.store.add_group(&body.name, stamp).await,
+        Some(filter) => {
+            let added = state
+                .store
+                .add_filter_group(&body.name, filter, stamp)
+                .await;
+            state.live.note_change();
+            added
+        }
+    };
     let id = added.map_err(|error| {
         Problem::of_store(error, format_args!("group '{}'", body.name)).with_field("name")
     })?;
@@ -32,6 +42,7 @@ pub(crate) async fn create_group(
         id,
         name: body.name,
         devices: 0,
+        filter: body.filter,
         created_at,
     });
     let headers = [(header::LOCATION, location)];

@@ -1,4 +1,4 @@
-//! `/api/v1/groups`: static lists of devices.
+//! `/api/v1/groups`: lists of devices, and saved filters.
 
 mod bind;
 mod clear;
@@ -26,7 +26,7 @@ pub(super) use unbind::*;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::error::Problem;
+use super::error::{Problem, kinds};
 use super::precondition::{EntityTag, TagOfTexts};
 use super::{HttpState, fields};
 use crate::model::{EndpointName, GroupId};
@@ -46,8 +46,10 @@ pub(super) struct GroupView {
     id: u64,
     /// Its name, unique.
     name: String,
-    /// How many devices it has.
-    devices: u64,
+    /// How many devices it has; `null` where a filter finds them.
+    devices: Option<u64>,
+    /// Finds its devices, as `filter` of `GET /api/v1/devices` does; `null` where it is a list.
+    filter: Option<String>,
     /// When it was made.
     #[schema(format = DateTime)]
     created_at: String,
@@ -59,11 +61,20 @@ pub(super) struct GroupView {
 pub(super) struct GroupFields {
     /// Its name, unique, at most 50 characters.
     name: String,
+    /// What finds its devices, as `filter` of `GET /api/v1/devices` does; left out where it is a list. A list
+    /// does not become a filter, nor a filter a list.
+    #[serde(default)]
+    #[schema(max_length = 8192)]
+    filter: Option<String>,
 }
 
 impl GroupFields {
     fn check(&self) -> Result<(), Problem> {
-        fields::title("name", &self.name, NAME_CHARS_MAX)
+        fields::title("name", &self.name, NAME_CHARS_MAX)?;
+        match &self.filter {
+            Some(filter) => fields::filter("filter", filter).map(drop),
+            None => Ok(()),
+        }
     }
 }
 
@@ -72,7 +83,8 @@ impl From<DeviceGroup> for GroupView {
         Self {
             id: group.id.0,
             name: group.name,
-            devices: group.devices,
+            devices: group.filter.is_none().then_some(group.devices),
+            filter: group.filter,
             created_at: fields::time(group.created_at),
         }
     }
@@ -89,10 +101,28 @@ pub(super) async fn find_group(state: &HttpState, id: GroupId) -> Result<DeviceG
     found.ok_or(StoreError::NotFound)
 }
 
+/// A group whose devices are listed one by one.
+///
+/// # Errors
+/// Where there is none, or a filter finds its devices.
+async fn find_list(state: &HttpState, id: u64) -> Result<DeviceGroup, Problem> {
+    let found = find_group(state, GroupId(id)).await;
+    let group = found.map_err(|error| Problem::of_store(error, format_args!("group {id}")))?;
+    match group.filter {
+        None => Ok(group),
+        Some(_) => {
+            let detail =
+                format!("group {id} is a saved filter: what it finds is in it, nothing else");
+            Err(Problem::new(kinds::GROUP_IS_FILTER, detail))
+        }
+    }
+}
+
 /// The state of what is said of a group.
 fn tag(group: &DeviceGroup) -> EntityTag {
     let (id, created_at) = (group.id.0.to_string(), group.created_at.to_string());
-    EntityTag::of([id.as_str(), &group.name, &created_at])
+    let filter = group.filter.as_deref().unwrap_or_default();
+    EntityTag::of([id.as_str(), &group.name, &created_at, filter])
 }
 
 /// The state of a group's list of devices.

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 
 use super::members::{GroupDevices, members_or_unknown};
-use super::{GroupView, find_group, members_tag};
+use super::{GroupView, find_group, find_list, members_tag};
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::{JsonBody, PathParams};
@@ -24,7 +24,7 @@ pub(crate) async fn replace_group_devices(
     JsonBody(body): JsonBody<GroupDevices>,
 ) -> Result<Json<GroupView>, Problem> {
     let of_group = |error| Problem::of_store(error, format_args!("group {id}"));
-    find_group(&state, GroupId(id)).await.map_err(of_group)?;
+    find_list(&state, id).await?;
     let devices = body.parse(&state)?;
     let _editing = state.editing.lock().await;
     if if_match.is_given() {
@@ -35,6 +35,7 @@ pub(crate) async fn replace_group_devices(
         .store
         .replace_group_devices(GroupId(id), &devices, stamp);
     members_or_unknown(&state, id, &devices, replaced.await).await?;
+    state.live.note_change();
     let group = find_group(&state, GroupId(id)).await.map_err(of_group)?;
     Ok(Json(group.into()))
 }

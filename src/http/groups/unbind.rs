@@ -4,6 +4,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 
+use super::find_list;
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
@@ -22,6 +23,7 @@ pub(crate) async fn unbind_device(
     PathParams((id, endpoint)): PathParams<(u64, String)>,
 ) -> Result<StatusCode, Problem> {
     let endpoint = state.endpoint("endpoint", &endpoint)?;
+    find_list(&state, id).await?;
     let _editing = state.editing.lock().await;
     let stamp = state.stamp(actor);
     let unbound = state.store.unbind_device(GroupId(id), &endpoint, stamp);

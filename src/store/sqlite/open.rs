@@ -208,6 +208,11 @@ fn migrator() -> Migrator {
             include_str!("../migrations/sqlite/0014_events.sql"),
         ),
         (
+            15,
+            "retry, stop and consent",
+            include_str!("../migrations/sqlite/0015_retry_stop_consent.sql"),
+        ),
+        (
             16,
             "key purpose",
             include_str!("../migrations/sqlite/0016_key_purpose.sql"),
