@@ -22,6 +22,7 @@ impl Session {
             self.progress.uri = UriWrite::Accepted;
             self.stage = Stage::Download;
             self.restart_stage(now);
+            self.bound_download(now);
         }
         if self.closing.is_some() || self.stage != Stage::Download {
             return;

@@ -16,6 +16,9 @@ use super::super::action::Action;
 use super::deadlines::Stage;
 use super::{Presence, Session};
 
+/// No device is pinged more often, however short it listens.
+const PING_EVERY_MIN: Duration = Duration::from_secs(1);
+
 /// A place in the waiting room.
 #[derive(Debug)]
 pub(super) struct Room {
@@ -139,6 +142,6 @@ impl Session {
 
     /// Three fifths of the time for which it listens, so that an answer has the rest to come.
     fn ping_every(&self) -> Duration {
-        self.terms.settings.awake_time * 3 / 5
+        (self.terms.settings.awake_time * 3 / 5).max(PING_EVERY_MIN)
     }
 }

@@ -10,7 +10,8 @@ use crate::fota::{Action, Contact, End, Session, Terms, Wanted};
 use crate::lwm2m::{Answer, Operation, Path, Value, path};
 use crate::model::{
     CampaignId, DeviceReport, DownloadCapability, EndpointName, Failure, FailureReason,
-    FirmwareVersion, Image, SlotClaim, SlotHeld, TaskId, TimelineStep, UpdateTask,
+    FirmwareVersion, Image, SlotClaim, SlotHeld, StopMode, TaskId, TimelineStep, UpdateTask,
+    WaitingRoomPolicy,
 };
 
 pub(super) const OLD: &str = "V1";
@@ -119,6 +120,8 @@ pub(super) struct Bench {
     pub(super) report: DeviceReport,
     pub(super) slot: Option<SlotClaim>,
     pub(super) requested: Option<SlotClaim>,
+    /// A ping is under way.
+    pub(super) pinged: bool,
     pub(super) serving: bool,
     pub(super) end: Option<End>,
 }
@@ -169,6 +172,7 @@ impl Bench {
             timeline: Vec::new(),
             report: DeviceReport::default(),
             requested: None,
+            pinged: false,
             serving: false,
             end: None,
         };
@@ -180,6 +184,7 @@ impl Bench {
     pub(super) fn restart(&mut self) {
         self.outstanding = None;
         self.requested = None;
+        self.pinged = false;
         self.slot = self.committed.slot;
         self.serving = false;
         self.log.clear();
@@ -225,6 +230,14 @@ impl Bench {
                 self.log.push("release slot".to_owned());
                 self.requested = None;
                 self.slot = None;
+            }
+            Action::Ping => {
+                self.log.push("ping".to_owned());
+                self.pinged = true;
+            }
+            Action::LeaveRoom => {
+                self.log.push("leave room".to_owned());
+                self.pinged = false;
             }
             Action::ServeDownload(capability) => {
                 assert_eq!(self.committed.capability, Some(capability));
@@ -356,6 +369,19 @@ impl Bench {
 
     pub(super) fn asleep(&mut self) {
         self.session.handle_asleep(self.now);
+        self.drain();
+    }
+
+    /// It has a place in the waiting room.
+    pub(super) fn room(&mut self, policy: WaitingRoomPolicy) {
+        self.session.handle_room(self.now, policy);
+        self.drain();
+    }
+
+    /// It answers a ping.
+    pub(super) fn pong(&mut self) {
+        assert!(std::mem::take(&mut self.pinged), "nothing to answer");
+        self.session.handle_pong(self.now);
         self.drain();
     }
 

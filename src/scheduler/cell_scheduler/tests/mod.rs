@@ -279,7 +279,10 @@ fn where_the_whole_cell_counts_weak_coverage_of_a_round_is_first() {
             mode,
             airtime: None,
         };
-        let mut scheduler = CellScheduler::new(SchedulerConfig::default());
+        let mut scheduler = CellScheduler::new(SchedulerConfig {
+            limits: uniform(1),
+            ..SchedulerConfig::default()
+        });
         let (first, _) = scheduler.request(TaskId(0), claim(CoverageTier::Tier2), policy);
         assert_eq!(first, Admission::Granted);
         for task in 1..=30 {
