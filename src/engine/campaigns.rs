@@ -540,6 +540,7 @@ impl Engine {
                     active: tier.active,
                     limit: tier.limit,
                     queued: tier.queued,
+                    held: tier.held,
                 }),
             })
             .collect()

@@ -268,6 +268,8 @@ pub struct TierStatus {
     pub limit: u32,
     /// Tasks that wait for one.
     pub queued: u32,
+    /// Those of them whose devices are kept awake.
+    pub held: u32,
 }
 
 /// One cell, now.

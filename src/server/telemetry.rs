@@ -120,6 +120,8 @@ fn report(engine: &Engine) {
         gauge!("narrowcast_slots_in_use", "tier" => tier.word())
             .set(engine.slots_in_use(tier) as f64);
     }
+    gauge!("narrowcast_waiting_room_devices").set(engine.waiting_room_devices() as f64);
+    counter!("narrowcast_pings_total").absolute(engine_counters.pings);
     report_held(engine);
     report_messages(engine);
 }

@@ -13,7 +13,7 @@ async fn cells_are_listed_with_their_tiers_in_pages() {
     assert_eq!(cells[0]["cell_id"], 10);
     let admission = json!({"mode": "per_class", "airtime_permille": null});
     assert_eq!(cells[0]["admission"], admission);
-    let tier0 = json!({"tier": "0", "active": 3, "limit": 50, "queued": 0});
+    let tier0 = json!({"tier": "0", "active": 3, "limit": 50, "queued": 0, "held": 0});
     assert_eq!(cells[0]["tiers"][0], tier0);
     assert_eq!(cells[0]["tiers"][3]["tier"], "unknown");
     assert_eq!(

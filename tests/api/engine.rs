@@ -169,6 +169,7 @@ fn cells(page: CellsPage) -> Vec<CellStatus> {
         active,
         limit,
         queued: 0,
+        held: 0,
     };
     [10, 20, 30]
         .map(CellId)

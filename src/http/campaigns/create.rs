@@ -13,8 +13,8 @@ use super::eligibility::{Excluded, Exclusions};
 use super::find;
 use super::package_check::check_deliverable;
 use super::policy::{
-    ConditionFields, ConsentTextField, ErrorThresholdView, Phase, PreconditionsField, WindowField,
-    check_members, parse_governors, parse_rollout, parse_schedule,
+    ConditionFields, ConsentTextField, ErrorThresholdView, Phase, PreconditionsField,
+    WaitingRoomField, WindowField, check_members, parse_governors, parse_rollout, parse_schedule,
 };
 use super::targets::{Resolved, resolve};
 use super::view::{Admission, CampaignView, Retry, Targets};
@@ -90,6 +90,9 @@ pub(crate) struct CreateCampaign {
     #[schema(maximum = 2_592_000)]
     #[serde(default)]
     defer_seconds_max: Option<u32>,
+    /// How devices that wait for a slot are kept awake; as the server's settings say unless said otherwise.
+    #[serde(default)]
+    waiting_room: Option<WaitingRoomField>,
     /// How many devices begin to fetch a minute at most.
     #[schema(minimum = 1)]
     #[serde(default)]
@@ -219,8 +222,11 @@ async fn plan(
         }
         .parse()?,
         retry: pacing,
+        waiting_room: body
+            .waiting_room
+            .map(WaitingRoomField::parse)
+            .transpose()?,
         governors: parse_governors(body.starts_per_minute_max, body.error_threshold)?,
-        ..CampaignPolicy::default()
     };
     let package = find_package(state, body.package_id).await?;
     check_deliverable(&package)

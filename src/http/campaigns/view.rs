@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::policy::{
-    ConsentTextField, ErrorThresholdView, Phase, PreconditionsField, RolloutView, WindowField,
+    ConsentTextField, ErrorThresholdView, Phase, PreconditionsField, RolloutView, WaitingRoomField,
+    WindowField,
 };
 use crate::http::error::Problem;
 use crate::http::fields;
@@ -63,6 +64,8 @@ pub(crate) struct CampaignView {
     severity: Option<&'static str>,
     /// How long a device's user may put the installation off, in seconds.
     defer_seconds_max: Option<u32>,
+    /// How devices that wait for a slot are kept awake; `null`: as the server's settings say.
+    waiting_room: Option<WaitingRoomField>,
     /// How many devices begin to fetch a minute at most.
     starts_per_minute_max: Option<u32>,
     /// How many failures are too many.
@@ -300,6 +303,7 @@ impl From<(Campaign, TaskCounts)> for CampaignView {
             consented_at: campaign.consented_at.map(fields::time),
             severity: policy.conditions.severity.map(|severity| severity.word()),
             defer_seconds_max: policy.conditions.defer_seconds_max,
+            waiting_room: policy.waiting_room.map(Into::into),
             starts_per_minute_max: policy.governors.starts_per_minute_max,
             error_threshold: policy.governors.error_threshold.map(Into::into),
             rollout: RolloutView::of(&policy.rollout, &campaign.rollout),

@@ -38,6 +38,8 @@ pub(crate) struct TierView {
     limit: u32,
     /// Tasks that wait for one.
     queued: u32,
+    /// Those of them whose devices are kept awake.
+    held: u32,
 }
 
 impl From<CellStatus> for CellView {
@@ -57,6 +59,7 @@ impl From<TierStatus> for TierView {
             active: status.active,
             limit: status.limit,
             queued: status.queued,
+            held: status.held,
         }
     }
 }

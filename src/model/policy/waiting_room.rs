@@ -22,7 +22,7 @@ impl Default for WaitingRoomPolicy {
     fn default() -> Self {
         Self {
             hold_seconds_max: 600,
-            pings_max: 120,
+            pings_max: 300,
             places_per_cell: 50,
         }
     }
