@@ -4,12 +4,15 @@
 //! A device knows nothing of the server but its protocol. What it did stands in its own append-only
 //! [`log`]; [`Judge`] reads nothing else.
 
+mod air;
 mod device;
 mod fleet;
 mod habits;
 mod judge;
 pub mod log;
 
+pub use air::{CeLevel, CellAir, Direction, SharedCarrier};
+pub use device::DailyUplink;
 pub use device::{
     DeviceConfig, DeviceOutput, NotifyReliability, Outcome, Quirks, Radio, SimDevice, SocketKind,
 };

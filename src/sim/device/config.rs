@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::coap::ContentFormat;
+use super::daily_uplink::DailyUplink;
+use crate::coap::{ContentFormat, TransmissionParameters};
 use crate::model::{
     CellId, CoverageTier, RadioUnit, Rsrp, Sha256Digest, SignalReading, Sinr, SlotClaim,
     TierBorders, TransmissionPreset,
@@ -116,13 +117,17 @@ pub struct DeviceConfig {
     pub notify: NotifyReliability,
     /// CoAP timing.
     pub transmission: TransmissionPreset,
+    /// Its ACK_TIMEOUT, where it is not that of `transmission`.
+    pub ack_timeout: Option<Duration>,
     /// Block size exponent that it asks for, 0 to 6.
     pub szx: u8,
     /// How often it asks for a block anew once all retransmissions went unanswered. Then it ends the
     /// download with Result 4.
     pub block_retries: u8,
-    /// Time between two Registration Updates.
+    /// Time between two Registration Updates, give or take a tenth.
     pub update_interval: Duration,
+    /// When it sends its Registration Updates instead, and switches on for the first time.
+    pub daily_uplink: Option<DailyUplink>,
     /// First wait before it tries to register again.
     pub retry: Duration,
     /// It switches on within this time.
@@ -134,6 +139,15 @@ pub struct DeviceConfig {
 }
 
 impl DeviceConfig {
+    /// The timing of its messages.
+    pub(super) fn parameters(&self) -> TransmissionParameters {
+        let preset = TransmissionParameters::from(self.transmission);
+        TransmissionParameters {
+            ack_timeout: self.ack_timeout.unwrap_or(preset.ack_timeout),
+            ..preset
+        }
+    }
+
     /// The class that its own radio puts it in.
     pub fn class(&self, borders: &TierBorders) -> SlotClaim {
         let reading = SignalReading {
@@ -172,9 +186,11 @@ impl DeviceConfig {
             quirks: Quirks::default(),
             notify: NotifyReliability::default(),
             transmission: TransmissionPreset::NbIot,
+            ack_timeout: None,
             szx: 5,
             block_retries: 0,
             update_interval: Duration::from_secs(3600),
+            daily_uplink: None,
             retry: Duration::from_secs(2),
             start_spread: Duration::ZERO,
             install: Duration::from_secs(10),

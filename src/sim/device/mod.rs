@@ -8,6 +8,7 @@
 //! 4. `POST /5/0/2`: State 3, install, flash, reboot, register again with State 0 and Result 1.
 
 mod config;
+mod daily_uplink;
 mod objects;
 mod own;
 mod push;
@@ -25,12 +26,13 @@ pub use config::{DeviceConfig, NotifyReliability, Outcome, Quirks, Radio};
 use crate::clock::Instant;
 use crate::coap::{
     Code, ContentFormat, Endpoint, EndpointConfig, Event, OptionNumber, Reliability, Request,
-    RequestId, Response, Token, TransmissionParameters,
+    RequestId, Response, Token,
 };
 use crate::lwm2m::{Links, Path};
 use crate::model::{Datagram, Peer};
 
 use super::log::DeviceEvent;
+pub use daily_uplink::DailyUplink;
 use update::Update;
 
 /// Which of a device's sockets a datagram belongs to.
@@ -116,10 +118,14 @@ const REGISTER_RETRY_MAX: Duration = Duration::from_secs(60);
 const LINKS_MAX: usize = 100;
 
 impl SimDevice {
-    /// A device that is switched on at `now`, and registers after up to `config.start_spread`.
+    /// A device that is switched on at `now`, and registers after up to `config.start_spread`, or at
+    /// its time of day.
     pub fn new(config: DeviceConfig, now: Instant, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let until = now + spread(&mut rng, config.start_spread);
+        let until = match config.daily_uplink {
+            Some(daily) => daily.next(now, &mut rng),
+            None => now + spread(&mut rng, config.start_spread),
+        };
         let server = Peer::Address(config.server);
         Self {
             alternate_path: alternate_path(&config.links),
@@ -320,7 +326,7 @@ impl SimDevice {
             .all(OptionNumber::LOCATION_PATH)
             .map(|segment| String::from_utf8_lossy(segment).into_owned())
             .collect();
-        let update_at = now + self.jittered(self.config.update_interval);
+        let update_at = self.next_update(now);
         self.presence = Presence::Registered {
             location,
             update_at,
@@ -390,7 +396,7 @@ impl SimDevice {
     }
 
     fn update_registration(&mut self, now: Instant) {
-        let next = now + self.jittered(self.config.update_interval);
+        let next = self.next_update(now);
         let Presence::Registered {
             location,
             update_at,
@@ -406,6 +412,13 @@ impl SimDevice {
         }
     }
 
+    fn next_update(&mut self, now: Instant) -> Instant {
+        match self.config.daily_uplink {
+            Some(daily) => daily.next(now, &mut self.rng),
+            None => now + self.jittered(self.config.update_interval),
+        }
+    }
+
     fn lose_power(&mut self, until: Instant) {
         self.main = endpoint(&self.config, &mut self.rng);
         self.download = endpoint(&self.config, &mut self.rng);
@@ -418,7 +431,7 @@ impl SimDevice {
     }
 
     fn send(&mut self, now: Instant, socket: SocketKind, request: Request) -> Option<Sent> {
-        let parameters = TransmissionParameters::from(self.config.transmission);
+        let parameters = self.config.parameters();
         let server = self.server.clone();
         self.endpoint(socket)
             .request(now, &server, request, Reliability::Confirmable, &parameters)
@@ -455,7 +468,7 @@ fn spread(rng: &mut StdRng, over: Duration) -> Duration {
 
 fn endpoint(config: &DeviceConfig, rng: &mut StdRng) -> Endpoint {
     let limits = EndpointConfig {
-        parameters: config.transmission.into(),
+        parameters: config.parameters(),
         // It fetches its image by itself, block by block.
         block2_bodies_max: 0,
         block1_body_bytes_max: update::IMAGE_BYTES_MAX,

@@ -1,10 +1,7 @@
 //! Answers for Objects 3, 4, 5 and 19.
 
 use crate::clock::Instant;
-use crate::coap::{
-    Code, ContentFormat, OptionNumber, Reliability, Request, Response, Token,
-    TransmissionParameters,
-};
+use crate::coap::{Code, ContentFormat, OptionNumber, Reliability, Request, Response, Token};
 use crate::lwm2m::{Path, SenmlRecord, Value, encode_pack, encode_value, path};
 
 use super::config::NotifyReliability;
@@ -54,7 +51,7 @@ impl SimDevice {
             NotifyReliability::Confirmable => Reliability::Confirmable,
             NotifyReliability::NonConfirmable => Reliability::NonConfirmable,
         };
-        let parameters = TransmissionParameters::from(self.config.transmission);
+        let parameters = self.config.parameters();
         let server = self.server.clone();
         self.main
             .notify(
