@@ -10,6 +10,8 @@ mod fleet;
 mod habits;
 mod judge;
 pub mod log;
+mod network;
+mod scenario;
 
 pub use air::{CeLevel, CellAir, Direction, SharedCarrier};
 pub use device::DailyUplink;
@@ -19,3 +21,5 @@ pub use device::{
 pub use fleet::{Fleet, FleetError};
 pub use habits::Habits;
 pub use judge::{AtRest, ClassPeak, Judge, Limits, Verdict};
+pub use network::{Account, Network, NetworkDevice};
+pub use scenario::{Mix, Report, Scenario, ScenarioError, Stop, UplinkPattern};

@@ -8,6 +8,7 @@ mod addresses;
 mod admission;
 mod bugs;
 mod campaign;
+mod cells;
 mod chaos;
 mod clock;
 mod device_requests;
