@@ -23,6 +23,8 @@ mod profile_settings;
 mod profiles;
 mod resources;
 mod roles;
+mod rollout;
+mod schedules;
 mod service;
 mod targets;
 mod tokens;

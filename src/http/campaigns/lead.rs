@@ -1,8 +1,9 @@
 //! `POST /api/v1/campaigns/{id}/pause`, `/resume`, `/halt`, `/approve`, and `POST /api/v1/halt`.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::{Extension, Json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::find;
 use super::view::CampaignView;
@@ -11,9 +12,13 @@ use crate::http::HttpState;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::PathParams;
 use crate::model::{
-    AuditAction, AuditActor, Campaign, CampaignState, NewAuditEntry, Record, RolloutState,
-    RolloutStep,
+    AuditAction, AuditActor, Campaign, CampaignState, NewAuditEntry, PauseReason, Record,
+    RolloutState, RolloutStep,
 };
+use crate::store::Page;
+
+/// How many campaigns are read at a time.
+const CAMPAIGNS_PAGE: u32 = 1000;
 
 /// Nothing new of a campaign starts until it is resumed; what has begun goes on.
 #[utoipa::path(post, path = "/api/v1/campaigns/{id}/pause", tag = "campaigns",
@@ -55,16 +60,36 @@ pub(crate) async fn halt_campaign(
     Ok(Json(find(&state, id).await?.into()))
 }
 
+/// The campaigns that are halted now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Halted {
+    /// Their numbers.
+    campaigns: Vec<u64>,
+}
+
 /// 急停: halts every active campaign.
 #[utoipa::path(post, path = "/api/v1/halt", tag = "campaigns",
-    responses((status = 204, description = "All are halted")))]
+    responses((status = 200, description = "All are halted", body = Halted)))]
 pub(crate) async fn halt_all(
     State(state): State<HttpState>,
     Extension(actor): Extension<AuditActor>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Json<Halted>, Problem> {
     let command = Command::HaltCampaigns;
     state.engine.command_by(actor, command).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let (mut campaigns, mut after) = (Vec::new(), None);
+    loop {
+        let limit = CAMPAIGNS_PAGE;
+        let listed = state.store.campaigns(Page { after, limit }).await?;
+        let halted = listed.iter().filter(|(campaign, _)| {
+            campaign.state.is_active() && campaign.rollout.paused == Some(PauseReason::Halted)
+        });
+        campaigns.extend(halted.map(|(campaign, _)| campaign.id.0));
+        let full = u32::try_from(listed.len()).is_ok_and(|count| count >= limit);
+        let Some((last, _)) = listed.last().filter(|_| full) else {
+            return Ok(Json(Halted { campaigns }));
+        };
+        after = Some(last.id.0.to_string());
+    }
 }
 
 /// A paused campaign goes on. What it was paused for by itself is let pass.

@@ -1,0 +1,161 @@
+//! Trial, phases, thresholds and approval of campaigns, as they come and as they are shown.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::service::{Service, send};
+
+fn body(package: u64, more: &Value) -> Value {
+    let mut body = json!({
+        "name": "July", "package_id": package,
+        "targets": {"devices": ["d1", "d2", "d3", "d4"]},
+    });
+    for (field, value) in more.as_object().expect("an object") {
+        body[field] = value.clone();
+    }
+    body
+}
+
+#[tokio::test]
+async fn phases_are_shown_as_they_were_asked_for() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1", "d2", "d3", "d4"]).await;
+    let asked = json!({
+        "trial": "d3",
+        "phases": [
+            {"devices": ["d1"], "success_percent_min": 100, "failed_percent_max": 0,
+             "on_errors": "pause", "soak_hours": 24, "approval_required": true},
+            {"percent": 50, "success_percent_min": 90, "failed_percent_max": 5,
+             "on_errors": "stop", "soak_hours": 0, "approval_required": false},
+        ],
+        "starts_per_minute_max": 7,
+        "error_threshold": {"failed_percent_max": 3, "ended_min": 20, "action": "stop"},
+    });
+    let made = service.post("/api/v1/campaigns", &body(package, &asked)).await;
+    let made = made.expect(201);
+    for field in ["trial", "phases", "starts_per_minute_max", "error_threshold"] {
+        assert_eq!(made[field], asked[field], "{field}");
+    }
+    assert_eq!(
+        made["rollout"],
+        json!({
+            "phase": 0, "phases": 4, "step": "updating", "since": null,
+            "approved_by": null, "paused": null,
+        })
+    );
+    assert_eq!(made["created_by"], "admin");
+}
+
+#[tokio::test]
+async fn what_no_rollout_can_be_is_named() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1", "d2", "d3", "d4"]).await;
+    let many: Vec<Value> = (0..21).map(|_| json!({"count": 1})).collect();
+    for (asked, code, field) in [
+        (json!({"trial": "d9"}), "unknown_reference", "trial"),
+        (json!({"phases": many}), "invalid_field", "phases"),
+        (json!({"phases": [{}]}), "invalid_field", "phases[0]"),
+        (
+            json!({"phases": [{"count": 1, "percent": 5}]}),
+            "invalid_field",
+            "phases[0]",
+        ),
+        (
+            json!({"phases": [{"devices": ["d9"]}]}),
+            "unknown_reference",
+            "phases[0].devices",
+        ),
+        (
+            json!({"phases": [{"count": 1}, {"count": 1, "success_percent_min": 0}]}),
+            "invalid_field",
+            "phases[1].success_percent_min",
+        ),
+        (
+            json!({"phases": [{"count": 1, "on_errors": "panic"}]}),
+            "invalid_field",
+            "phases[0].on_errors",
+        ),
+        (
+            json!({"phases": [{"count": 1, "soak_hours": 673}]}),
+            "invalid_field",
+            "phases[0].soak_hours",
+        ),
+        (
+            json!({"starts_per_minute_max": 0}),
+            "invalid_field",
+            "starts_per_minute_max",
+        ),
+        (
+            json!({"error_threshold": {"failed_percent_max": 101}}),
+            "invalid_field",
+            "error_threshold.failed_percent_max",
+        ),
+        (
+            json!({"error_threshold": {"failed_percent_max": 1, "ended_min": 0}}),
+            "invalid_field",
+            "error_threshold.ended_min",
+        ),
+    ] {
+        let answer = service.post("/api/v1/campaigns", &body(package, &asked)).await;
+        answer.problem(422, code, Some(field));
+    }
+    assert_eq!(
+        service.get("/api/v1/campaigns").await.expect(200),
+        json!([])
+    );
+}
+
+#[tokio::test]
+async fn a_campaign_that_has_to_be_approved_is_approved_by_another_person() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1", "d2", "d3", "d4"]).await;
+    let asked = body(package, &json!({"approval_required": true}));
+    let request = service.request_as("approver", Method::POST, "/api/v1/campaigns");
+    let made = send(request.json(&asked)).await.expect(201);
+    assert_eq!(made["created_by"], "approver");
+    let path = format!("/api/v1/campaigns/{}", made["id"]);
+    let post = |role: &'static str, action: &str| {
+        let request = service.request_as(role, Method::POST, &format!("{path}/{action}"));
+        send(request.json(&json!({})))
+    };
+    let detail = post("approver", "activate").await;
+    let detail = detail.problem(409, "approval_required", None);
+    assert!(detail.contains("approver"), "{detail}");
+    post("approver", "approve").await.problem(403, "forbidden", None);
+    post("operator", "approve").await.problem(403, "forbidden", None);
+    let approved = post("admin", "approve").await.expect(200);
+    assert_eq!(approved["rollout"]["approved_by"], "admin");
+    let running = post("approver", "activate").await.expect(200);
+    assert_eq!(running["state"], "running");
+    // There is nothing more to approve.
+    let again = post("admin", "approve").await;
+    again.problem(409, "invalid_transition", None);
+
+    let audit = service.get("/api/v1/audit").await.expect(200);
+    let entries = audit.as_array().expect("a list");
+    let mut approved = entries.iter().filter(|it| it["action"] == "campaign_approved");
+    let entry = approved.next().expect("it is told");
+    assert_eq!(entry["actor"]["name"], "admin");
+    assert!(approved.next().is_none());
+}
+
+#[tokio::test]
+async fn a_campaign_is_paused_and_resumed_where_its_state_allows_it() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1", "d2", "d3", "d4"]).await;
+    let made = service.post("/api/v1/campaigns", &body(package, &json!({}))).await;
+    let path = format!("/api/v1/campaigns/{}", made.expect(201)["id"]);
+    let post = |action: &str| {
+        let request = service.request(Method::POST, &format!("{path}/{action}"));
+        send(request.json(&json!({})))
+    };
+    for action in ["pause", "resume", "halt"] {
+        post(action).await.problem(409, "invalid_transition", None);
+    }
+    post("activate").await.expect(200);
+    assert_eq!(post("pause").await.expect(200)["state"], "paused");
+    post("pause").await.problem(409, "invalid_transition", None);
+    assert_eq!(post("halt").await.expect(200)["state"], "paused");
+    assert_eq!(post("resume").await.expect(200)["state"], "running");
+    post("resume").await.problem(409, "invalid_transition", None);
+}
