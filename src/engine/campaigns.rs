@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::campaign::{PhaseProgress, StartRate};
+use crate::campaign::{Pace, PhaseProgress, StartRate};
 use crate::clock::{Now, Utc};
 use crate::fota::{HELD_EVIDENCE, Precedence, Wanted};
 use crate::model::{
@@ -39,6 +39,8 @@ pub(super) struct RunningCampaign {
     installed: InstalledSequences,
     pub(super) progress: PhaseProgress,
     pub(super) given: Given,
+    /// What was seen of its devices.
+    pub(super) pace: Pace,
     /// When it may begin something.
     pub(super) schedule: ScheduleState,
     /// What the phases of its rollout have to come to.
@@ -84,6 +86,7 @@ impl RunningCampaign {
                 ..Given::default()
             },
             progress: ended.counts,
+            pace: Pace::default(),
             schedule,
             gates,
             soaking: ended.soaking.into_iter().collect(),
@@ -544,6 +547,15 @@ impl Engine {
                 }),
             })
             .collect()
+    }
+
+    /// In which class a device's task waits for a slot, and how many reachable ones come before it there;
+    /// `None` where it waits for none.
+    pub fn queue_place(
+        &self,
+        endpoint: &crate::model::EndpointName,
+    ) -> Option<(crate::model::SlotClaim, usize)> {
+        self.scheduler.queue_place(*self.task_of.get(endpoint)?)
     }
 
     /// Slots in use of a tier, over all cells.

@@ -28,6 +28,7 @@ mod introductions;
 mod joining;
 mod operations;
 mod output;
+mod pace;
 mod products;
 mod registrations;
 mod removal;
@@ -57,6 +58,7 @@ pub use device_requests::DeviceRequestLimits;
 pub use download::{DownloadChange, ServedImage, uri_file_name};
 pub use held::Held;
 pub use output::Output;
+pub use pace::PaceReport;
 pub use restore::Resumption;
 pub use uplinks::UplinkLimits;
 
@@ -102,6 +104,8 @@ pub struct Engine {
     pings: Pings,
     device_requests: DeviceRequests,
     timers: Timers,
+    /// Of tasks with a slot.
+    marks: HashMap<TaskId, pace::Mark>,
     /// Tasks whose session may have actions to carry out.
     ready: VecDeque<TaskId>,
     /// Tasks of reachable devices that are to be tried without waiting for a message.
@@ -204,6 +208,7 @@ impl Engine {
             pings: Pings::default(),
             device_requests: DeviceRequests::default(),
             timers: Timers::default(),
+            marks: HashMap::new(),
             ready: VecDeque::new(),
             openings: VecDeque::new(),
             introductions: VecDeque::new(),

@@ -185,8 +185,9 @@ impl Engine {
 
     /// For the live view, and for what waits for the device. Returns whom that slot belongs to.
     pub(super) fn show_heard(&mut self, now: Now, slot: RegistrationSlot) -> Option<EndpointName> {
+        let endpoint = self.registry.get(slot)?.endpoint.clone();
+        self.pace_heard(now, slot, &endpoint);
         let registration = self.registry.hear(now.instant, slot)?;
-        let endpoint = registration.endpoint.clone();
         let (queue_mode, lifetime) = (registration.binding.queue_mode, registration.lifetime);
         self.note_awake(&endpoint);
         let awake_time = self.settings_of(&endpoint).awake_time;

@@ -187,6 +187,7 @@ impl Engine {
         session.handle_block(now, end_bytes);
         let endpoint = session.task().endpoint.clone();
         self.ready.push_back(id);
+        self.pace_block(now, id);
         self.awake_with(now, &endpoint, Some(id));
     }
 
@@ -196,6 +197,7 @@ impl Engine {
         };
         session.handle_block_taken(now, taken_bytes);
         self.ready.push_back(id);
+        self.pace_block(now, id);
     }
 
     pub(super) fn session_answer(&mut self, now: Now, id: TaskId, answer: Answer) {
@@ -278,6 +280,7 @@ impl Engine {
             Action::Ping => self.ping(now, id, &task.endpoint),
             Action::LeaveRoom => self.leave_room(now, id),
             Action::ReleaseSlot => {
+                self.pace_released(now, id);
                 self.leave_room(now, id);
                 let granted = self.scheduler.withdraw(id);
                 self.grant_all(now, granted);
@@ -333,6 +336,7 @@ impl Engine {
         if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
             session.handle_grant(now);
             self.ready.push_back(id);
+            self.pace_granted(now, id);
         }
     }
 
@@ -352,11 +356,13 @@ impl Engine {
         match end {
             End::Succeeded => {
                 self.counters.attempts_succeeded += 1;
+                self.pace_ended(now, id, task.campaign, true);
                 self.finish(now, task, TaskState::Succeeded);
             }
             End::Stopped => self.finish(now, task, TaskState::Stopped),
             End::Failed(failure) => {
                 self.counters.attempts_failed += 1;
+                self.pace_ended(now, id, task.campaign, false);
                 self.fail_attempt(now, task, failure);
             }
         }
@@ -368,6 +374,7 @@ impl Engine {
             self.withdraw_download(capability);
         }
         task.slot = None;
+        self.marks.remove(&task.id);
         self.leave_room(now, task.id);
         let granted = self.scheduler.withdraw(task.id);
         self.grant_all(now, granted);

@@ -195,7 +195,8 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
             "PUT",
             "/api/v1/devices/{endpoint}" | "/api/v1/groups/{id}" | "/api/v1/groups/{id}/devices",
         )
-        | ("PATCH", "/api/v1/packages/{id}")
+        // Of an active campaign an approver does: see there.
+        | ("PATCH", "/api/v1/packages/{id}" | "/api/v1/campaigns/{id}")
         | (
             "DELETE",
             "/api/v1/packages/{id}"

@@ -5,8 +5,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 
-use crate::engine::{CellStatus, Command, CommandError};
-use crate::model::{AuditActor, CellId, DeviceRequest, DeviceRequestId, NewDeviceRequest};
+use crate::engine::{CellStatus, Command, CommandError, PaceReport};
+use crate::model::{
+    AuditActor, CampaignId, CellId, DeviceRequest, DeviceRequestId, EndpointName, NewDeviceRequest,
+    SlotClaim,
+};
 
 /// The receiving end, for the driver.
 pub type EngineRequests = mpsc::Receiver<EngineRequest>;
@@ -44,6 +47,10 @@ pub enum EngineRequest {
     ),
     /// To list cells.
     Cells(CellsPage, oneshot::Sender<Vec<CellStatus>>),
+    /// To say what was seen of a campaign's devices.
+    Pace(Option<CampaignId>, oneshot::Sender<PaceReport>),
+    /// To say where a device's task waits for a slot, and how many come before it.
+    QueuePlace(EndpointName, oneshot::Sender<Option<(SlotClaim, usize)>>),
 }
 
 /// Why the engine did not do as asked.
@@ -159,6 +166,27 @@ impl EngineHandle {
     /// Where the engine cannot be asked.
     pub async fn cells(&self, page: CellsPage) -> Result<Vec<CellStatus>, EngineError> {
         self.ask(|answer| EngineRequest::Cells(page, answer)).await
+    }
+
+    /// In which class a device's task waits for a slot, and how many come before it.
+    ///
+    /// # Errors
+    /// Where the engine cannot be asked.
+    pub async fn queue_place(
+        &self,
+        endpoint: EndpointName,
+    ) -> Result<Option<(SlotClaim, usize)>, EngineError> {
+        self.ask(|answer| EngineRequest::QueuePlace(endpoint, answer))
+            .await
+    }
+
+    /// What was seen of a campaign's devices, and how many update at once; without one, only that.
+    ///
+    /// # Errors
+    /// Where the engine cannot be asked.
+    pub async fn pace(&self, campaign: Option<CampaignId>) -> Result<PaceReport, EngineError> {
+        let ask = |answer| EngineRequest::Pace(campaign, answer);
+        self.ask(ask).await
     }
 
     /// Whether the driver answers: for readiness.

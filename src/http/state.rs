@@ -7,6 +7,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Mutex, RwLock, Semaphore};
 
+use super::campaigns::Etas;
 use super::error::Problem;
 use super::idempotency::KeptAnswers;
 use super::{CurrentTiers, EngineHandle, EventHub, LinkBases, Links, LiveView, PackageVerifier};
@@ -128,6 +129,7 @@ pub struct HttpState {
     /// Held from reading what `If-Match` is about to the change that rests on it.
     pub(super) editing: Arc<Mutex<()>>,
     pub(super) kept: Arc<KeptAnswers>,
+    pub(super) etas: Arc<Etas>,
 }
 
 impl HttpState {
@@ -142,6 +144,7 @@ impl HttpState {
             requests: Arc::new(Semaphore::new(parts.limits.requests_max.max(1))),
             uploads: Arc::new(Semaphore::new(parts.limits.uploads_max.max(1))),
             kept: Arc::default(),
+            etas: Arc::default(),
             parts: Arc::new(parts),
         }
     }

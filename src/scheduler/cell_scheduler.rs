@@ -278,6 +278,11 @@ impl CellScheduler {
         self.slots_in_use[claim.tier as usize] += 1;
     }
 
+    /// The limits of cells, and those of cells with limits of their own.
+    pub fn limits(&self) -> (TierLimits, BTreeMap<CellId, TierLimits>) {
+        (self.config.limits, self.config.overrides.clone())
+    }
+
     /// Sets the limits of all cells; returns the tasks that have a slot by that, in the order of
     /// their cells. A slot in use is never taken away: a lowered limit waits for releases.
     pub fn set_limits(
@@ -298,6 +303,15 @@ impl CellScheduler {
     pub fn slot(&self, task: TaskId) -> Option<SlotClaim> {
         let standing = self.standings.get(&task)?;
         standing.waits.is_none().then_some(standing.claim)
+    }
+
+    /// Where a task waits, and how many of its class that are reachable come before it; `None` where it does
+    /// not wait.
+    pub fn queue_place(&self, task: TaskId) -> Option<(SlotClaim, usize)> {
+        let standing = self.standings.get(&task)?;
+        let (claim, place) = (standing.claim, standing.waits?);
+        let here = self.cells.get(&claim.cell)?;
+        Some((claim, here.ahead(claim.tier, place)))
     }
 
     /// How many tasks wait, over all cells.

@@ -265,10 +265,16 @@ impl Driver {
                 }
                 self.drain_audited(Reply::DeviceRequest(answer, result), audit.as_ref());
             }
+            EngineRequest::Pace(campaign, answer) => {
+                drop(answer.send(self.engine.pace(campaign)));
+            }
             EngineRequest::Cells(page, answer) => {
                 let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
                 // Nobody waits any more: that is theirs to decide.
                 drop(answer.send(self.engine.cells(page.after, limit)));
+            }
+            EngineRequest::QueuePlace(endpoint, answer) => {
+                drop(answer.send(self.engine.queue_place(&endpoint)));
             }
         }
     }

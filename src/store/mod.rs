@@ -11,6 +11,7 @@ mod batch;
 mod blobs;
 mod checked_file;
 mod events;
+mod loads;
 mod memory;
 mod sqlite;
 mod standing;
@@ -22,6 +23,7 @@ pub use checked_file::CheckedFile;
 pub use events::{EventStore, NotedDeliveries};
 pub use memory::MemoryStore;
 pub use sqlite::{OpenError, SqliteStore};
+pub use loads::{DeviceLoad, LoadStore};
 pub use standing::StandingStore;
 pub use targets::{DeviceDetails, DevicesOf, TargetStore};
 
@@ -240,7 +242,9 @@ const fn is_ended(state: CampaignState) -> bool {
 
 /// The durable state of one server.
 #[async_trait]
-pub trait Store: EventStore + StandingStore + TargetStore + fmt::Debug + Send + Sync + 'static {
+pub trait Store:
+    EventStore + LoadStore + StandingStore + TargetStore + fmt::Debug + Send + Sync + 'static
+{
     /// Commits all records in one transaction, in order. On `Ok` they survive a power cut.
     async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError>;
     /// Reads what an engine is rebuilt from.

@@ -61,8 +61,16 @@ async fn a_campaign_is_for_each_device_once_however_it_was_named() {
     );
     assert_eq!(created["targets"], targets);
     assert_eq!(created["excluded_count"], 0);
-    let shown = service.get(answer.header("location")).await.expect(200);
+    let mut shown = service.get(answer.header("location")).await.expect(200);
     assert_eq!(shown["counts"], created["counts"]);
+    // A list is made without it.
+    let fields = shown.as_object_mut().expect("an object");
+    let eta = fields.remove("eta").expect("an estimate");
+    assert_eq!(
+        fields.remove("eta_seconds"),
+        Some(eta["p50_seconds"].clone())
+    );
+    assert_eq!(eta["limiting_cell"]["tasks"], 3);
     assert_eq!(
         service.get("/api/v1/campaigns").await.expect(200),
         json!([shown])

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use narrowcast::clock::Utc;
-use narrowcast::engine::{CellStatus, Command, CommandError, TierStatus};
+use narrowcast::engine::{CellStatus, Command, CommandError, PaceReport, TierStatus};
 use narrowcast::http::{CellsPage, EngineError, EngineRequest, EngineRequests};
 use narrowcast::model::{
-    CampaignId, CampaignState, CellId, CoverageTier, DeviceAnswer, DeviceRequest, DeviceRequestId,
-    DeviceRequestState, NewDeviceRequest, Record,
+    CampaignId, CampaignPolicy, CampaignState, CellId, CoverageTier, DeviceAnswer, DeviceRequest,
+    DeviceRequestId, DeviceRequestState, NewDeviceRequest, Record, SlotClaim,
 };
 use narrowcast::store::{Page, Store};
 use tokio::sync::{Mutex as Gate, oneshot};
@@ -36,8 +36,18 @@ impl TestEngine {
                 EngineRequest::Device(asked, _, answer, end) => {
                     let _ = answer.send(self.ask(asked, end, store.as_ref()).await);
                 }
+                EngineRequest::Pace(_, answer) => {
+                    let _ = answer.send(PaceReport::default());
+                }
                 EngineRequest::Cells(page, answer) => {
                     let _ = answer.send(cells(page));
+                }
+                EngineRequest::QueuePlace(_, answer) => {
+                    let claim = SlotClaim {
+                        cell: CellId(20),
+                        tier: CoverageTier::Tier2,
+                    };
+                    let _ = answer.send(Some((claim, 7)));
                 }
             }
         }
@@ -107,6 +117,14 @@ impl TestEngine {
                 state: CampaignState::Running,
                 at,
             }),
+            Command::SetSchedule { id, schedule } => {
+                let (campaign, _) = store.campaign(*id).await.expect("a campaign");
+                let policy = Box::new(CampaignPolicy {
+                    schedule: schedule.clone(),
+                    ..campaign.policy
+                });
+                Some(Record::Policy { id: *id, policy })
+            }
             Command::HaltCampaigns | Command::ApprovePhase(_) => None,
             Command::RevokeKey { id, change } => {
                 let revoked = Record::KeyRevoked {
@@ -127,7 +145,11 @@ impl TestEngine {
             Command::RemoveDevice(endpoint) => Some(Record::DeviceForgotten {
                 endpoint: endpoint.clone(),
             }),
-            Command::CancelDeviceRequest { .. } | Command::AddTasks { .. } => None,
+            Command::CancelDeviceRequest { .. }
+            | Command::AddTasks { .. }
+            | Command::StopTask { .. }
+            | Command::RetryTasks { .. }
+            | Command::Consent { .. } => None,
             Command::LiftBar(endpoint) => {
                 let history = store.deliveries(endpoint).await;
                 if !history.is_ok_and(|history| history.barred_since.is_some()) {

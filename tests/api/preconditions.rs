@@ -51,6 +51,14 @@ fn changes() -> Vec<Change> {
             ],
         ),
         change(
+            Method::PATCH,
+            "/api/v1/campaigns/1",
+            [
+                json!({"start_at": "2099-01-01T00:00:00Z"}),
+                json!({"end_at": "2099-02-01T00:00:00Z"}),
+            ],
+        ),
+        change(
             Method::PUT,
             "/api/v1/profiles/1/settings",
             [json!({"awake_time": "10s"}), json!({"awake_time": "20s"})],
@@ -65,7 +73,10 @@ fn changes() -> Vec<Change> {
 
 async fn start() -> Service {
     let service = Service::start().await;
-    service.seed(&["meter-1", "meter-2"]).await;
+    let package = service.seed(&["meter-1", "meter-2"]).await;
+    let targets = json!({"devices": ["meter-1"]});
+    let draft = json!({"name": "July", "package_id": package, "targets": targets});
+    service.post("/api/v1/campaigns", &draft).await.expect(201);
     let group = json!({"name": "roofs"});
     service.post("/api/v1/groups", &group).await.expect(201);
     let profile = json!({

@@ -63,6 +63,7 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("GET", "/api/v1/campaigns", "voaA"),
     ("POST", "/api/v1/campaigns", "oaA"),
     ("GET", "/api/v1/campaigns/{id}", "voaA"),
+    ("PATCH", "/api/v1/campaigns/{id}", "oaA"),
     ("DELETE", "/api/v1/campaigns/{id}", "oaA"),
     ("POST", "/api/v1/campaigns/{id}/activate", "aA"),
     ("POST", "/api/v1/campaigns/{id}/stop", "oaA"),

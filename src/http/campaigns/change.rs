@@ -12,7 +12,7 @@ use crate::engine::Command;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, PathParams};
 use crate::http::precondition::{EntityTag, IfMatch};
-use crate::http::{HttpState, fields};
+use crate::http::{HttpState, Role, fields};
 use crate::model::{
     AuditAction, AuditActor, Campaign, CampaignPolicy, CampaignState, NewAuditEntry, Record,
     Schedule,
@@ -36,7 +36,8 @@ pub(crate) struct ChangeCampaign {
     window: Option<Option<WindowField>>,
 }
 
-/// Changes when a campaign runs. Of one that is active this counts at once: what has begun goes on.
+/// Changes when a campaign runs. Of one that is active this counts at once, and an approver does it; what
+/// has begun goes on.
 #[utoipa::path(patch, path = "/api/v1/campaigns/{id}", tag = "campaigns",
     params(("id" = u64, Path, description = "The campaign's number")),
     request_body = ChangeCampaign,
@@ -56,6 +57,11 @@ pub(crate) async fn change_campaign(
     if !is_draft && !campaign.state.is_active() {
         let detail = format!("a campaign that is {} cannot be changed", campaign.state);
         return Err(Problem::new(kinds::INVALID_TRANSITION, detail));
+    }
+    let may = [Role::Approver, Role::Admin].map(Role::word);
+    if !is_draft && !may.contains(&actor.role.as_str()) {
+        let detail = "only an approver may change when an active campaign runs";
+        return Err(Problem::new(kinds::FORBIDDEN, detail));
     }
     let schedule = body.of(&campaign.policy.schedule)?;
     if schedule == campaign.policy.schedule {

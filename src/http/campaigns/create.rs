@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::eligibility::{Excluded, Exclusions};
+use super::eta::{EtaView, eta_of_plan};
 use super::find;
 use super::package_check::check_deliverable;
 use super::policy::{
@@ -147,6 +148,8 @@ pub(crate) struct DryRun {
     excluded_reasons: BTreeMap<&'static str, usize>,
     /// Those devices and why; the first 1000.
     excluded: Vec<Excluded>,
+    /// When it would be done if it began now; null: nobody would be in it.
+    eta: Option<EtaView>,
 }
 
 /// A campaign as checked.
@@ -154,6 +157,8 @@ struct Plan {
     campaign: NewCampaign,
     included: Vec<EndpointName>,
     excluded: Exclusions,
+    /// What each device would fetch.
+    size_bytes: u64,
 }
 
 /// Makes a draft: one task for each device that the package is for. Devices that were asked for and
@@ -174,7 +179,9 @@ pub(crate) async fn create_campaign(
     let _products = state.products.read().await;
     let plan = plan(&state, body, &actor, language).await?;
     if query.dry_run {
-        return Ok(Json(plan.dry_run(state.limits.excluded_listed_max)).into_response());
+        let eta = plan.eta(&state).await?;
+        let dry_run = plan.dry_run(state.limits.excluded_listed_max, eta);
+        return Ok(Json(dry_run).into_response());
     }
     // Those of a dynamic campaign may come later.
     if plan.included.is_empty() && !plan.campaign.targets.dynamic {
@@ -222,10 +229,7 @@ async fn plan(
         }
         .parse()?,
         retry: pacing,
-        waiting_room: body
-            .waiting_room
-            .map(WaitingRoomField::parse)
-            .transpose()?,
+        waiting_room: body.waiting_room.map(WaitingRoomField::parse).transpose()?,
         governors: parse_governors(body.starts_per_minute_max, body.error_threshold)?,
     };
     let package = find_package(state, body.package_id).await?;
@@ -261,11 +265,18 @@ async fn plan(
         },
         included,
         excluded,
+        size_bytes: package.file.size_bytes,
     })
 }
 
 impl Plan {
-    fn dry_run(self, listed_max: usize) -> DryRun {
+    async fn eta(&self, state: &HttpState) -> Result<Option<EtaView>, Problem> {
+        let NewCampaign { policy, retry, .. } = &self.campaign;
+        let (schedule, size_bytes) = (&policy.schedule, self.size_bytes);
+        eta_of_plan(state, &self.included, schedule, *retry, size_bytes).await
+    }
+
+    fn dry_run(self, listed_max: usize, eta: Option<EtaView>) -> DryRun {
         let listed = self.included.iter().take(listed_max);
         DryRun {
             included_count: self.included.len(),
@@ -273,6 +284,7 @@ impl Plan {
             excluded_count: self.excluded.count,
             excluded_reasons: self.excluded.reasons,
             excluded: self.excluded.listed,
+            eta,
         }
     }
 }

@@ -7,6 +7,7 @@ mod consent;
 mod create;
 mod delete;
 mod eligibility;
+mod eta;
 mod join;
 mod lead;
 mod left_out;
@@ -26,6 +27,7 @@ pub(super) use change::{__path_change_campaign, change_campaign};
 pub(super) use consent::*;
 pub(super) use create::*;
 pub(super) use delete::*;
+pub(super) use eta::Etas;
 pub(super) use eligibility::{complete, misfit};
 pub use join::Joiner;
 pub(super) use lead::{

@@ -18,7 +18,8 @@ use crate::http::page::PageQuery;
 use crate::http::profiles::find_product;
 use crate::http::{HttpState, fields};
 use crate::model::{
-    Campaign, CampaignId, Consent, Failure, Language, Package, TaskState, UpdateTask, WaitingFor,
+    Campaign, CampaignId, Consent, Failure, Language, Package, Schedule, TaskState, UpdateTask,
+    WaitingFor,
 };
 use crate::profile::product_settings;
 
@@ -118,7 +119,7 @@ pub(in crate::http) async fn as_shown(
     let contact_timeout = product.map_or(state.product.contact_timeout, |product| {
         product_settings(&state.product, &product).contact_timeout
     });
-    let (timetable, now) = (timetable_of(campaign), state.now_utc());
+    let (timetable, now) = (timetable_of(&campaign.policy.schedule), state.now_utc());
     let shown = tasks
         .into_iter()
         .map(|task| since_activation(task, campaign, contact_timeout))
@@ -158,8 +159,8 @@ fn since_activation(
     }
 }
 
-fn timetable_of(campaign: &Campaign) -> Timetable {
-    Timetable::parse(&campaign.policy.schedule).unwrap_or_else(|_| Timetable::over())
+pub(super) fn timetable_of(schedule: &Schedule) -> Timetable {
+    Timetable::parse(schedule).unwrap_or_else(|_| Timetable::over())
 }
 
 /// Nor is it written each time that a window closes or opens.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 mod audited;
 mod events;
 mod links;
+mod loads;
 mod packages;
 mod page;
 mod profiles;

@@ -24,6 +24,7 @@ mod groups;
 mod installed;
 mod keys;
 mod links;
+mod loads;
 mod open;
 mod packages;
 mod profiles;

@@ -1,0 +1,247 @@
+//! When a campaign will be done, as it is shown.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::Mutex;
+use utoipa::ToSchema;
+
+use super::tasks::timetable_of;
+use crate::campaign::{CellLoad, Eta, EtaInput, estimate};
+use crate::clock::Utc;
+use crate::engine::PaceReport;
+use crate::http::blocking::blocking;
+use crate::http::error::Problem;
+use crate::http::{HttpState, fields};
+use crate::model::{
+    Campaign, CampaignId, CampaignState, CellId, CoverageTier, EndpointName, RetryPolicy, Schedule,
+};
+use crate::store::DeviceLoad;
+
+/// When the devices that are left will be done, by what was seen of them, and by what is assumed where
+/// nothing was.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Eta)]
+pub(crate) struct EtaView {
+    /// It is as likely to be over by then as not: seconds from now.
+    p50_seconds: u64,
+    /// Nine times of ten it is over by then: seconds from now.
+    p90_seconds: u64,
+    /// The same as a time.
+    #[schema(format = DateTime)]
+    finish_p50_at: String,
+    /// The same as a time.
+    #[schema(format = DateTime)]
+    finish_p90_at: String,
+    /// What takes longest.
+    limiting_cell: Option<LimitingCellView>,
+    /// What was not seen yet, and is taken as given.
+    assumed: Vec<AssumptionView>,
+}
+
+/// The tier of a cell that ends last.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = LimitingCell)]
+pub(crate) struct LimitingCellView {
+    /// The cell; null: devices whose cell is not known yet.
+    cell_id: Option<u32>,
+    /// `0`, `1`, `2` or `unknown`.
+    tier: &'static str,
+    /// How many of its devices update at once.
+    limit: u32,
+    /// How many of its devices are not done.
+    tasks: u64,
+    /// As likely as not they are done by then: seconds from now.
+    p50_seconds: u64,
+}
+
+/// A figure that is taken as given.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Assumption)]
+pub(crate) struct AssumptionView {
+    /// `block_seconds`: from one 512-byte block to the next of a device that is alone in its cell;
+    /// `install_seconds`: from the whole package to the result; `contact_seconds`: from contact to contact of
+    /// a device that sleeps; `success_share`: of attempts that begin; `cell_unknown`: devices whose cell is
+    /// not known.
+    figure: &'static str,
+    /// Of which tier, where it is of one.
+    tier: Option<&'static str>,
+    /// What it is taken for.
+    value: f64,
+}
+
+/// What is asked of many devices, apart from who they are.
+struct Question {
+    schedule: Schedule,
+    retry: RetryPolicy,
+    size_bytes: u64,
+    begun_at: Option<Utc>,
+    awake: Duration,
+}
+
+/// Estimates that are shown again until they are a minute old. One is made at a time.
+#[derive(Debug, Default)]
+pub(in crate::http) struct Etas(Mutex<BTreeMap<CampaignId, Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    at: Utc,
+    state: CampaignState,
+    schedule: Schedule,
+    eta: Option<EtaView>,
+}
+
+/// How long an estimate is shown.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+
+impl Kept {
+    fn holds(&self, campaign: &Campaign, now: Utc) -> bool {
+        let is_young = now.saturating_since(self.at) < KEPT_FOR && self.at <= now;
+        let is_of_it = self.state == campaign.state && self.schedule == campaign.policy.schedule;
+        is_young && is_of_it
+    }
+}
+
+/// When a campaign that is not over will be done; `None` where nothing is left, or it is over.
+pub(super) async fn eta_of_campaign(
+    state: &HttpState,
+    campaign: &Campaign,
+) -> Result<Option<EtaView>, Problem> {
+    if campaign.ended_at.is_some() {
+        return Ok(None);
+    }
+    let mut etas = state.etas.0.lock().await;
+    let now = state.now_utc();
+    etas.retain(|_, kept| now.saturating_since(kept.at) < KEPT_FOR);
+    if let Some(kept) = etas.get(&campaign.id).filter(|it| it.holds(campaign, now)) {
+        return Ok(kept.eta.clone());
+    }
+    let package = state.store.package(campaign.package).await?;
+    let eta = reckon(state, campaign, package.file.size_bytes).await?;
+    let kept = Kept {
+        at: now,
+        state: campaign.state,
+        schedule: campaign.policy.schedule.clone(),
+        eta: eta.clone(),
+    };
+    etas.insert(campaign.id, kept);
+    Ok(eta)
+}
+
+async fn reckon(
+    state: &HttpState,
+    campaign: &Campaign,
+    size_bytes: u64,
+) -> Result<Option<EtaView>, Problem> {
+    let loads = state.store.loads_of_campaign(campaign.id).await?;
+    let report = state.engine.pace(Some(campaign.id)).await?;
+    let question = Question {
+        schedule: campaign.policy.schedule.clone(),
+        retry: campaign.retry,
+        size_bytes,
+        begun_at: campaign.activated_at,
+        awake: state.product.awake_time,
+    };
+    answer(state, question, loads, report).await
+}
+
+/// The same of one that is not made yet.
+pub(super) async fn eta_of_plan(
+    state: &HttpState,
+    devices: &[EndpointName],
+    schedule: &Schedule,
+    retry: RetryPolicy,
+    size_bytes: u64,
+) -> Result<Option<EtaView>, Problem> {
+    let loads = state.store.loads_of_devices(devices).await?;
+    let report = state.engine.pace(None).await?;
+    let question = Question {
+        schedule: schedule.clone(),
+        retry,
+        size_bytes,
+        begun_at: None,
+        awake: state.product.awake_time,
+    };
+    answer(state, question, loads, report).await
+}
+
+/// Off the runtime's threads: it is some hundred milliseconds of work where a campaign is large.
+async fn answer(
+    state: &HttpState,
+    question: Question,
+    loads: Vec<DeviceLoad>,
+    report: PaceReport,
+) -> Result<Option<EtaView>, Problem> {
+    let now = state.now_utc();
+    blocking(move || {
+        let timetable = timetable_of(&question.schedule);
+        let eta = estimate(&EtaInput {
+            now,
+            begun_at: question.begun_at,
+            timetable: &timetable,
+            size_bytes: question.size_bytes,
+            retry: question.retry,
+            loads: &cell_loads(&loads, &report),
+            awake: question.awake,
+            pace: &report.pace,
+        });
+        Ok(eta.map(|eta| EtaView::of(now, &eta)))
+    })
+    .await
+}
+
+/// By cell and tier. A device of whose radio nothing is known is as one of the class `unknown`.
+fn cell_loads(loads: &[DeviceLoad], report: &PaceReport) -> Vec<CellLoad> {
+    let mut cells: BTreeMap<(Option<CellId>, CoverageTier), CellLoad> = BTreeMap::new();
+    for load in loads {
+        let tier = load.tier.unwrap_or(CoverageTier::Unknown);
+        let own = load.cell.and_then(|cell| report.overrides.get(&cell));
+        let entry = cells.entry((load.cell, tier)).or_insert(CellLoad {
+            cell: load.cell,
+            tier,
+            limit: own.unwrap_or(&report.limits).of(tier),
+            listening: 0,
+            sleeping: 0,
+            updating: 0,
+        });
+        let count = if load.has_slot {
+            &mut entry.updating
+        } else if load.listens {
+            &mut entry.listening
+        } else {
+            &mut entry.sleeping
+        };
+        *count += load.devices;
+    }
+    cells.into_values().collect()
+}
+
+impl EtaView {
+    pub(super) const fn p50_seconds(&self) -> u64 {
+        self.p50_seconds
+    }
+
+    fn of(now: Utc, eta: &Eta) -> Self {
+        Self {
+            p50_seconds: eta.p50.as_secs(),
+            p90_seconds: eta.p90.as_secs(),
+            finish_p50_at: fields::time(now + eta.p50),
+            finish_p90_at: fields::time(now + eta.p90),
+            limiting_cell: eta.limiting.map(|cell| LimitingCellView {
+                cell_id: cell.cell.map(|cell| cell.0),
+                tier: cell.tier.word(),
+                limit: cell.limit,
+                tasks: cell.tasks,
+                p50_seconds: cell.p50.as_secs(),
+            }),
+            assumed: (eta.assumed.iter())
+                .map(|assumption| AssumptionView {
+                    figure: assumption.figure.word(),
+                    tier: assumption.tier.map(CoverageTier::word),
+                    value: assumption.value,
+                })
+                .collect(),
+        }
+    }
+}
