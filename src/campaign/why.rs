@@ -57,6 +57,8 @@ pub struct QueuePlace {
     pub limit: u32,
     /// How many wait.
     pub queued: u32,
+    /// How many of those come before it.
+    pub ahead: usize,
 }
 
 /// The answer.
@@ -182,11 +184,13 @@ fn tell_wait(text: &mut Sentences, facts: &WhyFacts<'_>, why: &WhyTask<'_>) {
     if let Some(place) = why.place {
         let (cell, tier) = (place.cell.0, place.tier);
         let (active, limit, queued) = (place.active, place.limit, place.queued);
+        let ahead = place.ahead;
         text.say(
             format_args!(
-                "In cell {cell}, tier {tier}, {active} of {limit} places are taken, and {queued} devices wait."
+                "In cell {cell}, tier {tier}, {active} of {limit} places are taken, and {queued} devices wait, \
+                 {ahead} before it."
             ),
-            format_args!("小区 {cell} 等级 {tier}:已占用 {active}/{limit} 个名额,{queued} 台设备排队。"),
+            format_args!("小区 {cell} 等级 {tier}:已占用 {active}/{limit} 个名额,{queued} 台设备排队,其中 {ahead} 台在前。"),
         );
     }
     if let Some((served, size)) = why.served {
@@ -366,13 +370,16 @@ mod tests {
             active: 1,
             limit: 1,
             queued: 17,
+            ahead: 5,
         };
         if let Some(task) = &mut facts.task {
             task.place = Some(place);
         }
         let told = why(&facts, Language::En).text;
         assert!(
-            told.contains("In cell 4711, tier 2, 1 of 1 places are taken, and 17 devices wait."),
+            told.contains(
+                "In cell 4711, tier 2, 1 of 1 places are taken, and 17 devices wait, 5 before it."
+            ),
             "{told}"
         );
         let told = why(&facts, Language::Zh).text;

@@ -8,8 +8,9 @@ use narrowcast::engine::{Command, CommandError};
 use narrowcast::http::{HttpLimits, LiveDevice};
 use narrowcast::lwm2m::Flapping;
 use narrowcast::model::{
-    CampaignId, CellId, CoverageTier, DeliveryHistory, DeviceReport, EndpointName, FirmwareVersion,
-    Peer, Record, TaskId, TaskState, TimelineEntry, TimelineStep,
+    CampaignId, CampaignState, CellId, CoverageTier, DeliveryHistory, DeviceReport, EndpointName,
+    Failure, FailureReason, FirmwareVersion, Peer, Phase, Record, TaskId, TaskState, TimelineEntry,
+    TimelineStep, UpdateTask, WaitingFor,
 };
 use narrowcast::store::Store;
 use reqwest::Method;
@@ -488,4 +489,141 @@ async fn a_device_is_taken_away_unless_a_campaign_updates_it() {
     assert_eq!(tasks[0].endpoint, endpoint("d2"));
     let ended = ended.counts.all();
     assert_eq!((ended.count(TaskState::Stopped), ended.total()), (1, 1));
+}
+
+/// What `GET /api/v1/devices/{endpoint}/why` answers, in Chinese where asked for.
+async fn why(service: &Service, endpoint: &str, language: &str) -> Value {
+    let path = format!("/api/v1/devices/{endpoint}/why");
+    let request = service.request_as("viewer", Method::GET, &path);
+    send(request.header("Accept-Language", language))
+        .await
+        .expect(200)
+}
+
+#[tokio::test]
+async fn why_a_device_is_not_updated_is_one_answer_whatever_becomes_of_it() {
+    let service = Service::start().await;
+    let unknown = why(&service, "nobody", "en").await;
+    assert_eq!(unknown["known"], false);
+    assert_eq!(unknown["next_action"]["request"], "POST /api/v1/devices");
+
+    let package = service.seed(&["meter-1"]).await;
+    let idle = why(&service, "meter-1", "zh-CN").await;
+    assert_eq!(idle["next_action"]["code"], "create_campaign");
+    let text = idle["text"].as_str().expect("a text");
+    assert!(text.starts_with("设备不在任何升级任务中。"), "{text}");
+
+    let other = json!({"endpoint": "meter-2", "manufacturer": "quectel", "model": "other"});
+    service.post("/api/v1/devices", &other).await.expect(201);
+    let draft = json!({
+        "name": "spring",
+        "package_id": package,
+        "targets": {"devices": ["meter-1", "meter-2"]},
+        "retry": {"retries_max": 2},
+    });
+    let draft = service.post("/api/v1/campaigns", &draft).await.expect(201);
+    let left_out = why(&service, "meter-2", "en").await;
+    assert_eq!(left_out["left_out"][0]["reason"], "model_differs");
+    assert_eq!(left_out["left_out"][0]["campaign"]["name"], "spring");
+    assert_eq!(left_out["next_action"]["code"], "mend_device");
+    let text = left_out["text"].as_str().expect("a text");
+    assert!(text.contains("“spring” left it out: "), "{text}");
+
+    let waits = why(&service, "meter-1", "en").await;
+    assert_eq!(waits["campaign"]["state"], "draft");
+    assert_eq!(waits["task"]["waiting_for"], "activation");
+    assert_eq!(waits["next_action"]["code"], "activate");
+    let request = format!("POST /api/v1/campaigns/{}/activate", draft["id"]);
+    assert_eq!(waits["next_action"]["request"], request);
+
+    let endpoint = EndpointName::parse("meter-1").expect("a name");
+    let id = TaskId(waits["task"]["id"].as_u64().expect("a number"));
+    let campaign = CampaignId(draft["id"].as_u64().expect("a number"));
+    let now = service.clock.now();
+    let queued = UpdateTask {
+        state: TaskState::Running,
+        phase: Phase::WaitingSlot,
+        attempt: 1,
+        waiting_for: Some(WaitingFor::Slot),
+        ..UpdateTask::new(id, campaign, endpoint.clone(), now.utc)
+    };
+    let running = Record::Campaign {
+        id: campaign,
+        state: CampaignState::Running,
+        at: now.utc,
+    };
+    let records = vec![running, Record::Task(queued.clone())];
+    service.store.commit(records).await.expect("a commit");
+    let live = LiveDevice {
+        awake_until: Some(now.instant),
+        last_seen: now.utc,
+        lifetime_seconds: 3600,
+    };
+    service.live.show_device(endpoint.clone(), live);
+    let slot = why(&service, "meter-1", "en").await;
+    assert_eq!(
+        slot["cell"],
+        json!({"cell_id": 20, "tier": "2", "active": 1, "limit": 1, "queued": 0, "ahead": 7})
+    );
+    assert_eq!(slot["attempts_max"], 3);
+    assert_eq!(
+        (&slot["registered"], &slot["awake"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(slot["next_action"]["code"], "raise_cell_limit");
+    let expected = (now.utc + Duration::from_secs(3600)).to_string();
+    assert_eq!(slot["expected_until"], expected);
+
+    let failed = UpdateTask {
+        state: TaskState::Failed,
+        phase: Phase::Done,
+        waiting_for: None,
+        failure: Some(Failure {
+            reason: FailureReason::NoSpace,
+            evidence: "/5/0/5 = 2".to_owned(),
+        }),
+        ..queued
+    };
+    let line = TimelineEntry {
+        at: now.utc,
+        endpoint: endpoint.clone(),
+        task: id,
+        attempt: 1,
+        step: TimelineStep::Failed,
+        detail: "no_space: /5/0/5 = 2".to_owned(),
+    };
+    let barred = Record::Delivered {
+        endpoint,
+        history: DeliveryHistory {
+            delivered_at: vec![now.utc],
+            barred_since: Some(now.utc),
+        },
+    };
+    let records = vec![Record::Task(failed), Record::Timeline(line), barred];
+    service.store.commit(records).await.expect("a commit");
+    let ended = why(&service, "meter-1", "en").await;
+    assert_eq!(ended["task"]["failure"]["code"], "no_space");
+    assert_eq!(ended["task"]["next_action"]["code"], "mend_and_retry");
+    assert_eq!(
+        ended["next_action"]["request"],
+        "DELETE /api/v1/devices/meter-1/bar"
+    );
+    let text = ended["text"].as_str().expect("a text");
+    for part in ["Not enough storage", "/5/0/5 = 2", "It is barred since"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    let path = "/api/v1/devices/meter-1/timeline";
+    let request = service.request_as("viewer", Method::GET, path);
+    let lines = send(request.header("Accept-Language", "zh"))
+        .await
+        .expect(200);
+    assert_eq!(lines[0]["text"], "本次升级失败。");
+    assert_eq!(lines[0]["failure"]["evidence"], "/5/0/5 = 2");
+    let told = lines[0]["failure"]["text"].as_str().expect("a text");
+    assert!(
+        told.starts_with("Not enough storage for the new firmware package"),
+        "{told}"
+    );
+    assert_eq!(lines[0]["next_action"]["code"], "mend_and_retry");
 }

@@ -79,6 +79,11 @@ impl Rest {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Value {
+        self.send(self.client.patch(self.url(path)).json(body))
+            .await
+    }
+
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Value {
         self.send(self.client.put(self.url(path)).json(body)).await
     }

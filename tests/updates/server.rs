@@ -111,6 +111,14 @@ impl Server {
         self.child.id()
     }
 
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     pub(crate) fn rest(&self) -> Rest {
         Rest::new(self.http, self.token.clone())
     }

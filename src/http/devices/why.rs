@@ -13,7 +13,7 @@ use crate::http::language::Preferred;
 use crate::http::next_action::NextActionView;
 use crate::http::{CellsPage, HttpState, fields};
 use crate::model::{
-    Campaign, CampaignState, CellId, DeviceReport, EndpointName, Language, UpdateTask, WaitingFor,
+    Campaign, CampaignState, CellId, EndpointName, Language, SlotClaim, UpdateTask, WaitingFor,
 };
 use crate::store::StoreError;
 
@@ -78,6 +78,8 @@ struct WhyCell {
     limit: u32,
     /// How many wait.
     queued: u32,
+    /// How many of those come before it.
+    ahead: usize,
 }
 
 /// A campaign that a device was left out of.
@@ -189,6 +191,7 @@ pub(crate) async fn show_why(
             active: place.active,
             limit: place.limit,
             queued: place.queued,
+            ahead: place.ahead,
         }),
         left_out,
     }))
@@ -261,9 +264,8 @@ async fn place_of(state: &HttpState, task: &UpdateTask) -> Result<Option<QueuePl
     if task.waiting_for != Some(WaitingFor::Slot) {
         return Ok(None);
     }
-    let report = or_nothing(state.store.report(&task.endpoint).await)?;
-    let DeviceReport { cell_id, tier, .. } = report.unwrap_or_default();
-    let (Some(cell), Some(tier)) = (cell_id, tier) else {
+    let place = state.engine.queue_place(task.endpoint.clone()).await?;
+    let Some((SlotClaim { cell, tier }, ahead)) = place else {
         return Ok(None);
     };
     let asked = CellsPage {
@@ -279,5 +281,6 @@ async fn place_of(state: &HttpState, task: &UpdateTask) -> Result<Option<QueuePl
         active: status.active,
         limit: status.limit,
         queued: status.queued,
+        ahead,
     }))
 }
