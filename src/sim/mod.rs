@@ -16,7 +16,8 @@ mod scenario;
 pub use air::{CeLevel, CellAir, Direction, SharedCarrier};
 pub use device::DailyUplink;
 pub use device::{
-    DeviceConfig, DeviceOutput, NotifyReliability, Outcome, Quirks, Radio, SimDevice, SocketKind,
+    Condition, DeviceConfig, DeviceOutput, NotifyReliability, Outcome, Quirks, Radio, SimDevice,
+    SocketKind,
 };
 pub use fleet::{Fleet, FleetError};
 pub use habits::Habits;

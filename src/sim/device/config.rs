@@ -21,6 +21,17 @@ pub struct Radio {
     pub sinr: Option<i64>,
 }
 
+/// What the device says of its battery and memory; `None`: 4.04.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// `/3/0/9`.
+    pub battery_percent: Option<u8>,
+    /// `/3/0/20`.
+    pub battery_status: Option<u8>,
+    /// `/3/0/10`.
+    pub free_kib: Option<u32>,
+}
+
 /// How an update ends on this device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
@@ -109,6 +120,11 @@ pub struct DeviceConfig {
     pub image_sha256: Option<Sha256Digest>,
     /// Its radio.
     pub radio: Radio,
+    /// Its battery and memory.
+    pub condition: Condition,
+    /// Its user puts each installation off once, for so long, and it knows of Object 5 v1.1: it takes
+    /// Severity and Maximum Defer Period.
+    pub deferral: Option<Duration>,
     /// How an update ends.
     pub outcome: Outcome,
     /// Its habits.
@@ -182,6 +198,8 @@ impl DeviceConfig {
                 rsrp: Some(-90),
                 sinr: Some(15),
             },
+            condition: Condition::default(),
+            deferral: None,
             outcome: Outcome::Succeeds,
             quirks: Quirks::default(),
             notify: NotifyReliability::default(),

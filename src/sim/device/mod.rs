@@ -21,7 +21,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-pub use config::{DeviceConfig, NotifyReliability, Outcome, Quirks, Radio};
+pub use config::{Condition, DeviceConfig, NotifyReliability, Outcome, Quirks, Radio};
 
 use crate::clock::Instant;
 use crate::coap::{
@@ -210,6 +210,21 @@ impl SimDevice {
     pub fn lose_package(&mut self, now: Instant, off: Duration) {
         self.update = Update::default();
         self.cut_power(now, off);
+    }
+
+    /// Its battery and memory are so from now on.
+    pub fn set_condition(&mut self, condition: Condition) {
+        self.config.condition = condition;
+    }
+
+    /// Its updates end like this from now on.
+    pub fn set_outcome(&mut self, outcome: Outcome) {
+        self.config.outcome = outcome;
+    }
+
+    /// Severity and Maximum Defer Period, as they were last written.
+    pub fn deferral_told(&self) -> (Option<u32>, Option<u32>) {
+        (self.update.severity, self.update.defer_period)
     }
 
     /// The version that it runs.

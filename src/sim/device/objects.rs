@@ -117,7 +117,8 @@ impl SimDevice {
     }
 
     fn value(&self, path: Path) -> Option<Value> {
-        let radio = self.config.radio;
+        let (radio, condition) = (self.config.radio, self.config.condition);
+        let number = |number: Option<i64>| number.map(Value::Integer);
         let text = |text: &str| Some(Value::Text(text.to_owned()));
         match path {
             path::DEVICE_MANUFACTURER => text(&self.config.manufacturer),
@@ -129,6 +130,11 @@ impl SimDevice {
             path::RADIO_SIGNAL_STRENGTH => radio.rsrp.map(Value::Integer),
             path::CELL_ID => radio.cell_id.map(|cell| Value::Integer(cell.into())),
             path::SIGNAL_SNR => radio.sinr.map(Value::Integer),
+            path::BATTERY_LEVEL => number(condition.battery_percent.map(i64::from)),
+            path::BATTERY_STATUS => number(condition.battery_status.map(i64::from)),
+            path::MEMORY_FREE => number(condition.free_kib.map(i64::from)),
+            path::FIRMWARE_SEVERITY => number(self.update.severity.map(i64::from)),
+            path::FIRMWARE_DEFER_PERIOD => number(self.update.defer_period.map(i64::from)),
             path::FIRMWARE_PACKAGE_URI => text(self.update.uri()),
             path::FIRMWARE_STATE => Some(Value::Integer(self.update.state().into())),
             path::FIRMWARE_UPDATE_RESULT => Some(Value::Integer(self.update.result().into())),
@@ -168,6 +174,9 @@ impl SimDevice {
     fn write(&mut self, now: Instant, path: Path, request: &Request) -> Response {
         if let Some(response) = self.write_own(path, request) {
             return response;
+        }
+        if let Some(code) = self.take_deferral(path, request) {
+            return Response::new(code);
         }
         if path == path::FIRMWARE_PACKAGE {
             return Response::new(self.take_package(now, request));

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{Outcome, Presence, Sent, SimDevice, SocketKind};
 use crate::clock::Instant;
 use crate::coap::{BlockValue, Code, OptionNumber, Request, Response};
-use crate::lwm2m::path;
+use crate::lwm2m::{Path, path};
 use crate::model::Sha256Digest;
 
 use super::super::log::DeviceEvent;
@@ -24,6 +24,7 @@ pub(super) const RESULT_CONNECTION_LOST: u8 = 4;
 const RESULT_INTEGRITY_CHECK_FAILED: u8 = 5;
 const RESULT_INVALID_URI: u8 = 7;
 const RESULT_FAILED: u8 = 8;
+const RESULT_DEFERRED: u8 = 11;
 
 /// The largest image that a device takes, in bytes.
 pub(super) const IMAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -40,6 +41,12 @@ pub(super) struct Update {
     /// The notification that must be acknowledged before the first block is asked for.
     awaited: Option<Sent>,
     installed_at: Option<Instant>,
+    /// Until when its user has put the installation off.
+    deferred_until: Option<Instant>,
+    /// Whether it was put off already.
+    deferred: bool,
+    pub(super) severity: Option<u32>,
+    pub(super) defer_period: Option<u32>,
     executing: bool,
 }
 
@@ -76,7 +83,10 @@ impl Update {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.installed_at
+        [self.installed_at, self.deferred_until]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// XY: a failure is told once; from then on it is 8, and the update is over.
@@ -126,6 +136,7 @@ impl SimDevice {
         self.change_result(now, RESULT_INITIAL);
         self.update.state = DOWNLOADING;
         self.update.awaited = None;
+        (self.update.deferred, self.update.deferred_until) = (false, None);
         self.log(DeviceEvent::UriAccepted);
         let notification = self.notify(now, path::FIRMWARE_STATE);
         if self.config.quirks.waits_for_notification_ack {
@@ -237,13 +248,60 @@ impl SimDevice {
         }
     }
 
+    /// `PUT /5/0/11` or `/5/0/13`; `None` where it knows of neither, or it is of another.
+    pub(super) fn take_deferral(&mut self, path: Path, request: &Request) -> Option<Code> {
+        self.config.deferral?;
+        let told = match path {
+            path::FIRMWARE_SEVERITY => &mut self.update.severity,
+            path::FIRMWARE_DEFER_PERIOD => &mut self.update.defer_period,
+            Path { .. } => return None,
+        };
+        let text = std::str::from_utf8(&request.payload).ok();
+        let Some(number) = text.and_then(|text| text.parse().ok()) else {
+            return Some(Code::BAD_REQUEST);
+        };
+        *told = Some(number);
+        Some(Code::CHANGED)
+    }
+
+    /// Its user puts the installation off, once for each package, and lets it go on later.
+    fn deferral_timeout(&mut self, now: Instant) {
+        if let Some(until) = self.update.deferred_until
+            && until <= now
+            && !matches!(self.presence, Presence::Off { .. })
+        {
+            self.update.deferred_until = None;
+            self.update.state = UPDATING;
+            self.update.installed_at = Some(now + self.config.install);
+            self.notify(now, path::FIRMWARE_STATE);
+        }
+    }
+
+    fn defers(&mut self, now: Instant) -> bool {
+        let Some(deferral) = self.config.deferral.filter(|_| !self.update.deferred) else {
+            return false;
+        };
+        self.update.deferred = true;
+        self.update.deferred_until = Some(now + deferral);
+        self.update.state = DOWNLOADED;
+        self.change_result(now, RESULT_DEFERRED);
+        let result = RESULT_DEFERRED;
+        self.log(DeviceEvent::UpdateEnded { result });
+        self.notify(now, path::FIRMWARE_STATE);
+        true
+    }
+
     /// The install ends at its time.
     pub(super) fn update_timeout(&mut self, now: Instant) {
+        self.deferral_timeout(now);
         if self.update.installed_at.is_none_or(|at| now < at) {
             return;
         }
         self.update.installed_at = None;
         if matches!(self.presence, Presence::Off { .. }) {
+            return;
+        }
+        if self.defers(now) {
             return;
         }
         match self.config.outcome {
