@@ -73,8 +73,8 @@ fn changes() -> Vec<Change> {
 
 async fn start() -> Service {
     let service = Service::start().await;
-    let package = service.seed(&["meter-1", "meter-2"]).await;
-    let targets = json!({"devices": ["meter-1"]});
+    let package = service.seed(&["meter-1", "meter-2", "meter-3"]).await;
+    let targets = json!({"devices": ["meter-3"]});
     let draft = json!({"name": "July", "package_id": package, "targets": targets});
     service.post("/api/v1/campaigns", &draft).await.expect(201);
     let group = json!({"name": "roofs"});
