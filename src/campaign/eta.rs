@@ -138,11 +138,13 @@ const SUCCESS_SHARE: f64 = 0.98;
 const FIRMWARE_SHARE: f64 = 0.7;
 
 /// So many of something seen weigh more than what is assumed.
-const SEEN_MIN: u64 = 5;
+const SEEN_MIN: u64 = 3;
 /// The same of blocks, of which each device fetches many.
 const BLOCKS_SEEN_MIN: u64 = 50;
 /// By what part devices of one tier differ where that was not seen.
 const SPREAD: f64 = 0.3;
+/// What comes is never quite like what was seen.
+const DOUBT_MIN: f64 = 0.05;
 /// By what part a figure may be wrong that was not seen.
 const DOUBT: f64 = 0.4;
 
@@ -285,7 +287,7 @@ impl Guess {
         Self {
             mean: times.mean_seconds().unwrap_or_default(),
             spread,
-            doubt: spread.max(0.05) / (times.count().max(1) as f64).sqrt(),
+            doubt: (spread / (times.count().max(1) as f64).sqrt()).max(DOUBT_MIN),
         }
     }
 
