@@ -284,11 +284,9 @@ async fn a_saved_filter_lists_what_it_finds_and_is_no_list() {
         .post("/api/v1/groups", &json!({"name": "list"}))
         .await
         .expect(201);
-    let refused = service.put(
-        "/api/v1/groups/2",
-        &json!({"name": "list", "filter": "model==M"}),
-    );
-    assert_eq!(refused.await.status, 422);
+    let filter = json!({"name": "list", "filter": "model==M"});
+    let refused = service.put("/api/v1/groups/2", &filter).await;
+    assert_eq!(refused.status, 422);
 }
 
 /// A running dynamic campaign of what has the tag `east`.
