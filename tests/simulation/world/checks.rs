@@ -124,7 +124,8 @@ impl Server {
         let (least, begun) = if failure.reason == FailureReason::ContactTimeout {
             (settings.contact_timeout, since.attempt)
         } else if failure.reason == FailureReason::DownloadStalled {
-            (settings.download_stall_timeout, since.attempt)
+            let floor = settings.download_stall_floor;
+            (floor.min(settings.download_stall_timeout), since.attempt)
         } else if failure.reason == FailureReason::ResultTimeout && executed {
             let begun = since.execute.unwrap_or(since.attempt);
             (settings.result_timeout, begun)
@@ -171,6 +172,9 @@ impl Server {
                     tier: *tier,
                 };
                 counted.insert(claim, status.active);
+                if status.held > status.queued {
+                    return Some(format!("{} are held in {claim:?}", status.held));
+                }
                 if status.active > status.limit {
                     return Some(format!("{} slots in {claim:?}", status.active));
                 }
