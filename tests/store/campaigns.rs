@@ -4,14 +4,14 @@ use std::num::NonZeroU16;
 
 use narrowcast::model::{
     AdmissionMode, AdmissionPolicy, AirtimePermille, CampaignId, CampaignPolicy, CampaignState,
-    CellId, CoverageTier, DownloadCapability, Failure, FailureReason, OnErrors, PackageId,
-    PauseReason, Phase, PhaseMembers, Record, Rollout, RolloutPhase, RolloutState, RolloutStep,
-    SlotClaim, SuccessNote, TaskState, UpdateTask, WaitingFor,
+    CellId, CoverageTier, DeviceReport, DownloadCapability, Failure, FailureReason, OnErrors,
+    PackageId, PauseReason, Phase, PhaseMembers, PushWindow, Record, Rollout, RolloutPhase,
+    RolloutState, RolloutStep, SlotClaim, SuccessNote, TaskState, UpdateTask, WaitingFor, Weekdays,
 };
-use narrowcast::store::{NewCampaign, Store, TaskCounts};
+use narrowcast::store::{DeviceLoad, NewCampaign, Store, TaskCounts};
 
 use crate::samples::{
-    draft, endpoint, new_campaign, package, page, page_after, registration, stamp, utc,
+    draft, endpoint, new_campaign, package, page, page_after, registration, report, stamp, utc,
 };
 use crate::{is_conflict, is_not_found};
 
@@ -28,6 +28,7 @@ for_each_store! {
     a_campaign_is_removed_only_in_the_expected_state,
     what_belongs_to_a_removed_campaign_stays_away,
     how_a_campaign_admits_its_devices_is_kept,
+    devices_that_stand_alike_are_counted_together,
 }
 
 async fn a_draft_has_a_pending_task_for_each_device_in_order(store: &dyn Store) {
@@ -357,4 +358,79 @@ async fn what_else_is_wanted_of_a_campaign_is_kept_and_so_is_how_far_it_is(store
     assert_eq!(found.policy, policy);
     assert_eq!(found.rollout, state);
     assert_eq!(found.created_by, stamp().actor.name);
+
+    let mut later = policy;
+    later.schedule.end_at = Some(utc(9));
+    later.schedule.windows.push(PushWindow {
+        time_zone: "Asia/Shanghai".to_owned(),
+        from_hour: 22,
+        to_hour: 6,
+        weekdays: Weekdays::of(&[4, 5]),
+    });
+    let changed = Record::Policy {
+        id,
+        policy: Box::new(later.clone()),
+    };
+    store.commit(vec![changed]).await.unwrap();
+    let found = store.campaign(id).await.unwrap().0;
+    assert_eq!((found.policy, found.rollout), (later, state));
+}
+
+async fn devices_that_stand_alike_are_counted_together(store: &dyn Store) {
+    let id = draft(store, 6).await;
+    // Odd ones listen, even ones are in tier 1, the last two are not registered or known.
+    for number in 1..=4 {
+        let report = DeviceReport {
+            cell_id: Some(CellId(7)),
+            ..report(number)
+        };
+        let known = Record::Report {
+            endpoint: endpoint(number),
+            report,
+        };
+        let registered = Record::Registered(registration(number, number));
+        store.commit(vec![known, registered]).await.unwrap();
+    }
+    let claim = SlotClaim {
+        cell: CellId(9),
+        tier: CoverageTier::Tier2,
+    };
+    for mut task in store.tasks(id, None, page(10)).await.unwrap() {
+        if task.endpoint == endpoint(1) {
+            (task.state, task.slot) = (TaskState::Running, Some(claim));
+        } else if task.endpoint == endpoint(6) {
+            task.state = TaskState::Failed;
+        } else {
+            continue;
+        }
+        store.commit(vec![Record::Task(task)]).await.unwrap();
+    }
+    let load = |cell: Option<u32>, tier, has_slot, listens, devices| DeviceLoad {
+        cell: cell.map(CellId),
+        tier,
+        has_slot,
+        listens,
+        devices,
+    };
+    let (tier1, tier2) = (Some(CoverageTier::Tier1), Some(CoverageTier::Tier2));
+    let of_campaign = store.loads_of_campaign(id).await.unwrap();
+    assert_eq!(
+        of_campaign,
+        [
+            load(None, None, false, false, 1),
+            load(Some(7), None, false, true, 1),
+            load(Some(7), tier1, false, false, 2),
+            load(Some(9), tier2, true, true, 1),
+        ]
+    );
+    let devices: Vec<_> = (1..=7).map(endpoint).collect();
+    let of_devices = store.loads_of_devices(&devices).await.unwrap();
+    assert_eq!(
+        of_devices,
+        [
+            load(None, None, false, false, 3),
+            load(Some(7), None, false, true, 2),
+            load(Some(7), tier1, false, false, 2),
+        ]
+    );
 }

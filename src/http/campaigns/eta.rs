@@ -197,7 +197,7 @@ fn cell_loads(loads: &[DeviceLoad], report: &PaceReport) -> Vec<CellLoad> {
     for load in loads {
         let tier = load.tier.unwrap_or(CoverageTier::Unknown);
         let own = load.cell.and_then(|cell| report.overrides.get(&cell));
-        let entry = cells.entry((load.cell, tier)).or_insert(CellLoad {
+        let entry = cells.entry((load.cell, tier)).or_insert_with(|| CellLoad {
             cell: load.cell,
             tier,
             limit: own.unwrap_or(&report.limits).of(tier),
