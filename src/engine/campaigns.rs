@@ -551,10 +551,7 @@ impl Engine {
 
     /// In which class a device's task waits for a slot, and how many reachable ones come before it there;
     /// `None` where it waits for none.
-    pub fn queue_place(
-        &self,
-        endpoint: &crate::model::EndpointName,
-    ) -> Option<(crate::model::SlotClaim, usize)> {
+    pub fn queue_place(&self, endpoint: &EndpointName) -> Option<(crate::model::SlotClaim, usize)> {
         self.scheduler.queue_place(*self.task_of.get(endpoint)?)
     }
 

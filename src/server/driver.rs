@@ -274,7 +274,7 @@ impl Driver {
                 drop(answer.send(self.engine.cells(page.after, limit)));
             }
             EngineRequest::QueuePlace(endpoint, answer) => {
-                drop(answer.send(self.engine.queue_place(&endpoint)));
+                let _ = answer.send(self.engine.queue_place(&endpoint));
             }
         }
     }

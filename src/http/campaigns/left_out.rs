@@ -59,6 +59,13 @@ async fn why(
     language: Language,
 ) -> Result<Option<(&'static str, String)>, Problem> {
     let endpoint = details.device.endpoint.clone();
+    let has_none = state
+        .store
+        .without_task(campaign.id, std::slice::from_ref(&endpoint))
+        .await?;
+    if has_none.is_empty() {
+        return Ok(None);
+    }
     let sources = Sources::find(state, &campaign.targets).await?;
     let package = match state.store.package(campaign.package).await {
         Ok(package) => package,

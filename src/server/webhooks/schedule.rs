@@ -159,12 +159,11 @@ mod tests {
 
     #[test]
     fn what_is_old_already_is_tried_once() {
-        let mut delivery = delivery();
         let late = at(8 * 24 * HOUR);
-        schedule().settle(&mut delivery, Answer::Status(500), late, 0.0);
-        assert_eq!(delivery.state, DeliveryState::Dead);
-        let mut delivery = super::tests::delivery();
-        schedule().settle(&mut delivery, Answer::Status(200), late, 0.0);
-        assert_eq!(delivery.state, DeliveryState::Delivered);
+        for (status, state) in [(500, DeliveryState::Dead), (200, DeliveryState::Delivered)] {
+            let mut delivery = delivery();
+            schedule().settle(&mut delivery, Answer::Status(status), late, 0.0);
+            assert_eq!(delivery.state, state);
+        }
     }
 }
