@@ -5,7 +5,7 @@ mod plan;
 
 use std::collections::BTreeMap;
 
-use narrowcast::model::{FailureReason, FirmwareVersion};
+use narrowcast::model::{FailureReason, FirmwareVersion, Schedule};
 use narrowcast::sim::SimDevice;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -34,7 +34,10 @@ fn run(seed: u64, bug: Option<Bug>) -> (World, Vec<Drawn>, Result<(), Breach>) {
     // One that flashed another version is not given the package again.
     world.source_versions = vec![FirmwareVersion::parse("1.0.0").unwrap()];
     let policy = plan::retries(&mut rng);
+    world.policy.schedule = plan::schedule(&world, &mut rng);
     let first = world.campaign_for_all(policy);
+    // Later ones have all the time.
+    world.policy.schedule = Schedule::default();
     plan::plan(&mut world, &mut rng, &drawn, first);
     let mut result = world.live();
     if result.is_ok() && percent(&mut rng, 25) {

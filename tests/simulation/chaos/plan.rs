@@ -6,7 +6,8 @@ use narrowcast::coap::EndpointConfig;
 use narrowcast::engine::{DeviceRequestLimits, EngineConfig};
 use narrowcast::lwm2m::path;
 use narrowcast::model::{
-    CampaignId, Delivery, ProductSettings, RetryPolicy, Sha256Digest, SlotHeld, UpdateCancel,
+    CampaignId, Delivery, ProductSettings, PushWindow, RetryPolicy, Schedule, Sha256Digest,
+    SlotHeld, UpdateCancel, Weekdays,
 };
 use narrowcast::sim::{DeviceConfig, NotifyReliability, Outcome};
 use rand::Rng;
@@ -198,6 +199,25 @@ pub(super) fn plan(world: &mut World, rng: &mut StdRng, drawn: &[Drawn], first: 
         let at = Duration::from_secs(rng.gen_range(60..BUSY_SECONDS));
         world.plan(at, Trouble::Revoke);
     }
+}
+
+/// Most campaigns may begin something at any time; some end while they are at work, some have windows.
+pub(super) fn schedule(world: &World, rng: &mut StdRng) -> Schedule {
+    let mut schedule = Schedule::default();
+    if percent(rng, 8) {
+        let end = Duration::from_secs(rng.gen_range(5 * 60..BUSY_SECONDS));
+        schedule.end_at = Some(world.now.utc + end);
+    }
+    if percent(rng, 8) {
+        let from_hour = rng.gen_range(0..24);
+        schedule.windows.push(PushWindow {
+            time_zone: "Asia/Kolkata".to_owned(),
+            from_hour,
+            to_hour: (from_hour + rng.gen_range(6..20)) % 24,
+            weekdays: Weekdays::ALL,
+        });
+    }
+    schedule
 }
 
 fn trouble(rng: &mut StdRng) -> Trouble {
