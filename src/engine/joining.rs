@@ -108,3 +108,274 @@ fn by_operator() -> (Failure, StopMode) {
     };
     (cause, StopMode::Hard)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::campaign::Progress;
+    use crate::clock::{Instant, Utc};
+    use crate::engine::{Command, EndedTasks, EngineConfig, Output};
+    use crate::model::{
+        Campaign, CampaignTargets, Component, DeviceModel, DeviceType, EndpointName,
+        FirmwareVersion, Manufacturer, Package, PackageFile, PackageId, PackageKind, Provenance,
+        Record, ReleaseNotes, Restored, RetryPolicy, Sha256Digest,
+    };
+
+    const CAMPAIGN: CampaignId = CampaignId(1);
+
+    fn at(seconds: u64) -> Now {
+        let passed = Duration::from_secs(seconds);
+        Now {
+            instant: Instant::from_origin(passed),
+            utc: Utc::default() + passed,
+        }
+    }
+
+    fn task(number: u64, now: Now) -> UpdateTask {
+        let endpoint = EndpointName::parse(&format!("d{number}")).unwrap();
+        UpdateTask::new(TaskId(number), CAMPAIGN, endpoint, now.utc)
+    }
+
+    fn package() -> Package {
+        Package {
+            id: PackageId(1),
+            manufacturer: Manufacturer::parse("Acme").unwrap(),
+            model: DeviceModel::parse("NB-1").unwrap(),
+            device_type: DeviceType::parse("WaterMeter").unwrap(),
+            protocol: "LWM2M".to_owned(),
+            target_version: FirmwareVersion::parse("2").unwrap(),
+            source_versions: Vec::new(),
+            kind: PackageKind::Full,
+            component: Component::Module,
+            file: PackageFile {
+                name: "a.bin".to_owned(),
+                sha256: Sha256Digest([0; 32]),
+                size_bytes: 1,
+            },
+            more_files: Vec::new(),
+            archive_sha256: Sha256Digest([1; 32]),
+            provenance: Provenance::Signed {
+                key_id: "00".repeat(32),
+            },
+            sequence: None,
+            not_after: None,
+            release_notes: ReleaseNotes::default(),
+            uploaded_at: Utc::default(),
+        }
+    }
+
+    fn campaign(dynamic: bool) -> Campaign {
+        Campaign {
+            id: CAMPAIGN,
+            name: String::new(),
+            package: PackageId(1),
+            targets: CampaignTargets {
+                dynamic,
+                ..CampaignTargets::default()
+            },
+            retry: RetryPolicy::default(),
+            state: CampaignState::Draft,
+            downgrade: None,
+            admission: None,
+            policy: Default::default(),
+            rollout: Default::default(),
+            created_by: String::new(),
+            created_at: Utc::default(),
+            activated_at: None,
+            ended_at: None,
+            consented_at: None,
+            archived_at: None,
+        }
+    }
+
+    fn engine(tasks_max: usize) -> Engine {
+        let config = EngineConfig {
+            download_base: Some("coap://192.0.2.1/fw/".to_owned()),
+            tasks_max,
+            ..EngineConfig::default()
+        };
+        Engine::new(config, [1; 32])
+    }
+
+    fn run(
+        engine: &mut Engine,
+        campaign: Campaign,
+        numbers: &[u64],
+        to_come: u64,
+    ) -> Result<(), CommandError> {
+        let mut ended = EndedTasks::default();
+        let counts = Progress {
+            pending: to_come,
+            ..Progress::default()
+        };
+        ended.counts.join(0, counts);
+        let command = Command::RunCampaign {
+            campaign,
+            package: package(),
+            image: Bytes::from_static(b"x"),
+            installed: Default::default(),
+            tasks: numbers.iter().map(|number| task(*number, at(0))).collect(),
+            ended,
+        };
+        engine.handle_command(at(0), command)
+    }
+
+    fn add(engine: &mut Engine, now: Now, numbers: &[u64]) -> Result<(), CommandError> {
+        let tasks = numbers.iter().map(|number| task(*number, now)).collect();
+        let campaign = CAMPAIGN;
+        engine.handle_command(now, Command::AddTasks { campaign, tasks })
+    }
+
+    fn stop_task(engine: &mut Engine, number: u64) {
+        let command = Command::StopTask {
+            campaign: CAMPAIGN,
+            task: TaskId(number),
+            mode: StopMode::Hard,
+        };
+        engine.handle_command(at(1), command).unwrap();
+    }
+
+    /// The tasks that ended since it was asked last, and how, in order.
+    fn ended(engine: &mut Engine) -> Vec<(u64, TaskState)> {
+        let mut ended = Vec::new();
+        loop {
+            let output = engine.poll_output();
+            if let Output::Timeout(_) = output {
+                return ended;
+            }
+            if let Output::Record(Record::Task(task)) = output
+                && task.state.is_final()
+            {
+                ended.push((task.id.0, task.state));
+            }
+        }
+    }
+
+    #[test]
+    fn a_campaign_whose_tasks_are_still_to_come_does_not_end() {
+        let mut engine = engine(10);
+        run(&mut engine, campaign(false), &[1], 2).unwrap();
+        stop_task(&mut engine, 1);
+        assert_eq!(ended(&mut engine), [(1, TaskState::Stopped)]);
+        assert_eq!(engine.campaigns(), 1);
+        add(&mut engine, at(1), &[2, 3]).unwrap();
+        assert_eq!(engine.held().tasks, 2);
+        stop_task(&mut engine, 2);
+        stop_task(&mut engine, 3);
+        assert_eq!(engine.campaigns(), 0);
+    }
+
+    #[test]
+    fn what_a_campaign_was_given_before_is_passed_over() {
+        let mut engine = engine(10);
+        run(&mut engine, campaign(false), &[1, 2], 2).unwrap();
+        stop_task(&mut engine, 1);
+        add(&mut engine, at(1), &[1, 2]).unwrap();
+        assert_eq!(engine.held().tasks, 1);
+        add(&mut engine, at(1), &[2, 3, 4]).unwrap();
+        add(&mut engine, at(1), &[3, 4]).unwrap();
+        assert_eq!(engine.held().tasks, 3);
+        ended(&mut engine);
+        for number in 2..=4 {
+            stop_task(&mut engine, number);
+        }
+        assert_eq!(ended(&mut engine).len(), 3);
+        assert_eq!(engine.campaigns(), 0);
+        assert_eq!(add(&mut engine, at(1), &[5]), Err(CommandError::NotActive));
+    }
+
+    #[test]
+    fn tasks_that_come_after_the_stop_are_stopped() {
+        let mut engine = engine(10);
+        run(&mut engine, campaign(false), &[1], 2).unwrap();
+        let command = Command::StopCampaign {
+            id: CAMPAIGN,
+            mode: StopMode::Hard,
+        };
+        engine.handle_command(at(1), command).unwrap();
+        assert_eq!(ended(&mut engine), [(1, TaskState::Stopped)]);
+        assert_eq!(engine.campaigns(), 1);
+        add(&mut engine, at(1), &[2, 3]).unwrap();
+        let stopped = [(2, TaskState::Stopped), (3, TaskState::Stopped)];
+        assert_eq!(ended(&mut engine), stopped);
+        assert_eq!(engine.campaigns(), 0);
+    }
+
+    #[test]
+    fn a_campaign_has_room_for_all_that_is_to_come_or_does_not_begin() {
+        let mut engine = engine(3);
+        let full = Err(CommandError::TasksFull { limit: 3 });
+        assert_eq!(run(&mut engine, campaign(false), &[1, 2], 2), full);
+        run(&mut engine, campaign(true), &[1, 2], 1).unwrap();
+        add(&mut engine, at(1), &[3]).unwrap();
+        assert_eq!(add(&mut engine, at(1), &[4]), full);
+        assert_eq!(engine.held().tasks, 3);
+        stop_task(&mut engine, 1);
+        add(&mut engine, at(1), &[4]).unwrap();
+        assert_eq!(engine.held().tasks, 3);
+    }
+
+    #[test]
+    fn a_dynamic_campaign_ends_when_it_is_stopped() {
+        let mut engine = engine(10);
+        run(&mut engine, campaign(true), &[], 0).unwrap();
+        assert_eq!(engine.campaigns(), 1);
+        add(&mut engine, at(5), &[1]).unwrap();
+        stop_task(&mut engine, 1);
+        assert_eq!(engine.campaigns(), 1);
+        let command = Command::StopCampaign {
+            id: CAMPAIGN,
+            mode: StopMode::Hard,
+        };
+        engine.handle_command(at(6), command).unwrap();
+        assert_eq!(engine.campaigns(), 0);
+    }
+
+    #[test]
+    fn a_device_that_joined_has_its_own_time_to_be_heard() {
+        let mut engine = engine(10);
+        run(&mut engine, campaign(true), &[1], 0).unwrap();
+        let timeout = engine.config.product.contact_timeout.as_secs();
+        add(&mut engine, at(timeout / 2), &[2]).unwrap();
+        ended(&mut engine);
+        engine.handle_timeout(at(timeout));
+        assert_eq!(ended(&mut engine), [(1, TaskState::Failed)]);
+        engine.handle_timeout(at(timeout + timeout / 2));
+        assert_eq!(ended(&mut engine), [(2, TaskState::Failed)]);
+        // And whoever joins then, again.
+        add(&mut engine, at(2 * timeout), &[3]).unwrap();
+        engine.handle_timeout(at(2 * timeout + timeout / 2));
+        assert_eq!(ended(&mut engine), []);
+        engine.handle_timeout(at(3 * timeout + timeout / 2));
+        assert_eq!(ended(&mut engine), [(3, TaskState::Failed)]);
+    }
+
+    #[test]
+    fn an_engine_from_the_store_passes_over_what_it_had_from_there() {
+        let mut engine = engine(10);
+        let active = Campaign {
+            state: CampaignState::Running,
+            activated_at: Some(Utc::default()),
+            ..campaign(true)
+        };
+        let restored = Restored {
+            campaigns: vec![active],
+            packages: vec![package()],
+            tasks: vec![task(2, at(0))],
+            // The third was made and has ended.
+            last_task: TaskId(3),
+            ..Restored::default()
+        };
+        let resumption = crate::engine::Resumption {
+            image: Some(Bytes::from_static(b"x")),
+            ..Default::default()
+        };
+        engine.restore(at(0), restored, [(CAMPAIGN, resumption)].into());
+        add(&mut engine, at(1), &[1, 2, 3]).unwrap();
+        assert_eq!(engine.held().tasks, 1);
+        add(&mut engine, at(1), &[4]).unwrap();
+        assert_eq!(engine.held().tasks, 2);
+    }
+}

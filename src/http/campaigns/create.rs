@@ -20,6 +20,7 @@ use super::policy::{
 use super::targets::{Resolved, resolve};
 use super::view::{Admission, CampaignView, Retry, Targets};
 use crate::campaign::in_phases;
+use crate::http::blocking::blocking;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, QueryParams};
 use crate::http::keys::check_not_revoked;
@@ -250,7 +251,9 @@ async fn plan(
     let Resolved { included, excluded } = resolved;
     check_members(&policy.rollout, &included)?;
     let salt = format!("{} {}", body.name, state.now_utc());
-    let (included, phase_sizes) = in_phases(&policy.rollout, included, &salt);
+    let rollout = policy.rollout.clone();
+    let phased = blocking(move || Ok(in_phases(&rollout, included, &salt)));
+    let (included, phase_sizes) = phased.await?;
     Ok(Plan {
         campaign: NewCampaign {
             name: body.name,

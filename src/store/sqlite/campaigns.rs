@@ -17,8 +17,8 @@ use crate::model::{
 };
 use crate::store::{NewCampaign, Page, StoreError, TaskCounts, audit};
 
-/// How many tasks one transaction makes or takes away.
-const TASKS_PER_TRANSACTION: usize = 1000;
+/// How many tasks one transaction makes or takes away: the engine's next commit waits as long.
+const TASKS_PER_TRANSACTION: usize = 500;
 
 /// SQL for "shows, and is not over": [`CampaignState::is_active`], or stopped while a device was still
 /// at work, whose slot is not free yet.
