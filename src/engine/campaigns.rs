@@ -411,7 +411,11 @@ impl Engine {
                 now,
                 id,
                 FailureReason::ContactTimeout,
-                "not heard since the retry",
+                if task.attempt > 0 {
+                    "not heard since the retry"
+                } else {
+                    "not heard since somebody agreed to its update"
+                },
             );
         } else if task.waiting_for == Some(WaitingFor::Flapping) {
             self.fail_idle(now, id, FailureReason::Flapping, HELD_EVIDENCE);
@@ -508,7 +512,7 @@ impl Engine {
                 gate.waiting_for != WaitingFor::Consent
                     || idle.waiting_for == Some(gate.waiting_for)
             });
-            if idle.attempt > 0 || is_held {
+            if idle.attempt > 0 || idle.retry_at.is_some() || is_held {
                 continue;
             }
             let (reason, evidence) = if idle.waiting_for == Some(WaitingFor::Flapping) {

@@ -102,7 +102,10 @@ impl Engine {
             return;
         }
         let wait = self.settings_of(&task.endpoint).contact_timeout;
+        // The campaign's own time for its devices may be over by the time that somebody agrees.
+        let agreed_at = (task.waiting_for == Some(WaitingFor::Consent)).then_some(now.utc);
         let waiting = UpdateTask {
+            retry_at: task.retry_at.or(agreed_at),
             waiting_for: Some(WaitingFor::Contact),
             since: now.utc,
             until: Some(now.utc + wait),

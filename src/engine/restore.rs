@@ -174,6 +174,11 @@ impl Engine {
             self.serve_download(capability, id, served);
         }
         let cut_off = task.state == TaskState::Running;
+        if !cut_off && task.waiting_for == Some(WaitingFor::Consent) {
+            self.set_consent_timer(now, &task);
+            self.tasks.insert(id, TaskEntry::Idle(task));
+            return;
+        }
         let retry_wait = self.retry_wait(now, &task);
         self.tasks.insert(id, TaskEntry::Idle(task));
         if cut_off {

@@ -57,7 +57,10 @@ async fn a_campaign_is_for_each_device_once_however_it_was_named() {
     assert_eq!(created["counts"]["pending"], 3);
     assert_eq!(
         created["retry"],
-        json!({"retries_max": 2, "delay_seconds": 60})
+        json!({
+            "retries_max": 2, "delay_seconds": 60, "backoff": "exponential", "jitter_percent": 10,
+            "delay_seconds_max": 3600,
+        })
     );
     assert_eq!(created["targets"], targets);
     assert_eq!(created["excluded_count"], 0);

@@ -5,7 +5,7 @@ mod plan;
 
 use std::collections::BTreeMap;
 
-use narrowcast::model::{FailureReason, FirmwareVersion, Schedule};
+use narrowcast::model::{Consent, FailureReason, FirmwareVersion, Schedule};
 use narrowcast::sim::SimDevice;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -33,7 +33,9 @@ fn run(seed: u64, bug: Option<Bug>) -> (World, Vec<Drawn>, Result<(), Breach>) {
     world.server.bug = bug;
     // One that flashed another version is not given the package again.
     world.source_versions = vec![FirmwareVersion::parse("1.0.0").unwrap()];
+    world.policy.waiting_room = plan::waiting_room(seed);
     let policy = plan::retries(&mut rng);
+    world.policy.conditions = plan::conditions(&mut rng);
     world.policy.schedule = plan::schedule(&world, &mut rng);
     let first = world.campaign_for_all(policy);
     // Later ones have all the time.
@@ -41,7 +43,10 @@ fn run(seed: u64, bug: Option<Bug>) -> (World, Vec<Drawn>, Result<(), Breach>) {
     plan::plan(&mut world, &mut rng, &drawn, first);
     let mut result = world.live();
     if result.is_ok() && percent(&mut rng, 25) {
-        // Who was given too many packages is barred by now.
+        // Nobody agrees to it, where somebody should; and who was given too many packages is barred by now.
+        if percent(&mut rng, 50) {
+            world.policy.conditions.consent = Consent::Confirmed;
+        }
         world.campaign_for_all(policy);
         result = world.live();
     }
@@ -56,6 +61,7 @@ struct Census {
     failures: BTreeMap<FailureReason, u64>,
     errands: BTreeMap<Errand, u64>,
     inputs: u64,
+    pings: u64,
     sound: usize,
     sound_updated: usize,
 }
@@ -71,6 +77,7 @@ impl Census {
             failures: world.server.failures.clone(),
             errands: world.errands(),
             inputs: world.server.inputs,
+            pings: world.server.engine.counters().pings,
             sound_updated: updated.count(),
             sound: sound.len(),
         }
@@ -87,12 +94,14 @@ impl Census {
             *self.errands.entry(errand).or_default() += count;
         }
         self.inputs += other.inputs;
+        self.pings += other.pings;
         self.sound += other.sound;
         self.sound_updated += other.sound_updated;
     }
 
     fn print(&self) {
         println!("{} inputs of the server", self.inputs);
+        println!("{} pings since the last restart of each", self.pings);
         for fault in Fault::ALL {
             let count = self.faults.get(&fault).copied().unwrap_or_default();
             println!("{:<24} {count:>9}", format!("{fault:?}"));
@@ -142,6 +151,7 @@ fn under_every_fault_the_checks_hold_and_all_comes_to_an_end() {
             "{errand:?} never came"
         );
     }
+    assert!(census.pings > 0, "nobody was kept awake");
     // No two devices have one name here.
     let reasons = FailureReason::ALL.iter();
     for reason in reasons.filter(|reason| **reason != FailureReason::Flapping) {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use narrowcast::clock::Instant;
 use narrowcast::engine::{CommandError, EngineConfig};
 use narrowcast::model::{
-    CampaignState, CoverageTier, FailureReason, RetryPolicy, TaskState, TimelineStep, WaitingFor,
+    Backoff, CampaignState, CoverageTier, FailureReason, RetryPacing, RetryPolicy, TaskState,
+    TimelineStep, WaitingFor,
 };
 use narrowcast::sim::log::DeviceEvent;
 use narrowcast::sim::{DeviceConfig, Outcome, SimDevice, SocketKind};
@@ -16,6 +17,13 @@ use crate::server::{self, ready};
 use crate::world::World;
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// A delay is what it is set to.
+const UNVARIED: RetryPacing = RetryPacing {
+    backoff: Backoff::Constant,
+    jitter_percent: 0,
+    delay_seconds_max: 0,
+};
 
 pub(crate) fn failing(result: u8) -> DeviceConfig {
     DeviceConfig {
@@ -176,6 +184,7 @@ fn a_device_that_is_never_heard_fails_after_the_contact_timeout() {
 #[test]
 fn a_failed_task_is_tried_again_after_the_delay_and_no_more_often_than_it_may() {
     let mut world = World::new(42, fleet::engine_config(), vec![failing(3)]);
+    world.policy.retry = UNVARIED;
     let id = world.campaign_for_all(retries(2));
     world.run_until("a retry is planned", |world| {
         world.task(id, 0).retry_at.is_some()
@@ -324,6 +333,7 @@ fn a_turn_in_the_opening_queue_does_not_cut_a_retry_delay_short() {
     let mut devices = vec![failing(3), failing(3)];
     devices[1].endpoint = fleet::device(1).endpoint;
     let mut world = World::new(49, config, devices);
+    world.policy.retry = UNVARIED;
     world.run_for(Duration::from_secs(60));
     let policy = RetryPolicy {
         retries_max: 1,

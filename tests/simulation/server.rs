@@ -9,11 +9,11 @@ use bytes::Bytes;
 use narrowcast::campaign::Progress;
 use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::engine::{
-    Command, CommandError, EndedTasks, Engine, EngineConfig, Output, Resumption,
+    Command, CommandError, EndedCampaign, EndedTasks, Engine, EngineConfig, Output, Resumption,
 };
 use narrowcast::model::{
     Campaign, CampaignId, CoverageTier, EndpointName, FailureReason, ProductSettings, Record,
-    RegistrationSlot, Sha256Digest, SlotHeld, TaskId, Transmit, UpdateTask,
+    RegistrationSlot, Sha256Digest, SlotHeld, TaskId, TaskState, Transmit, UpdateTask,
 };
 use narrowcast::profile::product_settings;
 use narrowcast::store::{MemoryStore, Page, Store, TaskCounts};
@@ -235,6 +235,29 @@ impl Server {
         }
         engine.restore(now, restored, resumptions);
         engine
+    }
+
+    /// As `POST /campaigns/{id}/retry` makes it, of the failed tasks that `wanted` says.
+    pub(crate) fn retry_command(
+        &self,
+        id: CampaignId,
+        wanted: impl Fn(&UpdateTask) -> bool,
+    ) -> Command {
+        let (campaign, _) = ready(self.store.campaign(id)).unwrap();
+        let failed = ready(self.store.tasks(id, Some(TaskState::Failed), ALL)).unwrap();
+        let package = ready(self.store.package(campaign.package)).unwrap();
+        let ended = (!campaign.state.is_active()).then(|| EndedCampaign {
+            image: self.images[&package.file.sha256].clone(),
+            installed: ready(self.store.installed_sequences(&package)).unwrap(),
+            ended: self.ended_tasks(&campaign),
+            campaign,
+            package,
+        });
+        Command::RetryTasks {
+            campaign: id,
+            tasks: failed.into_iter().filter(wanted).collect(),
+            ended,
+        }
     }
 
     fn ended_tasks(&self, campaign: &Campaign) -> EndedTasks {

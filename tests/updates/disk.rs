@@ -67,7 +67,7 @@ async fn a_full_disk_refuses_what_needs_it_serves_blocks_and_is_forgotten_once_t
     let said = until("a Register", register_second, refused).await;
     assert!(said.contains("Max-Age"), "{said}");
     let stop = format!("/campaigns/{}/stop", held.campaign);
-    let (status, problem) = rest.answer_to_post(&stop, &json!({})).await;
+    let (status, problem) = rest.answer_to_post(&stop, &json!({ "mode": "hard" })).await;
     assert_eq!(
         (status, &problem["code"]),
         (507, &json!("no_space_left")),
@@ -81,7 +81,7 @@ async fn a_full_disk_refuses_what_needs_it_serves_blocks_and_is_forgotten_once_t
     let accepted = |said: &String| said.contains("2.01");
     until("a Register", register_second, accepted).await;
     number(&rest.post("/groups", &json!({ "name": "north" })).await);
-    rest.post(&stop, &json!({})).await;
+    rest.post(&stop, &json!({ "mode": "hard" })).await;
     let ended = async || rest.get(&format!("/campaigns/{}", held.campaign)).await;
     until("the stopped campaign", ended, |shown: &Value| {
         shown["state"] == "stopped"

@@ -389,7 +389,7 @@ async fn who_lacks_the_capability_gets_nothing_and_with_the_task_it_ends() {
     assert_eq!(status(&other), "404");
     let rest = &held.bench.rest;
     let stop = format!("/campaigns/{}/stop", held.campaign);
-    rest.post(&stop, &json!({})).await;
+    rest.post(&stop, &json!({ "mode": "hard" })).await;
     assert_eq!(status(&held.uri), "404");
 }
 

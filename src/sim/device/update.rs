@@ -151,6 +151,7 @@ impl SimDevice {
             return Code::METHOD_NOT_ALLOWED;
         }
         self.log(DeviceEvent::ExecuteAccepted);
+        self.update.deferred_until = None;
         self.update.state = UPDATING;
         self.update.executing = true;
         self.update.installed_at = Some(now + self.config.install);
@@ -363,6 +364,7 @@ impl SimDevice {
             version: version.clone(),
         });
         self.version = version;
+        self.update.deferred_until = None;
         self.update.state = IDLE;
         self.update.result = RESULT_SUCCESS;
         self.update.transfer = None;

@@ -6,12 +6,13 @@ use narrowcast::coap::EndpointConfig;
 use narrowcast::engine::{DeviceRequestLimits, EngineConfig};
 use narrowcast::lwm2m::path;
 use narrowcast::model::{
-    CampaignId, Delivery, ProductSettings, PushWindow, RetryPolicy, Schedule, Sha256Digest,
-    SlotHeld, UpdateCancel, Weekdays,
+    CampaignId, Conditions, Consent, Delivery, Preconditions, ProductSettings, PushWindow,
+    RetryPolicy, Schedule, Sha256Digest, SlotHeld, StopMode, UpdateCancel, WaitingRoomPolicy,
+    Weekdays,
 };
 use narrowcast::sim::{DeviceConfig, NotifyReliability, Outcome};
-use rand::Rng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 use crate::fleet;
 use crate::link::{Link, percent};
@@ -73,10 +74,14 @@ enum Lot {
     Absent,
     AnotherVersion,
     Dumb,
+    LowBattery,
+    Defers,
     Of(Fate),
 }
 
-const LOTS: [Lot; 21] = [
+const LOTS: [Lot; 23] = [
+    Lot::LowBattery,
+    Lot::Defers,
     Lot::Fails(2),
     Lot::Fails(3),
     Lot::Fails(3),
@@ -139,6 +144,13 @@ pub(super) fn devices(rng: &mut StdRng, image: Sha256Digest) -> Vec<Drawn> {
             Lot::WrongVersion => device.outcome = Outcome::WrongVersion,
             Lot::NoCell => device.radio.cell_id = None,
             Lot::BadUris => device.quirks.finds_uris_bad = true,
+            Lot::LowBattery => {
+                device.condition.battery_percent = Some(rng.gen_range(0..30));
+            }
+            Lot::Defers => {
+                let minutes = rng.gen_range(1..400);
+                device.deferral = Some(minutes * MINUTE);
+            }
             Lot::Absent => device.start_spread = 10_000 * 60 * MINUTE,
             Lot::AnotherVersion => "0.9.0".clone_into(&mut device.version),
             Lot::Sound | Lot::Dumb | Lot::Of(_) => {}
@@ -146,6 +158,32 @@ pub(super) fn devices(rng: &mut StdRng, image: Sha256Digest) -> Vec<Drawn> {
         Drawn { device, lot }
     };
     devices.into_iter().map(draw).collect()
+}
+
+/// What the first campaign asks of its devices and of people.
+pub(super) fn conditions(rng: &mut StdRng) -> Conditions {
+    Conditions {
+        preconditions: Preconditions {
+            battery_percent_min: Some(30),
+            ..Preconditions::default()
+        },
+        consent: if percent(rng, 10) {
+            Consent::Confirmed
+        } else {
+            Consent::Silent
+        },
+        ..Conditions::default()
+    }
+}
+
+/// How devices that wait for a slot are kept awake. Apart from what else is drawn.
+pub(super) fn waiting_room(seed: u64) -> Option<WaitingRoomPolicy> {
+    let mut rng = StdRng::seed_from_u64(seed ^ 0x700d);
+    percent(&mut rng, 60).then(|| WaitingRoomPolicy {
+        hold_seconds_max: rng.gen_range(0..4 * 3600),
+        pings_max: rng.gen_range(0..200),
+        places_per_cell: rng.gen_range(0..4),
+    })
 }
 
 /// Everything that goes wrong of itself, in a world whose campaign has just been activated.
@@ -183,7 +221,21 @@ pub(super) fn plan(world: &mut World, rng: &mut StdRng, drawn: &[Drawn], first: 
     }
     if percent(rng, 15) {
         let at = Duration::from_secs(rng.gen_range(60..BUSY_SECONDS));
-        world.plan(at, Trouble::Stop(first));
+        let mode = StopMode::ALL[rng.gen_range(0..StopMode::ALL.len())];
+        world.plan(at, Trouble::Stop(first, mode));
+    }
+    for _ in 0..rng.gen_range(0..3) {
+        let at = Duration::from_secs(rng.gen_range(60..2 * BUSY_SECONDS));
+        world.plan(at, Trouble::Retry(first));
+    }
+    if world.policy.conditions.consent == Consent::Confirmed {
+        for device in 0..DEVICES {
+            if percent(rng, 30) {
+                let at = Duration::from_secs(rng.gen_range(0..BUSY_SECONDS));
+                world.plan(at, Trouble::Consent(first, Some(device)));
+            }
+        }
+        world.plan(30 * MINUTE, Trouble::Consent(first, None));
     }
     for _ in 0..rng.gen_range(10..40) {
         let at = Duration::from_secs(rng.gen_range(0..BUSY_SECONDS));

@@ -4,7 +4,7 @@ use narrowcast::campaign::in_phases;
 use narrowcast::engine::{Command, CommandError};
 use narrowcast::model::{
     AuditActor, AuditStamp, CampaignId, CampaignTargets, DeviceModel, KeyChange, Product,
-    ProfileId, RetryPolicy, SettingChanges,
+    ProfileId, RetryPolicy, SettingChanges, StopMode, UpdateTask,
 };
 use narrowcast::profile::change_settings;
 use narrowcast::store::{NewCampaign, Store, StoredProfile};
@@ -134,9 +134,36 @@ impl World {
     }
 
     pub(crate) fn stop(&mut self, id: CampaignId) -> Outcome {
-        self.command(Command::StopCampaign {
-            id,
-            mode: narrowcast::model::StopMode::Hard,
+        self.stop_as(id, StopMode::Hard)
+    }
+
+    pub(crate) fn stop_as(&mut self, id: CampaignId, mode: StopMode) -> Outcome {
+        self.command(Command::StopCampaign { id, mode })
+    }
+
+    /// Has failed tasks tried again.
+    pub(crate) fn retry(
+        &mut self,
+        id: CampaignId,
+        wanted: impl Fn(&UpdateTask) -> bool,
+    ) -> Outcome {
+        let command = self.server.retry_command(id, wanted);
+        self.command(command)
+    }
+
+    /// Somebody agrees to the update of a device, or with `None` of all, or refuses it.
+    pub(crate) fn consent(
+        &mut self,
+        id: CampaignId,
+        device: Option<usize>,
+        granted: bool,
+    ) -> Outcome {
+        let task = device.map(|device| self.task(id, device).id);
+        self.command(Command::Consent {
+            campaign: id,
+            task,
+            granted,
+            by: "ada".to_owned(),
         })
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use narrowcast::clock::{Instant, Utc};
 use narrowcast::coap::{Code, Message, OptionNumber, Token};
 use narrowcast::lwm2m::{Path, path};
-use narrowcast::model::{CampaignId, RetryPolicy};
+use narrowcast::model::{CampaignId, RetryPolicy, StopMode};
 use narrowcast::sim::log::DeviceEvent;
 
 use super::World;
@@ -83,7 +83,11 @@ pub(crate) enum Trouble {
     StoreError,
     /// A second campaign, for these devices.
     Campaign(Vec<usize>, RetryPolicy),
-    Stop(CampaignId),
+    Stop(CampaignId, StopMode),
+    /// Failed tasks of a campaign are tried again.
+    Retry(CampaignId),
+    /// Somebody agrees to the update of a device, or of all.
+    Consent(CampaignId, Option<usize>),
     /// The key that signed all packages is revoked: what runs is stopped, and nothing begins after it.
     Revoke,
     /// An operator asks something of a device, to be done within this time.
@@ -245,8 +249,15 @@ impl World {
                 let id = self.draft(&devices, retry);
                 self.activate(id).unwrap();
             }
-            Trouble::Stop(id) => {
-                self.stop(id);
+            Trouble::Stop(id, mode) => {
+                self.stop_as(id, mode);
+            }
+            Trouble::Retry(_) if self.chaos.revoked => {}
+            Trouble::Retry(id) => {
+                self.retry(id, |_| true);
+            }
+            Trouble::Consent(id, device) => {
+                self.consent(id, device, true);
             }
             Trouble::Revoke => {
                 let package = fleet::package(&self.image, self.now.utc);

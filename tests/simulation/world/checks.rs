@@ -92,7 +92,13 @@ impl Server {
         let Some(before) = self.tasks.get(&task.id).cloned() else {
             return;
         };
-        if (before.state.is_final() && before.state != task.state) || before.attempt > task.attempt
+        // An operator has a failed task tried again: its attempts are numbered on.
+        let is_retry = before.state == TaskState::Failed
+            && task.state == TaskState::Pending
+            && task.attempts_before == task.attempt
+            && before.attempt == task.attempt;
+        if (before.state.is_final() && before.state != task.state && !is_retry)
+            || before.attempt > task.attempt
         {
             self.breach(at, Check::Final, format!("{before:?} became {task:?}"));
         }
