@@ -90,7 +90,7 @@ impl Secured {
 }
 
 /// A certificate for the server's address and the key that belongs to it.
-pub(crate) fn make_certificate(folder: &Path, name: &str) {
+fn make_certificate(folder: &Path, name: &str) {
     let made = Command::new(peers::on_path("openssl"))
         .args([
             "req",

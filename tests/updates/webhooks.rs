@@ -26,7 +26,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::bench::Bench;
-use crate::https::make_certificate;
 use crate::peers;
 use crate::rest::{POLL, Rest, number, text};
 use crate::server::{SHORT_TIMES, Server, own_address};
@@ -323,7 +322,7 @@ async fn kill_9_loses_no_event_and_tells_none_that_did_not_happen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn https_receivers_are_known_by_the_certificates_that_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    make_certificate(folder.path(), "receiver");
+    make_certificates(folder.path());
     let receiver = Receiver::default();
     let (_stop, stopped) = watch::channel(false);
     let url = serve_tls(&receiver, folder.path(), stopped).await;
@@ -345,8 +344,8 @@ async fn https_receivers_are_known_by_the_certificates_that_are_named() {
     assert!(text(&failed["error"]).starts_with("TLS: "), "{failed:#}");
     assert_eq!(receiver.came().len(), 0);
 
-    let certificate = folder.path().join("certificate.pem");
-    let settings = format!("[webhooks]\nca_file = \"{}\"\n", certificate.display());
+    let authority = folder.path().join("ca.pem");
+    let settings = format!("[webhooks]\nca_file = \"{}\"\n", authority.display());
     let friend = Server::start(&settings);
     let rest = friend.rest();
     let (id, secret) = hook(&rest, &url, &[]).await;
@@ -354,6 +353,35 @@ async fn https_receivers_are_known_by_the_certificates_that_are_named() {
     receiver.until("the test", |it| it.len() == 1).await;
     let (headers, body) = &receiver.came()[0];
     assert_signed(&secret, headers, body);
+}
+
+/// An authority (`ca.pem`), and a certificate of its for this machine's address.
+fn make_certificates(folder: &Path) {
+    let openssl = |arguments: &str| {
+        let made = Command::new(peers::on_path("openssl"))
+            .args(arguments.split(' '))
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+    };
+    let extensions = format!(
+        "subjectAltName=IP:{}\nbasicConstraints=CA:FALSE\n",
+        own_address()
+    );
+    std::fs::write(folder.join("extensions"), extensions).unwrap();
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    openssl(&format!(
+        "req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"
+    ));
+    openssl(&format!(
+        "req {key} -subj /CN=receiver -keyout key.pem -out receiver.csr"
+    ));
+    openssl(
+        "x509 -req -in receiver.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+         -extfile extensions -out certificate.pem",
+    );
 }
 
 async fn serve_tls(receiver: &Receiver, folder: &Path, stop: watch::Receiver<bool>) -> String {
