@@ -4,6 +4,7 @@
 mod audit;
 mod campaigns;
 mod cells;
+mod conditions;
 mod connections;
 mod devices;
 mod engine;

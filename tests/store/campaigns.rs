@@ -6,7 +6,8 @@ use narrowcast::model::{
     AdmissionMode, AdmissionPolicy, AirtimePermille, CampaignId, CampaignPolicy, CampaignState,
     CellId, CoverageTier, DeviceReport, DownloadCapability, Failure, FailureReason, OnErrors,
     PackageId, PauseReason, Phase, PhaseMembers, PushWindow, Record, Rollout, RolloutPhase,
-    RolloutState, RolloutStep, SlotClaim, SuccessNote, TaskState, UpdateTask, WaitingFor, Weekdays,
+    RolloutState, RolloutStep, SlotClaim, StopMode, SuccessNote, TaskState, UpdateTask, WaitingFor,
+    Weekdays,
 };
 use narrowcast::store::{DeviceLoad, NewCampaign, Store, TaskCounts};
 
@@ -111,6 +112,9 @@ async fn a_task_comes_back_as_it_was_committed(store: &dyn Store) {
         state: TaskState::Running,
         phase: Phase::Downloading,
         attempt: 2,
+        attempts_before: 1,
+        stop: Some(StopMode::Hard),
+        consented_at: Some(utc(35)),
         capability: Some(DownloadCapability([0xfe; 16])),
         uri_intended: true,
         execute_intended_attempt: Some(1),
