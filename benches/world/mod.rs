@@ -125,13 +125,23 @@ impl World {
 
     /// Runs a campaign of these tasks with an image of `image_bytes`.
     pub(crate) fn run_campaign(&mut self, tasks: Vec<UpdateTask>, image: Bytes) -> Vec<Output> {
+        self.run_some(tasks, image, EndedTasks::default())
+    }
+
+    /// The same of a campaign that has others too.
+    pub(crate) fn run_some(
+        &mut self,
+        tasks: Vec<UpdateTask>,
+        image: Bytes,
+        ended: EndedTasks,
+    ) -> Vec<Output> {
         let command = Command::RunCampaign {
             campaign: campaign(self.now.utc),
             package: package(&image, self.now.utc),
             image,
             installed: InstalledSequences::default(),
             tasks,
-            ended: EndedTasks::default(),
+            ended,
         };
         self.command(command)
     }
@@ -193,7 +203,7 @@ fn campaign(now: Utc) -> Campaign {
     }
 }
 
-fn package(image: &Bytes, now: Utc) -> Package {
+pub(crate) fn package(image: &Bytes, now: Utc) -> Package {
     Package {
         id: PackageId(1),
         manufacturer: Manufacturer::parse("Acme").expect("a name"),

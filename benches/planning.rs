@@ -1,0 +1,167 @@
+//! Large campaigns: who is in, the engine's tasks, and slots for all. Twice the devices may take twice the
+//! time and a little more, and no one command may keep the engine from its devices for long.
+
+#[path = "world/mod.rs"]
+#[expect(dead_code, reason = "other benchmarks need more of it")]
+mod world;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use narrowcast::campaign::{DeviceFacts, Filter, Progress, TargetSet, eligibility};
+use narrowcast::clock::Utc;
+use narrowcast::engine::{Command, EndedTasks};
+use narrowcast::model::{
+    AdmissionPolicy, CampaignId, CellId, CoverageTier, Device, DeviceModel, DeviceReport,
+    DeviceType, EndpointName, Manufacturer, SlotClaim, TaskId, UpdateTask,
+};
+use narrowcast::scheduler::{CellScheduler, SchedulerConfig};
+
+use world::{World, endpoint};
+
+const SIZES: [u32; 3] = [10_000, 100_000, 1_000_000];
+const TASKS_PER_COMMAND: usize = 1000;
+const CELLS: u64 = 400;
+
+#[expect(clippy::print_stdout, reason = "what it is for")]
+fn main() {
+    println!(
+        "{:>9} {:>9} {:>9} {:>12} {:>11} {:>12} {:>14}",
+        "devices", "chosen", "activated", "longest step", "bytes/task", "admitted", "admissions/s"
+    );
+    for devices in SIZES {
+        let chosen = choose(devices);
+        let (activated, longest, bytes) = activate(devices);
+        let admitted = admit(u64::from(devices));
+        println!(
+            "{devices:>9} {:>8.3}s {:>8.3}s {:>10.2}ms {:>11} {:>11.3}s {:>14.0}",
+            chosen.as_secs_f64(),
+            activated.as_secs_f64(),
+            longest.as_secs_f64() * 1000.0,
+            bytes / u64::from(devices),
+            admitted.as_secs_f64(),
+            f64::from(devices) / admitted.as_secs_f64(),
+        );
+    }
+}
+
+fn device(number: u32) -> Device {
+    Device {
+        endpoint: endpoint(number),
+        manufacturer: Some(Manufacturer::parse("Acme").expect("a name")),
+        model: Some(DeviceModel::parse("NB-1").expect("a name")),
+        device_type: Some(DeviceType::parse("WaterMeter").expect("a name")),
+        tags: vec![
+            if number.is_multiple_of(100) {
+                "lab"
+            } else {
+                "field"
+            }
+            .to_owned(),
+        ],
+        created_at: Utc::default(),
+    }
+}
+
+/// Devices as they come from the store, a filter, the package's product, and each once.
+fn choose(devices: u32) -> Duration {
+    let filter = Filter::parse("manufacturer==Acme;model=in=(NB-1,NB-2);tags!=lab").expect("one");
+    let package = world::package(&Bytes::from_static(b"x"), Utc::default());
+    let report = DeviceReport::default();
+    let all: Vec<Device> = (0..devices).map(device).collect();
+    let begun = Instant::now();
+    let mut chosen = TargetSet::new(usize::MAX);
+    for device in &all {
+        let facts = DeviceFacts {
+            device,
+            report: &report,
+            registered: false,
+        };
+        if filter.matches(&facts) && eligibility(device, &package).is_ok() {
+            let added = chosen.extend([device.endpoint.clone()]);
+            added.expect("room");
+        }
+    }
+    black_box(chosen.into_endpoints());
+    begun.elapsed()
+}
+
+/// The time in all and of the longest command, and what the engine then holds for the tasks.
+fn activate(devices: u32) -> (Duration, Duration, u64) {
+    let mut world = World::new(devices);
+    let (mut total, mut longest) = (Duration::ZERO, Duration::ZERO);
+    let held = allocation_counter::measure(|| {
+        let mut given = 0_u32;
+        while given < devices {
+            let left = devices - given;
+            let some = left.min(u32::try_from(TASKS_PER_COMMAND).unwrap_or(left));
+            let tasks = (given..given + some).map(|number| task(&world, number));
+            let tasks: Vec<UpdateTask> = tasks.collect();
+            let mut ended = EndedTasks::default();
+            let to_come = Progress {
+                pending: u64::from(left - some),
+                ..Progress::default()
+            };
+            ended.counts.join(0, to_come);
+            let begun = Instant::now();
+            if given == 0 {
+                world.run_some(tasks, Bytes::from_static(b"x"), ended);
+            } else {
+                let campaign = CampaignId(1);
+                world.command(Command::AddTasks { campaign, tasks });
+            }
+            let took = begun.elapsed();
+            total += took;
+            longest = longest.max(took);
+            given += some;
+        }
+    });
+    assert_eq!(
+        world.engine.held().tasks,
+        usize::try_from(devices).unwrap_or(0)
+    );
+    let held = u64::try_from(held.bytes_current).unwrap_or(0);
+    (total, longest, held)
+}
+
+fn task(world: &World, number: u32) -> UpdateTask {
+    let (id, endpoint): (TaskId, EndpointName) = (TaskId(u64::from(number) + 1), endpoint(number));
+    UpdateTask::new(id, CampaignId(1), endpoint, world.now().utc)
+}
+
+/// All tasks ask for a slot; who has one gives it back, until all have had theirs.
+fn admit(tasks: u64) -> Duration {
+    let mut scheduler = CellScheduler::new(SchedulerConfig {
+        queue_max: 2_000_000,
+        ..SchedulerConfig::default()
+    });
+    let begun = Instant::now();
+    for task in 0..tasks {
+        scheduler.request(TaskId(task), claim(task), AdmissionPolicy::default());
+    }
+    // The first of each class have their slots: whoever is released lets another in.
+    let mut holders: Vec<TaskId> = (0..tasks)
+        .map(TaskId)
+        .filter(|it| scheduler.slot(*it).is_some())
+        .collect();
+    let mut admitted = 0;
+    while let Some(holder) = holders.pop() {
+        admitted += 1;
+        holders.extend(scheduler.release(holder));
+    }
+    assert_eq!(admitted, tasks);
+    begun.elapsed()
+}
+
+fn claim(task: u64) -> SlotClaim {
+    let tier = match task % 20 {
+        0..=15 => CoverageTier::Tier0,
+        16..=18 => CoverageTier::Tier1,
+        _ => CoverageTier::Tier2,
+    };
+    SlotClaim {
+        cell: CellId(u32::try_from((task / 20) % CELLS).unwrap_or(0)),
+        tier,
+    }
+}
