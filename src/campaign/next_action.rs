@@ -71,6 +71,7 @@ pub const fn next_action_after(reason: FailureReason) -> NextAction {
 }
 
 /// What to do, in words.
+#[expect(clippy::too_many_lines, reason = "a table, one row an action")]
 pub const fn next_action_text(action: NextAction, language: Language) -> &'static str {
     let [english, chinese] = match action {
         NextAction::None => ["There is nothing to do.", "无需操作。"],

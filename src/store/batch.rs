@@ -114,13 +114,7 @@ impl Batch {
             Record::Rollout { id, state } => {
                 self.rollouts.insert(id, state);
             }
-            Record::KeyRevoked { id, change } => {
-                self.events.push(NewEvent {
-                    object: Some(id.clone()),
-                    ..NewEvent::new(change.at, EventKind::Other(Happening::KeyRevoked))
-                });
-                self.revoked_keys.push((id, change));
-            }
+            Record::KeyRevoked { id, change } => self.push_revocation(id, change),
             Record::Event(event) => self.events.push(event),
             Record::Audit(entry) => self.audit.push(entry),
             Record::Timeline(entry) => {
@@ -146,5 +140,13 @@ impl Batch {
             }
             Record::Uplink { uplink, kept } => self.uplinks.push((uplink, kept)),
         }
+    }
+
+    fn push_revocation(&mut self, id: String, change: KeyChange) {
+        self.events.push(NewEvent {
+            object: Some(id.clone()),
+            ..NewEvent::new(change.at, EventKind::Other(Happening::KeyRevoked))
+        });
+        self.revoked_keys.push((id, change));
     }
 }
