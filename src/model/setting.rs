@@ -161,7 +161,7 @@ impl Setting {
             {
                 Err(InvalidSetting::NotFalling)
             }
-            SettingValue::Number(number) if number < MULTIPLE_MIN || number > MULTIPLE_MAX => {
+            SettingValue::Number(number) if !(MULTIPLE_MIN..=MULTIPLE_MAX).contains(&number) => {
                 Err(InvalidSetting::OutOfRange {
                     min: MULTIPLE_MIN,
                     max: MULTIPLE_MAX,
