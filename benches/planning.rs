@@ -6,11 +6,11 @@
 mod world;
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use narrowcast::campaign::{DeviceFacts, Filter, Progress, TargetSet, eligibility};
-use narrowcast::clock::Utc;
+use narrowcast::clock::{SystemClock, Utc};
 use narrowcast::engine::{Command, EndedTasks};
 use narrowcast::model::{
     AdmissionPolicy, CampaignId, CellId, CoverageTier, Device, DeviceModel, DeviceReport,
@@ -70,7 +70,8 @@ fn choose(devices: u32) -> Duration {
     let package = world::package(&Bytes::from_static(b"x"), Utc::default());
     let report = DeviceReport::default();
     let all: Vec<Device> = (0..devices).map(device).collect();
-    let begun = Instant::now();
+    let clock = SystemClock::new();
+    let begun = clock.now().instant;
     let mut chosen = TargetSet::new(usize::MAX);
     for device in &all {
         let facts = DeviceFacts {
@@ -84,12 +85,12 @@ fn choose(devices: u32) -> Duration {
         }
     }
     black_box(chosen.into_endpoints());
-    begun.elapsed()
+    clock.now().instant.saturating_since(begun)
 }
 
 /// The time in all and of the longest command, and what the engine then holds for the tasks.
 fn activate(devices: u32) -> (Duration, Duration, u64) {
-    let mut world = World::new(devices);
+    let (clock, mut world) = (SystemClock::new(), World::new(devices));
     let (mut total, mut longest) = (Duration::ZERO, Duration::ZERO);
     let held = allocation_counter::measure(|| {
         let mut given = 0_u32;
@@ -104,14 +105,14 @@ fn activate(devices: u32) -> (Duration, Duration, u64) {
                 ..Progress::default()
             };
             ended.counts.join(0, to_come);
-            let begun = Instant::now();
+            let begun = clock.now().instant;
             if given == 0 {
                 world.run_some(tasks, Bytes::from_static(b"x"), ended);
             } else {
                 let campaign = CampaignId(1);
                 world.command(Command::AddTasks { campaign, tasks });
             }
-            let took = begun.elapsed();
+            let took = clock.now().instant.saturating_since(begun);
             total += took;
             longest = longest.max(took);
             given += some;
@@ -136,7 +137,8 @@ fn admit(tasks: u64) -> Duration {
         queue_max: 2_000_000,
         ..SchedulerConfig::default()
     });
-    let begun = Instant::now();
+    let clock = SystemClock::new();
+    let begun = clock.now().instant;
     for task in 0..tasks {
         scheduler.request(TaskId(task), claim(task), AdmissionPolicy::default());
     }
@@ -151,7 +153,7 @@ fn admit(tasks: u64) -> Duration {
         holders.extend(scheduler.release(holder));
     }
     assert_eq!(admitted, tasks);
-    begun.elapsed()
+    clock.now().instant.saturating_since(begun)
 }
 
 fn claim(task: u64) -> SlotClaim {

@@ -105,7 +105,6 @@ pub const fn phase_text(phase: Phase, language: Language) -> &'static str {
 
 /// What a task that does not move waits for.
 #[expect(clippy::too_many_lines, reason = "a table, one row a wait")]
-#[expect(clippy::too_many_lines, reason = "a table, one row a wait")]
 pub const fn waiting_text(waiting_for: WaitingFor, language: Language) -> &'static str {
     let [english, chinese] = match waiting_for {
         WaitingFor::Activation => [

@@ -39,10 +39,6 @@ pub struct EndedCampaign {
 
 /// An operator's wish that the engine carries out. Its records are committed before it is answered.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "few commands are under way at once"
-)]
 pub enum Command {
     /// Devices were entered into the store: they may register from now on.
     AddDevices(Vec<Device>),

@@ -70,8 +70,23 @@ impl Engine {
         self.timers.set(Timer::Retry(task.id), at);
     }
 
+    /// Somebody agrees to the update of one device, or with `None` of all, or refuses it.
+    pub(super) fn consent(
+        &mut self,
+        now: Now,
+        campaign: CampaignId,
+        task: Option<TaskId>,
+        granted: bool,
+        by: &str,
+    ) -> Result<(), CommandError> {
+        match task {
+            Some(task) => self.consent_to_task(now, (campaign, task), granted, by),
+            None => self.consent_to_all(now, campaign, granted, by),
+        }
+    }
+
     /// Somebody agrees for all devices of a campaign, or refuses for all that nobody has agreed for.
-    pub(super) fn consent_to_all(
+    fn consent_to_all(
         &mut self,
         now: Now,
         id: CampaignId,
@@ -105,7 +120,7 @@ impl Engine {
     }
 
     /// Somebody agrees to the update of one device, or refuses it.
-    pub(super) fn consent_to_task(
+    fn consent_to_task(
         &mut self,
         now: Now,
         (campaign, id): (CampaignId, TaskId),

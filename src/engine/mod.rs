@@ -265,23 +265,15 @@ impl Engine {
             } => self.retry_tasks(now, campaign, tasks, ended.map(RunningCampaign::from)),
             Command::Consent {
                 campaign,
-                task: Some(task),
+                task,
                 granted,
                 by,
-            } => self.consent_to_task(now, (campaign, task), granted, &by),
-            Command::Consent {
-                campaign,
-                task: None,
-                granted,
-                by,
-            } => self.consent_to_all(now, campaign, granted, &by),
-            Command::PauseCampaign { id, halted } => {
-                let reason = if halted {
-                    PauseReason::Halted
-                } else {
-                    PauseReason::Operator
-                };
-                self.pause_campaign(now, id, reason)
+            } => self.consent(now, campaign, task, granted, &by),
+            Command::PauseCampaign { id, halted: false } => {
+                self.pause_campaign(now, id, PauseReason::Operator)
+            }
+            Command::PauseCampaign { id, halted: true } => {
+                self.pause_campaign(now, id, PauseReason::Halted)
             }
             Command::HaltCampaigns => {
                 self.halt_all(now);

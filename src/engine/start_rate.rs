@@ -61,10 +61,9 @@ impl Engine {
         running.begin_start_rate(now);
         let next = next_start(self.start_rate.as_ref(), running);
         if next.is_none_or(|next| next <= now.instant) {
-            for rate in [&mut self.start_rate, &mut running.start_rate] {
-                if let Some(rate) = rate {
-                    rate.note_start(now.instant);
-                }
+            let rates = [&mut self.start_rate, &mut running.start_rate];
+            for rate in rates.into_iter().flatten() {
+                rate.note_start(now.instant);
             }
             return true;
         }

@@ -87,6 +87,19 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
             groups::clear_group_devices
         ))
         .routes(routes!(groups::unbind_device))
+        .merge(campaigns())
+        .routes(routes!(cells::list_cells))
+        .routes(routes!(cells::show_tiers))
+        .merge(told())
+        .routes(routes!(audit::list_audit))
+        .routes(routes!(audit::show_audit_head))
+        .routes(routes!(tokens::list_tokens, tokens::create_token))
+        .routes(routes!(tokens::delete_token))
+}
+
+/// Campaigns and their tasks.
+fn campaigns() -> OpenApiRouter<HttpState> {
+    OpenApiRouter::new()
         .routes(routes!(
             campaigns::list_campaigns,
             campaigns::create_campaign
@@ -112,13 +125,6 @@ pub(super) fn routes() -> OpenApiRouter<HttpState> {
         .routes(routes!(campaigns::halt_all))
         .routes(routes!(campaigns::approve_campaign))
         .routes(routes!(campaigns::list_tasks))
-        .routes(routes!(cells::list_cells))
-        .routes(routes!(cells::show_tiers))
-        .merge(told())
-        .routes(routes!(audit::list_audit))
-        .routes(routes!(audit::show_audit_head))
-        .routes(routes!(tokens::list_tokens, tokens::create_token))
-        .routes(routes!(tokens::delete_token))
 }
 
 /// Packages, and what is known of the products that they are for.

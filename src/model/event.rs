@@ -139,6 +139,10 @@ impl NewEvent {
     }
 
     /// What an operator did, where it is of interest to others and is not told by what came of it.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the log is told of much that is only the administrators' affair"
+    )]
     pub fn of_audit(entry: &NewAuditEntry) -> Option<Self> {
         let happening = match entry.action {
             AuditAction::CampaignCreated => Happening::CampaignCreated,
@@ -151,10 +155,6 @@ impl NewEvent {
             AuditAction::KeyRetired => Happening::KeyRetired,
             AuditAction::PackageAccepted => Happening::PackageAccepted,
             AuditAction::PackageDeleted => Happening::PackageDeleted,
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "the log is told of much that is only the administrators' affair"
-            )]
             _ => return None,
         };
         let new = Self::new(entry.stamp.at, EventKind::Other(happening));

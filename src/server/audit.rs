@@ -232,6 +232,10 @@ fn of_rollout(record: &Record) -> Option<(CampaignId, Details)> {
 /// What is told of a command as a whole.
 fn told(command: &Command) -> Option<Told> {
     match command {
+        Command::StopCampaign { id, mode } => {
+            let details = vec![("mode", mode.to_string())];
+            Some((AuditAction::CampaignStopped, id.0.to_string(), details))
+        }
         Command::StopTask {
             campaign,
             task,
@@ -273,7 +277,6 @@ fn told(command: &Command) -> Option<Told> {
         | Command::SetCellLimits { .. }
         | Command::RunCampaign { .. }
         | Command::AddTasks { .. }
-        | Command::StopCampaign { .. }
         | Command::PauseCampaign { .. }
         | Command::HaltCampaigns
         | Command::ResumeCampaign(_)
@@ -315,7 +318,7 @@ fn rollout_action(command: &Command) -> Option<AuditAction> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CampaignId, KeyChange};
+    use crate::model::{CampaignId, KeyChange, StopMode};
 
     fn told(command: &Command, records: &[Record]) -> Vec<(AuditAction, String)> {
         let actor = AuditActor {
@@ -372,12 +375,29 @@ mod tests {
             campaign(1, CampaignState::Running),
             campaign(1, CampaignState::Succeeded),
         ];
-        let command = Command::StopCampaign {
-            id: CampaignId(1),
-            mode: crate::model::StopMode::Hard,
+        let command = Command::AddTasks {
+            campaign: CampaignId(1),
+            tasks: Vec::new(),
         };
         let expected = [(AuditAction::CampaignActivated, "1".to_owned())];
         assert_eq!(told(&command, &records), expected);
+    }
+
+    #[test]
+    fn a_stop_is_told_once_and_so_is_a_harder_one_behind_it() {
+        let expected = [(AuditAction::CampaignStopped, "1".to_owned())];
+        let stop = |mode| Command::StopCampaign {
+            id: CampaignId(1),
+            mode,
+        };
+        let stopped = [campaign(1, CampaignState::Stopped)];
+        assert_eq!(told(&stop(StopMode::Soft), &stopped), expected);
+        // It is stopped already: only what becomes of its devices changes.
+        let cancelled = [Record::DeliveriesForgotten {
+            endpoint: EndpointName::parse("one").unwrap(),
+        }];
+        assert_eq!(told(&stop(StopMode::Hard), &cancelled), expected);
+        assert_eq!(told(&stop(StopMode::Hard), &[]), []);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::http::{
     TlsIdentity,
 };
 use crate::lwm2m::EndpointNameForm;
-use crate::model::DownloadProtocol;
+use crate::model::{DownloadProtocol, ProductSettings};
 use crate::net::{UdpEndpoint, is_wildcard};
 use crate::store::{BlobStore, OpenError, SqliteStore, Store, StoreError};
 
@@ -161,12 +161,10 @@ impl Server {
         let blobs = open_packages(data_dir, &*store).await?;
         let (listeners, listening) = Listeners::bind(config).await?;
         let (rebuild, engine) = rebuild(config, listening, &*store, &blobs, clock).await?;
-        let product = rebuild.config.product.clone();
-        let http_downloads = rebuild.config.http_download_base.is_some();
+        let (product, http_downloads) = known_of(&rebuild);
 
         let Listeners { udp, rest, devices } = listeners;
         udp.iter().for_each(telemetry::watch_receive_drops);
-
         let (stop_http, http_shutdown) = watch::channel(false);
         let (stop_driver, driver_shutdown) = watch::channel(false);
         let (handle, requests) = http::engine_channel(ENGINE_REQUESTS_MAX, ENGINE_TIMEOUT);
@@ -211,9 +209,7 @@ impl Server {
             limits: request_limits(&config.http, &config.device_requests),
         });
         let joiner = Joiner::new(state.clone()).run(http_shutdown.clone());
-        let router = http::router(state);
-        let limits = connection_limits(&config.http);
-        let rest = http::serve(rest, router, limits, clock, http_shutdown.clone());
+        let rest = serve_rest(config, rest, state, clock, http_shutdown.clone());
         let tls_identity = devices.tls_identity();
         let devices = devices.serve(config, downloads, &links, clock, http_shutdown);
         Ok(Self {
@@ -222,9 +218,7 @@ impl Server {
             stop_driver,
             driver: tokio::spawn(driver.run()),
             // The driver shows already what may be fetched: nobody is told that it is not there.
-            http: tokio::spawn(async {
-                tokio::join!(rest, devices, joiner);
-            }),
+            http: spawn_all(rest, devices, joiner),
             heads,
             telling,
             reloader,
@@ -400,6 +394,35 @@ pub(super) fn download_base(
             .to_owned(),
     };
     Some(format!("{scheme}://{host}:{port}/fw/"))
+}
+
+/// How devices are treated, and whether they can be given a URL.
+fn known_of(rebuild: &Rebuild) -> (ProductSettings, bool) {
+    let config = &rebuild.config;
+    (config.product.clone(), config.http_download_base.is_some())
+}
+
+/// The REST side, until the shutdown.
+fn serve_rest(
+    config: &Config,
+    listener: TcpListener,
+    state: HttpState,
+    clock: SystemClock,
+    shutdown: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let limits = connection_limits(&config.http);
+    http::serve(listener, http::router(state), limits, clock, shutdown)
+}
+
+/// Runs until all of them have ended.
+fn spawn_all(
+    rest: impl Future<Output = ()> + Send + 'static,
+    devices: impl Future<Output = ()> + Send + 'static,
+    joiner: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(async {
+        tokio::join!(rest, devices, joiner);
+    })
 }
 
 fn http_ended(ended: Result<(), JoinError>) -> Result<(), RunError> {

@@ -25,16 +25,8 @@ pub(super) struct Batch {
     pub(super) observations: BTreeMap<[u8; 8], Option<StoredObservation>>,
     /// Tasks by number.
     pub(super) tasks: BTreeMap<TaskId, UpdateTask>,
-    /// Changes of campaigns, all and in order: each leaves its time.
-    pub(super) campaigns: Vec<(CampaignId, CampaignState, Utc)>,
-    /// What else is wanted of campaigns.
-    pub(super) policies: BTreeMap<CampaignId, CampaignPolicy>,
-    /// When somebody agreed for all devices of a campaign.
-    pub(super) consents: BTreeMap<CampaignId, Utc>,
-    /// When campaigns were put away.
-    pub(super) archived: BTreeMap<CampaignId, Option<Utc>>,
-    /// How far rollouts are, by campaign.
-    pub(super) rollouts: BTreeMap<CampaignId, RolloutState>,
+    /// What has changed in campaigns.
+    pub(super) campaigns: CampaignChanges,
     /// Keys that were revoked, by id.
     pub(super) revoked_keys: Vec<(String, KeyChange)>,
     /// Entries of the audit log, all and in order.
@@ -51,6 +43,21 @@ pub(super) struct Batch {
     pub(super) device_requests: BTreeMap<(EndpointName, DeviceRequestId), Option<DeviceRequest>>,
     /// Devices' own data, all and in order, each with how many are kept.
     pub(super) uplinks: Vec<(Uplink, u32)>,
+}
+
+/// The same of campaigns alone.
+#[derive(Debug, Default)]
+pub(super) struct CampaignChanges {
+    /// Their states, all and in order: each leaves its time.
+    pub(super) states: Vec<(CampaignId, CampaignState, Utc)>,
+    /// What else is wanted of campaigns.
+    pub(super) policies: BTreeMap<CampaignId, CampaignPolicy>,
+    /// When somebody agreed for all devices of a campaign.
+    pub(super) consents: BTreeMap<CampaignId, Utc>,
+    /// When campaigns were put away.
+    pub(super) archived: BTreeMap<CampaignId, Option<Utc>>,
+    /// How far rollouts are, by campaign.
+    pub(super) rollouts: BTreeMap<CampaignId, RolloutState>,
 }
 
 impl Batch {
@@ -100,19 +107,19 @@ impl Batch {
             }
             Record::Campaign { id, state, at } => {
                 self.events.push(NewEvent::of_campaign(at, id, state));
-                self.campaigns.push((id, state, at));
+                self.campaigns.states.push((id, state, at));
             }
             Record::Policy { id, policy } => {
-                self.policies.insert(id, *policy);
+                self.campaigns.policies.insert(id, *policy);
             }
             Record::CampaignConsented { id, at } => {
-                self.consents.insert(id, at);
+                self.campaigns.consents.insert(id, at);
             }
             Record::CampaignArchived { id, at } => {
-                self.archived.insert(id, at);
+                self.campaigns.archived.insert(id, at);
             }
             Record::Rollout { id, state } => {
-                self.rollouts.insert(id, state);
+                self.campaigns.rollouts.insert(id, state);
             }
             Record::KeyRevoked { id, change } => self.push_revocation(id, change),
             Record::Event(event) => self.events.push(event),

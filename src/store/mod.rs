@@ -21,9 +21,9 @@ pub use audit::{AuditBreak, AuditChain, AuditEntry, AuditHead, InvalidAuditHead}
 pub use blobs::{BlobError, BlobStore, IncomingBlob, Kept};
 pub use checked_file::CheckedFile;
 pub use events::{EventStore, NotedDeliveries};
+pub use loads::{DeviceLoad, LoadStore};
 pub use memory::MemoryStore;
 pub use sqlite::{OpenError, SqliteStore};
-pub use loads::{DeviceLoad, LoadStore};
 pub use standing::StandingStore;
 pub use targets::{DeviceDetails, DevicesOf, TargetStore};
 
@@ -451,7 +451,7 @@ pub trait Store:
         page: Page,
     ) -> Result<Vec<(Campaign, TaskCounts)>, StoreError>;
     /// Takes a campaign and its tasks away. The caller has checked its state; `expected` is checked
-    /// again in the transaction (`Conflict`).
+    /// again in the transaction (`Conflict`), and that no device of a stopped one is still at work.
     async fn remove_campaign(
         &self,
         id: CampaignId,

@@ -501,6 +501,7 @@ async fn why(service: &Service, endpoint: &str, language: &str) -> Value {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one device's life, told in order")]
 async fn why_a_device_is_not_updated_is_one_answer_whatever_becomes_of_it() {
     let service = Service::start().await;
     let unknown = why(&service, "nobody", "en").await;

@@ -7,7 +7,7 @@ use narrowcast::engine::{CellStatus, Command, CommandError, PaceReport, TierStat
 use narrowcast::http::{CellsPage, EngineError, EngineRequest, EngineRequests};
 use narrowcast::model::{
     CampaignId, CampaignPolicy, CampaignState, CellId, CoverageTier, DeviceAnswer, DeviceRequest,
-    DeviceRequestId, DeviceRequestState, NewDeviceRequest, Record, SlotClaim,
+    DeviceRequestId, DeviceRequestState, KeyChange, NewDeviceRequest, Record, SlotClaim,
 };
 use narrowcast::store::{Page, Store};
 use tokio::sync::{Mutex as Gate, oneshot};
@@ -127,19 +127,7 @@ impl TestEngine {
             }
             Command::HaltCampaigns | Command::ApprovePhase(_) => None,
             Command::RevokeKey { id, change } => {
-                let revoked = Record::KeyRevoked {
-                    id: id.clone(),
-                    change: change.clone(),
-                };
-                store.commit(vec![revoked]).await.expect("a commit");
-                for campaign in campaigns_of(id, store).await {
-                    let stopped = Record::Campaign {
-                        id: campaign,
-                        state: CampaignState::Stopped,
-                        at,
-                    };
-                    store.commit(vec![stopped]).await.expect("a commit");
-                }
+                revoke(id, change, store).await;
                 None
             }
             Command::RemoveDevice(endpoint) => Some(Record::DeviceForgotten {
@@ -165,6 +153,23 @@ impl TestEngine {
         }
         self.commands.lock().expect("not poisoned").push(command);
         Ok(())
+    }
+}
+
+/// What the engine commits when a key is revoked.
+async fn revoke(id: &str, change: &KeyChange, store: &dyn Store) {
+    let revoked = Record::KeyRevoked {
+        id: id.to_owned(),
+        change: change.clone(),
+    };
+    store.commit(vec![revoked]).await.expect("a commit");
+    for campaign in campaigns_of(id, store).await {
+        let stopped = Record::Campaign {
+            id: campaign,
+            state: CampaignState::Stopped,
+            at: Utc::from_unix_ms(1_000),
+        };
+        store.commit(vec![stopped]).await.expect("a commit");
     }
 }
 

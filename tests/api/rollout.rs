@@ -31,9 +31,16 @@ async fn phases_are_shown_as_they_were_asked_for() {
         "starts_per_minute_max": 7,
         "error_threshold": {"failed_percent_max": 3, "ended_min": 20, "action": "stop"},
     });
-    let made = service.post("/api/v1/campaigns", &body(package, &asked)).await;
+    let made = service
+        .post("/api/v1/campaigns", &body(package, &asked))
+        .await;
     let made = made.expect(201);
-    for field in ["trial", "phases", "starts_per_minute_max", "error_threshold"] {
+    for field in [
+        "trial",
+        "phases",
+        "starts_per_minute_max",
+        "error_threshold",
+    ] {
         assert_eq!(made[field], asked[field], "{field}");
     }
     assert_eq!(
@@ -96,7 +103,9 @@ async fn what_no_rollout_can_be_is_named() {
             "error_threshold.ended_min",
         ),
     ] {
-        let answer = service.post("/api/v1/campaigns", &body(package, &asked)).await;
+        let answer = service
+            .post("/api/v1/campaigns", &body(package, &asked))
+            .await;
         answer.problem(422, code, Some(field));
     }
     assert_eq!(
@@ -121,8 +130,12 @@ async fn a_campaign_that_has_to_be_approved_is_approved_by_another_person() {
     let detail = post("approver", "activate").await;
     let detail = detail.problem(409, "approval_required", None);
     assert!(detail.contains("approver"), "{detail}");
-    post("approver", "approve").await.problem(403, "forbidden", None);
-    post("operator", "approve").await.problem(403, "forbidden", None);
+    post("approver", "approve")
+        .await
+        .problem(403, "forbidden", None);
+    post("operator", "approve")
+        .await
+        .problem(403, "forbidden", None);
     let approved = post("admin", "approve").await.expect(200);
     assert_eq!(approved["rollout"]["approved_by"], "admin");
     let running = post("approver", "activate").await.expect(200);
@@ -133,7 +146,9 @@ async fn a_campaign_that_has_to_be_approved_is_approved_by_another_person() {
 
     let audit = service.get("/api/v1/audit").await.expect(200);
     let entries = audit.as_array().expect("a list");
-    let mut approved = entries.iter().filter(|it| it["action"] == "campaign_approved");
+    let mut approved = entries
+        .iter()
+        .filter(|it| it["action"] == "campaign_approved");
     let entry = approved.next().expect("it is told");
     assert_eq!(entry["actor"], "admin");
     assert!(approved.next().is_none());
@@ -143,7 +158,9 @@ async fn a_campaign_that_has_to_be_approved_is_approved_by_another_person() {
 async fn a_campaign_is_paused_and_resumed_where_its_state_allows_it() {
     let service = Service::start().await;
     let package = service.seed(&["d1", "d2", "d3", "d4"]).await;
-    let made = service.post("/api/v1/campaigns", &body(package, &json!({}))).await;
+    let made = service
+        .post("/api/v1/campaigns", &body(package, &json!({})))
+        .await;
     let path = format!("/api/v1/campaigns/{}", made.expect(201)["id"]);
     let post = |action: &str| {
         let request = service.request(Method::POST, &format!("{path}/{action}"));
@@ -157,5 +174,7 @@ async fn a_campaign_is_paused_and_resumed_where_its_state_allows_it() {
     post("pause").await.problem(409, "invalid_transition", None);
     assert_eq!(post("halt").await.expect(200)["state"], "paused");
     assert_eq!(post("resume").await.expect(200)["state"], "running");
-    post("resume").await.problem(409, "invalid_transition", None);
+    post("resume")
+        .await
+        .problem(409, "invalid_transition", None);
 }

@@ -33,6 +33,14 @@ async fn patch(service: &Service, role: &str, fields: &Value) -> Answer {
     send(request.json(fields)).await
 }
 
+/// How often the engine was told of another schedule.
+fn schedules_set(service: &Service) -> usize {
+    let commands = service.engine.commands.lock().expect("not poisoned");
+    let set = commands.iter();
+    set.filter(|it| matches!(it, Command::SetSchedule { .. }))
+        .count()
+}
+
 #[tokio::test]
 async fn a_schedule_is_shown_as_it_was_given_in_utc() {
     let (service, body) = start().await;
@@ -109,13 +117,7 @@ async fn a_drafts_schedule_is_changed_field_by_field_and_the_log_is_told() {
     assert_eq!(shown["start_at"], changed["start_at"]);
     assert_eq!(shown["window"], Value::Null);
     // The engine does not know of a draft.
-    let commands = service.engine.commands.lock().expect("not poisoned");
-    assert!(
-        !commands
-            .iter()
-            .any(|it| matches!(it, Command::SetSchedule { .. }))
-    );
-    drop(commands);
+    assert_eq!(schedules_set(&service), 0);
     let log = service.get("/api/v1/audit").await.expect(200);
     let told = log.as_array().expect("entries").iter();
     let told: Vec<_> = told
@@ -175,13 +177,7 @@ async fn an_active_campaigns_schedule_is_the_engines_and_an_approvers() {
     let refused = patch(&service, "operator", &later).await;
     refused.problem(403, "forbidden", None);
     patch(&service, "approver", &later).await.expect(200);
-    let commands = service.engine.commands.lock().expect("not poisoned");
-    let set = commands.iter();
-    let set = set
-        .filter(|it| matches!(it, Command::SetSchedule { .. }))
-        .count();
-    assert_eq!(set, 1);
-    drop(commands);
+    assert_eq!(schedules_set(&service), 1);
     // Its tasks say so, though none was written.
     let tasks = service.get("/api/v1/campaigns/1/tasks").await.expect(200);
     assert_eq!(tasks[0]["waiting_for"], "start");

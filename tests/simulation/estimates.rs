@@ -22,7 +22,7 @@ fn eta(world: &World, id: CampaignId) -> Eta {
     let mut cells = BTreeMap::new();
     for load in ready(world.server.store.loads_of_campaign(id)).unwrap() {
         let tier = load.tier.unwrap_or(CoverageTier::Unknown);
-        let cell = cells.entry((load.cell, tier)).or_insert(CellLoad {
+        let cell = cells.entry((load.cell, tier)).or_insert_with(|| CellLoad {
             cell: load.cell,
             tier,
             limit: report.limits.of(tier),

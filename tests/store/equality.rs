@@ -1,8 +1,9 @@
 //! Both makings of the store come to the same state, whatever is committed.
 
 use narrowcast::model::{
-    CampaignId, CampaignState, DeviceRequestId, DeviceRequestState, Happening, KeyChange, NewEvent,
-    Record, RegistrationSlot, TaskId, TaskState, UpdateTask,
+    CampaignId, CampaignPolicy, CampaignState, DeviceRequestId, DeviceRequestState, Happening,
+    KeyChange, NewEvent, PauseReason, Record, RegistrationSlot, RolloutState, TaskId, TaskState,
+    UpdateTask,
 };
 use narrowcast::store::{MemoryStore, SqliteStore, Store};
 use proptest::prelude::*;
@@ -17,11 +18,36 @@ use crate::samples::{
 const CAMPAIGNS: u64 = 2;
 const TASKS_PER_CAMPAIGN: u32 = 12;
 
+/// What changes a campaign itself, one that is not there among them.
+fn campaign_record() -> impl Strategy<Value = Record> {
+    let id = (1..=CAMPAIGNS + 1).prop_map(CampaignId);
+    let state = proptest::sample::select(CampaignState::ALL);
+    let at = (0..100_i64).prop_map(utc);
+    prop_oneof![
+        2 => (id.clone(), state, at.clone())
+            .prop_map(|(id, state, at)| Record::Campaign { id, state, at }),
+        1 => (id.clone(), 0..4_u16, any::<bool>()).prop_map(|(id, phase, paused)| {
+            let state = RolloutState {
+                phase,
+                paused: paused.then_some(PauseReason::Operator),
+                ..RolloutState::default()
+            };
+            Record::Rollout { id, state }
+        }),
+        1 => (id.clone(), proptest::option::of(1..9_u32)).prop_map(|(id, rate)| {
+            let mut policy = CampaignPolicy::default();
+            policy.governors.starts_per_minute_max = rate;
+            Record::Policy { id, policy: Box::new(policy) }
+        }),
+        1 => (id.clone(), at.clone()).prop_map(|(id, at)| Record::CampaignConsented { id, at }),
+        1 => (id, proptest::option::of(at))
+            .prop_map(|(id, at)| Record::CampaignArchived { id, at }),
+    ]
+}
+
 fn record() -> impl Strategy<Value = Record> {
     // Few keys, so that records meet.
     let number = 0..12_u32;
-    let campaign = 1..=CAMPAIGNS + 1;
-    let campaign_state = proptest::sample::select(CampaignState::ALL);
     let task_state = proptest::sample::select(TaskState::ALL);
     let request_state = proptest::sample::select(DeviceRequestState::ALL);
     let task = (
@@ -52,11 +78,7 @@ fn record() -> impl Strategy<Value = Record> {
                 utc(i64::from(attempt)),
             )
         })),
-        1 => (campaign, campaign_state, 0..100_i64).prop_map(|(id, state, at)| Record::Campaign {
-            id: CampaignId(id),
-            state,
-            at: utc(at),
-        }),
+        3 => campaign_record(),
         1 => (0..3_u8, 0..100_i64).prop_map(|(id, at)| Record::KeyRevoked {
             id: id.to_string(),
             change: KeyChange {

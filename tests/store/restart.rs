@@ -94,6 +94,57 @@ async fn a_store_that_was_not_closed_opens_again() {
     assert_eq!(text(&store.restore().await.unwrap()), before);
 }
 
+/// Takes a database back to its first version.
+const UNDO: &[&str] = &[
+    "DROP TABLE deliveries",
+    "DROP TABLE device_requests",
+    "DROP TABLE uplinks",
+    "DROP TABLE audit",
+    "ALTER TABLE keys DROP COLUMN created_by",
+    "ALTER TABLE keys DROP COLUMN retired_at",
+    "ALTER TABLE keys DROP COLUMN retired_by",
+    "ALTER TABLE keys DROP COLUMN retired_reason",
+    "ALTER TABLE keys DROP COLUMN revoked_at",
+    "ALTER TABLE keys DROP COLUMN revoked_by",
+    "ALTER TABLE keys DROP COLUMN revoked_reason",
+    "DROP TABLE links",
+    "DROP TABLE releases",
+    "DROP TABLE installed",
+    "DROP TABLE profiles",
+    "ALTER TABLE packages DROP COLUMN more_files",
+    "ALTER TABLE packages DROP COLUMN sequence",
+    "ALTER TABLE packages DROP COLUMN not_after",
+    "ALTER TABLE packages DROP COLUMN unsigned_by",
+    "ALTER TABLE packages DROP COLUMN unsigned_reason",
+    "ALTER TABLE packages DROP COLUMN release_notes_zh",
+    "ALTER TABLE packages DROP COLUMN release_notes_en",
+    "DROP INDEX campaigns_by_package",
+    "ALTER TABLE campaigns DROP COLUMN downgrade_by",
+    "ALTER TABLE campaigns DROP COLUMN downgrade_reason",
+    "ALTER TABLE campaigns DROP COLUMN admission",
+    "ALTER TABLE campaigns DROP COLUMN airtime_permille",
+    "ALTER TABLE campaigns DROP COLUMN policy",
+    "ALTER TABLE campaigns DROP COLUMN rollout",
+    "ALTER TABLE campaigns DROP COLUMN created_by",
+    "ALTER TABLE tasks DROP COLUMN rollout_phase",
+    "ALTER TABLE keys DROP COLUMN purpose",
+    "DROP INDEX tasks_by_campaign_and_device",
+    "ALTER TABLE campaign_targets DROP COLUMN filter",
+    "ALTER TABLE campaign_targets DROP COLUMN allow",
+    "ALTER TABLE campaign_targets DROP COLUMN deny",
+    "ALTER TABLE campaign_targets DROP COLUMN dynamic",
+    "ALTER TABLE device_groups DROP COLUMN filter",
+    "DROP TABLE webhook_deliveries",
+    "DROP TABLE webhooks",
+    "DROP TABLE events",
+    "ALTER TABLE tasks DROP COLUMN attempts_before",
+    "ALTER TABLE tasks DROP COLUMN stop",
+    "ALTER TABLE tasks DROP COLUMN consented_at",
+    "ALTER TABLE campaigns DROP COLUMN consented_at",
+    "ALTER TABLE campaigns DROP COLUMN archived_at",
+    "DELETE FROM _sqlx_migrations WHERE version > 1",
+];
+
 #[tokio::test]
 async fn a_database_of_the_first_version_is_brought_up_to_date() {
     let (folder, store) = sqlite().await;
@@ -102,56 +153,8 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
     store.close().await;
     let path = folder.path().join("store.db");
     let mut plain = plain_connection(&path).await;
-    for sql in [
-        "DROP TABLE deliveries",
-        "DROP TABLE device_requests",
-        "DROP TABLE uplinks",
-        "DROP TABLE audit",
-        "ALTER TABLE keys DROP COLUMN created_by",
-        "ALTER TABLE keys DROP COLUMN retired_at",
-        "ALTER TABLE keys DROP COLUMN retired_by",
-        "ALTER TABLE keys DROP COLUMN retired_reason",
-        "ALTER TABLE keys DROP COLUMN revoked_at",
-        "ALTER TABLE keys DROP COLUMN revoked_by",
-        "ALTER TABLE keys DROP COLUMN revoked_reason",
-        "DROP TABLE links",
-        "DROP TABLE releases",
-        "DROP TABLE installed",
-        "DROP TABLE profiles",
-        "ALTER TABLE packages DROP COLUMN more_files",
-        "ALTER TABLE packages DROP COLUMN sequence",
-        "ALTER TABLE packages DROP COLUMN not_after",
-        "ALTER TABLE packages DROP COLUMN unsigned_by",
-        "ALTER TABLE packages DROP COLUMN unsigned_reason",
-        "ALTER TABLE packages DROP COLUMN release_notes_zh",
-        "ALTER TABLE packages DROP COLUMN release_notes_en",
-        "DROP INDEX campaigns_by_package",
-        "ALTER TABLE campaigns DROP COLUMN downgrade_by",
-        "ALTER TABLE campaigns DROP COLUMN downgrade_reason",
-        "ALTER TABLE campaigns DROP COLUMN admission",
-        "ALTER TABLE campaigns DROP COLUMN airtime_permille",
-        "ALTER TABLE campaigns DROP COLUMN policy",
-        "ALTER TABLE campaigns DROP COLUMN rollout",
-        "ALTER TABLE campaigns DROP COLUMN created_by",
-        "ALTER TABLE tasks DROP COLUMN rollout_phase",
-        "ALTER TABLE keys DROP COLUMN purpose",
-        "DROP INDEX tasks_by_campaign_and_device",
-        "ALTER TABLE campaign_targets DROP COLUMN filter",
-        "ALTER TABLE campaign_targets DROP COLUMN allow",
-        "ALTER TABLE campaign_targets DROP COLUMN deny",
-        "ALTER TABLE campaign_targets DROP COLUMN dynamic",
-        "ALTER TABLE device_groups DROP COLUMN filter",
-        "DROP TABLE webhook_deliveries",
-        "DROP TABLE webhooks",
-        "DROP TABLE events",
-        "ALTER TABLE tasks DROP COLUMN attempts_before",
-        "ALTER TABLE tasks DROP COLUMN stop",
-        "ALTER TABLE tasks DROP COLUMN consented_at",
-        "ALTER TABLE campaigns DROP COLUMN consented_at",
-        "ALTER TABLE campaigns DROP COLUMN archived_at",
-        "DELETE FROM _sqlx_migrations WHERE version > 1",
-    ] {
-        sqlx::query(sql).execute(&mut plain).await.unwrap();
+    for sql in UNDO {
+        sqlx::query(*sql).execute(&mut plain).await.unwrap();
     }
     let store = SqliteStore::open(&path).await.unwrap();
     let restored = store.restore().await.unwrap();

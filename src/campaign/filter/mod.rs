@@ -53,9 +53,9 @@ pub struct DeviceFacts<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Expression {
     /// At least one of them holds; two or more.
-    Any(Vec<Expression>),
+    Any(Vec<Self>),
     /// All of them hold; two or more.
-    All(Vec<Expression>),
+    All(Vec<Self>),
     Compare(Comparison),
 }
 

@@ -140,7 +140,7 @@ fn a_filter_is_written_in_one_form() {
 enum Meant {
     /// Field, whether it is to be so, whether the values are a list, values; `None` is a star.
     Compare(usize, bool, bool, Vec<Vec<Option<char>>>),
-    Join(bool, Vec<Meant>),
+    Join(bool, Vec<Self>),
 }
 
 const NAMES: [&str; 4] = ["endpoint", "manufacturer", "tags", "firmware_version"];

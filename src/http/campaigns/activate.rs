@@ -9,6 +9,7 @@ use axum::{Extension, Json};
 use bytes::Bytes;
 use tokio::sync::OwnedMutexGuard;
 
+use super::archive::check_not_archived;
 use super::find;
 use super::lead::check_approved;
 use super::package_check::{damaged, verify_again};
@@ -48,6 +49,7 @@ pub(crate) async fn activate_campaign(
     let activation = Arc::clone(&state.activation).lock_owned().await;
     let (campaign, _) = find(&state, id).await?;
     campaign.state.activate()?;
+    check_not_archived(&campaign)?;
     check_approved(&campaign)?;
     let package = state.store.package(campaign.package).await;
     let package = package

@@ -9,9 +9,9 @@ use super::find;
 use super::view::CampaignView;
 use crate::clock::Utc;
 use crate::http::HttpState;
-use crate::http::error::Problem;
+use crate::http::error::{Problem, kinds};
 use crate::http::extract::PathParams;
-use crate::model::{AuditAction, AuditActor, NewAuditEntry, Record};
+use crate::model::{AuditAction, AuditActor, Campaign, NewAuditEntry, Record};
 
 /// Puts a draft or an ended campaign away: it is kept with all that is known of it, and no longer among
 /// those that are listed, unless asked for with `?archived=true`.
@@ -37,6 +37,15 @@ pub(crate) async fn unarchive_campaign(
     PathParams(id): PathParams<u64>,
 ) -> Result<Json<CampaignView>, Problem> {
     change(&state, actor, id, None, AuditAction::CampaignUnarchived).await
+}
+
+/// That a campaign is not put away: nothing of one begins that is not listed.
+pub(super) fn check_not_archived(campaign: &Campaign) -> Result<(), Problem> {
+    if campaign.archived_at.is_none() {
+        return Ok(());
+    }
+    let detail = "the campaign was put away: take it out first (DELETE .../archive)";
+    Err(Problem::new(kinds::INVALID_TRANSITION, detail))
 }
 
 /// Nobody activates it, nor tries its tasks again, meanwhile.

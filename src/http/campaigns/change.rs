@@ -9,13 +9,14 @@ use super::find;
 use super::policy::{WindowField, check_schedule};
 use super::view::CampaignView;
 use crate::engine::Command;
+use crate::http::auth::approves;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, PathParams};
 use crate::http::precondition::{EntityTag, IfMatch};
-use crate::http::{HttpState, Role, fields};
+use crate::http::{HttpState, fields};
 use crate::model::{
     AuditAction, AuditActor, Campaign, CampaignPolicy, CampaignState, NewAuditEntry, Record,
-    Schedule,
+    RolloutState, Schedule,
 };
 
 /// What may be changed of a campaign that has not ended. What is left out stays; null takes it away.
@@ -37,7 +38,7 @@ pub(crate) struct ChangeCampaign {
 }
 
 /// Changes when a campaign runs. Of one that is active this counts at once, and an approver does it; what
-/// has begun goes on.
+/// has begun goes on. A draft that was approved is to be approved anew.
 #[utoipa::path(patch, path = "/api/v1/campaigns/{id}", tag = "campaigns",
     params(("id" = u64, Path, description = "The campaign's number")),
     request_body = ChangeCampaign,
@@ -58,12 +59,14 @@ pub(crate) async fn change_campaign(
         let detail = format!("a campaign that is {} cannot be changed", campaign.state);
         return Err(Problem::new(kinds::INVALID_TRANSITION, detail));
     }
-    let may = [Role::Approver, Role::Admin].map(Role::word);
-    if !is_draft && !may.contains(&actor.role.as_str()) {
+    if !is_draft && !approves(&actor) {
         let detail = "only an approver may change when an active campaign runs";
         return Err(Problem::new(kinds::FORBIDDEN, detail));
     }
     let schedule = body.of(&campaign.policy.schedule)?;
+    if !is_draft {
+        check_end(&state, &campaign.policy.schedule, &schedule)?;
+    }
     if schedule == campaign.policy.schedule {
         return Ok(Json(find(&state, id).await?.into()));
     }
@@ -101,7 +104,18 @@ impl ChangeCampaign {
     }
 }
 
-/// The engine does not know of a draft.
+/// That what runs is not ended by an end that is over already: it could not be taken back, as nothing is
+/// tried again behind an end.
+fn check_end(state: &HttpState, before: &Schedule, schedule: &Schedule) -> Result<(), Problem> {
+    let is_past = schedule.end_at.is_some_and(|end| end <= state.now_utc());
+    if is_past && schedule.end_at != before.end_at {
+        let fault = "is over already; POST .../stop ends a campaign now";
+        return Err(Problem::invalid_field("end_at", fault.to_owned()));
+    }
+    Ok(())
+}
+
+/// The engine does not know of a draft. What was approved is not what it is now: it is to be approved anew.
 fn change_draft(
     state: &HttpState,
     actor: AuditActor,
@@ -119,7 +133,16 @@ fn change_draft(
         ..campaign.policy
     });
     let id = campaign.id;
-    vec![Record::Policy { id, policy }, Record::Audit(entry)]
+    let mut changed = vec![Record::Policy { id, policy }];
+    if campaign.rollout.approved_by.is_some() {
+        let state = RolloutState {
+            approved_by: None,
+            ..campaign.rollout
+        };
+        changed.push(Record::Rollout { id, state });
+    }
+    changed.push(Record::Audit(entry));
+    changed
 }
 
 /// Of what a PATCH changes.

@@ -8,11 +8,12 @@ use axum::http::StatusCode;
 
 use super::find;
 use crate::http::HttpState;
-use crate::http::error::Problem;
+use crate::http::error::{Problem, kinds};
 use crate::http::extract::PathParams;
-use crate::model::AuditActor;
+use crate::model::{AuditActor, CampaignState};
 
-/// Takes a draft or an ended campaign away, with its tasks.
+/// Takes a draft or an ended campaign away, with its tasks. One that was stopped is refused while devices of
+/// it are still at work.
 #[utoipa::path(delete, path = "/api/v1/campaigns/{id}", tag = "campaigns",
     params(("id" = u64, Path, description = "The campaign's number")),
     responses((status = 204, description = "Taken away")))]
@@ -23,8 +24,12 @@ pub(crate) async fn delete_campaign(
 ) -> Result<StatusCode, Problem> {
     // Nobody has its tasks tried again meanwhile.
     let _activation = Arc::clone(&state.activation).lock_owned().await;
-    let (campaign, _) = find(&state, id).await?;
+    let (campaign, counts) = find(&state, id).await?;
     campaign.state.delete()?;
+    if campaign.state == CampaignState::Stopped && counts.pending + counts.running > 0 {
+        let detail = "devices of the stopped campaign are still at work: delete it when they have ended";
+        return Err(Problem::new(kinds::INVALID_TRANSITION, detail));
+    }
     let stamp = state.stamp(actor);
     let removed = state
         .store

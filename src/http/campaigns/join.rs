@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::eligibility::{Judge, Verdict};
 use super::targets::Sources;
@@ -59,12 +58,13 @@ impl Joiner {
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
         let limits = self.state.limits;
         loop {
-            let begun = Instant::now();
+            let begun = self.state.clock.now().instant;
             tokio::select! {
                 () = self.round() => {}
                 _ = shutdown.wait_for(|stop| *stop) => return,
             }
-            let pause = begun.elapsed().saturating_mul(PAUSE_PER_WORK);
+            let took = self.state.clock.now().instant.saturating_since(begun);
+            let pause = took.saturating_mul(PAUSE_PER_WORK);
             let pause = pause.max(limits.join_pause);
             let next = async {
                 tokio::time::sleep(pause).await;

@@ -5,12 +5,14 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::change::tag;
 use super::find;
 use super::view::CampaignView;
 use crate::engine::Command;
 use crate::http::HttpState;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::PathParams;
+use crate::http::precondition::IfMatch;
 use crate::model::{
     AuditAction, AuditActor, Campaign, CampaignState, NewAuditEntry, PauseReason, Record,
     RolloutState, RolloutStep,
@@ -109,7 +111,8 @@ pub(crate) async fn resume_campaign(
 }
 
 /// Approves a draft whose maker asked for that, as another person; or that the next phase of a rollout
-/// begins.
+/// begins. With `If-Match` only what was read is approved; a draft that is changed afterwards is to be
+/// approved anew.
 #[utoipa::path(post, path = "/api/v1/campaigns/{id}/approve", tag = "campaigns",
     params(("id" = u64, Path, description = "The campaign's number")),
     responses((status = 200, description = "Approved", body = CampaignView)))]
@@ -117,9 +120,11 @@ pub(crate) async fn approve_campaign(
     State(state): State<HttpState>,
     Extension(actor): Extension<AuditActor>,
     PathParams(id): PathParams<u64>,
+    if_match: IfMatch,
 ) -> Result<Json<CampaignView>, Problem> {
     let _activation = state.activation.lock().await;
     let (campaign, _) = find(&state, id).await?;
+    if_match.check(&tag(&campaign))?;
     if campaign.state == CampaignState::Draft {
         approve_draft(&state, campaign, actor).await?;
     } else if campaign.state.is_active() && campaign.rollout.step == RolloutStep::AwaitingApproval {

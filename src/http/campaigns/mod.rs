@@ -27,8 +27,8 @@ pub(super) use change::{__path_change_campaign, change_campaign};
 pub(super) use consent::*;
 pub(super) use create::*;
 pub(super) use delete::*;
-pub(super) use eta::Etas;
 pub(super) use eligibility::{complete, misfit};
+pub(super) use eta::Etas;
 pub use join::Joiner;
 pub(super) use lead::{
     __path_approve_campaign, __path_halt_all, __path_halt_campaign, __path_pause_campaign,

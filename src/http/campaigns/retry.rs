@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::activate::{load_verified, tasks_by_phase};
+use super::archive::check_not_archived;
 use super::find;
 use super::view::CampaignView;
 use crate::engine::{Command, CommandError, EndedCampaign};
+use crate::http::auth::approves;
 use crate::http::blocking::to_the_end;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{OptionalJsonBody, PathParams};
@@ -55,7 +57,8 @@ struct Wanted {
     endpoints: Option<BTreeSet<EndpointName>>,
 }
 
-/// Has failed tasks tried again, of an active campaign or of one that has ended, which runs again then.
+/// Has failed tasks tried again, of an active campaign or of one that has ended, which runs again then:
+/// that an approver does.
 /// Attempts are numbered on and count anew against `retries_max`; a device goes on where it stopped. Asked
 /// again, it changes nothing.
 #[utoipa::path(post, path = "/api/v1/campaigns/{id}/retry", tag = "campaigns",
@@ -130,10 +133,8 @@ async fn retry(
     let _activation = Arc::clone(&state.activation).lock_owned().await;
     let (campaign, counts) = find(&state, id.0).await?;
     campaign.state.retry(counts.pending + counts.running > 0)?;
-    if campaign.archived_at.is_some() {
-        let detail = "the campaign was put away: take it out first (DELETE .../archive)";
-        return Err(Problem::new(kinds::INVALID_TRANSITION, detail));
-    }
+    check_not_archived(&campaign)?;
+    check_may_run_again(&campaign, &actor)?;
     let (mut after, mut retried) = (TaskId(0), 0);
     loop {
         let page = Page {
@@ -159,6 +160,16 @@ async fn retry(
     }
 }
 
+/// That who has tasks tried again may have their campaign run again, where it has ended: maybe an approver
+/// stopped it, or its errors did.
+fn check_may_run_again(campaign: &Campaign, actor: &AuditActor) -> Result<(), Problem> {
+    if campaign.state.is_active() || approves(actor) {
+        return Ok(());
+    }
+    let detail = "only an approver may have a campaign run again that has ended";
+    Err(Problem::new(kinds::FORBIDDEN, detail))
+}
+
 /// Whether they are tried again.
 async fn hand_over(
     state: &HttpState,
@@ -170,6 +181,7 @@ async fn hand_over(
     loop {
         tries += 1;
         let (campaign, _) = find(state, id.0).await?;
+        check_may_run_again(&campaign, actor)?;
         let ended = if campaign.state.is_active() {
             None
         } else {

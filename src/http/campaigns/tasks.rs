@@ -186,7 +186,7 @@ fn at_schedule(
     let until = match task.until {
         Some(until) if !timetable.is_always() => timetable
             .after_open(task.since, until.saturating_since(task.since))
-            .or(timetable.end_at()),
+            .or_else(|| timetable.end_at()),
         until => until,
     };
     UpdateTask { until, ..task }

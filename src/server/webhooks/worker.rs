@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
+use rand::Rng;
+use rand::rngs::OsRng;
 use tokio::sync::watch;
 
 use super::client::Client;
@@ -182,7 +184,7 @@ impl Worker {
         };
         let is_gone = answer == Answer::Status(GONE);
         let now = self.clock.now().utc;
-        self.schedule.settle(delivery, answer, now, rand::random());
+        self.schedule.settle(delivery, answer, now, OsRng.r#gen());
         let outcome = delivery.state.word();
         counter!("narrowcast_webhook_attempts_total", "outcome" => outcome).increment(1);
         if delivery.state == DeliveryState::Dead {

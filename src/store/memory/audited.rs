@@ -113,6 +113,10 @@ impl State {
         if campaign.state != expected {
             return Err(StoreError::Conflict("the campaign's state has changed"));
         }
+        let mut tasks = self.tasks.values().filter(|task| task.campaign == id);
+        if expected == CampaignState::Stopped && tasks.any(|task| !task.state.is_final()) {
+            return Err(AT_WORK);
+        }
         self.audited(audit::campaign_deleted(id, stamp));
         self.campaigns.remove(&id);
         self.tasks.retain(|_, task| task.campaign != id);

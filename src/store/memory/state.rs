@@ -12,7 +12,7 @@ use crate::model::{
     NewAuditEntry, NewEvent, Package, PackageId, Phase, ProfileId, Registration, RegistrationSlot,
     Restored, StoredObservation, TaskId, TaskState, TimelineEntry, UpdateTask, Uplink, WebhookId,
 };
-use crate::store::batch::Batch;
+use crate::store::batch::{Batch, CampaignChanges};
 use crate::store::{
     AuditChain, AuditEntry, AuditHead, StoreError, StoredKey, StoredProfile, StoredToken,
     TIMELINE_ENTRIES_MAX, TaskCounts,
@@ -115,38 +115,7 @@ impl State {
             }
         }
         self.note_successes(succeeded);
-        for (id, policy) in batch.policies {
-            if let Some(campaign) = self.campaigns.get_mut(&id) {
-                campaign.policy = policy;
-            }
-        }
-        for (id, at) in batch.consents {
-            if let Some(campaign) = self.campaigns.get_mut(&id) {
-                campaign.consented_at.get_or_insert(at);
-            }
-        }
-        for (id, at) in batch.archived {
-            if let Some(campaign) = self.campaigns.get_mut(&id) {
-                campaign.archived_at = at;
-            }
-        }
-        for (id, rollout) in batch.rollouts {
-            if let Some(campaign) = self.campaigns.get_mut(&id) {
-                campaign.rollout = rollout;
-            }
-        }
-        for (id, state, at) in batch.campaigns {
-            if let Some(campaign) = self.campaigns.get_mut(&id) {
-                campaign.state = state;
-                if state.is_active() {
-                    campaign.activated_at.get_or_insert(at);
-                    campaign.ended_at = None;
-                }
-                if crate::store::is_ended(state) {
-                    campaign.ended_at = Some(at);
-                }
-            }
-        }
+        self.write_campaigns(batch.campaigns);
         for (id, change) in batch.revoked_keys {
             if let Some(key) = self.keys.get_mut(&id) {
                 key.revoked.get_or_insert(change);
@@ -173,6 +142,41 @@ impl State {
             uplinks.push_back(uplink);
             while uplinks.len() > usize::try_from(kept).unwrap_or(usize::MAX) {
                 uplinks.pop_front();
+            }
+        }
+    }
+
+    fn write_campaigns(&mut self, changes: CampaignChanges) {
+        for (id, policy) in changes.policies {
+            if let Some(campaign) = self.campaigns.get_mut(&id) {
+                campaign.policy = policy;
+            }
+        }
+        for (id, at) in changes.consents {
+            if let Some(campaign) = self.campaigns.get_mut(&id) {
+                campaign.consented_at.get_or_insert(at);
+            }
+        }
+        for (id, at) in changes.archived {
+            if let Some(campaign) = self.campaigns.get_mut(&id) {
+                campaign.archived_at = at;
+            }
+        }
+        for (id, rollout) in changes.rollouts {
+            if let Some(campaign) = self.campaigns.get_mut(&id) {
+                campaign.rollout = rollout;
+            }
+        }
+        for (id, state, at) in changes.states {
+            if let Some(campaign) = self.campaigns.get_mut(&id) {
+                campaign.state = state;
+                if state.is_active() {
+                    campaign.activated_at.get_or_insert(at);
+                    campaign.ended_at = None;
+                }
+                if crate::store::is_ended(state) {
+                    campaign.ended_at = Some(at);
+                }
             }
         }
     }

@@ -249,15 +249,25 @@ async fn hide(
     id: CampaignId,
     expected: CampaignState,
 ) -> Result<(), StoreError> {
-    let state: CampaignState =
-        sqlx::query("SELECT state FROM campaigns WHERE id = ? AND whole = 1")
-            .bind(integer(id.0))
-            .try_map(|row| Columns::of(&row).parsed(CampaignState::from_word))
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(store_error)?;
+    let (state, unfinished): (CampaignState, u64) = sqlx::query(
+        "SELECT state, pending + running FROM campaigns
+         JOIN task_counts ON task_counts.campaign = campaigns.id
+         WHERE campaigns.id = ? AND whole = 1",
+    )
+    .bind(integer(id.0))
+    .try_map(|row| {
+        let mut columns = Columns::of(&row);
+        let state = columns.parsed(CampaignState::from_word)?;
+        Ok((state, columns.number()?))
+    })
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(store_error)?;
     if state != expected {
         return Err(StoreError::Conflict("the campaign's state has changed"));
+    }
+    if state == CampaignState::Stopped && unfinished > 0 {
+        return Err(AT_WORK);
     }
     sqlx::query("UPDATE campaigns SET whole = 0 WHERE id = ?")
         .bind(integer(id.0))

@@ -14,7 +14,7 @@ use crate::model::{
     Registration, RegistrationSlot, StoredObservation, TimelineEntry, UpdateTask,
 };
 use crate::store::StoreError;
-use crate::store::batch::Batch;
+use crate::store::batch::{Batch, CampaignChanges};
 
 /// The statements of a commit, made once: SQLite's driver finds the prepared ones by their text.
 #[derive(Debug)]
@@ -118,11 +118,7 @@ impl RecordStatements {
             registrations,
             observations,
             tasks,
-            campaigns,
-            policies,
-            consents,
-            archived,
-            rollouts,
+            campaigns: changes,
             revoked_keys,
             audit: mut audited,
             events,
@@ -164,31 +160,7 @@ impl RecordStatements {
             })
             .await?;
         installed::note_successes(connection, &tasks).await?;
-        for (id, policy) in policies {
-            sqlx::query("UPDATE campaigns SET policy = ?2 WHERE id = ?1")
-                .bind(integer(id.0))
-                .bind(rows::document(&policy)?)
-                .execute(&mut *connection)
-                .await
-                .map_err(store_error)?;
-        }
-        for (id, at) in consents {
-            consent(connection, id, at).await?;
-        }
-        for (id, at) in archived {
-            archive(connection, id, at).await?;
-        }
-        for (id, rollout) in rollouts {
-            sqlx::query("UPDATE campaigns SET rollout = ?2 WHERE id = ?1")
-                .bind(integer(id.0))
-                .bind(rows::document(&rollout)?)
-                .execute(&mut *connection)
-                .await
-                .map_err(store_error)?;
-        }
-        for (id, state, at) in campaigns {
-            change_campaign(connection, id, state, at).await?;
-        }
+        write_campaigns(connection, changes).await?;
         for (id, change) in revoked_keys {
             keys::revoke_key(connection, id, change).await?;
         }
@@ -414,6 +386,45 @@ async fn archive(
         .execute(connection)
         .await
         .map_err(store_error)?;
+    Ok(())
+}
+
+async fn write_campaigns(
+    connection: &mut SqliteConnection,
+    changes: CampaignChanges,
+) -> Result<(), StoreError> {
+    let CampaignChanges {
+        states,
+        policies,
+        consents,
+        archived,
+        rollouts,
+    } = changes;
+    for (id, policy) in policies {
+        sqlx::query("UPDATE campaigns SET policy = ?2 WHERE id = ?1")
+            .bind(integer(id.0))
+            .bind(rows::document(&policy)?)
+            .execute(&mut *connection)
+            .await
+            .map_err(store_error)?;
+    }
+    for (id, at) in consents {
+        consent(connection, id, at).await?;
+    }
+    for (id, at) in archived {
+        archive(connection, id, at).await?;
+    }
+    for (id, rollout) in rollouts {
+        sqlx::query("UPDATE campaigns SET rollout = ?2 WHERE id = ?1")
+            .bind(integer(id.0))
+            .bind(rows::document(&rollout)?)
+            .execute(&mut *connection)
+            .await
+            .map_err(store_error)?;
+    }
+    for (id, state, at) in states {
+        change_campaign(connection, id, state, at).await?;
+    }
     Ok(())
 }
 

@@ -103,8 +103,8 @@ pub(super) async fn unfinished_tasks(
     sqlx::query(select(
         rows::TASK,
         "FROM tasks WHERE endpoint = ? AND state IN ('pending', 'running')
-             AND campaign IN (SELECT id FROM campaigns WHERE whole = 1 AND ended_at IS NULL
-                              OR state = 'stopped')
+             AND campaign IN (SELECT id FROM campaigns WHERE whole = 1
+                              AND (ended_at IS NULL OR state = 'stopped'))
          ORDER BY id",
     ))
     .bind(endpoint.as_str().to_owned())

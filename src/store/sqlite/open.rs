@@ -139,84 +139,35 @@ async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, Sto
     options.connect().await.map_err(super::error::store_error)
 }
 
+/// A migration's number, its name and its text.
+macro_rules! migration_file {
+    ($number:literal, $name:literal, $file:literal) => {
+        (
+            $number,
+            $name,
+            include_str!(concat!("../migrations/sqlite/", $file)),
+        )
+    };
+}
+
 /// The migrations, built in. A file that was released is never changed again.
 fn migrator() -> Migrator {
     let files = [
-        (
-            1,
-            "first",
-            include_str!("../migrations/sqlite/0001_first.sql"),
-        ),
-        (
-            2,
-            "deliveries",
-            include_str!("../migrations/sqlite/0002_deliveries.sql"),
-        ),
-        (
-            3,
-            "device_requests",
-            include_str!("../migrations/sqlite/0003_device_requests.sql"),
-        ),
-        (
-            4,
-            "key_states",
-            include_str!("../migrations/sqlite/0004_key_states.sql"),
-        ),
-        (
-            6,
-            "audit",
-            include_str!("../migrations/sqlite/0006_audit.sql"),
-        ),
-        (
-            7,
-            "download_links",
-            include_str!("../migrations/sqlite/0007_download_links.sql"),
-        ),
-        (
-            8,
-            "packages",
-            include_str!("../migrations/sqlite/0008_packages.sql"),
-        ),
-        (
-            9,
-            "profiles",
-            include_str!("../migrations/sqlite/0009_profiles.sql"),
-        ),
-        (
-            10,
-            "admission",
-            include_str!("../migrations/sqlite/0010_admission.sql"),
-        ),
-        (
-            11,
-            "installed",
-            include_str!("../migrations/sqlite/0011_installed.sql"),
-        ),
-        (
-            12,
-            "campaign policy",
-            include_str!("../migrations/sqlite/0012_campaign_policy.sql"),
-        ),
-        (
-            13,
-            "targets",
-            include_str!("../migrations/sqlite/0013_targets.sql"),
-        ),
-        (
-            14,
-            "events",
-            include_str!("../migrations/sqlite/0014_events.sql"),
-        ),
-        (
-            15,
-            "retry, stop and consent",
-            include_str!("../migrations/sqlite/0015_retry_stop_consent.sql"),
-        ),
-        (
-            16,
-            "key purpose",
-            include_str!("../migrations/sqlite/0016_key_purpose.sql"),
-        ),
+        migration_file!(1, "first", "0001_first.sql"),
+        migration_file!(2, "deliveries", "0002_deliveries.sql"),
+        migration_file!(3, "device_requests", "0003_device_requests.sql"),
+        migration_file!(4, "key_states", "0004_key_states.sql"),
+        migration_file!(6, "audit", "0006_audit.sql"),
+        migration_file!(7, "download_links", "0007_download_links.sql"),
+        migration_file!(8, "packages", "0008_packages.sql"),
+        migration_file!(9, "profiles", "0009_profiles.sql"),
+        migration_file!(10, "admission", "0010_admission.sql"),
+        migration_file!(11, "installed", "0011_installed.sql"),
+        migration_file!(12, "campaign policy", "0012_campaign_policy.sql"),
+        migration_file!(13, "targets", "0013_targets.sql"),
+        migration_file!(14, "events", "0014_events.sql"),
+        migration_file!(15, "retry, stop and consent", "0015_retry_stop_consent.sql"),
+        migration_file!(16, "key purpose", "0016_key_purpose.sql"),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let sql = sql.into_sql_str();

@@ -110,9 +110,9 @@ pub(in crate::http) fn parse_rollout(
         let fault = format!("at most {PHASES_MAX} phases");
         return Err(Problem::invalid_field("phases", fault));
     }
-    if let Some(device) = &trial {
-        state.endpoint("trial", device)?;
-    }
+    // As the server names its devices, whichever form they were given in.
+    let trial = trial.map(|device| state.endpoint("trial", &device));
+    let trial = trial.transpose()?.map(|device| device.to_string());
     let phases = phases.into_iter().enumerate();
     let phases = phases.map(|(number, phase)| phase.parse(&format!("phases[{number}]"), state));
     Ok(Rollout {
@@ -155,14 +155,15 @@ pub(in crate::http) fn check_members(
 impl Phase {
     fn parse(self, field: &str, state: &HttpState) -> Result<RolloutPhase, Problem> {
         let invalid = |name: &str, fault: &str| {
-            Problem::invalid_field(&format!("{field}.{name}"), fault.to_owned())
+            Problem::invalid_field(format!("{field}.{name}"), fault.to_owned())
         };
         let members = match (self.devices, self.count, self.percent) {
             (Some(devices), None, None) if !devices.is_empty() => {
-                for (number, device) in devices.iter().enumerate() {
-                    state.endpoint(&format!("{field}.devices[{number}]"), device)?;
-                }
-                PhaseMembers::Devices(devices)
+                let named = devices.iter().enumerate().map(|(number, device)| {
+                    let device = state.endpoint(&format!("{field}.devices[{number}]"), device)?;
+                    Ok(device.to_string())
+                });
+                PhaseMembers::Devices(named.collect::<Result<_, Problem>>()?)
             }
             (None, Some(count), None) if count > 0 => PhaseMembers::Count(count),
             (None, None, Some(percent)) if (1..=100).contains(&percent) => {
