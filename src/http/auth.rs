@@ -20,7 +20,7 @@ pub enum Role {
     Viewer,
     /// Enters devices, groups, packages, profiles and drafts; stops campaigns; asks devices.
     Operator,
-    /// Activates campaigns; says how a product's devices are treated, and takes its profile away.
+    /// Activates campaigns, and has them run again; says how a product's devices are treated, and takes its profile away.
     Approver,
     /// Makes and removes tokens; reads the audit log.
     Admin,
@@ -53,6 +53,12 @@ impl Role {
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.word() == word)
     }
+}
+
+/// Whether somebody may say that a campaign's updates begin, where a route is open to others too.
+pub(super) fn approves(actor: &AuditActor) -> bool {
+    let role = Role::from_word(&actor.role);
+    role.is_some_and(|role| Access::AtLeast(Role::Approver).allows(role))
 }
 
 /// The name of the token that a request came with: who did it, for the log.
@@ -195,7 +201,7 @@ pub(super) fn access(method: &Method, path: &str) -> Option<Access> {
             "PUT",
             "/api/v1/devices/{endpoint}" | "/api/v1/groups/{id}" | "/api/v1/groups/{id}/devices",
         )
-        // Of an active campaign an approver does: see there.
+        // Of an active campaign an approver does, as one has an ended campaign retried: see there.
         | ("PATCH", "/api/v1/packages/{id}" | "/api/v1/campaigns/{id}")
         | (
             "DELETE",

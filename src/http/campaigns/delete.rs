@@ -27,7 +27,8 @@ pub(crate) async fn delete_campaign(
     let (campaign, counts) = find(&state, id).await?;
     campaign.state.delete()?;
     if campaign.state == CampaignState::Stopped && counts.pending + counts.running > 0 {
-        let detail = "devices of the stopped campaign are still at work: delete it when they have ended";
+        let detail =
+            "devices of the stopped campaign are still at work: delete it when they have ended";
         return Err(Problem::new(kinds::INVALID_TRANSITION, detail));
     }
     let stamp = state.stamp(actor);

@@ -60,8 +60,8 @@ kinds! {
          "请用 PUT /api/v1/groups/{id} 修改筛选条件，或将设备绑定到没有筛选条件的群组。"];
     INVALID_TRANSITION = CONFLICT "invalid_transition",
         ["The campaign's state does not allow this", "任务当前状态不允许此操作"],
-        ["A draft can be activated, an active campaign paused or stopped, a paused one resumed, any other deleted.",
-         "草稿可激活，进行中的任务可暂停或停止，已暂停的可恢复，其余可删除。"];
+        ["A draft can be activated, an active campaign paused, stopped or retried, a paused one resumed; what is over and at rest can be retried, archived or deleted. The detail says what stands against it here.",
+         "草稿可激活，进行中的任务可暂停、停止或重试，已暂停的可恢复；已结束且无设备仍在升级的可重试、归档或删除。具体原因见 detail。"];
     APPROVAL_REQUIRED = CONFLICT "approval_required",
         ["The campaign has to be approved first", "任务须先经审批"],
         ["Another person with role approver approves it with POST /api/v1/campaigns/{id}/approve.",

@@ -115,7 +115,7 @@ impl State {
         }
         let mut tasks = self.tasks.values().filter(|task| task.campaign == id);
         if expected == CampaignState::Stopped && tasks.any(|task| !task.state.is_final()) {
-            return Err(AT_WORK);
+            return Err(StoreError::Conflict("its devices are still at work"));
         }
         self.audited(audit::campaign_deleted(id, stamp));
         self.campaigns.remove(&id);

@@ -267,7 +267,7 @@ async fn hide(
         return Err(StoreError::Conflict("the campaign's state has changed"));
     }
     if state == CampaignState::Stopped && unfinished > 0 {
-        return Err(AT_WORK);
+        return Err(StoreError::Conflict("its devices are still at work"));
     }
     sqlx::query("UPDATE campaigns SET whole = 0 WHERE id = ?")
         .bind(integer(id.0))
