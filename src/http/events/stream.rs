@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::view::EventView;
@@ -71,7 +72,7 @@ impl EventsQuery {
 /// What happens, as server-sent events from now on, or from after `Last-Event-ID`: nothing is left out
 /// and nothing comes twice. `data` is an `Event` in JSON, `id` its number. Where events between are not
 /// kept any more, or the id is none of this server's, an event of type `gap` says so first. A comment
-/// comes every 15 seconds (events.heartbeat) where nothing happens, with the id to go on from. The
+/// comes every 15 seconds (events.heartbeat), with the id to go on from, whatever else was sent. The
 /// stream ends when the server stops, when its token is taken away, and for a reader that takes nothing.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
     params(EventsQuery, ("Last-Event-ID" = Option<String>, Header, description = "Where to go on")),
@@ -183,7 +184,11 @@ impl Feed {
 
     async fn tell(&mut self, last: u64) -> Result<Infallible, Ended> {
         let (mut latest, mut stop) = (self.state.events.latest(), self.state.events.stop());
+        // Of its own, and not begun anew by what happens: on a busy server it is due all the same.
         let heartbeat = self.state.events.limits.heartbeat;
+        let mut heartbeats = interval(heartbeat);
+        heartbeats.reset();
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.send(SseEvent::default().retry(COME_AGAIN).comment("narrowcast"))
             .await?;
         if self.cursor > last {
@@ -201,20 +206,27 @@ impl Feed {
                 biased;
                 () = stopped => return Err(Ended::Stopped),
                 () = self.sender.closed() => return Err(Ended::Left),
-                // The hub goes with the state that this holds: its sender is there.
-                _ = latest.changed() => {}
-                () = tokio::time::sleep(heartbeat) => {
-                    if !still_reads(&self.state, &self.token).await {
-                        return Err(Ended::Unauthorized);
-                    }
+                _ = heartbeats.tick() => {
+                    self.check_token().await?;
                     let id = self.cursor.to_string();
                     self.send(SseEvent::default().id(id).comment("heartbeat")).await?;
                 }
+                // The hub goes with the state that this holds: its sender is there.
+                _ = latest.changed() => {}
             }
         }
     }
 
+    async fn check_token(&self) -> Result<(), Ended> {
+        if still_reads(&self.state, &self.token).await {
+            Ok(())
+        } else {
+            Err(Ended::Unauthorized)
+        }
+    }
+
     async fn send_those_that_are_there(&mut self) -> Result<(), Ended> {
+        let mut is_first = true;
         loop {
             let page = self.state.store.events(self.cursor, READ_AT_ONCE).await;
             let page = page.map_err(|error| {
@@ -224,6 +236,11 @@ impl Feed {
             if page.is_empty() {
                 return Ok(());
             }
+            // Who has many to catch up on is at it for long.
+            if !is_first {
+                self.check_token().await?;
+            }
+            is_first = false;
             for event in page {
                 if event.number > self.cursor + 1 {
                     self.send_gap("not_kept", event.number - 1).await?;
@@ -251,7 +268,14 @@ impl Feed {
     }
 
     async fn send(&self, event: SseEvent) -> Result<(), Ended> {
-        match self.sender.send_timeout(Ok(event), STALLED_MAX).await {
+        let mut stop = self.state.events.stop();
+        let sent = tokio::select! {
+            biased;
+            sent = self.sender.send_timeout(Ok(event), STALLED_MAX) => sent,
+            // The shutdown waits for nobody who takes nothing.
+            _ = stop.wait_for(|stop| *stop) => return Err(Ended::Stopped),
+        };
+        match sent {
             Ok(()) => Ok(()),
             Err(SendTimeoutError::Closed(_)) => Err(Ended::Left),
             Err(SendTimeoutError::Timeout(_)) => Err(Ended::Stalled),
