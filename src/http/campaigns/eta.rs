@@ -1,10 +1,12 @@
 //! When a campaign will be done, as it is shown.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::Mutex;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::tasks::timetable_of;
@@ -80,62 +82,117 @@ struct Question {
     awake: Duration,
 }
 
-/// Estimates that are shown again until they are a minute old. One is made at a time.
-#[derive(Debug, Default)]
-pub(in crate::http) struct Etas(Mutex<BTreeMap<CampaignId, Kept>>);
+/// Estimates that are shown again until they are a minute old. Each is made in a task of its own, which
+/// who asks waits for only so long.
+#[derive(Debug)]
+pub(in crate::http) struct Etas {
+    kept: Mutex<BTreeMap<CampaignId, Kept>>,
+    /// One campaign's tasks are read at a time.
+    reading: Semaphore,
+}
 
 #[derive(Debug)]
 struct Kept {
     at: Utc,
     state: CampaignState,
     schedule: Schedule,
-    eta: Option<EtaView>,
+    eta: watch::Receiver<Reckoned>,
+}
+
+/// How far an estimate is.
+#[derive(Clone, Debug)]
+enum Reckoned {
+    UnderWay,
+    Done(Option<EtaView>),
+    Failed,
 }
 
 /// How long an estimate is shown.
 const KEPT_FOR: Duration = Duration::from_secs(60);
+/// How long after one that could not be made none is tried.
+const FAILED_KEPT_FOR: Duration = Duration::from_secs(5);
+/// How long an estimate is waited for. What it is shown with is not held up for it.
+const WAIT_MAX: Duration = Duration::from_secs(2);
 
-impl Kept {
-    fn holds(&self, campaign: &Campaign, now: Utc) -> bool {
-        let is_young = now.saturating_since(self.at) < KEPT_FOR && self.at <= now;
-        let is_of_it = self.state == campaign.state && self.schedule == campaign.policy.schedule;
-        is_young && is_of_it
+impl Default for Etas {
+    fn default() -> Self {
+        Self {
+            kept: Mutex::default(),
+            reading: Semaphore::new(1),
+        }
     }
 }
 
-/// When a campaign that is not over will be done; `None` where nothing is left, or it is over.
-pub(super) async fn eta_of_campaign(
-    state: &HttpState,
-    campaign: &Campaign,
-) -> Result<Option<EtaView>, Problem> {
+impl Kept {
+    fn is_young(&self, now: Utc) -> bool {
+        let kept_for = match &*self.eta.borrow() {
+            // Nobody makes it any more: its task is gone.
+            Reckoned::UnderWay if self.eta.has_changed().is_err() => return false,
+            Reckoned::UnderWay => return true,
+            Reckoned::Done(_) => KEPT_FOR,
+            Reckoned::Failed => FAILED_KEPT_FOR,
+        };
+        now.saturating_since(self.at) < kept_for && self.at <= now
+    }
+
+    fn is_of(&self, campaign: &Campaign) -> bool {
+        self.state == campaign.state && self.schedule == campaign.policy.schedule
+    }
+}
+
+/// When a campaign that is not over will be done; `None` where nothing is left, it is over, or it cannot
+/// be said within [`WAIT_MAX`].
+pub(super) async fn eta_of_campaign(state: &HttpState, campaign: &Campaign) -> Option<EtaView> {
     if campaign.ended_at.is_some() {
-        return Ok(None);
+        return None;
     }
-    let mut etas = state.etas.0.lock().await;
+    let mut eta = reckoned(state, campaign);
+    let done = eta.wait_for(|eta| !matches!(eta, Reckoned::UnderWay));
+    match timeout(WAIT_MAX, done).await.ok()?.ok()?.clone() {
+        Reckoned::Done(eta) => eta,
+        Reckoned::UnderWay | Reckoned::Failed => None,
+    }
+}
+
+/// The estimate that is shown now, or will be.
+fn reckoned(state: &HttpState, campaign: &Campaign) -> watch::Receiver<Reckoned> {
     let now = state.now_utc();
-    etas.retain(|_, kept| now.saturating_since(kept.at) < KEPT_FOR);
-    if let Some(kept) = etas.get(&campaign.id).filter(|it| it.holds(campaign, now)) {
-        return Ok(kept.eta.clone());
+    let kept = state.etas.kept.lock();
+    let mut kept = kept.unwrap_or_else(PoisonError::into_inner);
+    kept.retain(|_, kept| kept.is_young(now));
+    if let Some(kept) = kept.get(&campaign.id).filter(|it| it.is_of(campaign)) {
+        return kept.eta.clone();
     }
-    let package = state.store.package(campaign.package).await?;
-    let eta = reckon(state, campaign, package.file.size_bytes).await?;
-    let kept = Kept {
+    let (sender, eta) = watch::channel(Reckoned::UnderWay);
+    let new = Kept {
         at: now,
         state: campaign.state,
         schedule: campaign.policy.schedule.clone(),
         eta: eta.clone(),
     };
-    etas.insert(campaign.id, kept);
-    Ok(eta)
+    kept.insert(campaign.id, new);
+    let (state, campaign) = (state.clone(), campaign.clone());
+    tokio::spawn(async move {
+        let eta = reckon(&state, &campaign).await;
+        sender.send_replace(match eta {
+            Ok(eta) => Reckoned::Done(eta),
+            Err(problem) => {
+                let (campaign, why) = (campaign.id.0, problem.detail());
+                tracing::warn!(campaign, why, "it cannot be said when it will be done");
+                Reckoned::Failed
+            }
+        });
+    });
+    eta
 }
 
-async fn reckon(
-    state: &HttpState,
-    campaign: &Campaign,
-    size_bytes: u64,
-) -> Result<Option<EtaView>, Problem> {
-    let loads = state.store.loads_of_campaign(campaign.id).await?;
+async fn reckon(state: &HttpState, campaign: &Campaign) -> Result<Option<EtaView>, Problem> {
     let report = state.engine.pace(Some(campaign.id)).await?;
+    let package = state.store.package(campaign.package).await?;
+    let size_bytes = package.file.size_bytes;
+    // It is never closed.
+    let _reading = state.etas.reading.acquire().await;
+    let loads = state.store.loads_of_campaign(campaign.id).await?;
     let question = Question {
         schedule: campaign.policy.schedule.clone(),
         retry: campaign.retry,
@@ -146,7 +203,8 @@ async fn reckon(
     answer(state, question, loads, report).await
 }
 
-/// The same of one that is not made yet.
+/// The same of one that is not made yet. `None` also where the engine does not say in time how fast devices
+/// are.
 pub(super) async fn eta_of_plan(
     state: &HttpState,
     devices: &[EndpointName],
@@ -154,8 +212,10 @@ pub(super) async fn eta_of_plan(
     retry: RetryPolicy,
     size_bytes: u64,
 ) -> Result<Option<EtaView>, Problem> {
+    let Ok(Ok(report)) = timeout(WAIT_MAX, state.engine.pace(None)).await else {
+        return Ok(None);
+    };
     let loads = state.store.loads_of_devices(devices).await?;
-    let report = state.engine.pace(None).await?;
     let question = Question {
         schedule: schedule.clone(),
         retry,

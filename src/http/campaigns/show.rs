@@ -19,9 +19,10 @@ use crate::http::extract::PathParams;
 pub(crate) struct ShownCampaign {
     #[serde(flatten)]
     campaign: CampaignView,
-    /// As likely as not it is done by then: seconds from now; null: it is over.
+    /// As likely as not it is done by then: seconds from now; null as `eta`.
     eta_seconds: Option<u64>,
-    /// When it will be done; reckoned anew once a minute. Null: it is over.
+    /// When it will be done; reckoned anew once a minute. Null: it is over, or it cannot be said just
+    /// now.
     eta: Option<EtaView>,
 }
 
@@ -35,7 +36,7 @@ pub(crate) async fn show_campaign(
 ) -> Result<Response, Problem> {
     let found = find(&state, id).await?;
     let tag = tag(&found.0);
-    let eta = eta_of_campaign(&state, &found.0).await?;
+    let eta = eta_of_campaign(&state, &found.0).await;
     Ok(tag.with(Json(ShownCampaign {
         campaign: found.into(),
         eta_seconds: eta.as_ref().map(EtaView::p50_seconds),
