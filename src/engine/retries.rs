@@ -77,12 +77,19 @@ impl Engine {
         self.check_room(&running, tasks)?;
         running.campaign.state = state;
         running.campaign.ended_at = None;
+        let paused = running.campaign.rollout.paused.take();
+        let rollout = running.campaign.rollout.clone();
         self.campaigns.insert(id, running);
         self.record(Record::Campaign {
             id,
             state,
             at: now.utc,
         });
+        // It was stopped while it was paused: it runs now.
+        if paused.is_some() {
+            let state = rollout;
+            self.record(Record::Rollout { id, state });
+        }
         self.timers.set(
             Timer::Contact(id),
             Some(now.instant + settings.contact_timeout),
