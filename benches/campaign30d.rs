@@ -5,8 +5,9 @@
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use narrowcast::clock::SystemClock;
 use narrowcast::model::Sha256Digest;
 use narrowcast::sim::Scenario;
 
@@ -34,9 +35,10 @@ fn main() -> ExitCode {
 
 /// One run: the hash of its log, unless it is not as it must be.
 fn run(scenario: &Scenario) -> Option<Sha256Digest> {
-    let (begun, begun_cpu) = (Instant::now(), cpu_time());
+    let clock = SystemClock::new();
+    let (begun, begun_cpu) = (clock.now().instant, cpu_time());
     let report = scenario.run().map_err(|error| println!("{error}")).ok()?;
-    let took = begun.elapsed();
+    let took = clock.now().instant.saturating_since(begun);
     let cpu = cpu_time().zip(begun_cpu).map(|(now, then)| now - then);
     println!(
         "{:.1} s ({} on the CPU): {} of {} updated in {} days, {} attempts failed {:?}; {} blocks in {} + {} \

@@ -2,6 +2,7 @@
 //! other devices update their registrations: how long it takes, and how long they wait meanwhile.
 //!
 //! `cargo bench --bench creation -- 1000000`; a tenth of that where no number is given.
+#![expect(clippy::disallowed_methods, reason = "it times the real server")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

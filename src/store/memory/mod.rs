@@ -16,6 +16,7 @@ mod profiles;
 mod standing;
 mod state;
 mod targets;
+mod tasks;
 
 use self::page::{limit, page_by_text, page_of_names};
 use self::state::{Group, State};
@@ -29,7 +30,7 @@ use crate::model::{
     AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceModel,
     DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId,
     InstalledSequences, KeyChange, LinkId, LinkProgress, Manufacturer, Package, PackageId, Product,
-    ProfileId, Record, ReleaseNotes, Restored, SettingChanges, Sha256Digest, TaskId, TaskState,
+    ProfileId, Record, ReleaseNotes, Restored, SettingChanges, Sha256Digest, TaskState,
     TimelineEntry, UpdateTask, Uplink,
 };
 
@@ -542,35 +543,14 @@ impl Store for MemoryStore {
         state: Option<TaskState>,
         page: Page,
     ) -> Result<Vec<UpdateTask>, StoreError> {
-        let after = TaskId(page.after_number()?);
-        let stored = self.lock();
-        if !stored.campaigns.contains_key(&campaign) {
-            return Err(StoreError::NotFound);
-        }
-        Ok(stored
-            .tasks
-            .range((Bound::Excluded(after), Bound::Unbounded))
-            .map(|(_, task)| task)
-            .filter(|task| task.campaign == campaign)
-            .filter(|task| state.is_none_or(|state| task.state == state))
-            .take(limit(&page))
-            .cloned()
-            .collect())
+        self.lock().tasks_of(campaign, state, &page)
     }
 
     async fn phase_counts(
         &self,
         campaign: CampaignId,
     ) -> Result<Vec<(u16, TaskCounts)>, StoreError> {
-        let state = self.lock();
-        let phases = state.tasks.values().filter(|it| it.campaign == campaign);
-        let phases: BTreeSet<u16> = phases.map(|task| task.rollout_phase).collect();
-        let counts =
-            |phase| state.counts(|it| it.campaign == campaign && it.rollout_phase == phase);
-        Ok(phases
-            .into_iter()
-            .map(|phase| (phase, counts(phase)))
-            .collect())
+        Ok(self.lock().phase_counts(campaign))
     }
 
     async fn updated_in_phase(
@@ -578,13 +558,7 @@ impl Store for MemoryStore {
         campaign: CampaignId,
         phase: u16,
     ) -> Result<Vec<EndpointName>, StoreError> {
-        let state = self.lock();
-        let updated = state.tasks.values().filter(|task| {
-            task.campaign == campaign
-                && task.rollout_phase == phase
-                && task.state == TaskState::Succeeded
-        });
-        Ok(updated.map(|task| task.endpoint.clone()).collect())
+        Ok(self.lock().updated_in_phase(campaign, phase))
     }
 
     async fn add_token(&self, token: StoredToken, stamp: AuditStamp) -> Result<(), StoreError> {
