@@ -98,7 +98,8 @@ impl Default for WebhooksConfig {
 }
 
 impl WebhooksConfig {
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// `kept_for` is how long events are kept.
+    pub(super) fn check(&self, kept_for: Duration) -> Result<(), String> {
         check_count("webhooks.webhooks_max", self.webhooks_max, 0)?;
         check_count("webhooks.deliveries_kept", self.deliveries_kept, 1)?;
         check_time("webhooks.timeout", self.timeout, 1)?;
@@ -107,6 +108,11 @@ impl WebhooksConfig {
         check_time("webhooks.retry_most", self.retry_most, 1)?;
         if self.retry_most < self.retry_first {
             return Err("webhooks.retry_most must not be less than retry_first".to_owned());
+        }
+        // An event that is not kept any more cannot be tried again.
+        if self.retry_for > kept_for {
+            let fault = "webhooks.retry_for must not be more than events.kept_for";
+            return Err(fault.to_owned());
         }
         Ok(())
     }

@@ -186,7 +186,7 @@ impl Config {
             .and_then(|()| self.uplinks.check())
             .and_then(|()| self.waiting_room.check())
             .and_then(|()| self.events.check())
-            .and_then(|()| self.webhooks.check())
+            .and_then(|()| self.webhooks.check(self.events.kept_for))
             .and_then(|()| self.cells.check())
             .map_err(ConfigError)
     }

@@ -42,9 +42,10 @@ pub(super) struct WebhookView {
     state: &'static str,
     /// Why it is disabled, where its receiver did that.
     reason: Option<String>,
-    /// The last event that it was told of, or that is not for it.
+    /// The last event that it was told of, or that is not for it. Of those that are not for it, the newest
+    /// may be left out here, up to a thousand: they are noted together.
     last_event_id: u64,
-    /// How many events came since.
+    /// How many events came since; none of the newest of them need be for it.
     events_behind: u64,
     /// When it was made.
     #[schema(format = DateTime)]
