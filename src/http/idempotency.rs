@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use super::HttpState;
 use super::auth::token_sha256;
+use super::blocking::to_the_end;
 use super::error::{Problem, kinds};
 use crate::clock::Instant;
 
@@ -105,7 +106,7 @@ impl UnderWay<'_> {
 }
 
 impl Drop for UnderWay<'_> {
-    /// A request that failed or was broken off may be sent again as if it had not come.
+    /// A request that failed may be sent again as if it had not come.
     fn drop(&mut self) {
         if let Some(scope) = self.scope.take() {
             self.kept.lock().remove(&scope);
@@ -126,6 +127,17 @@ pub(super) async fn answer_once(
     if let Some(response) = state.kept.begin(state.clock.now().instant, scope.clone())? {
         return Ok(response);
     }
+    // Who waits too long and sends it again hears of this one, and does not have it done twice.
+    to_the_end(answer_first(state, scope, request, next)).await
+}
+
+/// Answers the first request with a key, and keeps the answer.
+async fn answer_first(
+    state: HttpState,
+    scope: Scope,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let under_way = UnderWay {
         kept: &state.kept,
         scope: Some(scope),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{Mutex, RwLock, Semaphore};
+use tokio::sync::{
+    Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, Semaphore,
+};
 
 use super::campaigns::Etas;
 use super::error::Problem;
@@ -159,6 +161,37 @@ impl HttpState {
         AuditStamp {
             at: self.now_utc(),
             actor,
+        }
+    }
+
+    /// Holds the products alone, and no campaign begins. Neither is held while the other is waited for:
+    /// making a large campaign shares the products for long, and holds up nothing else.
+    pub(super) async fn hold_products(&self) -> (OwnedMutexGuard<()>, OwnedRwLockWriteGuard<()>) {
+        loop {
+            let products = Arc::clone(&self.products).write_owned().await;
+            if let Ok(activation) = Arc::clone(&self.activation).try_lock_owned() {
+                return (activation, products);
+            }
+            drop(products);
+            let activation = Arc::clone(&self.activation).lock_owned().await;
+            if let Ok(products) = Arc::clone(&self.products).try_write_owned() {
+                return (activation, products);
+            }
+        }
+    }
+
+    /// The same where the products are only looked at.
+    pub(super) async fn share_products(&self) -> (OwnedMutexGuard<()>, OwnedRwLockReadGuard<()>) {
+        loop {
+            let products = Arc::clone(&self.products).read_owned().await;
+            if let Ok(activation) = Arc::clone(&self.activation).try_lock_owned() {
+                return (activation, products);
+            }
+            drop(products);
+            let activation = Arc::clone(&self.activation).lock_owned().await;
+            if let Ok(products) = Arc::clone(&self.products).try_read_owned() {
+                return (activation, products);
+            }
         }
     }
 

@@ -1,12 +1,14 @@
 //! `POST /api/v1/campaigns`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedRwLockReadGuard;
 use utoipa::ToSchema;
 
 use super::eligibility::{Excluded, Exclusions};
@@ -20,7 +22,7 @@ use super::policy::{
 use super::targets::{Resolved, resolve};
 use super::view::{Admission, CampaignView, Retry, Targets};
 use crate::campaign::in_phases;
-use crate::http::blocking::blocking;
+use crate::http::blocking::{blocking, to_the_end};
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{JsonBody, QueryParams};
 use crate::http::keys::check_not_revoked;
@@ -163,7 +165,9 @@ struct Plan {
 }
 
 /// Makes a draft: one task for each device that the package is for. Devices that were asked for and
-/// that it is not for are left out and listed.
+/// that it is not for are left out and listed. One that takes longer to make than an answer may take is
+/// answered 503 `outcome_unknown`, and made all the same; sent again with the same `Idempotency-Key` it is
+/// made once.
 #[utoipa::path(post, path = "/api/v1/campaigns", tag = "campaigns", params(CreateQuery),
     request_body = CreateCampaign,
     responses(
@@ -177,9 +181,10 @@ pub(crate) async fn create_campaign(
     Preferred(language): Preferred,
     JsonBody(body): JsonBody<CreateCampaign>,
 ) -> Result<Response, Problem> {
-    let _products = state.products.read().await;
+    let products = Arc::clone(&state.products).read_owned().await;
     let plan = plan(&state, body, &actor, language).await?;
     if query.dry_run {
+        drop(products);
         let eta = plan.eta(&state).await?;
         let dry_run = plan.dry_run(state.limits.excluded_listed_max, eta);
         return Ok(Json(dry_run).into_response());
@@ -188,11 +193,23 @@ pub(crate) async fn create_campaign(
     if plan.included.is_empty() && !plan.campaign.targets.dynamic {
         return Err(no_device(&plan));
     }
+    // A large one is not made half and swept away because its client left, or the answer's time is over.
+    to_the_end(make(state, actor, plan, products)).await
+}
+
+/// Until the draft is whole nothing changes that it rests on.
+async fn make(
+    state: HttpState,
+    actor: AuditActor,
+    plan: Plan,
+    products: OwnedRwLockReadGuard<()>,
+) -> Result<Response, Problem> {
     let (draft, stamp) = (plan.campaign, state.stamp(actor));
     let id = state.store.create_campaign(draft, plan.included, stamp);
     let id = id
         .await
         .map_err(|error| Problem::of_store(error, "campaign"))?;
+    drop(products);
     let created = CreatedCampaign {
         campaign: find(&state, id.0).await?.into(),
         excluded_count: plan.excluded.count,

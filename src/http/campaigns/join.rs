@@ -2,7 +2,6 @@
 //! something changed that says so, and now and then without.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -154,8 +153,7 @@ impl Joiner {
             };
             // Whoever matches is not taken away, nor changed so that it matches no more, until the engine has
             // its task; and what a campaign was activated with goes first.
-            let _activation = Arc::clone(&self.state.activation).lock_owned().await;
-            let _products = Arc::clone(&self.state.products).read_owned().await;
+            let _held = self.state.share_products().await;
             let found = self.state.store.device_details(of, page).await?;
             let Some(last) = found.last() else {
                 return Ok(());

@@ -41,7 +41,8 @@ pub(crate) async fn pause_campaign(
     Ok(Json(find(&state, id).await?.into()))
 }
 
-/// 急停: as `pause`, and no device is told to install what it has. A paused campaign is halted too.
+/// 急停: as `pause`, and no device is told to install what it has. A paused campaign is halted too; one that
+/// is being stopped softly is stopped hard.
 #[utoipa::path(post, path = "/api/v1/campaigns/{id}/halt", tag = "campaigns",
     params(("id" = u64, Path, description = "The campaign's number")),
     responses((status = 200, description = "Halted", body = CampaignView)))]
@@ -50,8 +51,10 @@ pub(crate) async fn halt_campaign(
     Extension(actor): Extension<AuditActor>,
     PathParams(id): PathParams<u64>,
 ) -> Result<Json<CampaignView>, Problem> {
-    let (campaign, _) = find(&state, id).await?;
-    if campaign.state != CampaignState::Paused {
+    let (campaign, counts) = find(&state, id).await?;
+    let is_stopping =
+        campaign.state == CampaignState::Stopped && counts.pending + counts.running > 0;
+    if campaign.state != CampaignState::Paused && !is_stopping {
         campaign.state.pause()?;
     }
     let command = Command::PauseCampaign {
@@ -63,13 +66,15 @@ pub(crate) async fn halt_campaign(
 }
 
 /// The campaigns that are halted now.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Halted {
     /// Their numbers.
     campaigns: Vec<u64>,
+    /// Those that are being stopped, hard from now on.
+    stopping: Vec<u64>,
 }
 
-/// 急停: halts every active campaign.
+/// 急停: halts every active campaign. Those that are being stopped softly are stopped hard.
 #[utoipa::path(post, path = "/api/v1/halt", tag = "campaigns",
     responses((status = 200, description = "All are halted", body = Halted)))]
 pub(crate) async fn halt_all(
@@ -78,17 +83,23 @@ pub(crate) async fn halt_all(
 ) -> Result<Json<Halted>, Problem> {
     let command = Command::HaltCampaigns;
     state.engine.command_by(actor, command).await?;
-    let (mut campaigns, mut after) = (Vec::new(), None);
+    let (mut answer, mut after) = (Halted::default(), None);
     loop {
         let limit = CAMPAIGNS_PAGE;
         let listed = state.store.campaigns(Page { after, limit }).await?;
         let halted = listed.iter().filter(|(campaign, _)| {
             campaign.state.is_active() && campaign.rollout.paused == Some(PauseReason::Halted)
         });
-        campaigns.extend(halted.map(|(campaign, _)| campaign.id.0));
+        let campaigns = halted.map(|(campaign, _)| campaign.id.0);
+        answer.campaigns.extend(campaigns);
+        let stopping = listed.iter().filter(|(campaign, counts)| {
+            campaign.state == CampaignState::Stopped && counts.pending + counts.running > 0
+        });
+        let stopping = stopping.map(|(campaign, _)| campaign.id.0);
+        answer.stopping.extend(stopping);
         let full = u32::try_from(listed.len()).is_ok_and(|count| count >= limit);
         let Some((last, _)) = listed.last().filter(|_| full) else {
-            return Ok(Json(Halted { campaigns }));
+            return Ok(Json(answer));
         };
         after = Some(last.id.0.to_string());
     }

@@ -19,7 +19,7 @@ use crate::model::{AuditActor, CampaignId, CampaignState, StopMode, TaskId};
 pub(crate) struct Stop {
     /// `soft`, unless said otherwise: what has begun may end, as it would have. `hard`: what fetches is
     /// cancelled, and no device is told to install any more; one that was told before is followed to its
-    /// end.
+    /// end. A campaign that is halted is stopped `hard` whatever is said.
     mode: Option<String>,
 }
 

@@ -25,8 +25,7 @@ pub(crate) async fn delete_device(
 ) -> Result<StatusCode, Problem> {
     let endpoint = state.endpoint("endpoint", &endpoint)?;
     // No draft is read or made meanwhile that would have a task for it.
-    let _activation = state.activation.lock().await;
-    let _products = state.products.write().await;
+    let _held = state.hold_products().await;
     // It leaves its groups.
     let _editing = state.editing.lock().await;
     let found = state.store.device(&endpoint).await;

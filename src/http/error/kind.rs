@@ -174,8 +174,8 @@ kinds! {
         ["Not possible just now", "暂时不可用"], ["Try again later.", "请稍后重试。"];
     NOT_READY = SERVICE_UNAVAILABLE "not_ready", ["Not ready", "尚未就绪"], ["", ""];
     OUTCOME_UNKNOWN = SERVICE_UNAVAILABLE "outcome_unknown",
-        ["The engine did not answer in time", "引擎未及时响应"],
-        ["It may still do it: read the state before you ask again.",
+        ["It is not known whether it was done: that took too long", "处理超时，结果未知"],
+        ["It may still be done: read the state before you ask again.",
          "操作可能仍会执行：请先查询状态再重试。"];
     TIMED_OUT = SERVICE_UNAVAILABLE "timed_out",
         ["The request took too long", "请求处理超时"],

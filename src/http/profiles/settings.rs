@@ -1,7 +1,5 @@
 //! `/api/v1/profiles/{id}/settings`.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::response::Response;
 use axum::{Extension, Json};
@@ -86,10 +84,9 @@ async fn change(
     body: Changes,
     begin: impl FnOnce(&mut Product),
 ) -> Result<Json<SettingsView>, Problem> {
-    // No draft becomes active until the engine knows.
-    let activation = Arc::clone(&state.activation).lock_owned().await;
-    // One change at a time: each begins with what the one before it left.
-    let products = Arc::clone(&state.products).write_owned().await;
+    // No draft becomes active until the engine knows. One change at a time: each begins with what the one
+    // before it left.
+    let held = state.hold_products().await;
     let mut product = find_profile(state, id).await?.product;
     if_match.check(&tag(&product))?;
     let before = product_settings(&state.product, &product);
@@ -100,7 +97,7 @@ async fn change(
     check_under_way(state, &product, &before, &after).await?;
     let state = state.clone();
     to_the_end(async move {
-        let _locks = (activation, products);
+        let _held = held;
         let (quirks, changes) = (product.quirks.clone(), product.changes.clone());
         let stamp = state.stamp(actor);
         state
