@@ -11,8 +11,8 @@ use crate::clock::{Now, Utc};
 use crate::fota::{HELD_EVIDENCE, Precedence, Wanted};
 use crate::model::{
     Campaign, CampaignId, CampaignState, DownloadProtocol, EndpointName, Failure, FailureReason,
-    Image, InstalledSequences, Package, ProductSettings, Record, RolloutPhase, StopMode, TaskId,
-    TaskState, TimelineStep, UpdateTask, WaitingFor,
+    Image, InstalledSequences, Package, ProductSettings, Record, RolloutPhase, TaskId, TaskState,
+    TimelineStep, UpdateTask, WaitingFor,
 };
 
 use super::download::{ServedImage, uri_file_name};
@@ -104,11 +104,6 @@ impl RunningCampaign {
         self.campaign.state == CampaignState::Running
     }
 
-    /// Whether it is being stopped: what has begun may end, and nothing follows it.
-    pub(super) fn is_stopping(&self) -> bool {
-        self.campaign.state == CampaignState::Stopped
-    }
-
     /// What is wanted of a device that fetches from below `base`.
     pub(super) fn wanted(
         &self,
@@ -178,8 +173,7 @@ impl Engine {
     ) -> Result<(), CommandError> {
         let id = running.campaign.id;
         let state = running.campaign.state;
-        let stopped = state == CampaignState::Stopped;
-        let resumed = stopped || state.is_active();
+        let resumed = state == CampaignState::Stopped || state.is_active();
         if !resumed {
             running.campaign.state = running.activated(now)?;
             running.campaign.activated_at = Some(now.utc);
@@ -225,110 +219,13 @@ impl Engine {
         for task in tasks {
             self.add_task(now, task);
         }
-        if stopped {
-            // The restart cut its end short: what waits is stopped, what runs ends by itself.
-            self.stop_tasks(now, id, &by_operator(), StopMode::Soft);
-        }
+        // The restart cut its end short, or too many of the tasks have failed at once.
+        self.stop_rest(now, id);
         self.end_if_done(now, id);
         self.follow_schedule(now, id);
         self.resume_rollout(now, id);
         self.timers.set(Timer::Openings, Some(now.instant));
         Ok(())
-    }
-
-    /// Ends a campaign: what waits is stopped.
-    pub(super) fn stop_campaign(
-        &mut self,
-        now: Now,
-        id: CampaignId,
-        mode: StopMode,
-    ) -> Result<(), CommandError> {
-        let running = self.campaigns.get(&id);
-        let is_stopping = running.is_some_and(|it| it.campaign.state == CampaignState::Stopped);
-        if is_stopping && mode == StopMode::Hard {
-            self.stop_tasks(now, id, &by_operator(), mode);
-            return Ok(());
-        }
-        self.end_campaign_as(now, id, &by_operator(), mode)
-    }
-
-    /// Ends a campaign hard for `cause`, which its tasks keep.
-    pub(super) fn end_campaign(
-        &mut self,
-        now: Now,
-        id: CampaignId,
-        cause: &Failure,
-    ) -> Result<(), CommandError> {
-        self.end_campaign_as(now, id, cause, StopMode::Hard)
-    }
-
-    fn end_campaign_as(
-        &mut self,
-        now: Now,
-        id: CampaignId,
-        cause: &Failure,
-        mode: StopMode,
-    ) -> Result<(), CommandError> {
-        let Some(running) = self.campaigns.get_mut(&id) else {
-            return Err(CommandError::NotActive);
-        };
-        running.campaign.state = running.campaign.state.stop()?;
-        running.given.stop = Some((cause.clone(), mode));
-        let state = running.campaign.state;
-        self.record(Record::Campaign {
-            id,
-            state,
-            at: now.utc,
-        });
-        self.stop_tasks(now, id, cause, mode);
-        self.end_if_done(now, id);
-        Ok(())
-    }
-
-    fn stop_tasks(&mut self, now: Now, id: CampaignId, cause: &Failure, mode: StopMode) {
-        for task in self.tasks_of(id) {
-            self.stop_one(now, task, cause, mode);
-        }
-    }
-
-    /// Ends the update of one device.
-    pub(super) fn stop_task(
-        &mut self,
-        now: Now,
-        campaign: CampaignId,
-        id: TaskId,
-        mode: StopMode,
-    ) -> Result<(), CommandError> {
-        let entry = self.tasks.get(&id);
-        if entry.is_none_or(|entry| entry.task().campaign != campaign) {
-            return Err(CommandError::TaskNotActive);
-        }
-        let cause = Failure {
-            reason: FailureReason::Stopped,
-            evidence: "an operator stopped the update of this device".to_owned(),
-        };
-        self.stop_one(now, id, &cause, mode);
-        Ok(())
-    }
-
-    pub(super) fn stop_one(&mut self, now: Now, id: TaskId, cause: &Failure, mode: StopMode) {
-        match self.tasks.get_mut(&id) {
-            Some(TaskEntry::Running(session)) => {
-                session.handle_stop(now, cause.clone(), mode);
-                self.ready.push_back(id);
-            }
-            Some(TaskEntry::Idle(idle)) => {
-                let mut idle = idle.clone();
-                let mut detail = String::new();
-                if cause.reason != FailureReason::Stopped {
-                    detail = told(cause);
-                    idle.failure = Some(cause.clone());
-                }
-                self.timeline(now, &idle, TimelineStep::Stopped, detail);
-                self.finish(now, idle, TaskState::Stopped);
-            }
-            None => {}
-        }
     }
 
     /// One of a campaign's tasks is final.
@@ -650,12 +547,5 @@ impl Engine {
         self.timers.set(Timer::Soak(id), None);
         self.timers.set(Timer::StartRate(id), None);
         self.timers.set(Timer::Schedule(id), None);
-    }
-}
-
-fn by_operator() -> Failure {
-    Failure {
-        reason: FailureReason::Stopped,
-        evidence: "an operator stopped the campaign".to_owned(),
     }
 }

@@ -70,7 +70,8 @@ pub enum Command {
         /// They are not final.
         tasks: Vec<UpdateTask>,
     },
-    /// Ends a campaign: nothing new starts. One that is being stopped softly may be stopped hard.
+    /// Ends a campaign: nothing new starts. One that is being stopped softly may be stopped hard, and one
+    /// that is halted is.
     StopCampaign {
         /// Which.
         id: CampaignId,
@@ -107,14 +108,14 @@ pub enum Command {
         by: String,
     },
     /// Nothing new of an active campaign starts until it is resumed; what has begun goes on. Halted: no
-    /// device is told to install either.
+    /// device is told to install either; one that is being stopped softly ends hard.
     PauseCampaign {
         /// Which.
         id: CampaignId,
         /// Whether it is halted.
         halted: bool,
     },
-    /// Halts all active campaigns.
+    /// Halts all active campaigns; those that are being stopped softly end hard.
     HaltCampaigns,
     /// A paused campaign goes on; what it was paused for by itself is let pass.
     ResumeCampaign(CampaignId),
@@ -127,8 +128,8 @@ pub enum Command {
         /// When it runs from now on.
         schedule: Schedule,
     },
-    /// Revokes a manufacturer's key, which the store has: active campaigns of the packages that it
-    /// signed end as with [`Command::StopCampaign`], in the same commit.
+    /// Revokes a manufacturer's key, which the store has: campaigns of the packages that it signed end,
+    /// those that are being stopped softly too, hard, as with [`Command::StopCampaign`], in the same commit.
     RevokeKey {
         /// The key's id.
         id: String,

@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use crate::clock::Now;
-use crate::model::{
-    CampaignId, CampaignState, Failure, FailureReason, StopMode, TaskId, TaskState, UpdateTask,
-};
+use crate::model::{CampaignId, Failure, StopMode, TaskId, TaskState, UpdateTask};
 
+use super::campaigns::RunningCampaign;
 use super::timers::Timer;
 use super::{CommandError, Engine};
 
@@ -50,13 +49,13 @@ impl Engine {
             }
         }
         running.given.through = last;
-        let stop = (running.campaign.state == CampaignState::Stopped)
-            .then(|| running.given.stop.clone().unwrap_or_else(by_operator));
         for task in tasks {
             let task_id = task.id;
             self.add_task(now, task);
-            if let Some((cause, mode)) = &stop {
-                self.stop_one(now, task_id, cause, *mode);
+            // One that has failed at once may be one too many.
+            let running = self.campaigns.get(&id);
+            if let Some((cause, mode)) = running.and_then(RunningCampaign::stopped_as) {
+                self.stop_one(now, task_id, &cause, mode);
             }
         }
         self.end_if_done(now, id);
@@ -99,14 +98,6 @@ impl Engine {
         };
         running.campaign.targets.dynamic.then_some(latecomers)
     }
-}
-
-fn by_operator() -> (Failure, StopMode) {
-    let cause = Failure {
-        reason: FailureReason::Stopped,
-        evidence: "an operator stopped the campaign".to_owned(),
-    };
-    (cause, StopMode::Hard)
 }
 
 #[cfg(test)]

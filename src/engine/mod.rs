@@ -40,6 +40,7 @@ mod routes;
 mod schedule;
 mod send;
 mod start_rate;
+mod stops;
 mod tasks;
 mod timers;
 mod uplinks;

@@ -112,8 +112,10 @@ impl Engine {
             reason: FailureReason::IntegrityCheckFailed,
             evidence: "the package's bytes on the server are missing or were changed".to_owned(),
         };
-        // One that was stopped before has ended already.
-        if self.end_campaign(now, id, &cause).is_ok() {
+        let running = self.campaigns.get(&id);
+        let was_active = running.is_some_and(|it| it.campaign.state.is_active());
+        // One that was being stopped softly ends hard.
+        if self.end_campaign(now, id, &cause).is_ok() && was_active {
             self.record(Record::Audit(NewAuditEntry {
                 stamp: AuditStamp {
                     at: now.utc,

@@ -56,6 +56,8 @@ impl Engine {
         for task in tasks {
             self.retry_task(now, task);
         }
+        // Those that have failed at once may be too many.
+        self.stop_rest(now, id);
         self.timers.set(Timer::Openings, Some(now.instant));
         Ok(())
     }

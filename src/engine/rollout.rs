@@ -6,7 +6,7 @@ use crate::campaign::{PhaseVerdict, judge};
 use crate::clock::Now;
 use crate::model::{
     CampaignId, CampaignState, EndpointName, Failure, FailureReason, OnErrors, PauseReason, Record,
-    RolloutPhase, RolloutStep, TaskState,
+    RolloutPhase, RolloutStep, StopMode, TaskState,
 };
 
 use super::timers::Timer;
@@ -14,7 +14,7 @@ use super::{CommandError, Engine};
 
 impl Engine {
     /// Nothing new of a campaign starts until it is resumed. Halted: no device is told to install either.
-    /// One that is paused may still be halted.
+    /// One that is paused may still be halted; one that is being stopped softly ends hard by that.
     pub(super) fn pause_campaign(
         &mut self,
         now: Now,
@@ -24,6 +24,9 @@ impl Engine {
         let Some(running) = self.campaigns.get_mut(&id) else {
             return Err(CommandError::NotActive);
         };
+        if running.is_stopping() && reason == PauseReason::Halted {
+            return self.stop_campaign(now, id, StopMode::Hard);
+        }
         let campaign = &mut running.campaign;
         let halts_paused = campaign.state == CampaignState::Paused && reason == PauseReason::Halted;
         if !halts_paused {
@@ -40,14 +43,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Halts every campaign that is active.
+    /// Halts every campaign that is active, or is being stopped softly.
     pub(super) fn halt_all(&mut self, now: Now) {
-        let active = self.campaigns.iter();
-        let active = active.filter(|(_, running)| running.campaign.state.is_active());
-        let ids: Vec<CampaignId> = active.map(|(id, _)| *id).collect();
+        let ids: Vec<CampaignId> = self.campaigns.keys().copied().collect();
         for id in ids {
             if let Err(error) = self.pause_campaign(now, id, PauseReason::Halted) {
-                tracing::error!(campaign = id.0, %error, "an active campaign cannot be halted");
+                tracing::error!(campaign = id.0, %error, "a campaign cannot be halted");
             }
         }
     }

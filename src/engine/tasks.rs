@@ -86,6 +86,11 @@ impl Engine {
         {
             return self.fail_idle(now, id, FailureReason::Barred, &evidence);
         }
+        if task.state != TaskState::Running
+            && let Some((cause, mode)) = campaign.stopped_as()
+        {
+            return self.stop_one(now, id, &cause, mode);
+        }
         let gate = self.gate(now, &task);
         if task.state != TaskState::Running
             && let Some(gate) = gate

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use narrowcast::engine::{Command, CommandError};
 use narrowcast::model::{
-    CampaignId, CampaignState, RetryPolicy, StopMode, TaskState, TimelineStep,
+    CampaignId, CampaignState, ErrorThreshold, FailureReason, OnErrors, RetryPolicy, StopMode,
+    TaskState, TimelineStep, UpdateTask,
 };
 use narrowcast::sim::DeviceConfig;
 use narrowcast::sim::log::DeviceEvent;
@@ -163,4 +164,117 @@ fn no_retry_follows_a_stop_of_any_kind() {
         assert_eq!(world.task(id, 0).attempt, 1);
         assert_eq!(took_uri(&world).len(), 1);
     }
+}
+
+/// What a server may be told beside a stop, and why tasks end that were not being stopped before.
+type Blow = (fn(&mut World, CampaignId) -> Outcome, FailureReason);
+
+#[test]
+fn what_is_stopped_softly_is_reached_by_a_halt_and_by_the_revocation_of_its_key() {
+    let blows: [Blow; 3] = [
+        (
+            |world, _| world.command(Command::HaltCampaigns),
+            FailureReason::Stopped,
+        ),
+        (
+            |world, id| world.command(Command::PauseCampaign { id, halted: true }),
+            FailureReason::Stopped,
+        ),
+        (
+            |world, _| {
+                let package = fleet::package(&world.image, world.now.utc);
+                world.revoke(package.key_id().expect("it is signed"))
+            },
+            FailureReason::KeyRevoked,
+        ),
+    ];
+    for (seed, (blow, reason)) in (1770..).zip(blows) {
+        let mut world = World::new(seed, fleet::engine_config(), fleet::mixed(12));
+        let id = world.campaign_for_all(retries(2));
+        world.run_until("some downloads", |world| downloaded(world) >= 2);
+        assert_eq!(world.stop_as(id, StopMode::Soft), DONE);
+        world.run_for(Duration::from_secs(1));
+        let at = world.now.instant;
+        let is_at_work = |device: &usize| !world.task(id, *device).state.is_final();
+        let at_work: Vec<usize> = (0..12).filter(is_at_work).collect();
+        assert_eq!(blow(&mut world, id), DONE);
+        world.restart();
+        world.run_to_the_end();
+        world.run_for(HOUR);
+        for (left_at, device, request) in &world.requests {
+            assert!(
+                *left_at <= at || !(request.is_execute() || request.is_uri_write()),
+                "{request:?} to device {device}"
+            );
+        }
+        let tasks = at_work.iter().map(|device| world.task(id, *device));
+        let stopped: Vec<&UpdateTask> = tasks
+            .filter(|task| task.state == TaskState::Stopped)
+            .collect();
+        assert!(!stopped.is_empty());
+        for task in stopped {
+            let failure = task.failure.as_ref().expect("a reason");
+            assert_eq!(failure.reason, reason);
+        }
+        assert!(world.verdict().holds(), "{:?}", world.verdict());
+    }
+}
+
+#[test]
+fn a_halted_campaign_ends_when_it_is_stopped_and_nothing_of_it_is_installed() {
+    for (seed, restarts) in [(1780, false), (1781, true)] {
+        let mut world = World::new(seed, fleet::engine_config(), fleet::mixed(12));
+        let id = world.campaign_for_all(retries(2));
+        world.run_until("some have begun", |world| took_uri(world).len() >= 3);
+        let halted = world.command(Command::PauseCampaign { id, halted: true });
+        assert_eq!(halted, DONE);
+        let at = world.now.instant;
+        world.run_for(6 * HOUR);
+        let waits = |device: &usize| world.task(id, *device).slot.is_some();
+        assert!((0..12).any(|device| waits(&device)));
+        assert_eq!(world.stop_as(id, StopMode::Soft), DONE);
+        if restarts {
+            world.restart();
+        }
+        world.run_for(6 * HOUR);
+        assert!((0..12).all(|device| world.task(id, device).state.is_final()));
+        assert_eq!(world.server.slots_in_use(), 0);
+        let mut requests = world.requests.iter();
+        assert!(!requests.any(|(left_at, _, request)| *left_at > at && request.is_execute()));
+        assert!(world.verdict().holds(), "{:?}", world.verdict());
+    }
+}
+
+#[test]
+fn a_campaign_that_its_conflicts_stop_begins_nothing_of_the_rest() {
+    let devices = (0..16).map(|index| DeviceConfig {
+        start_spread: HOUR,
+        ..fleet::device(index)
+    });
+    let mut world = World::new(1790, fleet::engine_config(), devices.collect());
+    let others = world.draft(&[0, 1, 2, 3, 4, 5], RetryPolicy::default());
+    world.activate(others).unwrap();
+    world.policy.governors.error_threshold = Some(ErrorThreshold {
+        failed_percent_max: 10,
+        ended_min: 5,
+        action: OnErrors::Stop,
+    });
+    let all: Vec<usize> = (0..16).collect();
+    let id = world.draft(&all, RetryPolicy::default());
+    world.activate(id).unwrap();
+    let state = |world: &World| ready(world.server.store.campaign(id)).unwrap().0.state;
+    assert_eq!(state(&world), CampaignState::Stopped);
+    let failed = world.count(id, TaskState::Failed);
+    assert!((5..=6).contains(&failed), "{failed}");
+    assert_eq!(world.count(id, TaskState::Stopped), 16 - failed);
+    // Tried again, the same five are too many, and of those behind them none begins.
+    assert_eq!(stop_task(&mut world, others, 5, StopMode::Hard), DONE);
+    assert_eq!(world.retry(id, |_| true), DONE);
+    assert_eq!(state(&world), CampaignState::Stopped);
+    assert_eq!(world.count(id, TaskState::Pending), 0);
+    world.run_to_the_end();
+    for device in 5..16 {
+        assert!(!flashed(&world, device), "device {device}");
+    }
+    assert_eq!(world.count(others, TaskState::Succeeded), 5);
 }

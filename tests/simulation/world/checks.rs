@@ -92,9 +92,10 @@ impl Server {
         let Some(before) = self.tasks.get(&task.id).cloned() else {
             return;
         };
-        // An operator has a failed task tried again: its attempts are numbered on.
+        // An operator has a failed task tried again: its attempts are numbered on. Its campaign may be
+        // stopped in the same commit.
         let is_retry = before.state == TaskState::Failed
-            && task.state == TaskState::Pending
+            && matches!(task.state, TaskState::Pending | TaskState::Stopped)
             && task.attempts_before == task.attempt
             && before.attempt == task.attempt;
         if (before.state.is_final() && before.state != task.state && !is_retry)
