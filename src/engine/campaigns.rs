@@ -532,7 +532,8 @@ impl Engine {
             return;
         };
         // Other devices may come yet.
-        if running.campaign.targets.dynamic && running.campaign.state != CampaignState::Stopped {
+        let is_open = running.campaign.targets.dynamic && !running.is_over(now);
+        if is_open && !running.is_stopping() {
             return;
         }
         if running.campaign.state != CampaignState::Stopped {

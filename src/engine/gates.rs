@@ -2,7 +2,9 @@
 
 use crate::clock::Now;
 use crate::fota::Gate;
-use crate::model::{CampaignId, CampaignState, PauseReason, TaskId, UpdateTask, WaitingFor};
+use crate::model::{
+    CampaignId, CampaignState, PauseReason, TaskId, TaskState, UpdateTask, WaitingFor,
+};
 
 use super::Engine;
 use super::campaigns::RunningCampaign;
@@ -34,8 +36,10 @@ impl Engine {
     /// Why no attempt of a task begins.
     pub(super) fn gate(&self, now: Now, task: &UpdateTask) -> Option<Gate> {
         let running = self.campaigns.get(&task.campaign)?;
-        running
-            .gate(now)
+        // What has begun outlives the campaign's end, and may need a slot anew.
+        let ends_by_itself = task.state == TaskState::Running && running.is_over(now);
+        let gate = running.gate(now);
+        gate.filter(|gate| !(ends_by_itself && gate.waiting_for == WaitingFor::Window))
             .or_else(|| running.gate_of(task))
             .or_else(|| self.consent_gate(now, task))
     }

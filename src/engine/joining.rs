@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::clock::Now;
 use crate::model::{CampaignId, Failure, StopMode, TaskId, TaskState, UpdateTask};
 
-use super::campaigns::RunningCampaign;
 use super::timers::Timer;
 use super::{CommandError, Engine};
 
@@ -54,7 +53,7 @@ impl Engine {
             self.add_task(now, task);
             // One that has failed at once may be one too many.
             let running = self.campaigns.get(&id);
-            if let Some((cause, mode)) = running.and_then(RunningCampaign::stopped_as) {
+            if let Some((cause, mode)) = running.and_then(|it| it.closed_to_tasks(now)) {
                 self.stop_one(now, task_id, &cause, mode);
             }
         }
@@ -102,6 +101,8 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use bytes::Bytes;
 
     use super::*;
@@ -109,9 +110,10 @@ mod tests {
     use crate::clock::{Instant, Utc};
     use crate::engine::{Command, EndedTasks, EngineConfig, Output};
     use crate::model::{
-        Campaign, CampaignTargets, Component, DeviceModel, DeviceType, EndpointName,
-        FirmwareVersion, Manufacturer, Package, PackageFile, PackageId, PackageKind, Provenance,
-        Record, ReleaseNotes, Restored, RetryPolicy, Sha256Digest,
+        Campaign, CampaignState, CampaignTargets, CellId, Component, CoverageTier, DeviceModel,
+        DeviceType, DownloadCapability, EndpointName, ErrorThreshold, FailureReason,
+        FirmwareVersion, Manufacturer, OnErrors, Package, PackageFile, PackageId, PackageKind,
+        Phase, Provenance, Record, ReleaseNotes, Restored, RetryPolicy, Sha256Digest, SlotClaim,
     };
 
     const CAMPAIGN: CampaignId = CampaignId(1);
@@ -368,5 +370,111 @@ mod tests {
         assert_eq!(engine.held().tasks, 1);
         add(&mut engine, at(1), &[4]).unwrap();
         assert_eq!(engine.held().tasks, 2);
+    }
+
+    #[test]
+    fn a_campaign_that_what_comes_stops_stops_what_comes_behind_it() {
+        let mut engine = engine(20);
+        let mut campaign = campaign(false);
+        campaign.policy.governors.error_threshold = Some(ErrorThreshold {
+            failed_percent_max: 10,
+            ended_min: 5,
+            action: OnErrors::Stop,
+        });
+        run(&mut engine, campaign, &[1], 7).unwrap();
+        let mut tasks: Vec<UpdateTask> = (2..=8).map(|number| task(number, at(1))).collect();
+        // Five are of a device that is at work.
+        for conflict in &mut tasks[..5] {
+            conflict.endpoint = EndpointName::parse("d1").unwrap();
+        }
+        let campaign = CAMPAIGN;
+        let command = Command::AddTasks { campaign, tasks };
+        engine.handle_command(at(1), command).unwrap();
+        let ended = ended(&mut engine);
+        let (failed, stopped) = (TaskState::Failed, TaskState::Stopped);
+        assert_eq!(ended.iter().filter(|it| it.1 == failed).count(), 5);
+        assert!(ended.contains(&(7, stopped)) && ended.contains(&(8, stopped)));
+        assert_eq!(engine.held().tasks, 0);
+        assert_eq!(engine.campaigns(), 0);
+    }
+
+    fn ending(dynamic: bool) -> Campaign {
+        let mut campaign = campaign(dynamic);
+        campaign.policy.schedule.end_at = Some(at(100).utc);
+        campaign
+    }
+
+    #[test]
+    fn a_dynamic_campaign_ends_at_its_end() {
+        let mut engine = engine(10);
+        run(&mut engine, ending(true), &[1], 0).unwrap();
+        stop_task(&mut engine, 1);
+        assert_eq!(engine.campaigns(), 1);
+        ended(&mut engine);
+        engine.handle_timeout(at(100));
+        assert_eq!(engine.campaigns(), 0);
+        assert_eq!(
+            add(&mut engine, at(101), &[2]),
+            Err(CommandError::NotActive)
+        );
+    }
+
+    #[test]
+    fn what_comes_after_the_campaigns_end_ends() {
+        let mut engine = engine(10);
+        run(&mut engine, ending(false), &[1], 2).unwrap();
+        engine.handle_timeout(at(100));
+        assert_eq!(ended(&mut engine), [(1, TaskState::Stopped)]);
+        assert_eq!(engine.campaigns(), 1);
+        add(&mut engine, at(101), &[2, 3]).unwrap();
+        let stopped = [(2, TaskState::Stopped), (3, TaskState::Stopped)];
+        assert_eq!(ended(&mut engine), stopped);
+        assert_eq!(engine.campaigns(), 0);
+    }
+
+    #[test]
+    fn an_image_that_is_gone_ends_hard_what_was_being_stopped_softly() {
+        let mut engine = engine(10);
+        let stopping = Campaign {
+            state: CampaignState::Stopped,
+            activated_at: Some(Utc::default()),
+            ..campaign(false)
+        };
+        let fetching = UpdateTask {
+            state: TaskState::Running,
+            phase: Phase::Downloading,
+            attempt: 1,
+            uri_intended: true,
+            stop: Some(StopMode::Soft),
+            slot: Some(SlotClaim {
+                cell: CellId(0),
+                tier: CoverageTier::Tier0,
+            }),
+            capability: Some(DownloadCapability([7; 16])),
+            ..task(1, at(0))
+        };
+        let restored = Restored {
+            campaigns: vec![stopping],
+            packages: vec![package()],
+            tasks: vec![fetching],
+            last_task: TaskId(1),
+            ..Restored::default()
+        };
+        engine.restore(at(0), restored, BTreeMap::new());
+        let (mut last, mut audited) = (None, false);
+        loop {
+            match engine.poll_output() {
+                Output::Record(Record::Task(task)) => last = Some(task),
+                Output::Record(Record::Audit(_)) => audited = true,
+                Output::Timeout(_) => break,
+                other => drop(other),
+            }
+        }
+        let task = last.expect("it is told");
+        assert_eq!(task.stop, Some(StopMode::Hard));
+        let failure = task.failure.expect("a reason");
+        assert_eq!(failure.reason, FailureReason::IntegrityCheckFailed);
+        // That it was stopped is told already.
+        assert!(!audited);
     }
 }

@@ -40,6 +40,9 @@ impl Engine {
             Some(running) => {
                 // Those that are at work end by themselves first.
                 running.campaign.state.retry(true)?;
+                if running.is_over(now) {
+                    return Err(CommandError::EndPassed);
+                }
                 self.check_room(running, tasks.len())?;
             }
             None => self.run_again(now, ended.ok_or(CommandError::NotActive)?, tasks.len())?,

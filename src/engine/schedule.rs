@@ -72,6 +72,12 @@ impl RunningCampaign {
         self.schedule.timetable.timing(now.utc) == Timing::Over
     }
 
+    /// Why and how a task ends that comes to it now, where nothing of it begins any more.
+    pub(super) fn closed_to_tasks(&self, now: Now) -> Option<(Failure, StopMode)> {
+        self.stopped_as()
+            .or_else(|| self.is_over(now).then(by_schedule))
+    }
+
     /// How much longer a device is waited for that may take so long from `since` on: only time counts in
     /// which something may begin, and none is late before the campaign's end. `None`: no longer.
     pub(super) fn time_left(&self, now: Now, since: Utc, time: Duration) -> Option<Duration> {
@@ -206,7 +212,7 @@ impl Engine {
                 continue;
             };
             let is_unheard = match entry {
-                TaskEntry::Idle(idle) => idle.retry_at.is_none(),
+                TaskEntry::Idle(idle) => idle.failure.is_none(),
                 TaskEntry::Running(session) => session.is_unheard(),
             };
             if is_unheard && self.is_reachable(&entry.task().endpoint) {
@@ -221,13 +227,10 @@ impl Engine {
     /// Its end has come: what has begun goes on, what waits ends. One that waits for its next attempt has
     /// failed.
     fn end_by_schedule(&mut self, now: Now, id: CampaignId) {
-        let cause = Failure {
-            reason: FailureReason::CampaignEnded,
-            evidence: "the campaign's end came before it had begun".to_owned(),
-        };
+        let (cause, mode) = by_schedule();
         for task in self.tasks_of(id) {
             match self.tasks.get(&task) {
-                Some(TaskEntry::Idle(idle)) if idle.retry_at.is_some() => {
+                Some(TaskEntry::Idle(idle)) if idle.failure.is_some() => {
                     let idle = idle.clone();
                     if let Some(failure) = &idle.failure {
                         let detail = told(failure);
@@ -235,12 +238,22 @@ impl Engine {
                     }
                     self.finish(now, idle, TaskState::Failed);
                 }
-                Some(_) => self.stop_one(now, task, &cause, StopMode::Soft),
+                Some(_) => self.stop_one(now, task, &cause, mode),
                 None => {}
             }
         }
+        // What has begun waits for no window any more.
+        self.gates_changed(now, id);
         self.end_if_done(now, id);
     }
+}
+
+fn by_schedule() -> (Failure, StopMode) {
+    let cause = Failure {
+        reason: FailureReason::CampaignEnded,
+        evidence: "the campaign's end came before it had begun".to_owned(),
+    };
+    (cause, StopMode::Soft)
 }
 
 /// Whether a task that waits would be told the same.

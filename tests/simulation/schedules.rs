@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use narrowcast::clock::Utc;
-use narrowcast::engine::Command;
+use narrowcast::engine::{Command, CommandError};
 use narrowcast::model::{
-    CampaignId, CampaignState, FailureReason, PushWindow, RetryPolicy, Schedule, TaskState,
-    WaitingFor, Weekdays,
+    CampaignId, CampaignState, Consent, FailureReason, PushWindow, RetryPolicy, Schedule,
+    TaskState, WaitingFor, Weekdays,
 };
 use narrowcast::sim::log::DeviceEvent;
 use narrowcast::sim::{DeviceConfig, Outcome as UpdateOutcome, SimDevice};
@@ -269,6 +269,9 @@ fn at_its_end_what_waits_is_stopped_and_what_runs_ends_by_itself() {
         run_until_utc(&mut world, "2026-11-18T13:00:01Z", restarts);
         assert_eq!(world.task(id, 0).state, TaskState::Running);
         assert_eq!(state(&world, id), CampaignState::Running);
+        // What has failed could not begin again.
+        let ended = Outcome::Done(Err(CommandError::EndPassed));
+        assert_eq!(world.retry(id, |_| true), ended);
         // The one that was never heard had no turn; the one that failed has no attempt left.
         let stopped = world.task(id, 1).clone();
         assert_eq!(stopped.state, TaskState::Stopped);
@@ -402,4 +405,28 @@ fn a_paused_campaign_ends_at_its_end_too() {
             .into_iter()
             .any(|line| line.event == DeviceEvent::UriAccepted)
     );
+}
+
+#[test]
+fn what_was_agreed_to_and_not_heard_is_stopped_at_the_end_and_has_not_failed() {
+    for restarts in [false, true] {
+        let schedule = Schedule {
+            end_at: Some(at("2026-11-18T13:00:00Z")),
+            ..Schedule::default()
+        };
+        let mut world = world(11, vec![sleeper(0, 100 * HOUR)], schedule);
+        world.policy.conditions.consent = Consent::Confirmed;
+        world.run_for(10 * MINUTE);
+        let id = world.campaign_for_all(RetryPolicy::default());
+        world.device(0, SimDevice::speak);
+        world.run_for(10 * MINUTE);
+        assert_eq!(world.task(id, 0).waiting_for, Some(WaitingFor::Consent));
+        assert_eq!(world.consent(id, Some(0), true), Outcome::Done(Ok(())));
+        run_until_utc(&mut world, "2026-11-18T13:00:01Z", restarts);
+        let task = world.task(id, 0);
+        assert_eq!(task.state, TaskState::Stopped);
+        let failure = task.failure.clone().expect("a reason");
+        assert_eq!(failure.reason, FailureReason::CampaignEnded);
+        assert_eq!(state(&world, id), CampaignState::Stopped);
+    }
 }
