@@ -100,6 +100,7 @@ impl Engine {
         if running.campaign.rollout.step != RolloutStep::AwaitingApproval {
             return Err(CommandError::NothingToApprove);
         }
+        running.campaign.state.go_on()?;
         self.next_phase(now, id);
         Ok(())
     }

@@ -81,6 +81,23 @@ impl CampaignState {
         }
     }
 
+    /// Its next phase is let begin.
+    ///
+    /// # Errors
+    /// Unless it is scheduled or runs.
+    pub fn go_on(self) -> Result<Self, InvalidTransition> {
+        match self {
+            Self::Scheduled | Self::Running => Ok(self),
+            from
+            @ (Self::Draft | Self::Paused | Self::Stopped | Self::Succeeded | Self::Failed) => {
+                Err(InvalidTransition {
+                    from,
+                    action: "taken to its next phase",
+                })
+            }
+        }
+    }
+
     /// It goes on.
     ///
     /// # Errors

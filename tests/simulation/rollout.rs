@@ -276,6 +276,20 @@ fn a_phase_waits_for_its_approval() {
     world.restart();
     world.run_for(HOUR);
     assert_eq!(world.count(id, TaskState::Succeeded), 3);
+    // Whoever paused it wants nothing to follow.
+    let paused = world.command(Command::PauseCampaign { id, halted: false });
+    assert_eq!(paused, server::Outcome::Done(Ok(())));
+    let refused = world.command(Command::ApprovePhase(id));
+    assert!(
+        matches!(
+            refused,
+            server::Outcome::Done(Err(CommandError::InvalidTransition(_)))
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(state(&world, id).1.phase, 0);
+    let resumed = world.command(Command::ResumeCampaign(id));
+    assert_eq!(resumed, server::Outcome::Done(Ok(())));
     let approved = world.command(Command::ApprovePhase(id));
     assert_eq!(approved, server::Outcome::Done(Ok(())));
     world.run_to_the_end();
