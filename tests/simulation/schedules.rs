@@ -5,7 +5,7 @@ use std::time::Duration;
 use narrowcast::clock::Utc;
 use narrowcast::engine::{Command, CommandError};
 use narrowcast::model::{
-    CampaignId, CampaignState, Consent, FailureReason, PushWindow, RetryPolicy, Schedule,
+    CampaignId, CampaignState, Consent, FailureReason, PushWindow, RetryPolicy, Schedule, SlotHeld,
     TaskState, WaitingFor, Weekdays,
 };
 use narrowcast::sim::log::DeviceEvent;
@@ -428,5 +428,29 @@ fn what_was_agreed_to_and_not_heard_is_stopped_at_the_end_and_has_not_failed() {
         let failure = task.failure.clone().expect("a reason");
         assert_eq!(failure.reason, FailureReason::CampaignEnded);
         assert_eq!(state(&world, id), CampaignState::Stopped);
+    }
+}
+
+#[test]
+fn what_lost_its_package_while_it_was_halted_over_the_end_is_given_it_again() {
+    let mut config = fleet::engine_config();
+    config.product.slot_held = SlotHeld::UntilDownloaded;
+    for (seed, restarts) in [(12, false), (13, true)] {
+        let mut world = World::new(seed, config.clone(), vec![fleet::device(0)]);
+        world.policy.schedule.end_at = Some(at("2026-11-18T13:00:00Z"));
+        let id = world.campaign_for_all(RetryPolicy::default());
+        world.run_until("it fetches", |world| world.task(id, 0).uri_intended);
+        let halted = world.command(Command::HaltCampaigns);
+        assert_eq!(halted, Outcome::Done(Ok(())));
+        world.run_for(10 * MINUTE);
+        assert_eq!(world.task(id, 0).slot, None);
+        world.device(0, |core, now| core.lose_package(now, 5 * MINUTE));
+        run_until_utc(&mut world, "2026-11-18T13:00:01Z", restarts);
+        assert_eq!(world.task(id, 0).state, TaskState::Running);
+        let resumed = world.command(Command::ResumeCampaign(id));
+        assert_eq!(resumed, Outcome::Done(Ok(())));
+        world.run_to_the_end();
+        let task = world.task(id, 0);
+        assert_eq!(task.state, TaskState::Succeeded, "{task:?}");
     }
 }
