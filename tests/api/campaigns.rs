@@ -1,7 +1,11 @@
 //! `/api/v1/campaigns`.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use narrowcast::clock::Utc;
 use narrowcast::engine::{Command, CommandError, TaskProgress};
+use narrowcast::http::HttpLimits;
 use narrowcast::model::{
     AuditActor, AuditStamp, CampaignId, CampaignState, Failure, FailureReason, FirmwareVersion,
     Package, PackageId, Phase, Provenance, Record, TaskId, TaskState, WaitingFor,
@@ -9,6 +13,7 @@ use narrowcast::model::{
 use narrowcast::store::{Page, Store};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::service::{Service, device, send};
 use crate::verifier::sha256;
@@ -184,6 +189,21 @@ async fn a_draft_is_activated_with_image_and_tasks() {
     assert_eq!(endpoints, ["d1", "d2"]);
 }
 
+/// As the engine leaves those of a stopped campaign.
+async fn end_tasks(service: &Service) {
+    let page = Page {
+        after: None,
+        limit: 100,
+    };
+    let tasks = service.store.tasks(CampaignId(1), None, page).await;
+    let stopped = tasks.expect("tasks").into_iter().map(|mut task| {
+        task.state = TaskState::Stopped;
+        Record::Task(task)
+    });
+    let committed = service.store.commit(stopped.collect()).await;
+    committed.expect("a commit");
+}
+
 #[tokio::test]
 async fn only_what_the_state_allows_is_done() {
     let (service, path) = with_draft().await;
@@ -206,6 +226,7 @@ async fn only_what_the_state_allows_is_done() {
     post(&service, &activate)
         .await
         .problem(409, "invalid_transition", None);
+    end_tasks(&service).await;
     service.delete(&path).await.expect(204);
     service.get(&path).await.problem(404, "not_found", None);
 }
@@ -432,4 +453,78 @@ async fn a_campaign_may_say_how_its_devices_are_admitted() {
         let answer = service.post("/api/v1/campaigns", &asked).await;
         answer.problem(422, "invalid_field", Some(field));
     }
+}
+
+/// Holds up what needs the products until the gate is open: somebody replaces a device.
+fn hold_products(service: &Arc<Service>) -> JoinHandle<u16> {
+    let service = service.clone();
+    tokio::spawn(async move {
+        let mut d2 = device("d2");
+        d2.as_object_mut().expect("an object").remove("endpoint");
+        service.put("/api/v1/devices/d2", &d2).await.status
+    })
+}
+
+#[tokio::test]
+async fn a_campaign_that_takes_too_long_to_make_is_made_once_for_its_key() {
+    let limits = HttpLimits {
+        request_timeout: Duration::from_millis(700),
+        ..HttpLimits::default()
+    };
+    let service = Arc::new(Service::start_with(limits, false).await);
+    let package = service.seed(&["d1", "d2"]).await;
+    let gate = service.engine.gate.lock().await;
+    let replaced = hold_products(&service);
+    reaches_the_engine(&service).await;
+    let body = json!({"name": "July", "package_id": package, "targets": {"devices": ["d1"]}});
+    let make = || {
+        let request = service.request(Method::POST, "/api/v1/campaigns");
+        send(request.header("idempotency-key", "k1").json(&body))
+    };
+    make().await.problem(503, "outcome_unknown", None);
+    make().await.problem(409, "conflict", None);
+    drop(gate);
+    replaced.await.expect("an answer");
+    let mut made = make().await;
+    while made.status == 409 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        made = make().await;
+    }
+    assert_eq!(made.expect(201)["id"], 1);
+    let listed = service.get("/api/v1/campaigns").await.expect(200);
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
+}
+
+/// Waits until somebody's command has come as far as the engine's gate.
+async fn reaches_the_engine(service: &Service) {
+    let path = "/api/v1/profiles?limit=1";
+    // It looks at the products too.
+    let asked = || tokio::time::timeout(Duration::from_millis(100), service.get(path));
+    while asked().await.is_ok() {}
+}
+
+#[tokio::test]
+async fn who_waits_for_the_products_holds_up_no_other_campaign() {
+    let service = Arc::new(Service::start().await);
+    let package = service.seed(&["d1", "d2", "d3"]).await;
+    let body = json!({"name": "July", "package_id": package, "targets": {"devices": ["d1"]}});
+    service.post("/api/v1/campaigns", &body).await.expect(201);
+    let gate = service.engine.gate.lock().await;
+    let replaced = hold_products(&service);
+    reaches_the_engine(&service).await;
+    let deleting = {
+        let service = service.clone();
+        tokio::spawn(async move { service.delete("/api/v1/devices/d3").await.status })
+    };
+    // The gate stays shut however long the deletion takes to come to the products.
+    for _ in 0..20 {
+        let path = "/api/v1/campaigns/1/archive";
+        let nothing = json!({});
+        let archived = service.post(path, &nothing);
+        let archived = tokio::time::timeout(Duration::from_secs(2), archived).await;
+        archived.expect("in time").expect(200);
+    }
+    drop(gate);
+    assert_eq!(replaced.await.expect("an answer"), 200);
+    assert_eq!(deleting.await.expect("an answer"), 204);
 }

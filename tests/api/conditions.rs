@@ -4,6 +4,7 @@ use narrowcast::clock::Utc;
 use narrowcast::engine::{Command, CommandError};
 use narrowcast::model::{
     CampaignId, CampaignState, Failure, FailureReason, Record, StopMode, TaskId, TaskState,
+    UpdateTask,
 };
 use narrowcast::store::{Page, Store};
 use reqwest::Method;
@@ -204,6 +205,62 @@ async fn a_draft_is_not_retried_nor_one_that_was_put_away() {
         .expect(200);
     let answer = service.post(&format!("{path}/retry"), &json!({})).await;
     answer.problem(409, "invalid_transition", None);
+}
+
+#[tokio::test]
+async fn a_draft_that_was_put_away_is_not_activated() {
+    let (service, path) = draft(&json!({})).await;
+    let post = async |action: &str| service.post(&format!("{path}/{action}"), &json!({})).await;
+    post("archive").await.expect(200);
+    let answer = post("activate").await;
+    assert!(
+        answer
+            .problem(409, "invalid_transition", None)
+            .contains("put away")
+    );
+    service.delete(&format!("{path}/archive")).await.expect(200);
+    post("activate").await.expect(200);
+}
+
+#[tokio::test]
+async fn who_has_a_campaign_run_again_that_has_ended_is_an_approver() {
+    let (service, path) = failed().await;
+    let retry = |role| {
+        let request = service.request_as(role, Method::POST, &format!("{path}/retry"));
+        send(request.json(&json!({"code": "no_space"})))
+    };
+    retry("operator").await.problem(403, "forbidden", None);
+    retry("approver").await.expect(200);
+    let running = Record::Campaign {
+        id: CampaignId(1),
+        state: CampaignState::Running,
+        at: Utc::from_unix_ms(3_000),
+    };
+    service.store.commit(vec![running]).await.expect("a commit");
+    retry("operator").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_stopped_campaign_is_deleted_once_its_devices_are_at_rest() {
+    let (service, path) = draft(&json!({})).await;
+    let post = async |action: &str| service.post(&format!("{path}/{action}"), &json!({})).await;
+    post("activate").await.expect(200);
+    let tasks = service.store.tasks(CampaignId(1), None, ALL).await;
+    let mut tasks = tasks.expect("tasks");
+    let commit = async |tasks: &[UpdateTask]| {
+        let records = tasks.iter().cloned().map(Record::Task).collect();
+        service.store.commit(records).await.expect("a commit");
+    };
+    tasks[0].state = TaskState::Stopped;
+    tasks[1].state = TaskState::Running;
+    commit(&tasks).await;
+    post("stop").await.expect(200);
+    let refused = service.delete(&path).await;
+    let detail = refused.problem(409, "invalid_transition", None);
+    assert!(detail.contains("at work"), "{detail}");
+    tasks[1].state = TaskState::Succeeded;
+    commit(&tasks).await;
+    service.delete(&path).await.expect(204);
 }
 
 #[tokio::test]

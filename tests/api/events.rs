@@ -283,3 +283,36 @@ async fn a_stream_ends_with_its_token_and_with_the_server() {
     let ended = tokio::time::timeout(PATIENCE, service.listener).await;
     ended.expect("in time").expect("no panic");
 }
+
+#[tokio::test]
+async fn a_busy_server_sends_heartbeats_and_looks_at_tokens_too() {
+    let service = Service::start().await;
+    let body = json!({"name": "board", "role": "viewer"});
+    let token = service.post("/api/v1/tokens", &body).await.expect(201);
+    let request = service.anonymous(Method::GET, "/api/v1/events?topics=campaign:9");
+    let token = token["token"].as_str().expect("a token");
+    let response = request.bearer_auth(token).send().await.expect("an answer");
+    let mut stream = Stream {
+        response,
+        text: String::new(),
+    };
+    stream.next().await.expect("a greeting");
+    // Something happens more often than a heartbeat is due.
+    let busy = async {
+        loop {
+            happen(&service, "a").await;
+            tokio::time::sleep(EVENT_LIMITS.heartbeat / 6).await;
+        }
+    };
+    let heard = async {
+        let heartbeat = stream.next().await.expect("a heartbeat");
+        assert_eq!(heartbeat.comment, "heartbeat");
+        service.delete("/api/v1/tokens/board").await.expect(204);
+        while stream.next().await.is_some() {}
+    };
+    tokio::select! {
+        () = busy => {}
+        () = heard => {}
+        () = tokio::time::sleep(PATIENCE) => panic!("it goes on without its token"),
+    }
+}

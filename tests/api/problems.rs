@@ -173,7 +173,7 @@ async fn each_field_of_a_campaign_is_named() {
         ),
         ("targets", json!({"groups": ["g"]}), "targets.groups[0]"),
         ("targets", json!({"all": true}), "targets.all"),
-        ("window", json!({}), "window"),
+        ("window", json!({}), "window.time_zone"),
     ];
     for (name, value, field) in cases {
         let mut body = json!({

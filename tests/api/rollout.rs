@@ -178,3 +178,43 @@ async fn a_campaign_is_paused_and_resumed_where_its_state_allows_it() {
         .await
         .problem(409, "invalid_transition", None);
 }
+
+#[tokio::test]
+async fn the_devices_of_a_rollout_are_named_in_any_form_as_its_targets_are() {
+    let service = Service::start_named().await;
+    let [one, two] = ["urn:imei:860000000000001", "urn:imei:860000000000002"];
+    let package = service.seed(&[one, two]).await;
+    let asked = json!({
+        "targets": {"devices": [one, two]}, "trial": one, "phases": [{"devices": [two]}],
+    });
+    let made = service
+        .post("/api/v1/campaigns", &body(package, &asked))
+        .await;
+    let made = made.expect(201);
+    assert_eq!(made["trial"], "860000000000001");
+    assert_eq!(made["phases"][0]["devices"], json!(["860000000000002"]));
+}
+
+#[tokio::test]
+async fn what_was_approved_is_approved_anew_once_it_is_changed() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1", "d2", "d3", "d4"]).await;
+    let asked = json!({"approval_required": true, "start_at": "2099-01-01T00:00:00Z"});
+    let request = service.request_as("operator", Method::POST, "/api/v1/campaigns");
+    let made = send(request.json(&body(package, &asked))).await.expect(201);
+    let path = format!("/api/v1/campaigns/{}", made["id"]);
+    let read = service.get(&path).await;
+    let approve = || service.request_as("approver", Method::POST, &format!("{path}/approve"));
+    send(approve()).await.expect(200);
+    let at_once = json!({"start_at": null});
+    let patch = service.request_as("operator", Method::PATCH, &path);
+    let changed = send(patch.json(&at_once)).await.expect(200);
+    assert_eq!(changed["rollout"]["approved_by"], Value::Null);
+    let activate = service.post(&format!("{path}/activate"), &json!({})).await;
+    activate.problem(409, "approval_required", None);
+    // Nobody approves what they have not read.
+    let stale = approve().header("if-match", read.header("etag"));
+    send(stale).await.problem(412, "stale", None);
+    let tag = service.get(&path).await.header("etag").to_owned();
+    send(approve().header("if-match", tag)).await.expect(200);
+}

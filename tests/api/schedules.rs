@@ -162,6 +162,33 @@ async fn an_estimate_is_shown_beforehand_with_what_is_assumed() {
 }
 
 #[tokio::test]
+async fn a_campaign_is_shown_without_its_estimate_while_the_engine_does_not_answer() {
+    let (service, body) = start().await;
+    let made = service.post("/api/v1/campaigns", &body(json!({}))).await;
+    made.expect(201);
+    let busy = service.engine.gate.lock().await;
+    let path = "/api/v1/campaigns/1";
+    // Nobody waits behind another either.
+    let answers = async { tokio::join!(service.get(path), service.get(path)) };
+    let answers = tokio::time::timeout(std::time::Duration::from_secs(4), answers).await;
+    let (one, other) = answers.expect("in time");
+    for shown in [one.expect(200), other.expect(200)] {
+        assert_eq!(shown["name"], "July");
+        assert_eq!(
+            (&shown["eta"], &shown["eta_seconds"]),
+            (&Value::Null, &Value::Null)
+        );
+    }
+    let dry_run = service
+        .post("/api/v1/campaigns?dry_run=true", &body(json!({})))
+        .await;
+    assert_eq!(dry_run.expect(200)["eta"], Value::Null);
+    drop(busy);
+    let shown = service.get(path).await.expect(200);
+    assert!(shown["eta_seconds"].is_u64(), "{}", shown["eta_seconds"]);
+}
+
+#[tokio::test]
 async fn an_active_campaigns_schedule_is_the_engines_and_an_approvers() {
     let (service, body) = start().await;
     let made = service.post("/api/v1/campaigns", &body(json!({}))).await;
@@ -182,6 +209,10 @@ async fn an_active_campaigns_schedule_is_the_engines_and_an_approvers() {
     let tasks = service.get("/api/v1/campaigns/1/tasks").await.expect(200);
     assert_eq!(tasks[0]["waiting_for"], "start");
     assert_eq!(tasks[0]["until"], "2099-01-01T00:00:00.000Z");
+    // An end that is over would end it at once, and for good.
+    let over = json!({"end_at": "2026-01-01T00:00:00Z"});
+    let refused = patch(&service, "approver", &over).await;
+    refused.problem(422, "invalid_field", Some("end_at"));
     commit(running(CampaignState::Succeeded)).await;
     let over = patch(&service, "approver", &json!({"start_at": null})).await;
     over.problem(409, "invalid_transition", None);

@@ -11,7 +11,8 @@ use narrowcast::http::{
     LinkBases, LinkLimits, Links, LiveView, Role, engine_channel, firmware_router, new_token,
     router, serve, serve_devices,
 };
-use narrowcast::model::{AuditActor, AuditStamp, EndpointName, ProductSettings};
+use narrowcast::lwm2m::EndpointNameForm;
+use narrowcast::model::{AuditActor, AuditStamp, EndpointName, InvalidName, ProductSettings};
 use narrowcast::store::{BlobStore, MemoryStore, Store};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -76,6 +77,24 @@ impl Service {
         metrics_public: bool,
         links_max: Option<usize>,
     ) -> Self {
+        let parse = EndpointName::parse;
+        Self::start_parsing(limits, connection_limits, metrics_public, links_max, parse).await
+    }
+
+    /// One whose devices are named in any form of an IMEI, as a server's are.
+    pub(crate) async fn start_named() -> Self {
+        let (limits, connections) = (HttpLimits::default(), ConnectionLimits::default());
+        let parse = |text: &str| EndpointNameForm::Imei.normalise(text);
+        Self::start_parsing(limits, connections, false, None, parse).await
+    }
+
+    async fn start_parsing(
+        limits: HttpLimits,
+        connection_limits: ConnectionLimits,
+        metrics_public: bool,
+        links_max: Option<usize>,
+        parse_endpoint: fn(&str) -> Result<EndpointName, InvalidName>,
+    ) -> Self {
         let store = Arc::new(MemoryStore::default());
         let (handle, requests) = engine_channel(16, Duration::from_secs(5));
         let engine = Arc::new(TestEngine::default());
@@ -101,7 +120,7 @@ impl Service {
             http_downloads: false,
             tiers: Default::default(),
             metrics_public,
-            parse_endpoint: EndpointName::parse,
+            parse_endpoint,
             limits,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
