@@ -135,7 +135,8 @@ mod tests {
     #[test]
     fn what_cannot_be_kept_or_tried_is_named() {
         EventsConfig::default().check().unwrap();
-        WebhooksConfig::default().check().unwrap();
+        let kept_for = EventsConfig::default().kept_for;
+        WebhooksConfig::default().check(kept_for).unwrap();
         type SpoilEvents = fn(&mut EventsConfig);
         let wrong: [(&str, SpoilEvents); 4] = [
             ("events.kept_max", |it| it.kept_max = 0),
@@ -149,17 +150,21 @@ mod tests {
             assert!(config.check().unwrap_err().starts_with(key), "{key}");
         }
         type SpoilWebhooks = fn(&mut WebhooksConfig);
-        let wrong: [(&str, SpoilWebhooks); 3] = [
+        let wrong: [(&str, SpoilWebhooks); 4] = [
             ("webhooks.timeout", |it| it.timeout = Duration::ZERO),
             ("webhooks.deliveries_kept", |it| it.deliveries_kept = 0),
             ("webhooks.retry_most", |it| {
                 it.retry_most = Duration::from_secs(1);
             }),
+            ("webhooks.retry_for", |it| it.retry_for *= 2),
         ];
         for (key, spoil) in wrong {
             let mut config = WebhooksConfig::default();
             spoil(&mut config);
-            assert!(config.check().unwrap_err().starts_with(key), "{key}");
+            assert!(
+                config.check(kept_for).unwrap_err().starts_with(key),
+                "{key}"
+            );
         }
     }
 }
