@@ -72,13 +72,16 @@ fn first(left: &mut Vec<EndpointName>, count: usize) -> Vec<EndpointName> {
     std::mem::replace(left, others)
 }
 
-/// Whether a phase has done what the next one waits for. What an operator stopped counts as if it had
-/// not been there; `excused` failures as well.
+/// Whether a phase has done what the next one waits for. What was stopped counts as if it had not been
+/// there, but proves nothing: a phase all of whose tasks were stopped has too few successes. `excused`
+/// failures do not count against it.
 pub fn judge(gate: &RolloutPhase, counts: &Progress, excused: u64) -> PhaseVerdict {
     let total = counts.total().saturating_sub(counts.stopped);
     let failed = counts.failed.saturating_sub(excused);
     if failed * 100 > u64::from(gate.failed_percent_max) * total {
         PhaseVerdict::Errors(gate.on_errors)
+    } else if total == 0 && counts.stopped > 0 {
+        PhaseVerdict::TooFew
     } else if counts.succeeded * 100 >= u64::from(gate.success_percent_min) * total {
         PhaseVerdict::Enough
     } else if counts.unfinished() == 0 {
@@ -166,7 +169,9 @@ mod tests {
             (counts(8, 2, 0, 0), 2, PhaseVerdict::TooFew),
             // What was stopped is as if it had not been there.
             (counts(9, 0, 40, 0), 0, PhaseVerdict::Enough),
-            (counts(0, 0, 3, 0), 0, PhaseVerdict::Enough),
+            // But where nothing else was there, nothing is proven.
+            (counts(0, 0, 3, 0), 0, PhaseVerdict::TooFew),
+            (counts(0, 0, 3, 1), 0, PhaseVerdict::Wait),
             (counts(0, 0, 0, 0), 0, PhaseVerdict::Enough),
         ] {
             assert_eq!(judge(&gate, &told, excused), verdict, "{told:?}");
