@@ -17,8 +17,8 @@ use crate::model::{
 
 use super::download::{ServedImage, uri_file_name};
 use super::joining::Given;
+use super::openings::TaskQueue;
 use super::schedule::ScheduleState;
-use super::start_rate::Paced;
 use super::tasks::{TaskEntry, told};
 use super::timers::Timer;
 use super::{CellStatus, CommandError, EndedCampaign, EndedTasks, Engine, TierStatus};
@@ -44,12 +44,12 @@ pub(super) struct RunningCampaign {
     /// When it may begin something.
     pub(super) schedule: ScheduleState,
     /// What the phases of its rollout have to come to.
-    gates: Vec<RolloutPhase>,
+    gates: Vec<Arc<RolloutPhase>>,
     /// Devices that were updated in the running phase, where they have to report for a while.
     pub(super) soaking: BTreeSet<EndpointName>,
     pub(super) start_rate: Option<StartRate>,
     /// Who waits for it.
-    pub(super) paced: Paced,
+    pub(super) paced: TaskQueue,
 }
 
 impl RunningCampaign {
@@ -60,7 +60,7 @@ impl RunningCampaign {
         installed: InstalledSequences,
         ended: EndedTasks,
     ) -> Self {
-        let gates = campaign.policy.rollout.gates();
+        let gates = campaign.policy.rollout.gates().into_iter();
         let schedule = ScheduleState::new(campaign.id, &campaign.policy.schedule);
         let wanted = Wanted {
             target_version: package.target_version.clone(),
@@ -88,16 +88,22 @@ impl RunningCampaign {
             progress: ended.counts,
             pace: Pace::default(),
             schedule,
-            gates,
+            gates: gates.map(Arc::new).collect(),
             soaking: ended.soaking.into_iter().collect(),
             start_rate: None,
-            paced: Paced::default(),
+            paced: TaskQueue::default(),
         }
     }
 
     /// What has to be true for the phase after this one to begin; `None` of the last.
-    pub(super) fn gate_after(&self, phase: u16) -> Option<&RolloutPhase> {
+    pub(super) fn gate_after(&self, phase: u16) -> Option<&Arc<RolloutPhase>> {
         self.gates.get(usize::from(phase))
+    }
+
+    /// Since when its devices have their time to be heard.
+    pub(super) fn contact_since(&self) -> Option<Utc> {
+        let anew = self.campaign.rollout.contact_since();
+        anew.or(self.campaign.activated_at)
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -206,9 +212,9 @@ impl Engine {
             let phase = task.rollout_phase;
             running.progress.add(phase, TaskState::Pending);
         }
-        let activated_at = running.campaign.activated_at.unwrap_or(now.utc);
         let left = if resumed {
-            let deadline = activated_at + settings.contact_timeout;
+            let since = running.contact_since().unwrap_or(now.utc);
+            let deadline = since + settings.contact_timeout;
             self.contact_time_left(now, deadline, &settings)
         } else {
             settings.contact_timeout
@@ -216,6 +222,7 @@ impl Engine {
         self.timers
             .set(Timer::Contact(id), Some(now.instant + left));
         self.campaigns.insert(id, running);
+        let given: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
         for task in tasks {
             self.add_task(now, task);
         }
@@ -223,8 +230,14 @@ impl Engine {
         self.stop_rest(now, id);
         self.end_if_done(now, id);
         self.follow_schedule(now, id);
+        if resumed {
+            // Its window may have opened, or its pause ended, since they were told to wait.
+            for task in given {
+                self.task_gate_changed(now, task);
+            }
+        }
         self.resume_rollout(now, id);
-        self.timers.set(Timer::Openings, Some(now.instant));
+        self.plan_openings(now);
         Ok(())
     }
 
@@ -246,37 +259,6 @@ impl Engine {
         }
         self.end_if_done(now, id);
         self.rollout_counts(now, id, endpoint, phase, state);
-    }
-
-    /// Tries some of the devices that listen without having spoken, so that a large campaign does not
-    /// send all its first requests in one burst.
-    pub(super) fn open_some(&mut self, now: Now) {
-        let mut opened = 0;
-        while opened < self.config.openings_per_turn {
-            let Some(id) = self.openings.pop_front() else {
-                return;
-            };
-            // One that spoke in the meantime has begun, and may wait for its next attempt.
-            match self.tasks.get_mut(&id) {
-                Some(TaskEntry::Running(session)) => {
-                    session.handle_reachable(now);
-                    self.ready.push_back(id);
-                }
-                Some(TaskEntry::Idle(task))
-                    if task.retry_at.is_none() || task.waiting_for == Some(WaitingFor::Contact) =>
-                {
-                    self.open(now, id, false);
-                }
-                Some(TaskEntry::Idle(_)) | None => continue,
-            }
-            opened += 1;
-        }
-        if !self.openings.is_empty() {
-            self.timers.set(
-                Timer::Openings,
-                Some(now.instant + self.config.opening_turn),
-            );
-        }
     }
 
     /// The retry delay of a task is over: a device that listens is tried at once, another at its next
@@ -373,7 +355,7 @@ impl Engine {
         campaigns.map(|(id, running)| (*id, of(running))).collect()
     }
 
-    /// Counts the time of a campaign's devices anew from its activation, where it is not `before`.
+    /// Counts the time of a campaign's devices anew from where it began, where it is not `before`.
     pub(super) fn contact_timeout_changed(&mut self, now: Now, id: CampaignId, before: Duration) {
         let Some(running) = self.campaigns.get(&id) else {
             return;
@@ -382,8 +364,8 @@ impl Engine {
         if timeout == before {
             return;
         }
-        let activated_at = running.campaign.activated_at.unwrap_or(now.utc);
-        let left = (activated_at + timeout).saturating_since(now.utc);
+        let since = running.contact_since().unwrap_or(now.utc);
+        let left = (since + timeout).saturating_since(now.utc);
         let at = now.instant + left.min(timeout);
         self.timers.set(Timer::Contact(id), Some(at));
     }

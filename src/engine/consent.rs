@@ -20,7 +20,7 @@ impl RunningCampaign {
             && task.consented_at.is_none()
     }
 
-    fn asks_for_consent(&self) -> bool {
+    pub(super) fn asks_for_consent(&self) -> bool {
         self.campaign.policy.conditions.consent == Consent::Confirmed
     }
 }
@@ -68,6 +68,32 @@ impl Engine {
         });
         let at = wait.map(|wait| now.instant + wait);
         self.timers.set(Timer::Retry(task.id), at);
+    }
+
+    /// The campaign has another end, or none any more: who waits for consent waits until then.
+    pub(super) fn consent_end_changed(&mut self, now: Now, id: CampaignId) {
+        let Some(running) = self.campaigns.get(&id) else {
+            return;
+        };
+        if !running.asks_for_consent() {
+            return;
+        }
+        let end = running.campaign.policy.schedule.end_at;
+        for task in self.tasks_of(id) {
+            let Some(TaskEntry::Idle(idle)) = self.tasks.get(&task) else {
+                continue;
+            };
+            if idle.waiting_for != Some(WaitingFor::Consent) {
+                continue;
+            }
+            let wait = self.settings_of(&idle.endpoint).contact_timeout;
+            let waiting = UpdateTask {
+                until: Some(end.unwrap_or(now.utc + wait)),
+                ..idle.clone()
+            };
+            self.set_consent_timer(now, &waiting);
+            self.keep_idle(waiting);
+        }
     }
 
     /// Somebody agrees to the update of one device, or with `None` of all, or refuses it.
@@ -171,7 +197,7 @@ impl Engine {
             self.keep_idle(agreed);
         }
         self.task_gate_changed(now, id);
-        self.timers.set(Timer::Openings, Some(now.instant));
+        self.plan_openings(now);
     }
 
     fn refuse_update(&mut self, now: Now, id: TaskId, by: &str) {

@@ -7,6 +7,7 @@
 use crate::clock::Now;
 use crate::model::{EndpointName, Peer, Record, TaskId, TimelineStep, UpdateTask, WaitingFor};
 
+use super::campaigns::RunningCampaign;
 use super::tasks::TaskEntry;
 use super::timers::Timer;
 use super::{Engine, Output};
@@ -63,11 +64,9 @@ impl Engine {
         if task.waiting_for == Some(WaitingFor::Flapping) {
             return;
         }
-        let activated_at = self
-            .campaigns
-            .get(&task.campaign)
-            .and_then(|running| running.campaign.activated_at);
-        let deadline = activated_at.map(|at| at + self.settings_of(&task.endpoint).contact_timeout);
+        let running = self.campaigns.get(&task.campaign);
+        let since = running.and_then(RunningCampaign::contact_since);
+        let deadline = since.map(|at| at + self.settings_of(&task.endpoint).contact_timeout);
         let until = task.until.or(deadline);
         let held = UpdateTask {
             waiting_for: Some(WaitingFor::Flapping),
@@ -95,6 +94,8 @@ impl Engine {
             }
             // Its delay has to pass in any case.
             Some(TaskEntry::Idle(task)) if task.waiting_for == Some(WaitingFor::RetryDelay) => {}
+            // It is asked again when its gate opens.
+            Some(TaskEntry::Idle(task)) if task.waiting_for.is_some_and(WaitingFor::is_gate) => {}
             Some(TaskEntry::Idle(_)) => self.hold_idle(now, id),
             None => {}
         }

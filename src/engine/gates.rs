@@ -71,9 +71,7 @@ impl Engine {
         for task in self.tasks_of(id) {
             self.task_gate_changed(now, task);
         }
-        if !self.openings.is_empty() {
-            self.timers.set(Timer::Openings, Some(now.instant));
-        }
+        self.plan_openings(now);
     }
 
     /// The gate of one task may have changed.
@@ -107,7 +105,9 @@ impl Engine {
         }
         let wait = self.settings_of(&task.endpoint).contact_timeout;
         // The campaign's own time for its devices may be over by the time that somebody agrees.
-        let agreed_at = (task.waiting_for == Some(WaitingFor::Consent)).then_some(now.utc);
+        let asks = |it: &RunningCampaign| it.asks_for_consent();
+        let is_agreed = self.campaigns.get(&task.campaign).is_some_and(asks);
+        let agreed_at = is_agreed.then_some(now.utc);
         let waiting = UpdateTask {
             retry_at: task.retry_at.or(agreed_at),
             waiting_for: Some(WaitingFor::Contact),
@@ -121,7 +121,7 @@ impl Engine {
         }
         self.keep_idle(waiting);
         if reachable {
-            self.openings.push_back(id);
+            self.openings.push(id);
         }
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::clock::Now;
 use crate::model::{CampaignId, Failure, StopMode, TaskId, TaskState, UpdateTask};
 
-use super::timers::Timer;
 use super::{CommandError, Engine};
 
 /// Which tasks a campaign has been given.
@@ -58,7 +57,7 @@ impl Engine {
             }
         }
         self.end_if_done(now, id);
-        self.timers.set(Timer::Openings, Some(now.instant));
+        self.plan_openings(now);
         Ok(())
     }
 }

@@ -26,6 +26,7 @@ mod gates;
 mod held;
 mod introductions;
 mod joining;
+mod openings;
 mod operations;
 mod output;
 mod pace;
@@ -75,6 +76,7 @@ use crate::scheduler::{CellScheduler, SchedulerConfig};
 use campaigns::RunningCampaign;
 use device_requests::{DeviceRequests, NoAnswer};
 use download::Download;
+use openings::TaskQueue;
 use operations::Operations;
 use products::{DeviceKind, Products};
 use tasks::TaskEntry;
@@ -110,7 +112,9 @@ pub struct Engine {
     /// Tasks whose session may have actions to carry out.
     ready: VecDeque<TaskId>,
     /// Tasks of reachable devices that are to be tried without waiting for a message.
-    openings: VecDeque<TaskId>,
+    openings: TaskQueue,
+    /// When the next of them are tried, at the earliest.
+    opening_not_before: Instant,
     /// Devices whose Register was answered, and who are to be asked for what is not known of them.
     introductions: VecDeque<EndpointName>,
     outputs: VecDeque<Output>,
@@ -211,7 +215,8 @@ impl Engine {
             timers: Timers::default(),
             marks: HashMap::new(),
             ready: VecDeque::new(),
-            openings: VecDeque::new(),
+            openings: TaskQueue::default(),
+            opening_not_before: Instant::ORIGIN,
             introductions: VecDeque::new(),
             outputs: VecDeque::new(),
             closed_until: None,

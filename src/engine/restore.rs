@@ -191,14 +191,14 @@ impl Engine {
                 session.handle_asleep(now);
             }
             if reachable {
-                self.openings.push_back(id);
+                self.openings.push(id);
             }
         } else if let Some(wait) = retry_wait {
             self.timers.set(Timer::Retry(id), Some(now.instant + wait));
         } else if is_flapping {
             self.hold_idle(now, id);
         } else if reachable {
-            self.openings.push_back(id);
+            self.openings.push(id);
         }
     }
 

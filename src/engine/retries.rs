@@ -36,6 +36,7 @@ impl Engine {
         if tasks.is_empty() {
             return Err(CommandError::NothingToRetry);
         }
+        let runs_again = !self.campaigns.contains_key(&id);
         match self.campaigns.get(&id) {
             Some(running) => {
                 // Those that are at work end by themselves first.
@@ -56,12 +57,19 @@ impl Engine {
                 }
             }
         }
+        if runs_again {
+            // As where a paused one is resumed.
+            self.excuse_failures(now, id);
+        } else {
+            self.failures_retried(now, id);
+        }
         for task in tasks {
             self.retry_task(now, task);
         }
         // Those that have failed at once may be too many.
         self.stop_rest(now, id);
-        self.timers.set(Timer::Openings, Some(now.instant));
+        self.resume_rollout(now, id);
+        self.plan_openings(now);
         Ok(())
     }
 
@@ -132,7 +140,7 @@ impl Engine {
         if self.flapping.is_flapping(&endpoint) {
             self.hold_idle(now, id);
         } else if self.is_reachable(&endpoint) {
-            self.openings.push_back(id);
+            self.openings.push(id);
         }
     }
 }

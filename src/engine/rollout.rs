@@ -54,42 +54,81 @@ impl Engine {
     }
 
     /// A paused campaign goes on. What it was paused for is let pass: the failures that there are count
-    /// no more, and what a phase came to is enough.
+    /// no more, and what a phase or its soak came to is enough. What else the next phase waits for, its
+    /// approval among it, is still to come. Devices have their time to be heard anew.
     pub(super) fn resume_paused(&mut self, now: Now, id: CampaignId) -> Result<(), CommandError> {
         let Some(running) = self.campaigns.get_mut(&id) else {
             return Err(CommandError::NotActive);
         };
         running.campaign.state = running.campaign.state.resume()?;
         let state = running.campaign.state;
-        let failed = running.progress.all().failed;
-        let was = running.campaign.rollout.paused;
+        let (was, phase) = {
+            let rollout = &running.campaign.rollout;
+            (rollout.paused, rollout.phase)
+        };
+        let gate = running.gate_after(phase).cloned();
         self.record(Record::Campaign {
             id,
             state,
             at: now.utc,
         });
-        self.change_rollout(now, id, |state| {
-            state.paused = None;
-            match was {
-                Some(PauseReason::PhaseErrors | PauseReason::ErrorThreshold) => {
-                    state.failures_excused = failed;
-                }
-                Some(
-                    PauseReason::Operator
-                    | PauseReason::Halted
-                    | PauseReason::PhaseSuccesses
-                    | PauseReason::Soak,
-                )
-                | None => {}
+        self.change_rollout(now, id, |state| state.paused = None);
+        self.wait_anew(now, id);
+        match (was, gate) {
+            (Some(PauseReason::PhaseErrors | PauseReason::ErrorThreshold), _) => {
+                self.excuse_failures(now, id);
             }
-        });
-        if matches!(was, Some(PauseReason::PhaseSuccesses | PauseReason::Soak)) {
-            self.next_phase(now, id);
-        } else {
-            self.gates_changed(now, id);
-            self.judge_phase(now, id);
+            (Some(PauseReason::PhaseSuccesses), Some(gate)) => self.phase_updated(now, id, &gate),
+            (Some(PauseReason::Soak), Some(gate)) => self.phase_proven(now, id, &gate),
+            (_, _) => {}
         }
+        let running = self.campaigns.get(&id);
+        if running.is_some_and(|running| running.campaign.rollout.phase == phase) {
+            self.gates_changed(now, id);
+        }
+        self.resume_rollout(now, id);
         Ok(())
+    }
+
+    /// The failures that there are count no more.
+    pub(super) fn excuse_failures(&mut self, now: Now, id: CampaignId) {
+        let Some(running) = self.campaigns.get(&id) else {
+            return;
+        };
+        let failed = running.progress.all().failed;
+        let of_phase = running.progress.phase(running.campaign.rollout.phase);
+        self.change_rollout(now, id, |state| {
+            state.failures_excused = failed;
+            state.phase_failures_excused = of_phase.failed;
+        });
+    }
+
+    /// Failed tasks are tried again: what was excused of them is not free for others.
+    pub(super) fn failures_retried(&mut self, now: Now, id: CampaignId) {
+        let Some(running) = self.campaigns.get(&id) else {
+            return;
+        };
+        let rollout = &running.campaign.rollout;
+        let failed = running.progress.all().failed;
+        let of_phase = running.progress.phase(rollout.phase).failed;
+        if rollout.failures_excused > failed || rollout.phase_failures_excused > of_phase {
+            self.change_rollout(now, id, |state| {
+                state.failures_excused = state.failures_excused.min(failed);
+                state.phase_failures_excused = state.phase_failures_excused.min(of_phase);
+            });
+        }
+    }
+
+    /// Its devices have their whole time to be heard from now on.
+    fn wait_anew(&mut self, now: Now, id: CampaignId) {
+        self.change_rollout(now, id, |state| {
+            state.contact_since_unix_ms = Some(now.utc.unix_ms());
+        });
+        if let Some(running) = self.campaigns.get(&id) {
+            let settings = self.products.of_package(&running.package);
+            let at = now.instant + settings.contact_timeout;
+            self.timers.set(Timer::Contact(id), Some(at));
+        }
     }
 
     /// Somebody lets the next phase begin.
@@ -105,7 +144,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Goes on with a rollout after a restart.
+    /// Goes on with a rollout after a restart, and whenever its campaign runs that did not: what came
+    /// meanwhile was not judged.
     pub(super) fn resume_rollout(&mut self, now: Now, id: CampaignId) {
         let Some(running) = self.campaigns.get(&id) else {
             return;
@@ -113,6 +153,7 @@ impl Engine {
         if running.campaign.rollout.step == RolloutStep::Soaking {
             self.set_soak_timer(now, id);
         }
+        self.judge_errors(now, id);
         self.judge_phase(now, id);
     }
 
@@ -181,7 +222,7 @@ impl Engine {
         }
         let counts = running.progress.phase(rollout.phase);
         match (
-            judge(&gate, &counts, rollout.failures_excused),
+            judge(&gate, &counts, rollout.phase_failures_excused),
             rollout.step,
         ) {
             (PhaseVerdict::Errors(action), _) => {
@@ -260,7 +301,8 @@ impl Engine {
             return;
         };
         let rollout = &running.campaign.rollout;
-        if rollout.step != RolloutStep::Soaking {
+        // One that is held is looked at when it runs.
+        if rollout.step != RolloutStep::Soaking || !running.is_running() {
             return;
         }
         let Some(gate) = running.gate_after(rollout.phase).cloned() else {
@@ -274,7 +316,8 @@ impl Engine {
             .count();
         let counts = running.progress.phase(rollout.phase);
         let total = counts.total().saturating_sub(counts.stopped);
-        let bad = counts.failed.saturating_sub(rollout.failures_excused) + silent as u64;
+        let failed = (counts.failed).saturating_sub(rollout.phase_failures_excused);
+        let bad = failed + silent as u64;
         if bad * 100 <= u64::from(gate.failed_percent_max) * total {
             return self.phase_proven(now, id, &gate);
         }
@@ -306,15 +349,14 @@ impl Engine {
         self.change_rollout(now, id, |state| {
             state.phase = state.phase.saturating_add(1);
             state.step = RolloutStep::Updating;
+            state.phase_failures_excused = 0;
         });
         let Some(running) = self.campaigns.get_mut(&id) else {
             return;
         };
         running.soaking.clear();
-        let settings = self.products.of_package(&running.package);
-        let at = now.instant + settings.contact_timeout;
         self.timers.set(Timer::Soak(id), None);
-        self.timers.set(Timer::Contact(id), Some(at));
+        self.wait_anew(now, id);
         self.gates_changed(now, id);
         // It may have no task, or none that has not ended.
         self.judge_phase(now, id);

@@ -111,9 +111,14 @@ impl Engine {
             timing,
             ..ScheduleState::new(id, &schedule)
         };
+        let end_before = running.campaign.policy.schedule.end_at;
+        let end_changed = schedule.end_at != end_before;
         running.campaign.policy.schedule = schedule;
         let policy = Box::new(running.campaign.policy.clone());
         self.record(Record::Policy { id, policy });
+        if end_changed {
+            self.consent_end_changed(now, id);
+        }
         self.follow_schedule(now, id);
         Ok(())
     }
@@ -125,10 +130,10 @@ impl Engine {
         running.time_left(now, since, timeout)
     }
 
-    /// The same from its activation on.
+    /// The same from where the time of all its devices begins.
     pub(super) fn first_contact_left(&self, now: Now, id: CampaignId) -> Option<Duration> {
-        let activated_at = self.campaigns.get(&id)?.campaign.activated_at?;
-        self.contact_left(now, id, activated_at)
+        let since = self.campaigns.get(&id)?.contact_since()?;
+        self.contact_left(now, id, since)
     }
 
     /// Does what a campaign's schedule says of this moment, and looks at it again when it may say
@@ -163,6 +168,10 @@ impl Engine {
             }
         } else if before.is_some_and(|before| !is_alike(before, timing)) {
             self.gates_changed(now, id);
+        }
+        if next != state && next == CampaignState::Running {
+            // Tasks may have ended, and phases been without any, before it began.
+            self.resume_rollout(now, id);
         }
         self.offer(now, id);
         self.set_schedule_timer(now, id);
@@ -216,12 +225,10 @@ impl Engine {
                 TaskEntry::Running(session) => session.is_unheard(),
             };
             if is_unheard && self.is_reachable(&entry.task().endpoint) {
-                self.openings.push_back(task);
+                self.openings.push(task);
             }
         }
-        if !self.openings.is_empty() {
-            self.timers.set(Timer::Openings, Some(now.instant));
-        }
+        self.plan_openings(now);
     }
 
     /// Its end has come: what has begun goes on, what waits ends. One that waits for its next attempt has

@@ -1,7 +1,6 @@
 //! How many devices begin a minute: of one campaign, and of all. A slot that is free too soon goes to
 //! somebody else, or stays free; who would have had it asks again when its campaign's turn has come.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 
 use crate::campaign::StartRate;
@@ -13,27 +12,6 @@ use super::Engine;
 use super::campaigns::RunningCampaign;
 use super::tasks::TaskEntry;
 use super::timers::Timer;
-
-/// Who waits for the rate, each once.
-#[derive(Debug, Default)]
-pub(super) struct Paced {
-    order: VecDeque<TaskId>,
-    members: BTreeSet<TaskId>,
-}
-
-impl Paced {
-    fn push(&mut self, task: TaskId) {
-        if self.members.insert(task) {
-            self.order.push_back(task);
-        }
-    }
-
-    fn pop(&mut self) -> Option<TaskId> {
-        let task = self.order.pop_front()?;
-        self.members.remove(&task);
-        Some(task)
-    }
-}
 
 impl RunningCampaign {
     /// Its rate, where it has one, is there from its first start on.
@@ -88,7 +66,7 @@ impl Engine {
             let next = next_start(self.start_rate.as_ref(), running);
             if let Some(next) = next.filter(|next| *next > now.instant) {
                 // Another campaign was faster.
-                if !running.paced.order.is_empty() {
+                if !running.paced.is_empty() {
                     self.timers.set(Timer::StartRate(id), Some(next));
                 }
                 return;

@@ -7,7 +7,8 @@ use narrowcast::clock::Instant;
 use narrowcast::coap::{Code, Message, MessageId, MessageType, Request, Token};
 use narrowcast::engine::EngineConfig;
 use narrowcast::model::{
-    FailureReason, Phase, ProductSettings, RetryPolicy, TaskState, TimelineStep, WaitingFor,
+    Consent, FailureReason, Phase, ProductSettings, RetryPolicy, TaskState, TimelineStep,
+    WaitingFor,
 };
 use narrowcast::sim::DeviceConfig;
 use narrowcast::sim::log::DeviceEvent;
@@ -111,6 +112,28 @@ fn what_waits_is_not_begun_while_two_devices_flap_and_then_goes_on_by_itself() {
     assert_eq!(world.executes(1 - last).len(), 0);
     assert_eq!(world.verdict().flashed, 1);
     assert!(world.verdict().holds(), "{:?}", world.verdict());
+}
+
+#[test]
+fn what_waits_at_a_gate_still_does_so_while_its_devices_flap() {
+    let mut world = duplicates(911, fleet::engine_config());
+    let last = registered(&world);
+    world.policy.conditions.consent = Consent::Confirmed;
+    let id = world.draft(&[0], retries(0));
+    world.activate(id).unwrap();
+    world.run_for(MINUTE);
+    let waiting_for = |world: &World| world.task(id, 0).waiting_for;
+    assert_eq!(waiting_for(&world), Some(WaitingFor::Consent));
+    ping_pong(&mut world, 4, last);
+    assert!(is_flagged(&world));
+    assert_eq!(waiting_for(&world), Some(WaitingFor::Consent));
+    // It opens: the devices that flap are next.
+    world.consent(id, None, true);
+    world.device(last, |core, now| core.speak(now));
+    world.run_for(Duration::from_secs(10));
+    assert_eq!(waiting_for(&world), Some(WaitingFor::Flapping));
+    world.run_to_the_end();
+    assert_eq!(world.task(id, 0).state, TaskState::Succeeded);
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod faults;
 mod flapping;
 mod fleet;
 mod formats;
+mod holds;
 mod lifecycle;
 mod limits;
 mod link;

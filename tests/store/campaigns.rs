@@ -27,6 +27,7 @@ for_each_store! {
     only_active_campaigns_are_restored,
     a_campaign_stopped_with_a_device_at_work_is_restored,
     a_campaign_is_removed_only_in_the_expected_state,
+    a_stopped_campaign_is_removed_once_its_tasks_have_ended,
     what_belongs_to_a_removed_campaign_stays_away,
     how_a_campaign_admits_its_devices_is_kept,
     devices_that_stand_alike_are_counted_together,
@@ -273,6 +274,24 @@ async fn a_campaign_is_removed_only_in_the_expected_state(store: &dyn Store) {
     assert!(next > id, "a number is never used again");
 }
 
+async fn a_stopped_campaign_is_removed_once_its_tasks_have_ended(store: &dyn Store) {
+    let (id, tasks) = running(store, 2).await;
+    let state = CampaignState::Stopped;
+    let at = utc(1);
+    let mut tasks = tasks.into_iter();
+    let mut ended = || {
+        let task = tasks.next().unwrap();
+        let state = TaskState::Stopped;
+        Record::Task(UpdateTask { state, ..task })
+    };
+    let stopped = vec![Record::Campaign { id, state, at }, ended()];
+    store.commit(stopped).await.unwrap();
+    assert!(is_conflict(store.remove_campaign(id, state, stamp()).await));
+    store.commit(vec![ended()]).await.unwrap();
+    store.remove_campaign(id, state, stamp()).await.unwrap();
+    assert!(is_not_found(store.campaign(id).await));
+}
+
 async fn what_belongs_to_a_removed_campaign_stays_away(store: &dyn Store) {
     let (id, tasks) = running(store, 1).await;
     let removed = store
@@ -352,6 +371,8 @@ async fn what_else_is_wanted_of_a_campaign_is_kept_and_so_is_how_far_it_is(store
         approved_by: Some("bob".to_owned()),
         paused: Some(PauseReason::Soak),
         failures_excused: 3,
+        phase_failures_excused: 2,
+        contact_since_unix_ms: Some(5),
     };
     let record = Record::Rollout {
         id,

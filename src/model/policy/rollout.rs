@@ -84,6 +84,11 @@ pub struct RolloutState {
     pub paused: Option<PauseReason>,
     /// How many failed tasks an operator has let pass by resuming it.
     pub failures_excused: u64,
+    /// How many of them are of the phase that runs.
+    pub phase_failures_excused: u64,
+    /// Since when its devices have their time to be heard, in milliseconds since the Unix epoch; `None`:
+    /// since its activation. A phase that begins gives them their time anew, and so does a resumption.
+    pub contact_since_unix_ms: Option<i64>,
 }
 
 /// Why a campaign is paused.
@@ -122,6 +127,11 @@ impl RolloutState {
     /// Since when, in the phase and step that it is in.
     pub const fn since(&self) -> Utc {
         Utc::from_unix_ms(self.since_unix_ms)
+    }
+
+    /// Since when its devices have their time to be heard; `None`: since its activation.
+    pub fn contact_since(&self) -> Option<Utc> {
+        self.contact_since_unix_ms.map(Utc::from_unix_ms)
     }
 }
 
