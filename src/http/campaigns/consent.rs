@@ -61,6 +61,11 @@ async fn decide(
     body: &ConsentGiven,
 ) -> Result<Json<CampaignView>, Problem> {
     find(state, id).await?;
+    // Whose tasks the engine is still being given are meant too.
+    let _activation = match task {
+        None => Some(state.activation.lock().await),
+        Some(_) => None,
+    };
     let command = Command::Consent {
         campaign: CampaignId(id),
         task,
