@@ -151,7 +151,8 @@ async fn the_timeline_is_newest_first_and_bounded() {
     let timeline = service.get("/api/v1/devices/d1/timeline").await.expect(200);
     let newest = json!({
         "at": "1970-01-01T00:00:02.000Z", "task_id": 7, "attempt": 1,
-        "step": "downloaded", "detail": "/5/0/3 = 1",
+        "step": "downloaded", "detail": "/5/0/3 = 1", "failure": null, "next_action": null,
+        "text": "The device has the whole package.",
     });
     assert_eq!(timeline[0], newest);
     assert_eq!(timeline[1]["step"], "contact");
