@@ -108,7 +108,7 @@ async fn each_change_leaves_one_entry_and_a_refused_one_none(store: &dyn Store) 
     assert_eq!(entries[1].details, r#"{"reason":"lost"}"#);
     assert_eq!(
         entries[3].details,
-        r#"{"name":"水表 2026","package":"1","tasks":"3"}"#
+        r#"{"filter":"model==BC25","name":"水表 2026","package":"1","tasks":"3"}"#
     );
     assert_eq!(follow(&entries).unwrap().entries, 7);
 }
