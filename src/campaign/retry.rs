@@ -55,9 +55,10 @@ fn delay(policy: &RetryPolicy, pacing: &RetryPacing, retries_made: u8, roll: u32
     Duration::from_millis(delay_ms.saturating_add(u64::try_from(share_ms).unwrap_or(u64::MAX)))
 }
 
-/// The longest that any retry is waited for.
-pub fn longest_delay(policy: &RetryPolicy, pacing: &RetryPacing) -> Duration {
-    delay(policy, pacing, RetryPolicy::RETRIES_MAX, u32::MAX)
+/// The longest that the retry after so many attempts is waited for.
+pub fn longest_delay(policy: &RetryPolicy, pacing: &RetryPacing, attempts_made: u8) -> Duration {
+    let retries_made = attempts_made.saturating_sub(1);
+    delay(policy, pacing, retries_made, u32::MAX)
 }
 
 /// How often a failure of this cause is worth another try at the most.
@@ -215,7 +216,7 @@ mod tests {
         assert_eq!(delay_ms(0), 100_000);
         assert_eq!(delay_ms(1 << 31), 125_000);
         assert_eq!(delay_ms(u32::MAX), 149_999);
-        let longest = longest_delay(&policy, &pacing);
-        assert!(longest >= delay(&policy, &pacing, 4, u32::MAX));
+        let longest = longest_delay(&policy, &pacing, 5);
+        assert_eq!(longest, delay(&policy, &pacing, 4, u32::MAX));
     }
 }

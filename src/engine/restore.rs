@@ -213,10 +213,12 @@ impl Engine {
                 self.settings_of(&task.endpoint),
             ));
         }
-        let delay_max = self
-            .campaigns
-            .get(&task.campaign)
-            .map(|running| longest_delay(&running.campaign.retry, &running.campaign.policy.retry));
+        let attempts = task.attempt.saturating_sub(task.attempts_before);
+        let running = self.campaigns.get(&task.campaign);
+        let delay_max = running.map(|running| {
+            let campaign = &running.campaign;
+            longest_delay(&campaign.retry, &campaign.policy.retry, attempts)
+        });
         Some(
             retry_at
                 .saturating_since(now.utc)
