@@ -1,5 +1,6 @@
-//! How many devices begin a minute: of one campaign, and of all. A slot that is free too soon goes to
-//! somebody else, or stays free; who would have had it asks again when its campaign's turn has come.
+//! How many devices begin a minute: of one campaign, and of all. Nobody asks for a slot before the turn of
+//! its campaign has come. A slot that comes free too soon after another start goes to somebody else, or
+//! stays free: who would have had it leaves the cell's queue, and asks again in its turn.
 
 use std::num::NonZeroU32;
 
@@ -29,21 +30,34 @@ impl Engine {
     /// Whether a device may begin now that a slot is free for it. Where it may not, it waits for its turn
     /// and the slot is given back.
     pub(super) fn may_start(&mut self, now: Now, id: TaskId) -> bool {
+        if self.waits_for_rate(now, id) {
+            return false;
+        }
+        let Some(TaskEntry::Running(session)) = self.tasks.get(&id) else {
+            return false;
+        };
+        if let Some(running) = self.campaigns.get_mut(&session.task().campaign) {
+            let rates = [&mut self.start_rate, &mut running.start_rate];
+            for rate in rates.into_iter().flatten() {
+                rate.note_start(now.instant);
+            }
+        }
+        true
+    }
+
+    /// Whether the turn of a device's campaign has not come yet: then it waits for that.
+    pub(super) fn waits_for_rate(&mut self, now: Now, id: TaskId) -> bool {
         let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) else {
             return false;
         };
         let campaign = session.task().campaign;
         let Some(running) = self.campaigns.get_mut(&campaign) else {
-            return true;
+            return false;
         };
         running.begin_start_rate(now);
         let next = next_start(self.start_rate.as_ref(), running);
         if next.is_none_or(|next| next <= now.instant) {
-            let rates = [&mut self.start_rate, &mut running.start_rate];
-            for rate in rates.into_iter().flatten() {
-                rate.note_start(now.instant);
-            }
-            return true;
+            return false;
         }
         running.paced.push(id);
         let until = next.map(|next| now.utc + next.saturating_since(now.instant));
@@ -57,7 +71,7 @@ impl Engine {
         );
         self.ready.push_back(id);
         self.timers.set(Timer::StartRate(campaign), next);
-        false
+        true
     }
 
     /// The next of a campaign may start.

@@ -313,6 +313,9 @@ impl Engine {
     }
 
     fn request_slot(&mut self, now: Now, task: &UpdateTask, claim: SlotClaim) {
+        if self.waits_for_rate(now, task.id) {
+            return;
+        }
         let policy = self.admission(task.campaign);
         let (admission, others) = self.scheduler.request(task.id, claim, policy);
         match admission {
