@@ -139,6 +139,12 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn token(&self, sha256: &[u8; 32]) -> Result<StoredToken, StoreError> {
+        let mut tokens = self.tokens.values();
+        let found = tokens.find(|token| token.sha256 == *sha256).cloned();
+        found.ok_or(StoreError::NotFound)
+    }
+
     pub(super) fn remove_token(
         &mut self,
         name: &str,

@@ -500,15 +500,7 @@ impl Store for MemoryStore {
     }
 
     async fn campaigns(&self, page: Page) -> Result<Vec<(Campaign, TaskCounts)>, StoreError> {
-        let after = CampaignId(page.after_number()?);
-        let state = self.lock();
-        let campaigns = state
-            .campaigns
-            .range((Bound::Excluded(after), Bound::Unbounded));
-        Ok(campaigns
-            .take(limit(&page))
-            .map(|(id, campaign)| (campaign.clone(), state.counts(|it| it.campaign == *id)))
-            .collect())
+        self.lock().campaigns_where(&page, |_| true)
     }
 
     async fn campaigns_archived(
@@ -516,16 +508,8 @@ impl Store for MemoryStore {
         archived: bool,
         page: Page,
     ) -> Result<Vec<(Campaign, TaskCounts)>, StoreError> {
-        let after = CampaignId(page.after_number()?);
         let state = self.lock();
-        let campaigns = state
-            .campaigns
-            .range((Bound::Excluded(after), Bound::Unbounded))
-            .filter(|(_, campaign)| campaign.archived_at.is_some() == archived);
-        Ok(campaigns
-            .take(limit(&page))
-            .map(|(id, campaign)| (campaign.clone(), state.counts(|it| it.campaign == *id)))
-            .collect())
+        state.campaigns_where(&page, |it| it.archived_at.is_some() == archived)
     }
 
     async fn remove_campaign(
@@ -566,10 +550,7 @@ impl Store for MemoryStore {
     }
 
     async fn token(&self, sha256: &[u8; 32]) -> Result<StoredToken, StoreError> {
-        let state = self.lock();
-        let mut tokens = state.tokens.values();
-        let found = tokens.find(|token| token.sha256 == *sha256).cloned();
-        found.ok_or(StoreError::NotFound)
+        self.lock().token(sha256)
     }
 
     async fn tokens(&self, page: Page) -> Result<Vec<StoredToken>, StoreError> {

@@ -1,14 +1,30 @@
-//! Campaigns' tasks.
+//! Campaigns and their tasks, as they are listed.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::page::limit;
 use super::state::State;
-use crate::model::{CampaignId, EndpointName, TaskId, TaskState, UpdateTask};
+use crate::model::{Campaign, CampaignId, EndpointName, TaskId, TaskState, UpdateTask};
 use crate::store::{Page, StoreError, TaskCounts};
 
 impl State {
+    pub(super) fn campaigns_where(
+        &self,
+        page: &Page,
+        is_listed: impl Fn(&Campaign) -> bool,
+    ) -> Result<Vec<(Campaign, TaskCounts)>, StoreError> {
+        let after = CampaignId(page.after_number()?);
+        let campaigns = self
+            .campaigns
+            .range((Bound::Excluded(after), Bound::Unbounded))
+            .filter(|(_, campaign)| is_listed(campaign));
+        Ok(campaigns
+            .take(limit(page))
+            .map(|(id, campaign)| (campaign.clone(), self.counts(|it| it.campaign == *id)))
+            .collect())
+    }
+
     pub(super) fn tasks_of(
         &self,
         campaign: CampaignId,
