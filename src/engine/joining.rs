@@ -466,7 +466,12 @@ mod tests {
                 Output::Record(Record::Task(task)) => last = Some(task),
                 Output::Record(Record::Audit(_)) => audited = true,
                 Output::Timeout(_) => break,
-                other => drop(other),
+                Output::Record(_)
+                | Output::Transmit(_)
+                | Output::Heard { .. }
+                | Output::Flapping { .. }
+                | Output::Progress(_)
+                | Output::Download(_) => {}
             }
         }
         let task = last.expect("it is told");
