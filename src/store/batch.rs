@@ -113,7 +113,7 @@ impl Batch {
                 self.campaigns.policies.insert(id, *policy);
             }
             Record::CampaignConsented { id, at } => {
-                self.campaigns.consents.insert(id, at);
+                self.campaigns.consents.entry(id).or_insert(at);
             }
             Record::CampaignArchived { id, at } => {
                 self.campaigns.archived.insert(id, at);

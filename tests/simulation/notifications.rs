@@ -99,7 +99,9 @@ fn a_notification_does_not_cut_a_retry_delay_short() {
     assert_eq!(world.task(id, 0), &task);
     assert_eq!(world.requests.len(), asked);
     world.run_until("it is tried again", |world| world.task(id, 0).attempt == 2);
-    assert_eq!(world.now.instant, retry_at);
+    // Chance adds up to a tenth.
+    let late = world.now.instant.saturating_since(retry_at);
+    assert!(world.now.instant >= retry_at && late <= 60 * SECOND, "{late:?}");
 }
 
 #[test]
