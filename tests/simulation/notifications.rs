@@ -101,7 +101,10 @@ fn a_notification_does_not_cut_a_retry_delay_short() {
     world.run_until("it is tried again", |world| world.task(id, 0).attempt == 2);
     // Chance adds up to a tenth.
     let late = world.now.instant.saturating_since(retry_at);
-    assert!(world.now.instant >= retry_at && late <= 60 * SECOND, "{late:?}");
+    assert!(
+        world.now.instant >= retry_at && late <= 60 * SECOND,
+        "{late:?}"
+    );
 }
 
 #[test]
