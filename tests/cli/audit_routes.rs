@@ -29,6 +29,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "/api/v1/campaigns/{id}/retry",
         "it takes a task that has failed: what is told of it is held where retries are",
     ),
+    (
+        "POST",
+        "/api/v1/webhooks/{id}/deliveries/{number}/redeliver",
+        "it takes a delivery that has ended: what is told of it is held where webhooks are",
+    ),
 ];
 
 struct Walk {
@@ -360,11 +365,7 @@ async fn webhooks(walk: &mut Walk) {
     let one = [("id", id.as_str())];
     let asked = "webhook_delivery_asked";
     let test = "POST /api/v1/webhooks/{id}/test";
-    let told = walk.step(test, &one, json!({}), asked).await;
-    let number = told["number"].to_string();
-    let again = "POST /api/v1/webhooks/{id}/deliveries/{number}/redeliver";
-    let delivery = [one[0], ("number", number.as_str())];
-    walk.step(again, &delivery, json!({}), asked).await;
+    walk.step(test, &one, json!({}), asked).await;
     let disabled = json!({"state": "disabled"});
     let change = "PATCH /api/v1/webhooks/{id}";
     walk.step(change, &one, disabled, "webhook_disabled").await;
