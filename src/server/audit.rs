@@ -33,55 +33,22 @@ type Told = (AuditAction, String, Details);
 
 impl Audit {
     pub(super) fn of_command(actor: AuditActor, at: Utc, command: &Command) -> Self {
-        let unbarred = match command {
-            Command::LiftBar(endpoint) => Some(endpoint.clone()),
-            Command::AddDevices(_)
-            | Command::SetProduct(_)
-            | Command::RemoveProduct(_)
-            | Command::SetCellLimits { .. }
-            | Command::RunCampaign { .. }
-            | Command::AddTasks { .. }
-            | Command::StopCampaign { .. }
-            | Command::StopTask { .. }
-            | Command::RetryTasks { .. }
-            | Command::Consent { .. }
-            | Command::PauseCampaign { .. }
-            | Command::HaltCampaigns
-            | Command::ResumeCampaign(_)
-            | Command::ApprovePhase(_)
-            | Command::SetSchedule { .. }
-            | Command::RevokeKey { .. }
-            | Command::RemoveDevice(_)
-            | Command::CancelDeviceRequest { .. } => None,
+        let unbarred = if let Command::LiftBar(endpoint) = command {
+            Some(endpoint.clone())
+        } else {
+            None
+        };
+        let device_request = if let Command::CancelDeviceRequest { id, .. } = command {
+            Some((*id, DeviceRequestState::Cancelled))
+        } else {
+            None
         };
         Self {
             stamp: AuditStamp { at, actor },
             unbarred,
             rollout: rollout_action(command),
             told: told(command),
-            device_request: match command {
-                Command::CancelDeviceRequest { id, .. } => {
-                    Some((*id, DeviceRequestState::Cancelled))
-                }
-                Command::AddDevices(_)
-                | Command::SetProduct(_)
-                | Command::RemoveProduct(_)
-                | Command::SetCellLimits { .. }
-                | Command::RunCampaign { .. }
-                | Command::AddTasks { .. }
-                | Command::StopCampaign { .. }
-                | Command::StopTask { .. }
-                | Command::RetryTasks { .. }
-                | Command::Consent { .. }
-                | Command::PauseCampaign { .. }
-                | Command::HaltCampaigns
-                | Command::ResumeCampaign(_)
-                | Command::ApprovePhase(_)
-                | Command::SetSchedule { .. }
-                | Command::RevokeKey { .. }
-                | Command::RemoveDevice(_)
-                | Command::LiftBar(_) => None,
-            },
+            device_request,
         }
     }
 

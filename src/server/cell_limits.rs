@@ -24,30 +24,13 @@ impl CellLimits {
 
     /// Those that a command sets, if it sets any.
     pub(super) fn of_command(command: &Command) -> Option<Self> {
-        match command {
-            Command::SetCellLimits { limits, overrides } => Some(Self {
-                limits: *limits,
-                overrides: overrides.clone(),
-            }),
-            Command::AddDevices(_)
-            | Command::SetProduct(_)
-            | Command::RemoveProduct(_)
-            | Command::RunCampaign { .. }
-            | Command::AddTasks { .. }
-            | Command::StopCampaign { .. }
-            | Command::StopTask { .. }
-            | Command::RetryTasks { .. }
-            | Command::Consent { .. }
-            | Command::PauseCampaign { .. }
-            | Command::HaltCampaigns
-            | Command::ResumeCampaign(_)
-            | Command::ApprovePhase(_)
-            | Command::SetSchedule { .. }
-            | Command::RevokeKey { .. }
-            | Command::LiftBar(_)
-            | Command::RemoveDevice(_)
-            | Command::CancelDeviceRequest { .. } => None,
-        }
+        let Command::SetCellLimits { limits, overrides } = command else {
+            return None;
+        };
+        Some(Self {
+            limits: *limits,
+            overrides: overrides.clone(),
+        })
     }
 
     /// Those of each cell without limits of its own.
