@@ -10,7 +10,7 @@ use super::Engine;
 use super::tasks::TaskEntry;
 use super::timers::Timer;
 
-/// Tasks in the order in which they came, each once.
+/// Tasks in the order in which they came, but for those that have no time; each once.
 #[derive(Debug, Default)]
 pub(super) struct TaskQueue {
     order: VecDeque<TaskId>,
@@ -21,6 +21,13 @@ impl TaskQueue {
     pub(super) fn push(&mut self, task: TaskId) {
         if self.members.insert(task) {
             self.order.push_back(task);
+        }
+    }
+
+    /// Before all that are in it.
+    pub(super) fn push_first(&mut self, task: TaskId) {
+        if self.members.insert(task) {
+            self.order.push_front(task);
         }
     }
 

@@ -182,15 +182,22 @@ impl Engine {
             return;
         }
         let retry_wait = self.retry_wait(now, &task);
+        let campaign = task.campaign;
         self.tasks.insert(id, TaskEntry::Idle(task));
         if cut_off {
             // Its deadlines run whether or not the device is heard again. Those that ought to listen
             // are asked in their turn.
             self.open(now, id, false);
+            let room = self.waiting_room(campaign);
+            let mut is_held = false;
             if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
                 session.handle_asleep(now);
+                is_held = session.goes_on_in_room(now, room);
             }
-            if reachable {
+            if is_held {
+                // It falls asleep unless it is asked soon.
+                self.openings.push_first(id);
+            } else if reachable {
                 self.openings.push(id);
             }
         } else if let Some(wait) = retry_wait {

@@ -41,7 +41,7 @@ impl Pings {
 
 impl Engine {
     /// How a campaign's devices are kept awake.
-    fn waiting_room(&self, campaign: CampaignId) -> WaitingRoomPolicy {
+    pub(super) fn waiting_room(&self, campaign: CampaignId) -> WaitingRoomPolicy {
         self.campaigns
             .get(&campaign)
             .and_then(|running| running.campaign.policy.waiting_room)

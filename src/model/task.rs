@@ -279,6 +279,10 @@ pub struct UpdateTask {
     pub execute_intended_attempt: Option<u8>,
     /// The slot it holds. Counters are rebuilt from these, never as zero.
     pub slot: Option<SlotClaim>,
+    /// Since when its device is kept awake for a slot.
+    pub held_since: Option<Utc>,
+    /// How many pings this attempt had cost its device when it was last let go, or was not yet held.
+    pub pings: u32,
     /// What it waits for.
     pub waiting_for: Option<WaitingFor>,
     /// Since when it is in this phase.
@@ -311,6 +315,8 @@ impl UpdateTask {
             uri_intended: false,
             execute_intended_attempt: None,
             slot: None,
+            held_since: None,
+            pings: 0,
             waiting_for: Some(WaitingFor::Activation),
             since: now,
             until: None,

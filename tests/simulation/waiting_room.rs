@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use narrowcast::clock::Utc;
 use narrowcast::engine::EngineConfig;
 use narrowcast::model::{
-    AdmissionMode, AdmissionPolicy, CoverageTier, ProductSettings, RetryPolicy, TaskState,
-    TimelineStep, WaitingFor, WaitingPing, WaitingRoomPolicy,
+    AdmissionMode, AdmissionPolicy, CampaignId, CoverageTier, ProductSettings, RetryPolicy,
+    TaskState, TimelineStep, WaitingFor, WaitingPing, WaitingRoomPolicy,
 };
 use narrowcast::sim::DeviceConfig;
 use narrowcast::sim::log::DeviceEvent;
@@ -221,28 +222,98 @@ fn a_held_task_says_what_it_waits_for_since_when_and_until_when() {
 }
 
 #[test]
-fn a_restart_forgets_who_is_held_and_nothing_leaks() {
-    let mut world = asleep(74, config(LONG), meters(DEVICES));
-    let id = world.campaign_for_all(RetryPolicy::default());
-    for _ in 0..4 {
-        world.run_until("some are held", |world| {
-            world.server.engine.waiting_room_devices() >= 3
-        });
-        world.restart();
-        assert_eq!(world.server.engine.waiting_room_devices(), 0);
-        assert_eq!(world.server.engine.held().pings, 0);
-        // Who was held is heard again at its next wake, and stands in the queue then.
-        world.run_for(5 * HOUR);
-        if world.count(id, TaskState::Succeeded) > DEVICES - 8 {
-            break;
+fn a_restart_goes_on_keeping_awake_whom_it_finds_awake() {
+    for ping in WaitingPing::ALL {
+        let mut config = config(LONG);
+        config.product.waiting_ping = *ping;
+        let mut world = asleep(74, config, meters(DEVICES));
+        let id = world.campaign_for_all(RetryPolicy::default());
+        for _ in 0..4 {
+            world.run_until("some are held", |world| {
+                world.server.engine.waiting_room_devices() >= 3
+            });
+            let before = held(&world, id);
+            world.restart();
+            assert_eq!(world.server.engine.waiting_room_devices(), 0);
+            assert_eq!(world.server.engine.held().pings, 0);
+            world.run_for(Duration::from_secs(20));
+            let after = held(&world, id);
+            for (device, until) in &before {
+                let has_slot = !world.steps(*device, TimelineStep::SlotGranted).is_empty();
+                assert!(
+                    has_slot || after.get(device) == Some(until),
+                    "{device} was held until {until}: {after:?}"
+                );
+            }
         }
+        world.run_to_the_end();
+        assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+        assert_eq!(wakes(&world), DEVICES, "each at its first wake");
+        let verdict = world.verdict();
+        assert!(verdict.holds(), "{verdict:?}");
+        let held = world.server.engine.held();
+        assert_eq!((held.tasks, held.pings, held.operations), (0, 0, 0));
+    }
+}
+
+/// Until when each device is kept awake that is.
+fn held(world: &World, id: CampaignId) -> BTreeMap<usize, Utc> {
+    let of = |index| {
+        let task = world.task(id, index);
+        task.held_since.and(task.until).map(|until| (index, until))
+    };
+    (0..DEVICES).filter_map(of).collect()
+}
+
+#[test]
+fn no_restart_makes_a_hold_longer_nor_an_attempt_cost_more_pings() {
+    let room = WaitingRoomPolicy {
+        hold_seconds_max: 300,
+        pings_max: 4,
+        places_per_cell: 50,
+    };
+    let mut world = asleep(79, config(room), meters(DEVICES));
+    let id = world.campaign_for_all(RetryPolicy::default());
+    world.run_until("some are held", |world| {
+        world.server.engine.waiting_room_devices() > 0
+    });
+    let mut pings = 0;
+    for _ in 0..60 {
+        world.run_for(Duration::from_secs(47));
+        let held_for: Vec<Duration> = (0..DEVICES)
+            .filter_map(|index| world.task(id, index).held_since)
+            .map(|since| world.now.utc.saturating_since(since))
+            .collect();
+        assert!(
+            held_for.iter().all(|it| it.as_secs() <= 300 + 47),
+            "{held_for:?}"
+        );
+        pings += world.server.engine.counters().pings;
+        world.restart();
     }
     world.run_to_the_end();
+    pings += world.server.engine.counters().pings;
+    assert!(pings > 0);
+    let attempts: u64 = (0..DEVICES)
+        .map(|index| u64::from(world.task(id, index).attempt))
+        .sum();
+    assert!(pings <= 4 * attempts, "{pings} in {attempts} attempts");
+    assert!(world.verdict().holds());
+}
+
+#[test]
+fn after_the_clock_was_set_back_over_a_restart_nobody_is_held_on() {
+    let mut world = asleep(80, config(LONG), meters(DEVICES));
+    let id = world.campaign_for_all(RetryPolicy::default());
+    world.run_until("some are held", |world| {
+        world.server.engine.waiting_room_devices() >= 3
+    });
+    world.now.utc = Utc::from_unix_ms(world.now.utc.unix_ms() - 86_400_000);
+    world.restart();
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(held(&world, id), BTreeMap::new());
+    world.run_to_the_end();
     assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
-    let verdict = world.verdict();
-    assert!(verdict.holds(), "{verdict:?}");
-    let held = world.server.engine.held();
-    assert_eq!((held.tasks, held.pings, held.operations), (0, 0, 0));
 }
 
 #[test]

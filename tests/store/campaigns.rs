@@ -123,6 +123,8 @@ async fn a_task_comes_back_as_it_was_committed(store: &dyn Store) {
             cell: CellId(CellId::MAX),
             tier: CoverageTier::Unknown,
         }),
+        held_since: Some(utc(25)),
+        pings: 41,
         waiting_for: Some(WaitingFor::Block),
         since: utc(30),
         until: Some(utc(40)),

@@ -22,6 +22,7 @@ impl Session {
         }
         let heard_again = self.presence != Presence::Listening;
         self.heard = true;
+        self.woke_by_itself();
         self.presence_changed(now, Presence::Listening);
         if self.stage == Stage::Slot {
             self.restart_stage(now);
@@ -80,6 +81,7 @@ impl Session {
         }
         let heard_again = self.presence != Presence::Listening;
         self.heard = true;
+        self.woke_by_itself();
         self.presence_changed(now, Presence::Listening);
         match path {
             path::FIRMWARE_STATE => {

@@ -261,6 +261,7 @@ impl Session {
             Stage::Idle | Stage::Gate | Stage::Condition => {}
             // Binding U says only that it may listen (decisions, 1): its next word is waited for.
             Stage::Identify if !self.heard && !away => {
+                self.end_hold();
                 self.presence_changed(now, Presence::Asleep);
             }
             Stage::Identify | Stage::Start | Stage::Radio | Stage::Confirm | Stage::Slot

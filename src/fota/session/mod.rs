@@ -258,6 +258,7 @@ impl Session {
         task.retry_at = None;
         task.failure = None;
         task.note = None;
+        task.pings = 0;
         self.dirty = true;
         let detail = format!("attempt {} begins", self.task.attempt);
         self.timeline(TimelineStep::Contact, detail);
@@ -277,6 +278,7 @@ impl Session {
         self.timeline(TimelineStep::Note, detail);
         self.claim = self.task.slot;
         self.resume_stop();
+        self.resume_hold(now);
         if self.task.uri_intended
             && self.task.slot.is_some()
             && self.task.stop != Some(StopMode::Hard)

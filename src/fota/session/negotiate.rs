@@ -33,6 +33,7 @@ impl Session {
             self.give_slot_back();
         } else {
             self.progress.slot = true;
+            self.end_hold();
             self.timeline(
                 TimelineStep::SlotGranted,
                 format!("cell {}, tier {}", claim.cell, claim.tier),

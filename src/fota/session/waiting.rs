@@ -39,15 +39,61 @@ impl Session {
         self.room.is_some()
     }
 
+    /// Whether its device was kept awake before a restart, and may be for a while longer. If not, that hold
+    /// is over.
+    pub fn goes_on_in_room(&mut self, now: Now, policy: WaitingRoomPolicy) -> bool {
+        let goes_on = self.task.held_since.is_some()
+            && policy.is_on()
+            && !self.hold_left(now, policy).is_zero()
+            && self.pings < policy.pings_max;
+        if !goes_on {
+            self.end_hold();
+            self.flush();
+        }
+        goes_on
+    }
+
+    /// How long a hold may go on that begins now, or began before a restart. Not at all where the clock on
+    /// the wall was set back behind its beginning.
+    fn hold_left(&self, now: Now, policy: WaitingRoomPolicy) -> Duration {
+        let hold_max = policy.hold_max();
+        match self.task.held_since {
+            Some(since) if since > now.utc => Duration::ZERO,
+            Some(since) => (since + hold_max).saturating_since(now.utc),
+            None => hold_max,
+        }
+    }
+
+    /// Goes on after a restart: who was held has had a ping whenever one was due.
+    pub(super) fn resume_hold(&mut self, now: Now) {
+        self.pings = self.task.pings;
+        if let Some(since) = self.task.held_since {
+            let held = if since > now.utc {
+                Duration::from_secs(WaitingRoomPolicy::HOLD_SECONDS_MAX.into())
+            } else {
+                now.utc.saturating_since(since)
+            };
+            let pings = held.as_millis() / self.ping_every().as_millis();
+            let pings = u32::try_from(pings).unwrap_or(u32::MAX);
+            self.pings = self.pings.saturating_add(pings);
+        }
+    }
+
     /// Its device has a place in the waiting room of its cell.
     pub fn handle_room(&mut self, now: Now, policy: WaitingRoomPolicy) {
         let waits = self.stage == Stage::Slot && self.claim.is_some() && !self.progress.slot;
-        if self.room.is_some() || !waits || self.is_away() || self.closing.is_some() {
+        let left = self.hold_left(now, policy);
+        let may_be_held = waits && !self.is_away() && !left.is_zero();
+        if self.room.is_some() || !may_be_held || self.closing.is_some() {
             return;
         }
-        let until = now.utc + policy.hold_max();
+        if self.task.held_since.is_none() {
+            self.task.held_since = Some(now.utc);
+            self.task.pings = self.pings;
+        }
+        let until = now.utc + left;
         self.room = Some(Room {
-            ends_at: now.instant + policy.hold_max(),
+            ends_at: now.instant + left,
             until,
             pings_max: policy.pings_max,
             pings_before: self.pings,
@@ -108,8 +154,25 @@ impl Session {
 
     /// It has a slot, or has left the queue, or sleeps: whoever keeps the places knows.
     pub(super) fn leave_room(&mut self) {
-        self.room = None;
+        if self.room.take().is_some() {
+            self.end_hold();
+        }
         self.deadlines.ping = None;
+    }
+
+    /// What a hold has cost is kept; the next is a new one.
+    pub(super) fn end_hold(&mut self) {
+        if self.task.held_since.take().is_some() {
+            self.task.pings = self.pings;
+            self.dirty = true;
+        }
+    }
+
+    /// The device spoke of itself: where it is not held, it may be for the whole time.
+    pub(super) fn woke_by_itself(&mut self) {
+        if self.room.is_none() {
+            self.end_hold();
+        }
     }
 
     /// It sleeps, so nothing kept it awake.
@@ -132,6 +195,7 @@ impl Session {
             return;
         };
         self.deadlines.ping = None;
+        self.end_hold();
         let pings = self.pings - room.pings_before;
         let detail = format!("{why} ({pings} pings): it waits for its next contact");
         self.timeline(TimelineStep::HoldEnded, detail);

@@ -67,9 +67,9 @@ impl RecordStatements {
                      since = new.column10, until = new.column11, retry_at = new.column12,
                      failure_reason = new.column13, failure_evidence = new.column14,
                      note = new.column15, attempts_before = new.column16, stop = new.column17,
-                     consented_at = new.column18
+                     consented_at = new.column18, held_since = new.column19, pings = new.column20
                  FROM (",
-                18,
+                20,
                 ") AS new WHERE tasks.id = new.column1",
             ),
             // The state by itself: it is in an index and is counted, and seldom changes.
@@ -290,6 +290,8 @@ fn bind_task(query: Query, task: &UpdateTask) -> Query {
         .bind(task.attempts_before)
         .bind(task.stop.map(crate::model::StopMode::word))
         .bind(task.consented_at.map(Utc::unix_ms))
+        .bind(task.held_since.map(Utc::unix_ms))
+        .bind(task.pings)
 }
 
 fn bind_timeline_entry(query: Query, before: &[TimelineEntry], entry: &TimelineEntry) -> Query {
