@@ -5,17 +5,8 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 
-use super::{CeLevel, SharedCarrier};
+use super::{CeLevel, Direction, SharedCarrier};
 use crate::clock::Instant;
-
-/// Which way a datagram goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Direction {
-    /// To the server.
-    Uplink,
-    /// To a device.
-    Downlink,
-}
 
 /// The carriers of one cell, with what is under way on them.
 #[derive(Debug)]

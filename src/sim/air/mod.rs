@@ -12,6 +12,7 @@ mod cell_air;
 mod level;
 mod shared_carrier;
 
-pub use cell_air::{CellAir, Direction};
+pub use crate::net::Direction;
+pub use cell_air::CellAir;
 pub use level::CeLevel;
 pub use shared_carrier::SharedCarrier;
