@@ -17,7 +17,7 @@
 //! | 4 | [`fota`] · [`scheduler`] · [`campaign`] | decisions, all pure |
 //! | 5 | [`engine`] | the whole, still sans-IO |
 //! | 6 | [`http`] · [`config`] · [`sim`] | REST, settings, simulated devices |
-//! | 7 | [`server`] | the shell: sockets, driver, start and stop |
+//! | 7 | [`server`] · [`harness`] | the shell: sockets, driver, start and stop · rehearsals and load |
 //! | 8 | [`cli`] | the commands |
 //!
 //! # A datagram's way
@@ -77,6 +77,7 @@ pub mod coap;
 pub mod config;
 pub mod engine;
 pub mod fota;
+pub mod harness;
 pub mod http;
 pub mod lwm2m;
 pub mod model;

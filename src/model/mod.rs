@@ -81,3 +81,5 @@ pub use task::{
 };
 pub use uplink::Uplink;
 pub use webhook::{DeliveryState, Webhook, WebhookDelivery, WebhookId, WebhookState};
+
+pub(crate) use words::words;

@@ -8,6 +8,9 @@ use crate::model::{CellId, CoverageTier, Sha256Digest, SlotClaim, TierLimits};
 /// Update Result 1.
 const SUCCESS: u8 = 1;
 
+/// How many of the moments at which a limit was passed are told: who is over it once is so often.
+const LIMITS_PASSED_MAX: usize = 1000;
+
 /// What a device counts as that has the whole image and no Execute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtRest {
@@ -60,7 +63,7 @@ pub struct Verdict {
     pub repeated_executes: u64,
     /// Images whose hash is not the package's.
     pub wrong_images: u64,
-    /// Moments at which a limit was passed, in plain words.
+    /// Moments at which a limit was passed, in plain words; the first thousand.
     pub limits_passed: Vec<String>,
 }
 
@@ -176,6 +179,22 @@ impl Judge {
         }
     }
 
+    /// How many devices of this class are active now.
+    pub fn active(&self, class: SlotClaim) -> u32 {
+        self.active.get(&class).copied().unwrap_or_default()
+    }
+
+    /// Whether this device is active now.
+    pub fn is_active(&self, device: usize) -> bool {
+        let device = self.devices.get(device);
+        device.is_some_and(|device| device.active.is_some())
+    }
+
+    /// What has been counted so far, without the peaks: nothing is copied.
+    pub const fn counts(&self) -> &Verdict {
+        &self.verdict
+    }
+
     /// What all lines so far say.
     pub fn verdict(&self) -> Verdict {
         let mut verdict = self.verdict.clone();
@@ -209,7 +228,7 @@ impl Judge {
         let peak = self.peaks.entry(*class).or_default();
         *peak = (*peak).max(*active);
         let limit = self.limits.tiers.of(class.tier);
-        if *active > limit {
+        if *active > limit && self.verdict.limits_passed.len() < LIMITS_PASSED_MAX {
             self.verdict.limits_passed.push(format!(
                 "at {:?}: {active} active in cell {} tier {}, {limit} allowed (device {})",
                 line.at.since_origin(),

@@ -14,7 +14,7 @@ const ROWS: &[&[&str]] = &[
     &["fota", "scheduler", "campaign"],
     &["engine"],
     &["http", "config", "sim"],
-    &["server"],
+    &["server", "harness"],
     &["cli"],
     &["main"],
 ];

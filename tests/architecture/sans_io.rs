@@ -31,6 +31,7 @@ const CRATES: &[&str] = &[
     "base64",
     "bytes",
     "coap_lite",
+    "hdrhistogram",
     "hex",
     "humantime_serde",
     "jiff",

@@ -1,0 +1,165 @@
+//! Where one device is in its update.
+
+use std::time::Duration;
+
+use super::DeviceState;
+use super::timeline::{Mark, Timeline};
+use crate::clock::Instant;
+use crate::harness::result::StepKind;
+
+/// One device.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    /// Its class' place.
+    pub(super) class: usize,
+    pub(super) state: DeviceState,
+    pub(super) timeline: Timeline,
+    /// Since when it has been without a registration.
+    unregistered: Mark,
+    /// Its first URI since it was last updated.
+    first_uri: Mark,
+    download: Mark,
+    failed: Mark,
+    /// When it first came to the new version.
+    updated: Mark,
+    /// How long its last update took.
+    last_took: Duration,
+    pub(super) blocks: u32,
+    pub(super) retransmitted: u32,
+    /// From a URI to what came of it; a power cut does not end it.
+    pub(super) in_attempt: bool,
+    /// The attempt began outside of the push windows.
+    pub(super) outside: bool,
+    pub(super) wrong_version: bool,
+}
+
+/// What the acceptance of a URI means.
+pub(super) struct Began {
+    /// It is not the same attempt as before.
+    pub(super) anew: bool,
+    /// From the failure before it.
+    pub(super) retry_gap: Option<Duration>,
+}
+
+impl Watch {
+    pub(super) fn new(class: usize) -> Self {
+        Self {
+            class,
+            state: DeviceState::Off,
+            timeline: Timeline::default(),
+            unregistered: Mark::default(),
+            first_uri: Mark::default(),
+            download: Mark::default(),
+            failed: Mark::default(),
+            updated: Mark::default(),
+            last_took: Duration::ZERO,
+            blocks: 0,
+            retransmitted: 0,
+            in_attempt: false,
+            outside: false,
+            wrong_version: false,
+        }
+    }
+
+    pub(super) fn booted(&mut self, at: Instant) {
+        self.unregistered.set(at);
+        if self.is_idle() {
+            self.state = DeviceState::Registering;
+        }
+        self.timeline.add(at, StepKind::Booted, None);
+    }
+
+    /// How long it was without a registration.
+    pub(super) fn registered(&mut self, at: Instant) -> Option<Duration> {
+        if self.is_idle() {
+            self.state = DeviceState::Registered;
+        }
+        self.timeline.add(at, StepKind::Registered, None);
+        let since = self.unregistered.take()?;
+        Some(at.saturating_since(since))
+    }
+
+    pub(super) fn registration_lost(&mut self, at: Instant) {
+        self.unregistered.set(at);
+        if self.is_idle() {
+            self.state = DeviceState::Registering;
+        }
+        self.timeline.add(at, StepKind::RegistrationLost, None);
+    }
+
+    pub(super) fn uri_accepted(&mut self, at: Instant) -> Began {
+        if self.first_uri.at().is_none() {
+            self.first_uri.set(at);
+        }
+        if self.state != DeviceState::Downloading {
+            self.download.set(at);
+        }
+        self.state = DeviceState::Downloading;
+        self.wrong_version = false;
+        self.timeline.add(at, StepKind::DownloadBegan, None);
+        let failed = self.failed.take();
+        Began {
+            anew: !std::mem::replace(&mut self.in_attempt, true),
+            retry_gap: failed.map(|failed| at.saturating_since(failed)),
+        }
+    }
+
+    /// How long the download took.
+    pub(super) fn downloaded(&mut self, at: Instant) -> Option<Duration> {
+        self.state = DeviceState::Downloaded;
+        self.timeline.add(at, StepKind::Downloaded, None);
+        let since = self.download.take()?;
+        Some(at.saturating_since(since))
+    }
+
+    pub(super) fn failed(&mut self, at: Instant, step: StepKind, result: u8) {
+        self.state = DeviceState::Failed;
+        self.in_attempt = false;
+        self.download.take();
+        self.failed.set(at);
+        self.timeline.add(at, step, Some(result));
+    }
+
+    /// How long it took from the first URI on, and whether it is the first time that it succeeded.
+    pub(super) fn succeeded(&mut self, at: Instant) -> (Option<Duration>, bool) {
+        self.state = DeviceState::Updated;
+        self.in_attempt = false;
+        self.failed.take();
+        self.timeline.add(at, StepKind::Updated, None);
+        let first = self.updated.at().is_none();
+        self.updated.set(at);
+        let took = self
+            .first_uri
+            .take()
+            .map(|since| at.saturating_since(since));
+        self.last_took = took.unwrap_or_default();
+        (took, first)
+    }
+
+    /// Whether it was at an update.
+    pub(super) fn power_cut(&mut self, at: Instant) -> bool {
+        self.timeline.add(at, StepKind::PowerCut, None);
+        self.download.take();
+        let interrupted = self.state.is_at_update();
+        if interrupted || self.is_idle() {
+            self.state = DeviceState::Off;
+        }
+        interrupted
+    }
+
+    /// From its first URI to success, or until now; `None` where it never had one.
+    pub(super) fn took(&self, now: Instant) -> Option<Duration> {
+        match self.first_uri.at() {
+            Some(since) => Some(now.saturating_since(since)),
+            None => self.updated.at().map(|_| self.last_took),
+        }
+    }
+
+    /// It is at no update, and none has ended.
+    const fn is_idle(&self) -> bool {
+        matches!(
+            self.state,
+            DeviceState::Off | DeviceState::Registering | DeviceState::Registered
+        )
+    }
+}
