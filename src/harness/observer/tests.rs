@@ -4,7 +4,7 @@ use crate::model::{CoverageTier, PushWindow, Weekdays};
 
 const IMAGE: Sha256Digest = Sha256Digest([7; 32]);
 
-/// 2026-11-21 00:00 UTC.
+/// Midnight UTC.
 const EPOCH: Utc = Utc::from_unix_ms(1_795_219_200_000);
 
 fn config() -> ObserverConfig {
