@@ -1,5 +1,6 @@
 //! How long things took: counts in buckets that are exact to three digits. Sans-IO.
 
+use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -13,7 +14,7 @@ const LONGEST_US: u64 = 365 * 24 * 3600 * 1_000_000;
 
 /// Times, in whole microseconds. Its shortest, longest and mean are exact, its percentiles to a
 /// thousandth. It takes up to 300 KiB, whatever the number of times.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Trend {
     /// Empty until the first time.
     histogram: Option<Histogram<u64>>,
@@ -87,8 +88,10 @@ impl Trend {
             self.histogram = Histogram::new(DIGITS).ok();
         }
         if let Some(histogram) = &mut self.histogram {
-            histogram.saturating_record_n(us, count);
-            self.count = self.count.saturating_add(count);
+            // It grows to any time; without the memory for that a time is not counted.
+            if histogram.record_n(us, count).is_ok() {
+                self.count = self.count.saturating_add(count);
+            }
         }
     }
 }
@@ -102,6 +105,18 @@ impl Default for Trend {
             max_us: 0,
             sum_us: 0,
         }
+    }
+}
+
+impl fmt::Debug for Trend {
+    /// Without the buckets, of which there are thousands.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trend")
+            .field("count", &self.count)
+            .field("min_us", &self.min_us)
+            .field("max_us", &self.max_us)
+            .field("sum_us", &self.sum_us)
+            .finish_non_exhaustive()
     }
 }
 
