@@ -17,9 +17,6 @@ pub(super) enum CliError {
     /// The command has said why already. Exit 1.
     #[error("")]
     Reported,
-    /// What was run has ended so, and has said why: 99 where a threshold is broken.
-    #[error("")]
-    Ended(u8),
 }
 
 impl CliError {
@@ -27,7 +24,6 @@ impl CliError {
         match self {
             Self::Usage(_) => 2,
             Self::Failed(_) | Self::Reported => 1,
-            Self::Ended(code) => *code,
         }
     }
 

@@ -1,8 +1,7 @@
 //! The `narrowcast` command line: data to stdout, messages to stderr; exit 0 done, 1 failed, 2 wrong
-//! usage, 99 a threshold is broken.
+//! usage.
 
 mod audit;
-mod compare;
 mod config;
 mod demo;
 mod error;
@@ -14,7 +13,6 @@ mod openapi;
 mod output;
 mod passphrase;
 mod profile;
-mod report;
 mod serve;
 mod sign;
 mod telemetry;
@@ -51,8 +49,6 @@ enum Command {
     Token(token::TokenArgs),
     Audit(audit::AuditArgs),
     Config(config::ConfigArgs),
-    Report(report::ReportArgs),
-    Compare(compare::CompareArgs),
     /// Print the OpenAPI document of the REST interface.
     Openapi,
 }
@@ -70,8 +66,6 @@ impl Command {
             Self::Token(args) => token::run(args, &Output::new(language, args.json())),
             Self::Audit(args) => audit::run(args, &Output::new(language, args.json())),
             Self::Config(args) => config::run(args, &Output::new(language, false)),
-            Self::Report(args) => report::run(args, &Output::new(language, args.json)),
-            Self::Compare(args) => compare::run(args, &Output::new(language, args.json)),
             Self::Openapi => openapi::run(&Output::new(language, false)),
         }
     }
