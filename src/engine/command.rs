@@ -285,8 +285,12 @@ pub struct CellStatus {
 pub struct TaskProgress {
     /// Whose.
     pub task: TaskId,
+    /// Of which campaign.
+    pub campaign: CampaignId,
     /// The highest byte served so far, exclusive.
     pub bytes_served: u64,
+    /// The same as the task's last record has it: [`UpdateTask::bytes_served`].
+    pub committed_bytes: u64,
     /// The image's size in bytes.
     pub size_bytes: u64,
 }

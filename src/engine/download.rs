@@ -13,6 +13,7 @@ use crate::coap::{
 };
 use crate::model::{DownloadCapability, Image, Sha256Digest, TaskId};
 
+use super::tasks::TaskEntry;
 use super::{Engine, Output, TaskProgress};
 
 /// The longest file name in a URI, in bytes (BC25 DFOTA, `AT+QFOTADL`).
@@ -81,13 +82,27 @@ impl Engine {
             return;
         };
         let (task, size_bytes) = (download.task, download.image.len() as u64);
-        self.outputs.push_back(Output::Progress(TaskProgress {
-            task,
-            bytes_served: end_bytes,
-            size_bytes,
-        }));
+        self.show_progress(task, end_bytes, size_bytes);
         self.block_served(now, task, end_bytes);
         self.pump(now);
+    }
+
+    /// Says how far a task's package was served, for the live view.
+    pub(super) fn show_progress(&mut self, task: TaskId, bytes_served: u64, size_bytes: u64) {
+        let Some(entry) = self.tasks.get(&task) else {
+            return;
+        };
+        let committed_bytes = match entry {
+            TaskEntry::Idle(task) => task.bytes_served,
+            TaskEntry::Running(session) => session.committed_bytes(),
+        };
+        self.outputs.push_back(Output::Progress(TaskProgress {
+            task,
+            campaign: entry.task().campaign,
+            bytes_served,
+            committed_bytes,
+            size_bytes,
+        }));
     }
 
     pub(super) fn handle_block_request(
@@ -114,11 +129,7 @@ impl Engine {
         self.counters.blocks += 1;
         self.counters.block_bytes += response.payload.len() as u64;
         self.coap.respond_stateless(reply_to, response);
-        self.outputs.push_back(Output::Progress(TaskProgress {
-            task,
-            bytes_served: end_bytes,
-            size_bytes,
-        }));
+        self.show_progress(task, end_bytes, size_bytes);
         self.block_served(now, task, end_bytes);
     }
 }

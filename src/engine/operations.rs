@@ -8,7 +8,7 @@ use crate::fota::Contact;
 use crate::lwm2m::{Answer, Links, Operation, Path, decode_answer, decode_value, path};
 use crate::model::{EndpointName, Peer, Record, StoredObservation, TaskId};
 
-use super::{Engine, Output, TaskProgress};
+use super::Engine;
 
 /// Why an operation was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,11 +251,7 @@ impl Engine {
         };
         self.counters.blocks += 1;
         self.counters.block_bytes += taken_bytes.saturating_sub(before);
-        self.outputs.push_back(Output::Progress(TaskProgress {
-            task,
-            bytes_served: taken_bytes,
-            size_bytes,
-        }));
+        self.show_progress(task, taken_bytes, size_bytes);
         self.block_taken(now, task, taken_bytes);
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use crate::clock::{Instant, Utc};
 use crate::engine::TaskProgress;
 use crate::lwm2m::Flapping;
-use crate::model::{EndpointName, TaskId};
+use crate::model::{CampaignId, EndpointName, TaskId};
 
 /// A registered device, now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,9 @@ impl LiveDevice {
 pub struct LiveView {
     devices: DashMap<EndpointName, LiveDevice>,
     downloads: DashMap<TaskId, TaskProgress>,
+    /// Bytes of the downloads of a campaign that are not in the store yet, less those that are there though
+    /// the device has begun again; no zeroes.
+    uncommitted: DashMap<CampaignId, i64>,
     flapping: DashMap<EndpointName, Flapping>,
     changed: Notify,
 }
@@ -64,12 +67,46 @@ impl LiveView {
 
     /// Shows how far a download is.
     pub fn show_progress(&self, progress: TaskProgress) {
+        let before = self.downloads.get(&progress.task).map(|shown| *shown);
+        let progress = TaskProgress {
+            committed_bytes: before.map_or(progress.committed_bytes, |shown| shown.committed_bytes),
+            ..progress
+        };
         self.downloads.insert(progress.task, progress);
+        let more = uncommitted(&progress) - before.as_ref().map_or(0, uncommitted);
+        self.add_uncommitted(progress.campaign, more);
+    }
+
+    /// The store says of a task that it was served so far.
+    pub fn progress_committed(&self, task: TaskId, committed_bytes: u64) {
+        let Some(before) = self.progress(task) else {
+            return;
+        };
+        let progress = TaskProgress {
+            committed_bytes,
+            ..before
+        };
+        self.downloads.insert(task, progress);
+        let more = uncommitted(&progress) - uncommitted(&before);
+        self.add_uncommitted(progress.campaign, more);
     }
 
     /// The task has ended, or its progress is no longer of interest.
     pub fn remove_progress(&self, task: TaskId) {
-        self.downloads.remove(&task);
+        if let Some((_, progress)) = self.downloads.remove(&task) {
+            self.add_uncommitted(progress.campaign, -uncommitted(&progress));
+        }
+    }
+
+    /// Bytes of a campaign's packages, beyond what the store says.
+    pub fn uncommitted_bytes(&self, campaign: CampaignId) -> i64 {
+        self.uncommitted.get(&campaign).map_or(0, |bytes| *bytes)
+    }
+
+    fn add_uncommitted(&self, campaign: CampaignId, more: i64) {
+        *self.uncommitted.entry(campaign).or_default() += more;
+        self.uncommitted
+            .remove_if(&campaign, |_, bytes| *bytes == 0);
     }
 
     /// Something changed that says which devices a campaign is for.
@@ -86,6 +123,7 @@ impl LiveView {
     pub fn clear(&self) {
         self.devices.clear();
         self.downloads.clear();
+        self.uncommitted.clear();
         self.flapping.clear();
     }
 
@@ -116,6 +154,12 @@ impl LiveView {
     }
 }
 
+/// Of a download, the bytes that are not in the store yet.
+fn uncommitted(progress: &TaskProgress) -> i64 {
+    let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+    signed(progress.bytes_served) - signed(progress.committed_bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -141,6 +185,36 @@ mod tests {
     #[test]
     fn a_device_without_queue_mode_is_always_awake() {
         assert!(device(None).is_awake(Instant::from_origin(Duration::from_secs(1_000_000))));
+    }
+
+    #[test]
+    fn what_is_not_in_the_store_yet_is_the_sum_of_all_downloads_of_a_campaign() {
+        let live = LiveView::default();
+        let campaign = CampaignId(7);
+        let show = |task, bytes_served, committed_bytes| {
+            live.show_progress(TaskProgress {
+                task: TaskId(task),
+                campaign,
+                bytes_served,
+                committed_bytes,
+                size_bytes: 1000,
+            });
+            live.uncommitted_bytes(campaign)
+        };
+        assert_eq!(show(1, 512, 0), 512);
+        assert_eq!(show(1, 512, 0), 512, "the same block again");
+        // One that went on after a restart.
+        assert_eq!(show(2, 900, 800), 612);
+        live.progress_committed(TaskId(1), 512);
+        live.progress_committed(TaskId(3), 99);
+        assert_eq!(live.uncommitted_bytes(campaign), 100);
+        // What the engine has recorded since is not in the store before it is committed.
+        assert_eq!(show(2, 1000, 900), 200);
+        assert_eq!(show(1, 100, 512), 200 - 412, "it has begun again");
+        live.remove_progress(TaskId(1));
+        live.progress_committed(TaskId(2), 1000);
+        assert_eq!(live.uncommitted_bytes(campaign), 0);
+        assert!(live.uncommitted.is_empty());
     }
 
     #[test]

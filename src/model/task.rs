@@ -283,6 +283,9 @@ pub struct UpdateTask {
     pub held_since: Option<Utc>,
     /// How many pings this attempt had cost its device when it was last let go, or was not yet held.
     pub pings: u32,
+    /// How far the package was fetched or pushed when the task was last committed, in bytes: up to here the
+    /// blocks were served. It begins anew where the package does.
+    pub bytes_served: u64,
     /// What it waits for.
     pub waiting_for: Option<WaitingFor>,
     /// Since when it is in this phase.
@@ -317,6 +320,7 @@ impl UpdateTask {
             slot: None,
             held_since: None,
             pings: 0,
+            bytes_served: 0,
             waiting_for: Some(WaitingFor::Activation),
             since: now,
             until: None,

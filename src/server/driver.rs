@@ -417,6 +417,10 @@ impl Driver {
                 Record::Task(task) if task.state.is_final() => {
                     self.parts.live.remove_progress(task.id);
                 }
+                Record::Task(task) => {
+                    let live = &self.parts.live;
+                    live.progress_committed(task.id, task.bytes_served);
+                }
                 // What a dynamic campaign may ask for.
                 Record::Device(_) | Record::Registered(_) | Record::Report { .. } => {
                     self.parts.live.note_change();
@@ -425,7 +429,6 @@ impl Driver {
                 | Record::DeviceForgotten { .. }
                 | Record::Observed(_)
                 | Record::ObservationEnded { .. }
-                | Record::Task(_)
                 | Record::Campaign { .. }
                 | Record::Policy { .. }
                 | Record::Rollout { .. }

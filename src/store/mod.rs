@@ -217,7 +217,7 @@ pub struct PackageUse {
     pub activated: bool,
 }
 
-/// How many tasks of a campaign are in each state.
+/// How many tasks of a campaign are in each state, and what they were served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TaskCounts {
     /// Wait.
@@ -230,6 +230,8 @@ pub struct TaskCounts {
     pub failed: u64,
     /// Ended by an operator.
     pub stopped: u64,
+    /// The sum of [`UpdateTask::bytes_served`].
+    pub bytes_served: u64,
 }
 
 /// Whether a campaign in this state has come to its end.

@@ -81,6 +81,8 @@ async fn a_campaign_is_for_each_device_once_however_it_was_named() {
         Some(eta["p50_seconds"].clone())
     );
     assert_eq!(eta["limiting_cell"]["tasks"], 3);
+    let progress = json!({"bytes_served": 0, "bytes_total": 3 * 5});
+    assert_eq!(fields.remove("progress"), Some(progress));
     assert_eq!(
         service.get("/api/v1/campaigns").await.expect(200),
         json!([shown])
@@ -354,19 +356,26 @@ async fn a_task_is_shown_with_what_it_waits_for_and_why_it_failed() {
     running.waiting_for = Some(WaitingFor::Block);
     running.since = Utc::from_unix_ms(1_000);
     running.until = Some(Utc::from_unix_ms(2_000));
+    failed.bytes_served = 2;
+    running.bytes_served = 1;
     let progress = TaskProgress {
         task: running.id,
+        campaign: CampaignId(1),
         bytes_served: 3,
+        committed_bytes: 1,
         size_bytes: 5,
     };
     service.live.show_progress(progress);
     let records = vec![Record::Task(failed), Record::Task(running)];
     service.store.commit(records).await.expect("a commit");
 
+    let shown = service.get(&path).await.expect(200);
+    let progress = json!({"bytes_served": 2 + 3, "bytes_total": 2 * 5});
+    assert_eq!(shown["progress"], progress);
     let path = format!("{path}/tasks");
     let shown = service.get(&path).await.expect(200);
     assert_eq!(shown[0]["state"], "failed");
-    assert_eq!(shown[0]["bytes_served"], Value::Null);
+    assert_eq!(shown[0]["bytes_served"], 2);
     assert_eq!(shown[0]["failure"]["code"], "integrity_check_failed");
     assert_eq!(shown[0]["failure"]["evidence"], "/5/0/5 = 5");
     let text = shown[0]["failure"]["text"].as_str().expect("a text");

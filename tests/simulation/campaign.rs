@@ -1,5 +1,7 @@
 //! Whole campaigns where nothing goes wrong.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use narrowcast::clock::{Instant, Now, Utc};
 use narrowcast::engine::{Command, CommandError, EndedTasks, Engine, EngineConfig};
@@ -36,6 +38,32 @@ fn devices_of_every_habit_are_updated_and_the_limits_are_reached_and_kept() {
         let ends = world.steps(index, TimelineStep::Succeeded);
         assert_eq!(ends.len(), 1, "{ends:?}");
     }
+}
+
+/// What a whole campaign was served is the sum over its tasks, whoever looks: a restart takes nothing of it
+/// but what came since a task was last committed, and that until its next block.
+#[test]
+fn what_devices_were_served_is_summed_over_restarts() {
+    let mut world = World::new(12, fleet::engine_config(), fleet::mixed(24));
+    let id = world.campaign_for_all(RetryPolicy::default());
+    let (mut before, mut grew) = (0, 0);
+    for _ in 0..12 {
+        world.run_for(Duration::from_secs(60));
+        world.restart();
+        let (_, counts) = ready(world.server.store.campaign(id)).unwrap();
+        assert!(counts.bytes_served >= before, "{counts:?}");
+        grew += u32::from(counts.bytes_served > before);
+        before = counts.bytes_served;
+    }
+    assert!(grew > 1, "it was restarted amid the campaign");
+    world.run_to_the_end();
+    assert_eq!(world.count(id, TaskState::Succeeded), 24);
+    let size_bytes = world.image.len() as u64;
+    for index in 0..24 {
+        assert_eq!(world.task(id, index).bytes_served, size_bytes, "{index}");
+    }
+    let (_, counts) = ready(world.server.store.campaign(id)).unwrap();
+    assert_eq!(counts.bytes_served, 24 * size_bytes);
 }
 
 #[test]

@@ -22,6 +22,7 @@ for_each_store! {
     a_campaign_of_many_chunks_is_whole,
     a_task_comes_back_as_it_was_committed,
     counts_follow_the_states_of_the_tasks,
+    bytes_served_are_summed_over_the_tasks,
     tasks_are_listed_by_state_and_in_pages,
     a_campaign_keeps_the_times_of_its_changes,
     only_active_campaigns_are_restored,
@@ -170,6 +171,7 @@ async fn counts_follow_the_states_of_the_tasks(store: &dyn Store) {
             succeeded: 60,
             failed: 60,
             stopped: 60,
+            bytes_served: 0,
         };
         assert_eq!(counts, even);
     }
@@ -177,6 +179,32 @@ async fn counts_follow_the_states_of_the_tasks(store: &dyn Store) {
     assert_eq!(counts.pending, 10);
     let restored = store.restore().await.unwrap();
     assert_eq!(restored.tasks.len(), 60 + 60 + 10);
+}
+
+async fn bytes_served_are_summed_over_the_tasks(store: &dyn Store) {
+    let (id, tasks) = running(store, 10).await;
+    let served = |task: &UpdateTask, bytes_served| {
+        let task = task.clone();
+        Record::Task(UpdateTask {
+            bytes_served,
+            ..task
+        })
+    };
+    for (records, sum) in [
+        (vec![served(&tasks[0], 512), served(&tasks[1], 100)], 612),
+        (vec![served(&tasks[0], 1024)], 1124),
+        // It begins anew.
+        (vec![served(&tasks[0], 0), served(&tasks[9], 1)], 101),
+    ] {
+        store.commit(records).await.unwrap();
+        assert_eq!(store.campaign(id).await.unwrap().1.bytes_served, sum);
+    }
+    let by_phase = store.phase_counts(id).await.unwrap();
+    let by_phase: Vec<_> = by_phase.iter().map(|(_, it)| it.bytes_served).collect();
+    assert_eq!(by_phase, [101]);
+    let restored = store.restore().await.unwrap();
+    let kept = restored.tasks.iter().find(|task| task.id == tasks[1].id);
+    assert_eq!(kept.unwrap().bytes_served, 100);
 }
 
 async fn tasks_are_listed_by_state_and_in_pages(store: &dyn Store) {

@@ -48,9 +48,20 @@ impl Session {
 
     /// A block came that had not come before, or the device has begun again.
     pub(super) fn progressed(&mut self, now: Now, end_offset_bytes: u64) {
-        self.bytes_served = end_offset_bytes;
+        self.served_up_to(end_offset_bytes);
         self.pace.block(now.instant);
         self.restart_stage(now);
+    }
+
+    /// How far the package was served; committed with what is committed next.
+    pub(super) const fn served_up_to(&mut self, end_bytes: u64) {
+        self.bytes_served = end_bytes;
+        self.task.bytes_served = end_bytes;
+    }
+
+    /// How far it was when the task was last committed.
+    pub const fn committed_bytes(&self) -> u64 {
+        self.committed_bytes
     }
 
     /// The answer to an Observe.
@@ -112,7 +123,7 @@ impl Session {
         self.uri_writes = self.uri_writes.saturating_add(1);
         self.progress.may_write_uri = self.uri_writes < URI_WRITES_MAX;
         self.progress.download_begun = false;
-        self.bytes_served = 0;
+        self.served_up_to(0);
         self.pace.interrupt();
         self.reported.state = Reading::Awaited;
         self.reported.result = Reading::Unread;

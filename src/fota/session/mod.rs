@@ -103,6 +103,8 @@ pub struct Session {
     served: Option<DownloadCapability>,
     uri_writes: u8,
     bytes_served: u64,
+    /// The same as it was last committed.
+    committed_bytes: u64,
     pace: Pace,
     /// Where it is kept awake while it waits for a slot, and how many pings that has cost in this attempt.
     room: Option<Room>,
@@ -132,6 +134,7 @@ impl Session {
         let mut session = Self {
             progress: Progress::of(&task, resumed),
             committed_wait: task.waiting_for,
+            committed_bytes: task.bytes_served,
             task,
             wanted: wanted.into(),
             terms,
@@ -426,6 +429,7 @@ impl Session {
     fn flush(&mut self) {
         if std::mem::take(&mut self.dirty) {
             self.committed_wait = self.task.waiting_for;
+            self.committed_bytes = self.task.bytes_served;
             self.actions.push_back(Action::Commit);
         }
     }

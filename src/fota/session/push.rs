@@ -62,7 +62,7 @@ impl Session {
             Answer::Done | Answer::Value(_) | Answer::Integers(_) => {
                 self.progress.uri = UriWrite::Accepted;
                 self.progress.own_package = true;
-                self.bytes_served = self.wanted.image_size_bytes;
+                self.served_up_to(self.wanted.image_size_bytes);
                 self.restart_stage(now);
                 format!("/5/0/0 was answered 2.04 after {} bytes", self.bytes_served)
             }

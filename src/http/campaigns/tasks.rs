@@ -62,7 +62,7 @@ pub(crate) struct TaskView {
     failure: Option<FailureView>,
     /// What is worth saying of a success: `up_to_date` or `unconfirmed`.
     note: Option<&'static str>,
-    /// How far the package was fetched, in bytes; null where nothing was since the server began.
+    /// How far the package was fetched, in bytes; null where nothing was.
     bytes_served: Option<u64>,
     /// The package's size, in bytes.
     size: u64,
@@ -215,7 +215,9 @@ impl TaskView {
                 .failure
                 .map(|failure| FailureView::of(failure, language)),
             note: task.note.map(|note| note.word()),
-            bytes_served: progress.map(|progress| progress.bytes_served),
+            bytes_served: progress
+                .map(|progress| progress.bytes_served)
+                .or((task.bytes_served > 0).then_some(task.bytes_served)),
             size,
             next_action,
         }

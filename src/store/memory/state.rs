@@ -270,6 +270,7 @@ impl State {
     pub(super) fn counts(&self, are_counted: impl Fn(&UpdateTask) -> bool) -> TaskCounts {
         let mut counts = TaskCounts::default();
         for task in self.tasks.values().filter(|it| are_counted(it)) {
+            counts.bytes_served += task.bytes_served;
             match task.state {
                 TaskState::Pending => counts.pending += 1,
                 TaskState::Running => counts.running += 1,

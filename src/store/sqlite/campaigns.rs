@@ -30,7 +30,8 @@ pub(super) const UNFINISHED: &str = "whole = 1 AND (state IN ('scheduled', 'runn
 const CAMPAIGN: &str = "campaigns.id, name, package, device_groups, devices, filter, allow, deny, \
      dynamic, retries_max, \
      retry_delay_ms, downgrade_by, downgrade_reason, admission, airtime_permille, policy, rollout, created_by, \
-     state, created_at, activated_at, ended_at, consented_at, archived_at, pending, running, succeeded, failed, stopped \
+     state, created_at, activated_at, ended_at, consented_at, archived_at, pending, running, succeeded, failed, stopped, \
+     bytes_served \
      FROM campaigns \
      JOIN campaign_targets ON campaign_targets.campaign = campaigns.id \
      JOIN task_counts ON task_counts.campaign = campaigns.id";
@@ -424,7 +425,8 @@ pub(super) async fn phase_counts(
 ) -> Result<Vec<(u16, TaskCounts)>, StoreError> {
     sqlx::query(
         "SELECT rollout_phase, sum(state = 'pending'), sum(state = 'running'),
-                sum(state = 'succeeded'), sum(state = 'failed'), sum(state = 'stopped')
+                sum(state = 'succeeded'), sum(state = 'failed'), sum(state = 'stopped'),
+                sum(bytes_served)
          FROM tasks WHERE campaign = ? GROUP BY rollout_phase ORDER BY rollout_phase",
     )
     .bind(integer(campaign.0))
@@ -461,6 +463,7 @@ fn task_counts(columns: &mut Columns<'_>) -> Result<TaskCounts, sqlx::Error> {
         succeeded: columns.number()?,
         failed: columns.number()?,
         stopped: columns.number()?,
+        bytes_served: columns.number()?,
     })
 }
 

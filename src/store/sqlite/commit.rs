@@ -67,9 +67,10 @@ impl RecordStatements {
                      since = new.column10, until = new.column11, retry_at = new.column12,
                      failure_reason = new.column13, failure_evidence = new.column14,
                      note = new.column15, attempts_before = new.column16, stop = new.column17,
-                     consented_at = new.column18, held_since = new.column19, pings = new.column20
+                     consented_at = new.column18, held_since = new.column19, pings = new.column20,
+                     bytes_served = new.column21
                  FROM (",
-                20,
+                21,
                 ") AS new WHERE tasks.id = new.column1",
             ),
             // The state by itself: it is in an index and is counted, and seldom changes.
@@ -292,6 +293,7 @@ fn bind_task(query: Query, task: &UpdateTask) -> Query {
         .bind(task.consented_at.map(Utc::unix_ms))
         .bind(task.held_since.map(Utc::unix_ms))
         .bind(task.pings)
+        .bind(integer(task.bytes_served))
 }
 
 fn bind_timeline_entry(query: Query, before: &[TimelineEntry], entry: &TimelineEntry) -> Query {

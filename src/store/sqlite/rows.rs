@@ -309,7 +309,8 @@ pub(super) fn deliveries(row: &SqliteRow) -> Decoded<(EndpointName, DeliveryHist
 
 /// The columns that [`task`] reads.
 pub(super) const TASK: &str = "id, campaign, endpoint, rollout_phase, state, phase, attempt, \
-     attempts_before, stop, consented_at, capability, uri_intended, execute_intended_attempt, slot_cell, slot_tier, held_since, pings, waiting_for, since, \
+     attempts_before, stop, consented_at, capability, uri_intended, execute_intended_attempt, slot_cell, slot_tier, \
+     held_since, pings, bytes_served, waiting_for, since, \
      until, retry_at, failure_reason, failure_evidence, note";
 
 /// A task.
@@ -332,6 +333,7 @@ pub(super) fn task(row: &SqliteRow) -> Decoded<UpdateTask> {
         slot: slot(&mut columns)?,
         held_since: columns.optional_utc()?,
         pings: columns.number()?,
+        bytes_served: columns.number()?,
         waiting_for: columns.optional(WaitingFor::from_word)?,
         since: columns.utc()?,
         until: columns.optional_utc()?,

@@ -9,7 +9,7 @@ use super::super::*;
 use super::bench::{BLOCK, Bench, IMAGE_BYTES, end_commit};
 use crate::engine::Command;
 use crate::http::{LinkLimits, Links, firmware_router};
-use crate::model::TimelineStep;
+use crate::model::{TimelineStep, UpdateTask};
 use crate::store::{BlobStore, Page};
 
 /// The status and how many bytes came.
@@ -58,7 +58,7 @@ async fn what_was_fetched_counts_as_a_block_does() {
         after: None,
         limit: 1,
     };
-    let tasks = bench.store.tasks(bench.campaign, None, page).await;
+    let tasks = bench.store.tasks(bench.campaign, None, page.clone()).await;
     let task = tasks.unwrap().remove(0).id;
     assert_eq!(bench.live.progress(task), None);
     assert_eq!(fetch(&bench).await.0, 200);
@@ -76,4 +76,20 @@ async fn what_was_fetched_counts_as_a_block_does() {
         matches!(record, Record::Timeline(entry) if entry.step == TimelineStep::DownloadBegun)
     });
     assert_eq!(begun.count(), 1);
+    // Of its campaign they are counted once, before the commit and after it.
+    let counted = || async {
+        let (_, counts) = bench.store.campaign(bench.campaign).await.unwrap();
+        let live = bench.live.uncommitted_bytes(bench.campaign);
+        (counts.bytes_served, live)
+    };
+    assert_eq!(counted().await, (0, IMAGE_BYTES as i64));
+    let stored = bench.store.tasks(bench.campaign, None, page).await;
+    let stored = UpdateTask {
+        bytes_served: IMAGE_BYTES as u64,
+        ..stored.unwrap().remove(0)
+    };
+    driver.gathered.records.push(Record::Task(stored));
+    driver.start_commit();
+    end_commit(&mut driver).await;
+    assert_eq!(counted().await, (IMAGE_BYTES as u64, 0));
 }
