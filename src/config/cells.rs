@@ -28,8 +28,10 @@ pub struct CellsConfig {
     pub admission: AdmissionMode,
     /// What all tiers of a cell take together at most, in thousandths of a full tier; 0: each may be full.
     pub airtime_permille: u16,
-    /// How many pass one over that waits for other tiers, before it comes first.
+    /// How many slots are given among those that wait before who asks later is behind them only.
     pub passed_over_max: u32,
+    /// How many times the airtime that one takes other tiers are given before it comes first.
+    pub stretch_max: u32,
     /// How many devices begin to fetch a minute at most, over all cells and campaigns; 0: as many as the
     /// cells bear.
     pub starts_per_minute_max: u32,
@@ -107,6 +109,7 @@ impl Default for CellsConfig {
             admission: AdmissionMode::PerClass,
             airtime_permille: 0,
             passed_over_max: EngineConfig::default().passed_over_max,
+            stretch_max: EngineConfig::default().stretch_max,
             starts_per_minute_max: 0,
             limits: LimitsConfig::default(),
             overrides: Vec::new(),

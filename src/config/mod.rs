@@ -149,6 +149,7 @@ impl Config {
             cell_limits: self.cells.overrides(),
             admission: self.cells.admission(),
             passed_over_max: self.cells.passed_over_max,
+            stretch_max: self.cells.stretch_max,
             starts_per_minute_max: NonZeroU32::new(self.cells.starts_per_minute_max),
             waiting_room: self.waiting_room.policy(),
             onboarding: self.coap.onboarding.into(),

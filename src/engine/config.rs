@@ -45,8 +45,11 @@ pub struct EngineConfig {
     pub tier_limits: TierLimits,
     /// Whom the limits count.
     pub admission: AdmissionPolicy,
-    /// Where tiers stand in each other's way: how many pass one that waits over before it comes first.
+    /// How many slots of a cell are given among those that wait before who asks later is behind them only.
     pub passed_over_max: u32,
+    /// Where tiers stand in each other's way: how many times the airtime that one takes the others are
+    /// given before it comes first.
+    pub stretch_max: u32,
     /// How many devices begin to fetch a minute at most, of all campaigns; `None`: as many as their cells
     /// bear.
     pub starts_per_minute_max: Option<NonZeroU32>,
@@ -97,6 +100,7 @@ impl Default for EngineConfig {
             tier_limits: TierLimits::default(),
             admission: AdmissionPolicy::default(),
             passed_over_max: 50,
+            stretch_max: 10,
             starts_per_minute_max: None,
             waiting_room: WaitingRoomPolicy::default(),
             cell_limits: BTreeMap::new(),

@@ -185,6 +185,7 @@ impl Engine {
             overrides: config.cell_limits.clone(),
             queue_max: config.tasks_max,
             passed_over_max: config.passed_over_max,
+            stretch_max: config.stretch_max,
             seed: 0,
         };
         let register_rate = RegisterRate::new(config.register_rate, rng.next_u64());

@@ -1,8 +1,10 @@
 //! Slots, queues and waiting room of one cell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use super::admission::{Load, TIERS};
+use super::owed::Owed;
 use super::queue::{Place, Queue};
 use crate::model::{AdmissionMode, AdmissionPolicy, CoverageTier, TaskId, TierLimits};
 
@@ -28,9 +30,16 @@ pub(super) struct Cell {
     /// Rounds since [`FIRST_ROUND`]: one ends with so many slots that were granted while others waited.
     rounds: u32,
     granted_in_round: u64,
-    /// Of the arrivals that were granted a slot while others waited, the last: `passed_over_max` of them
-    /// at the most, which tell whether so many were granted that came after any other.
-    granted: BTreeSet<u64>,
+    owed: Owed,
+}
+
+/// Who comes before whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turns {
+    /// So many slots, given while others waited, end a round.
+    pub(super) passed_over_max: u64,
+    /// So many times what it takes itself are the others given, until one that waits for them comes first.
+    pub(super) stretch_max: u32,
 }
 
 /// A slot that was given.
@@ -42,8 +51,8 @@ pub(super) struct Granted {
     pub(super) was_held: bool,
 }
 
-/// When a tier's first is served, among tiers: by its round; where tiers stand in each other's way, weak
-/// coverage first; then by its lot.
+/// When a tier's first is served, among tiers that have waited as long for what they take: by its round; where
+/// tiers stand in each other's way, weak coverage first; then by its lot.
 type Turn = (u64, u8, Place);
 
 impl Cell {
@@ -123,7 +132,14 @@ impl Cell {
     /// A task that waits leaves.
     pub(super) fn leave(&mut self, tier: CoverageTier, place: Place) {
         self.suspend(tier, place);
+        self.unqueue(tier);
+    }
+
+    fn unqueue(&mut self, tier: CoverageTier) {
         self.queued[tier as usize] -= 1;
+        if self.queued[tier as usize] == 0 {
+            self.owed.forget(tier);
+        }
     }
 
     /// How many reachable tasks of its tier stand before a place.
@@ -186,20 +202,21 @@ impl Cell {
     /// Gives a slot to the task whose turn it is. To be called until `None` after anything by which one
     /// may have become free, or admissible.
     ///
-    /// By turns, but who cannot be admitted yet is passed over. Where tiers stand in each other's way, one
-    /// that was passed over by `passed_over_max` that came later holds up all whose turn is after its own,
-    /// until what is active has made room for it.
-    pub(super) fn grant_next(
-        &mut self,
-        limits: &TierLimits,
-        passed_over_max: u64,
-    ) -> Option<Granted> {
-        let tier = self.next_tier(limits, passed_over_max)?;
+    /// Within a tier by turns; among tiers that one is first that has waited longest for what it takes. Who
+    /// cannot be admitted yet is passed over, until it is due: once the others were given
+    /// [`Turns::stretch_max`] times the airtime that it takes, it holds up all of them until what is active
+    /// has made room for it.
+    pub(super) fn grant_next(&mut self, limits: &TierLimits, turns: Turns) -> Option<Granted> {
+        let tier = self.next_tier(limits, turns)?;
+        let waited = self.waiting_for_others(limits);
         let (place, task) = self.reachable[tier as usize].pop_first()?;
         let was_held = self.end_hold(place);
-        self.queued[tier as usize] -= 1;
+        let others = waited.into_iter().flatten().filter(|other| *other != tier);
+        self.owed
+            .note_granted(tier, others, limits, turns.stretch_max);
+        self.unqueue(tier);
         self.occupy(tier);
-        self.note_granted(place, passed_over_max);
+        self.count_for_round(turns);
         Some(Granted {
             task,
             tier,
@@ -207,57 +224,49 @@ impl Cell {
         })
     }
 
-    fn note_granted(&mut self, place: Place, passed_over_max: u64) {
+    fn count_for_round(&mut self, turns: Turns) {
         if self.queued == [0; TIERS] {
-            self.granted.clear();
             return;
         }
         self.granted_in_round += 1;
-        if self.granted_in_round >= passed_over_max.max(1) {
+        if self.granted_in_round >= turns.passed_over_max.max(1) {
             self.granted_in_round = 0;
             self.rounds = self.rounds.saturating_add(1).min(u32::MAX - FIRST_ROUND);
         }
-        self.granted.insert(place.arrival);
-        if self.granted.len() as u64 > passed_over_max {
-            self.granted.pop_first();
+    }
+
+    /// The tiers of which one could begin, but for others: their own limit does not keep it.
+    fn waiting_for_others(&self, limits: &TierLimits) -> [Option<CoverageTier>; TIERS] {
+        let load = self.load(limits);
+        let mut waiting = [None; TIERS];
+        for tier in CoverageTier::ALL.iter().copied() {
+            let waits = self.reachable(tier) > 0 && load.has_room(tier);
+            waiting[tier as usize] = waits.then_some(tier);
         }
+        waiting
     }
 
-    /// Whether `passed_over_max` that came later were given a slot.
-    fn is_passed_over(&self, place: Place, passed_over_max: u64) -> bool {
-        let first = self.granted.first();
-        self.granted.len() as u64 >= passed_over_max
-            && first.is_none_or(|first| *first > place.arrival)
-    }
-
-    fn next_tier(&self, limits: &TierLimits, passed_over_max: u64) -> Option<CoverageTier> {
-        let policy = self.policy();
-        let load = Load {
+    const fn load<'a>(&'a self, limits: &'a TierLimits) -> Load<'a> {
+        Load {
             active: &self.active,
             limits,
-        };
-        let mut first: Option<(Turn, CoverageTier)> = None;
-        let mut aged: Option<(Turn, CoverageTier)> = None;
-        for tier in CoverageTier::ALL.iter().copied() {
-            let Some(place) = self.reachable[tier as usize].first() else {
-                continue;
-            };
-            let turn = turn(place, tier, policy.mode);
-            let is_admitted = load.admits(tier, policy);
-            let earlier = |than: Option<(Turn, _)>| than.is_none_or(|(other, _)| turn < other);
-            if is_admitted && earlier(first) {
-                first = Some((turn, tier));
-            }
-            let is_passed_over = self.is_passed_over(place, passed_over_max);
-            // Where its own tier is full it waits for its like, whom others do not hold up.
-            if !is_admitted && is_passed_over && load.has_room(tier) && earlier(aged) {
-                aged = Some((turn, tier));
-            }
         }
-        match (first, aged) {
-            (Some((turn, _)), Some((before, _))) if before < turn => None,
-            (first, _) => first.map(|(_, tier)| tier),
+    }
+
+    fn next_tier(&self, limits: &TierLimits, turns: Turns) -> Option<CoverageTier> {
+        let (load, policy) = (self.load(limits), self.policy());
+        let waiting = self.waiting_for_others(limits);
+        let waits = |tier| waiting[tier as usize].is_some();
+        if let Some(due) = self.owed.due(limits, turns.stretch_max, waits) {
+            return load.admits(due, policy).then_some(due);
         }
+        let admitted = waiting.into_iter().flatten().filter_map(|tier| {
+            let place = self.reachable[tier as usize].first()?;
+            let admits = load.admits(tier, policy);
+            let stretch = Reverse(self.owed.stretch(tier, limits));
+            admits.then(|| ((stretch, turn(place, tier, policy.mode)), tier))
+        });
+        admitted.min().map(|(_, tier)| tier)
     }
 }
 
@@ -283,7 +292,11 @@ mod tests {
     use crate::model::AdmissionMode;
     use CoverageTier::{Tier0, Tier2};
 
-    const PASSED_OVER_MAX: u64 = 3;
+    /// Of limits of 50 and 1: 150 of tier 0 for one of tier 2.
+    const TURNS: Turns = Turns {
+        passed_over_max: 3,
+        stretch_max: 3,
+    };
 
     /// The same for all: they are served as they came.
     const LOT: u64 = 7;
@@ -300,68 +313,76 @@ mod tests {
         cell.enter(strict());
         let place = cell.next_place(LOT);
         cell.queue(TaskId(task), tier, place);
-        let granted = cell.grant_next(&TierLimits::default(), PASSED_OVER_MAX);
+        let granted = cell.grant_next(&TierLimits::default(), TURNS);
         granted.is_some_and(|granted| granted.task == TaskId(task))
     }
 
     fn end(cell: &mut Cell, tier: CoverageTier) -> Option<(TaskId, CoverageTier)> {
         cell.exit(strict());
         cell.vacate(tier);
-        let granted = cell.grant_next(&TierLimits::default(), PASSED_OVER_MAX);
+        let granted = cell.grant_next(&TierLimits::default(), TURNS);
         granted.map(|granted| (granted.task, granted.tier))
     }
+
+    /// Of tier 0 three make as much as one of tier 2.
+    const THIRDS: TierLimits = TierLimits {
+        tier0: 3,
+        tier1: 3,
+        tier2: 1,
+        unknown: 3,
+    };
 
     #[test]
     fn weak_coverage_is_passed_over_for_a_while_and_then_comes_first() {
         let mut cell = Cell::default();
-        assert!(ask(&mut cell, 0, Tier0));
-        assert!(!ask(&mut cell, 100, Tier2), "another is active");
-        for task in 1..=3 {
-            assert!(ask(&mut cell, task, Tier0), "{task} passes it over");
+        let ask = |cell: &mut Cell, task, tier| {
+            cell.enter(strict());
+            let place = cell.next_place(LOT);
+            cell.queue(TaskId(task), tier, place);
+            cell.grant_next(&THIRDS, TURNS).map(|granted| granted.task)
+        };
+        let end = |cell: &mut Cell, tier| {
+            cell.exit(strict());
+            cell.vacate(tier);
+            cell.grant_next(&THIRDS, TURNS).map(|granted| granted.task)
+        };
+        assert_eq!(ask(&mut cell, 0, Tier0), Some(TaskId(0)));
+        assert_eq!(ask(&mut cell, 100, Tier2), None, "another is active");
+        // Three times the whole cell.
+        for task in 1..=2 {
+            assert_eq!(ask(&mut cell, task, Tier0), Some(TaskId(task)));
         }
-        assert!(!ask(&mut cell, 4, Tier0), "it waits no longer for such");
-        for _ in 0..3 {
-            assert_eq!(end(&mut cell, Tier0), None);
+        for task in 3..=9 {
+            assert_eq!(ask(&mut cell, task, Tier0), None, "tier 0 is full");
+            assert_eq!(end(&mut cell, Tier0), Some(TaskId(task)));
         }
-        assert_eq!(end(&mut cell, Tier0), Some((TaskId(100), Tier2)));
-        assert_eq!(end(&mut cell, Tier2), Some((TaskId(4), Tier0)));
+        assert_eq!(ask(&mut cell, 10, Tier0), None);
+        for _ in 0..2 {
+            assert_eq!(end(&mut cell, Tier0), None, "its turn has come");
+        }
+        assert_eq!(end(&mut cell, Tier0), Some(TaskId(100)));
+        assert_eq!(end(&mut cell, Tier2), Some(TaskId(10)));
     }
 
     #[test]
-    fn those_who_came_later_and_wait_themselves_have_passed_nobody_over() {
+    fn whose_turn_came_while_it_slept_comes_first_when_it_wakes() {
         let mut cell = Cell::default();
-        let limits = TierLimits {
-            tier0: 2,
-            ..TierLimits::default()
-        };
-        let policy = AdmissionPolicy {
-            mode: AdmissionMode::PerCell,
-            airtime: None,
-        };
-        let ask = |cell: &mut Cell, task, tier| {
-            cell.enter(policy);
-            let place = cell.next_place(LOT);
-            cell.queue(TaskId(task), tier, place);
-            cell.grant_next(&limits, PASSED_OVER_MAX)
-        };
-        for task in 0..2 {
-            assert!(ask(&mut cell, task, Tier0).is_some());
+        for (task, tier) in [(0, Tier0), (100, Tier2)] {
+            ask(&mut cell, task, tier);
         }
-        assert_eq!(ask(&mut cell, 100, Tier2), None);
-        for task in 2..20 {
-            assert_eq!(ask(&mut cell, task, Tier0), None, "the cell is full");
+        let place = cell.reachable[Tier2 as usize].first().unwrap();
+        for task in 1..=150 {
+            ask(&mut cell, task, Tier0);
+            if task > 49 {
+                end(&mut cell, Tier0);
+            }
         }
-        let end = |cell: &mut Cell, tier| {
-            cell.exit(policy);
-            cell.vacate(tier);
-            let granted = cell.grant_next(&limits, PASSED_OVER_MAX);
-            granted.map(|granted| (granted.task, granted.tier))
-        };
-        for task in 2..5 {
-            assert_eq!(end(&mut cell, Tier0), Some((TaskId(task), Tier0)));
-        }
-        assert_eq!(end(&mut cell, Tier0), None, "three have passed it over");
-        assert_eq!(end(&mut cell, Tier0), Some((TaskId(100), Tier2)));
+        assert!(cell.suspend(Tier2, place));
+        assert_eq!(end(&mut cell, Tier0), None);
+        assert!(ask(&mut cell, 200, Tier0), "it sleeps and holds nobody up");
+        end(&mut cell, Tier0);
+        cell.wait(TaskId(100), Tier2, place);
+        assert!(!ask(&mut cell, 201, Tier0), "it is awake, and due");
     }
 
     #[test]
@@ -372,13 +393,13 @@ mod tests {
             cell.enter(policy);
             let place = cell.next_place(LOT);
             cell.queue(TaskId(task), Tier2, place);
-            cell.grant_next(&TierLimits::default(), PASSED_OVER_MAX);
+            cell.grant_next(&TierLimits::default(), TURNS);
         }
         for task in 10..30 {
             cell.enter(policy);
             let place = cell.next_place(LOT);
             cell.queue(TaskId(task), Tier0, place);
-            let granted = cell.grant_next(&TierLimits::default(), PASSED_OVER_MAX);
+            let granted = cell.grant_next(&TierLimits::default(), TURNS);
             assert_eq!(granted.map(|granted| granted.task), Some(TaskId(task)));
         }
     }

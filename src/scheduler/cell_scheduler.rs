@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cell::Cell;
+use super::cell::{Cell, Turns};
 use super::queue::Place;
 use crate::model::{AdmissionPolicy, CellId, CoverageTier, SlotClaim, TaskId, TierLimits};
 
@@ -15,10 +15,14 @@ pub struct SchedulerConfig {
     pub overrides: BTreeMap<CellId, TierLimits>,
     /// The most tasks that wait, over all cells.
     pub queue_max: usize,
-    /// Where tiers of a cell stand in each other's way: once so many that came later were given a slot,
-    /// one that waits comes first, and no other begins before it. As many slots as this are given among
-    /// those that wait before one that asks later can be behind them only.
+    /// So many slots of a cell are given among those that wait before one that asks later can be behind
+    /// them only.
     pub passed_over_max: u32,
+    /// Where tiers of a cell stand in each other's way: once the others were given so many times the
+    /// airtime that one takes itself, that one comes first, and no other begins before it. Of a tier with
+    /// a limit of ten it takes a tenth of the cell, so that it waits for a tenth as long as one that takes
+    /// all of it.
+    pub stretch_max: u32,
     /// What the lots are drawn with by which those who wait follow each other.
     pub seed: u64,
 }
@@ -30,6 +34,7 @@ impl Default for SchedulerConfig {
             overrides: BTreeMap::new(),
             queue_max: 1_000_000,
             passed_over_max: 50,
+            stretch_max: 10,
             seed: 0,
         }
     }
@@ -392,10 +397,13 @@ impl CellScheduler {
     /// Gives out what a cell has free.
     fn grant(&mut self, cell: CellId) -> Vec<TaskId> {
         let limits = self.config.limits(cell);
-        let passed_over_max = u64::from(self.config.passed_over_max);
+        let turns = Turns {
+            passed_over_max: self.config.passed_over_max.into(),
+            stretch_max: self.config.stretch_max,
+        };
         let mut granted = Vec::new();
         while let Some(here) = self.cells.get_mut(&cell)
-            && let Some(next) = here.grant_next(&limits, passed_over_max)
+            && let Some(next) = here.grant_next(&limits, turns)
         {
             if let Some(standing) = self.standings.get_mut(&next.task) {
                 standing.waits = None;

@@ -8,6 +8,13 @@
 //! cell; that gives nobody a slot. Whom a limit counts is of the campaign's
 //! [`crate::model::AdmissionPolicy`]; the strictest of those whose tasks stand in a cell holds there.
 //!
+//! Where by that tiers stand in each other's way, they are served by how long they have waited against what
+//! they take, which is the highest response ratio next of Brinch Hansen (1971), in airtime instead of time:
+//! who takes a fiftieth of the cell goes before who takes all of it. Once the others were given
+//! [`SchedulerConfig::stretch_max`] times what one takes, that one is due and nobody begins before it: so weak
+//! coverage, which may be admitted only when all others have ended, neither starves nor stops its cell more
+//! often than for its part of the airtime.
+//!
 //! ```text
 //! request ─► Cell ── Load admits it, nobody comes before it ─► Granted
 //!              │
@@ -19,6 +26,7 @@
 mod admission;
 mod cell;
 mod cell_scheduler;
+mod owed;
 mod queue;
 
 pub use cell_scheduler::{

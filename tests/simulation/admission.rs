@@ -27,7 +27,7 @@ fn policy(mode: AdmissionMode, airtime_permille: u16) -> AdmissionPolicy {
 fn updated(seed: u64, admission: AdmissionPolicy) -> World {
     let config = EngineConfig {
         admission,
-        passed_over_max: 5,
+        stretch_max: 2,
         ..fleet::engine_config()
     };
     let devices = fleet::mixed(DEVICES).into_iter().map(|mut device| {

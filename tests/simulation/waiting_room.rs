@@ -356,7 +356,7 @@ fn weak_coverage_is_not_starved_by_those_who_come_every_day() {
                 mode: AdmissionMode::Strictest,
                 airtime: None,
             },
-            passed_over_max: 3,
+            stretch_max: 1,
             ..config(room)
         };
         let mut world = asleep(76, config, devices);

@@ -137,8 +137,9 @@ pub struct Scenario {
     pub limits: TierLimits,
     /// Whom the limits count.
     pub admission: AdmissionPolicy,
-    /// Where tiers stand in each other's way: how many pass one that waits.
-    pub passed_over_max: u32,
+    /// Where tiers stand in each other's way: how many times what one takes the others are given before
+    /// it comes first.
+    pub stretch_max: u32,
     /// When a failed attempt is followed by another.
     pub retry: RetryPolicy,
     /// What else is wanted of the campaign.
@@ -175,7 +176,7 @@ impl Scenario {
             downlink_share_percent: NonZeroU8::MIN.saturating_add(69),
             limits: TierLimits::default(),
             admission: AdmissionPolicy::default(),
-            passed_over_max: EngineConfig::default().passed_over_max,
+            stretch_max: EngineConfig::default().stretch_max,
             retry: RetryPolicy {
                 retries_max: RetryPolicy::RETRIES_MAX,
                 ..RetryPolicy::default()
@@ -288,7 +289,7 @@ impl Scenario {
             },
             tier_limits: self.limits,
             admission: self.admission,
-            passed_over_max: self.passed_over_max,
+            stretch_max: self.stretch_max,
             download_base: Some(format!("coap://{SERVER}/fw/")),
             ..EngineConfig::default()
         }

@@ -17,6 +17,7 @@ fn scheduler(limit: u32, queue_max: usize) -> CellScheduler {
         overrides: BTreeMap::new(),
         queue_max,
         passed_over_max: 3,
+        stretch_max: 2,
         seed: 0,
     })
 }
@@ -189,7 +190,7 @@ fn a_stricter_campaign_holds_for_all_in_the_cell_until_it_has_left() {
 fn one_that_sleeps_or_moves_no_longer_holds_others_up() {
     for moves in [false, true] {
         let mut scheduler = CellScheduler::new(SchedulerConfig {
-            passed_over_max: 0,
+            stretch_max: 0,
             ..SchedulerConfig::default()
         });
         let (good, bad) = (claim(CoverageTier::Tier0), claim(CoverageTier::Tier2));
@@ -273,7 +274,8 @@ fn one_that_slept_without_a_slot_comes_before_those_of_its_round_and_takes_a_pla
 }
 
 #[test]
-fn where_the_whole_cell_counts_weak_coverage_of_a_round_is_first() {
+fn where_the_whole_cell_counts_tiers_follow_each_other_by_what_they_take() {
+    use CoverageTier::{Tier0, Tier1, Tier2, Unknown};
     for mode in [AdmissionMode::PerCell, AdmissionMode::Strictest] {
         let policy = AdmissionPolicy {
             mode,
@@ -283,18 +285,19 @@ fn where_the_whole_cell_counts_weak_coverage_of_a_round_is_first() {
             limits: uniform(1),
             ..SchedulerConfig::default()
         });
-        let (first, _) = scheduler.request(TaskId(0), claim(CoverageTier::Tier2), policy);
+        let (first, _) = scheduler.request(TaskId(0), claim(Tier0), policy);
         assert_eq!(first, Admission::Granted);
-        for task in 1..=30 {
+        for task in 1..=40 {
             let tier = claim(CoverageTier::ALL[task as usize % CoverageTier::ALL.len()]);
             scheduler.request(TaskId(task), tier, policy);
         }
         let mut turn = TaskId(0);
-        for _ in 0..8 {
+        // All take as much; of those who have waited as long, weak coverage is first.
+        for tier in [Tier2, Unknown, Tier1, Tier0, Tier2, Unknown, Tier1, Tier0] {
             let granted = scheduler.release(turn);
-            turn = granted[0];
-            assert_eq!(scheduler.slot(turn), Some(claim(CoverageTier::Tier2)));
             assert_eq!(granted.len(), 1);
+            turn = granted[0];
+            assert_eq!(scheduler.slot(turn), Some(claim(tier)));
         }
     }
 }

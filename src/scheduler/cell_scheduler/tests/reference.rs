@@ -15,17 +15,25 @@ struct Reference {
     held: BTreeMap<TaskId, (SlotClaim, AdmissionPolicy)>,
     waiting: Vec<Waits>,
     arrivals: BTreeMap<CellId, u64>,
-    /// The arrivals of all that were given a slot while others waited.
-    granted: Vec<(CellId, u64)>,
-    /// How many these were, since the cell was last forgotten.
+    /// What others were given while those of a class waited, less their own turns.
+    owed: BTreeMap<SlotClaim, u64>,
+    /// How many were given a slot while others waited, since the cell was last forgotten.
     granted_while_waited: BTreeMap<CellId, u64>,
 }
 
 /// As the schedulers of these tests have it.
 const PASSED_OVER_MAX: u64 = 3;
+const STRETCH_MAX: u64 = 2;
 
 /// The most rounds by which sleep lifts one above those that asked first of all.
 const FIRST_ROUND: u64 = 10;
+
+const WEAK_FIRST: [CoverageTier; 4] = [
+    CoverageTier::Tier2,
+    CoverageTier::Unknown,
+    CoverageTier::Tier1,
+    CoverageTier::Tier0,
+];
 
 #[derive(Clone, Copy)]
 struct Waits {
@@ -47,13 +55,7 @@ impl Waits {
 
     /// And among tiers.
     fn turn(&self, mode: AdmissionMode) -> (u64, usize, (u64, u64, u64)) {
-        let weak_first = [
-            CoverageTier::Tier2,
-            CoverageTier::Unknown,
-            CoverageTier::Tier1,
-            CoverageTier::Tier0,
-        ];
-        let of_tier = (weak_first.iter()).position(|tier| *tier == self.claim.tier);
+        let of_tier = (WEAK_FIRST.iter()).position(|tier| *tier == self.claim.tier);
         let after = of_tier.filter(|_| mode != AdmissionMode::PerClass);
         (self.round, after.unwrap_or(0), self.place())
     }
@@ -114,7 +116,7 @@ impl Reference {
                 .is_none_or(|budget| load * 1000.0 <= f64::from(budget.0.get()) + 1e-6)
     }
 
-    fn next(&self, cell: CellId, passed_over_max: u64) -> Option<usize> {
+    fn next(&self, cell: CellId) -> Option<usize> {
         let mut order: Vec<usize> = (0..self.waiting.len())
             .filter(|&at| self.waiting[at].claim.cell == cell && self.waiting[at].reachable)
             .collect();
@@ -122,35 +124,70 @@ impl Reference {
         order.sort_by_key(|&at| self.waiting[at].turn(mode));
         let mut firsts = BTreeSet::new();
         order.retain(|&at| firsts.insert(self.waiting[at].claim.tier));
-        for at in order {
-            let Waits { claim, arrival, .. } = self.waiting[at];
-            if self.admits(claim) {
-                return Some(at);
-            }
-            let later = |granted: &&(CellId, u64)| granted.0 == cell && granted.1 > arrival;
-            let passed_over = self.granted.iter().filter(later).count() as u64;
-            if self.has_room(claim) && passed_over >= passed_over_max {
-                return None;
-            }
+        order.retain(|&at| self.has_room(self.waiting[at].claim));
+        let mut due = order.clone();
+        due.retain(|&at| {
+            let claim = self.waiting[at].claim;
+            let owed = self.owed.get(&claim).unwrap_or(&0);
+            *owed >= STRETCH_MAX * self.airtime(claim)
+        });
+        let weak_first = |at: &usize| {
+            let tier = self.waiting[*at].claim.tier;
+            WEAK_FIRST.iter().position(|other| *other == tier)
+        };
+        if let Some(due) = due.into_iter().min_by_key(weak_first) {
+            return self.admits(self.waiting[due].claim).then_some(due);
         }
-        None
+        // Who waits longer for what it asks for; else by turns.
+        order.sort_by_key(|&at| {
+            let claim = self.waiting[at].claim;
+            let owed = self.owed.get(&claim).unwrap_or(&0);
+            std::cmp::Reverse(owed * u64::from(self.limits.of(claim.tier).max(1)))
+        });
+        order
+            .into_iter()
+            .find(|&at| self.admits(self.waiting[at].claim))
+    }
+
+    /// What one takes of its cell, in parts of which limits up to 4 make a whole number.
+    fn airtime(&self, claim: SlotClaim) -> u64 {
+        12 / u64::from(self.limits.of(claim.tier).max(1))
+    }
+
+    /// One is given a slot: whoever else could begin but for others is owed what it takes.
+    fn note_granted(&mut self, claim: SlotClaim) {
+        let airtime = self.airtime(claim);
+        let waits = |tier: &&CoverageTier| {
+            let other = SlotClaim {
+                tier: **tier,
+                ..claim
+            };
+            let mut waiting = self.waiting.iter();
+            **tier != claim.tier
+                && self.has_room(other)
+                && waiting.any(|one| one.claim == other && one.reachable)
+        };
+        let others: Vec<_> = CoverageTier::ALL.iter().filter(waits).copied().collect();
+        for tier in others {
+            let other = SlotClaim { tier, ..claim };
+            *self.owed.entry(other).or_default() += airtime;
+        }
+        let own = self.owed.entry(claim).or_default();
+        *own = own.saturating_sub(STRETCH_MAX * airtime);
     }
 
     fn grant(&mut self, cell: CellId) -> Vec<TaskId> {
         let mut granted = Vec::new();
-        while let Some(at) = self.next(cell, PASSED_OVER_MAX) {
+        while let Some(at) = self.next(cell) {
             let Waits {
                 task,
                 claim,
                 policy,
-                arrival,
                 ..
             } = self.waiting.remove(at);
+            self.note_granted(claim);
             if self.waiting.iter().any(|one| one.claim.cell == cell) {
-                self.granted.push((cell, arrival));
                 *self.granted_while_waited.entry(cell).or_default() += 1;
-            } else {
-                self.granted.retain(|(of, _)| *of != cell);
             }
             self.held.insert(task, (claim, policy));
             granted.push(task);
@@ -165,8 +202,9 @@ impl Reference {
         if !held && !self.waiting.iter().any(|one| one.claim.cell == cell) {
             self.arrivals.remove(&cell);
             self.granted_while_waited.remove(&cell);
-            self.granted.retain(|(of, _)| *of != cell);
         }
+        let waiting: BTreeSet<_> = self.waiting.iter().map(|one| one.claim).collect();
+        self.owed.retain(|claim, _| waiting.contains(claim));
     }
 
     fn leave(&mut self, task: TaskId) -> Vec<TaskId> {
@@ -404,7 +442,7 @@ proptest! {
             held: BTreeMap::new(),
             waiting: Vec::new(),
             arrivals: BTreeMap::new(),
-            granted: Vec::new(),
+            owed: BTreeMap::new(),
             granted_while_waited: BTreeMap::new(),
         };
         for step in steps {
