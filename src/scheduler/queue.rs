@@ -1,7 +1,7 @@
 //! The reachable tasks of one tier of a cell in the order in which they are served, with the rank of any
 //! place.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use crate::model::TaskId;
 
@@ -40,87 +40,123 @@ impl Place {
     }
 }
 
-/// How much of the order each level of counts takes together, as a power of two. Up to a million tasks of
-/// one round a rank is about 64 steps a level; the top level has one count for every 2^16 rounds.
-const LEVEL_BITS: [u32; 7] = [10, 16, 22, 28, 34, 40, 46];
+/// How many tasks stand together at the most. Half as many are moved when one comes between them, and one
+/// number for each so many is added up for a rank.
+const BLOCK_MAX: usize = if cfg!(test) { 8 } else { 512 };
 
 /// Reachable tasks by place. Places that are not in it cost nothing, however many they are.
+///
+/// What a tree would spread over the memory lies together here: a task that comes, or goes, costs a few
+/// cache lines however many wait.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    tasks: BTreeMap<Place, TaskId>,
-    /// For each level, how many tasks stand in each run of 2^bits of the order; no zeroes.
-    counts: [BTreeMap<u64, u32>; LEVEL_BITS.len()],
+    /// None is empty; each is in order, and before the next.
+    blocks: Vec<VecDeque<(Place, TaskId)>>,
+    len: usize,
 }
 
 impl Queue {
     /// How many reachable tasks wait.
     pub(super) fn len(&self) -> usize {
-        self.tasks.len()
+        self.len
     }
 
     /// Puts a task at its place.
     pub(super) fn insert(&mut self, place: Place, task: TaskId) {
-        if self.tasks.insert(place, task).is_some() {
-            return;
+        let mut index = self.block_of(place);
+        if self.blocks.is_empty() {
+            self.blocks.push(VecDeque::new());
         }
-        for (counts, bits) in self.counts.iter_mut().zip(LEVEL_BITS) {
-            *counts.entry(place.order >> bits).or_default() += 1;
+        if self.blocks[index].len() >= BLOCK_MAX {
+            let behind = self.blocks[index].split_off(BLOCK_MAX / 2);
+            self.blocks.insert(index + 1, behind);
+            index = self.block_of(place);
+        }
+        let block = &mut self.blocks[index];
+        match search(block, place) {
+            Ok(at) => block[at].1 = task,
+            Err(at) => {
+                block.insert(at, (place, task));
+                self.len += 1;
+            }
         }
     }
 
     /// Takes the task at this place out; whether one was reachable there.
     pub(super) fn remove(&mut self, place: Place) -> bool {
-        let was_there = self.tasks.remove(&place).is_some();
-        if was_there {
-            self.uncount(place);
+        let index = self.block_of(place);
+        let Some(block) = self.blocks.get_mut(index) else {
+            return false;
+        };
+        let Ok(at) = search(block, place) else {
+            return false;
+        };
+        block.remove(at);
+        self.len -= 1;
+        self.join(index);
+        if let Some(before) = index.checked_sub(1) {
+            self.join(before);
         }
-        was_there
+        true
     }
 
     /// Whether one is reachable at this place.
     pub(super) fn contains(&self, place: Place) -> bool {
-        self.tasks.contains_key(&place)
+        let block = self.blocks.get(self.block_of(place));
+        block.is_some_and(|block| search(block, place).is_ok())
     }
 
     /// The first place at which one waits.
     pub(super) fn first(&self) -> Option<Place> {
-        self.tasks.keys().next().copied()
+        Some(self.blocks.first()?.front()?.0)
     }
 
     /// Takes the first task out.
     pub(super) fn pop_first(&mut self) -> Option<(Place, TaskId)> {
-        let (place, task) = self.tasks.pop_first()?;
-        self.uncount(place);
-        Some((place, task))
+        let first = self.blocks.first_mut()?.pop_front()?;
+        self.len -= 1;
+        self.join(0);
+        Some(first)
     }
 
     /// How many reachable tasks stand before this place.
     pub(super) fn rank(&self, place: Place) -> usize {
-        let order = (place.order >> LEVEL_BITS[0]) << LEVEL_BITS[0];
-        let run_start = Place { order, arrival: 0 };
-        let mut rank = self.tasks.range(run_start..place).count();
-        for (level, (counts, bits)) in self.counts.iter().zip(LEVEL_BITS).enumerate() {
-            // Whole runs of this level, from the start of the run of the level above.
-            let first = LEVEL_BITS
-                .get(level + 1)
-                .map_or(0, |above| (place.order >> above) << (above - bits));
-            let runs = counts.range(first..place.order >> bits);
-            rank += runs.map(|(_, count)| *count as usize).sum::<usize>();
-        }
-        rank
+        let index = self.block_of(place);
+        let (before, behind) = self.blocks.split_at(index);
+        let in_block = behind
+            .first()
+            .map_or(0, |block| match search(block, place) {
+                Ok(at) | Err(at) => at,
+            });
+        before.iter().map(VecDeque::len).sum::<usize>() + in_block
     }
 
-    fn uncount(&mut self, place: Place) {
-        for (counts, bits) in self.counts.iter_mut().zip(LEVEL_BITS) {
-            let run = place.order >> bits;
-            if let Some(count) = counts.get_mut(&run) {
-                *count -= 1;
-                if *count == 0 {
-                    counts.remove(&run);
-                }
-            }
+    /// The block that has this place, or would have it.
+    fn block_of(&self, place: Place) -> usize {
+        let begins_by = |block: &VecDeque<(Place, TaskId)>| {
+            let first = block.front();
+            first.is_some_and(|(first, _)| *first <= place)
+        };
+        self.blocks.partition_point(begins_by).saturating_sub(1)
+    }
+
+    /// Joins a block with the next where both are small: there are at most four where there need be one.
+    fn join(&mut self, index: usize) {
+        let len = self.blocks[index].len();
+        let next = self.blocks.get_mut(index + 1);
+        let next = next.filter(|next| len + next.len() <= BLOCK_MAX / 2);
+        if let Some(next) = next {
+            let mut behind = std::mem::take(next);
+            self.blocks[index].append(&mut behind);
+            self.blocks.remove(index + 1);
+        } else if len == 0 {
+            self.blocks.remove(index);
         }
     }
+}
+
+fn search(block: &VecDeque<(Place, TaskId)>, place: Place) -> Result<usize, usize> {
+    block.binary_search_by_key(&place, |(at, _)| *at)
 }
 
 #[cfg(test)]
@@ -129,7 +165,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_place() -> impl Strategy<Value = (u32, u64)> {
-        // Few lots, so that some meet; and all, so that every level of the counts is reached.
+        // Few lots, so that some meet; and all.
         let round = prop_oneof![0_u32..3, any::<u32>()];
         let lot = prop_oneof![(0_u64..4).prop_map(|lot| lot << 34), any::<u64>()];
         (round, lot)
@@ -164,12 +200,13 @@ mod tests {
                 prop_assert_eq!(queue.rank(place), before);
             }
             prop_assert_eq!(queue.len(), left.len());
+            prop_assert!(queue.blocks.len() <= 4 * left.len() / BLOCK_MAX + 1);
             left.sort();
             for place in left {
                 prop_assert_eq!(queue.pop_first(), Some((place, TaskId(place.arrival))));
             }
             prop_assert_eq!(queue.pop_first(), None);
-            prop_assert!(queue.counts.iter().all(BTreeMap::is_empty));
+            prop_assert!(queue.blocks.is_empty());
         }
 
         #[test]
