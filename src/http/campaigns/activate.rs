@@ -29,7 +29,11 @@ use crate::model::{
 use crate::store::{Page, StoreError};
 
 /// How many tasks the engine is given at a time: between two such commands it answers devices.
-const TASKS_PER_COMMAND: u32 = 1000;
+const TASKS_PER_COMMAND: u32 = 500;
+
+/// The longest pause between two such commands, which is as long as the first of them took: devices have
+/// half of the engine's time at the least, however busy the machine is.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// How long to wait before tasks that could not be read are read again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
@@ -185,6 +189,7 @@ async fn give_rest(
             return;
         };
         after = last.id;
+        let begun = state.clock.now().instant;
         // One that was built anew meanwhile has them from the store, and passes them over.
         if let Err(error) = state
             .engine
@@ -194,6 +199,8 @@ async fn give_rest(
             tracing::warn!(campaign = campaign.0, %error, "it takes no more tasks");
             return;
         }
+        let took = state.clock.now().instant.saturating_since(begun);
+        tokio::time::sleep(took.min(PAUSE_MAX)).await;
     }
 }
 
