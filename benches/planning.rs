@@ -1,5 +1,8 @@
-//! Large campaigns: who is in, the engine's tasks, and slots for all. Twice the devices may take twice the
-//! time and a little more, and no one command may keep the engine from its devices for long.
+//! Large campaigns: who is in, the engine's tasks, slots for all, and their end. Twice the devices may take
+//! twice the time and a little more, and no one command may keep the engine from its devices for long.
+//!
+//! Times are of the processor (Linux: `/proc/thread-self/schedstat`), so that what else runs on the machine
+//! counts for little.
 
 #[path = "world/mod.rs"]
 #[expect(dead_code, reason = "other benchmarks need more of it")]
@@ -10,40 +13,63 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use narrowcast::campaign::{DeviceFacts, Filter, Progress, TargetSet, eligibility};
-use narrowcast::clock::{SystemClock, Utc};
+use narrowcast::clock::Utc;
 use narrowcast::engine::{Command, EndedTasks};
 use narrowcast::model::{
     AdmissionPolicy, CampaignId, CellId, CoverageTier, Device, DeviceModel, DeviceReport,
-    DeviceType, EndpointName, Manufacturer, SlotClaim, TaskId, UpdateTask,
+    DeviceType, EndpointName, Manufacturer, SlotClaim, StopMode, TaskId, UpdateTask,
 };
 use narrowcast::scheduler::{CellScheduler, SchedulerConfig};
 
 use world::{World, endpoint};
 
 const SIZES: [u32; 3] = [10_000, 100_000, 1_000_000];
-const TASKS_PER_COMMAND: usize = 1000;
+const TASKS_PER_COMMAND: usize = 500;
 const CELLS: u64 = 400;
 
 #[expect(clippy::print_stdout, reason = "what it is for")]
 fn main() {
     println!(
-        "{:>9} {:>9} {:>9} {:>12} {:>11} {:>12} {:>14}",
-        "devices", "chosen", "activated", "longest step", "bytes/task", "admitted", "admissions/s"
+        "{:>9} {:>9} {:>9} {:>12} {:>11} {:>9} {:>12} {:>9} {:>14}",
+        "devices",
+        "chosen",
+        "activated",
+        "longest step",
+        "bytes/task",
+        "ended",
+        "longest turn",
+        "admitted",
+        "admissions/s"
     );
     for devices in SIZES {
         let chosen = choose(devices);
-        let (activated, longest, bytes) = activate(devices);
+        let Campaign {
+            activated,
+            longest,
+            bytes,
+            ended,
+            longest_turn,
+        } = activate(devices);
         let admitted = admit(u64::from(devices));
         println!(
-            "{devices:>9} {:>8.3}s {:>8.3}s {:>10.2}ms {:>11} {:>11.3}s {:>14.0}",
+            "{devices:>9} {:>8.3}s {:>8.3}s {:>10.2}ms {:>11} {:>8.3}s {:>10.2}ms {:>8.3}s {:>14.0}",
             chosen.as_secs_f64(),
             activated.as_secs_f64(),
             longest.as_secs_f64() * 1000.0,
             bytes / u64::from(devices),
+            ended.as_secs_f64(),
+            longest_turn.as_secs_f64() * 1000.0,
             admitted.as_secs_f64(),
             f64::from(devices) / admitted.as_secs_f64(),
         );
     }
+}
+
+/// How long this thread has run.
+fn ran() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let nanoseconds = stat.split_whitespace().next().expect("a number");
+    Duration::from_nanos(nanoseconds.parse().expect("a number"))
 }
 
 fn device(number: u32) -> Device {
@@ -70,8 +96,7 @@ fn choose(devices: u32) -> Duration {
     let package = world::package(&Bytes::from_static(b"x"), Utc::default());
     let report = DeviceReport::default();
     let all: Vec<Device> = (0..devices).map(device).collect();
-    let clock = SystemClock::new();
-    let begun = clock.now().instant;
+    let begun = ran();
     let mut chosen = TargetSet::new(usize::MAX);
     for device in &all {
         let facts = DeviceFacts {
@@ -85,13 +110,25 @@ fn choose(devices: u32) -> Duration {
         }
     }
     black_box(chosen.into_endpoints());
-    clock.now().instant.saturating_since(begun)
+    ran() - begun
 }
 
-/// The time in all and of the longest command, and what the engine then holds for the tasks.
-fn activate(devices: u32) -> (Duration, Duration, u64) {
-    let (clock, mut world) = (SystemClock::new(), World::new(devices));
-    let (mut total, mut longest) = (Duration::ZERO, Duration::ZERO);
+/// What a campaign of so many devices costs the engine.
+struct Campaign {
+    activated: Duration,
+    /// The longest command of the activation.
+    longest: Duration,
+    /// What the engine holds for its tasks, in bytes.
+    bytes: u64,
+    ended: Duration,
+    /// The longest turn of its end.
+    longest_turn: Duration,
+}
+
+/// It is given its tasks, and is stopped.
+fn activate(devices: u32) -> Campaign {
+    let mut world = World::new(devices);
+    let (mut activated, mut longest) = (Duration::ZERO, Duration::ZERO);
     let held = allocation_counter::measure(|| {
         let mut given = 0_u32;
         while given < devices {
@@ -105,15 +142,15 @@ fn activate(devices: u32) -> (Duration, Duration, u64) {
                 ..Progress::default()
             };
             ended.counts.join(0, to_come);
-            let begun = clock.now().instant;
+            let begun = ran();
             if given == 0 {
                 world.run_some(tasks, Bytes::from_static(b"x"), ended);
             } else {
                 let campaign = CampaignId(1);
                 world.command(Command::AddTasks { campaign, tasks });
             }
-            let took = clock.now().instant.saturating_since(begun);
-            total += took;
+            let took = ran() - begun;
+            activated += took;
             longest = longest.max(took);
             given += some;
         }
@@ -122,8 +159,25 @@ fn activate(devices: u32) -> (Duration, Duration, u64) {
         world.engine.held().tasks,
         usize::try_from(devices).unwrap_or(0)
     );
-    let held = u64::try_from(held.bytes_current).unwrap_or(0);
-    (total, longest, held)
+    let (mut ended, mut longest_turn) = (Duration::ZERO, Duration::ZERO);
+    let mut begun = ran();
+    let (id, mode) = (CampaignId(1), StopMode::Soft);
+    world.command(Command::StopCampaign { id, mode });
+    while world.engine.held().sweeps > 0 {
+        let took = ran() - begun;
+        ended += took;
+        longest_turn = longest_turn.max(took);
+        begun = ran();
+        world.pass(Duration::from_millis(50));
+    }
+    assert_eq!(world.engine.held().tasks, 0);
+    Campaign {
+        activated,
+        longest,
+        bytes: u64::try_from(held.bytes_current).unwrap_or(0),
+        ended,
+        longest_turn,
+    }
 }
 
 fn task(world: &World, number: u32) -> UpdateTask {
@@ -137,8 +191,7 @@ fn admit(tasks: u64) -> Duration {
         queue_max: 2_000_000,
         ..SchedulerConfig::default()
     });
-    let clock = SystemClock::new();
-    let begun = clock.now().instant;
+    let begun = ran();
     for task in 0..tasks {
         scheduler.request(TaskId(task), claim(task), AdmissionPolicy::default());
     }
@@ -153,7 +206,7 @@ fn admit(tasks: u64) -> Duration {
         holders.extend(scheduler.release(holder));
     }
     assert_eq!(admitted, tasks);
-    clock.now().instant.saturating_since(begun)
+    ran() - begun
 }
 
 fn claim(task: u64) -> SlotClaim {

@@ -157,11 +157,16 @@ impl Products {
     }
 
     /// The settings of a device by what was entered of it, and by what it reports where that was left out.
-    fn of(&self, kind: DeviceKind, report: Option<&DeviceReport>) -> &Arc<ProductSettings> {
+    /// Each is asked for only where it matters: of a large fleet it is far away in the memory.
+    fn of<'a>(
+        &'a self,
+        kind: impl FnOnce() -> DeviceKind,
+        report: impl FnOnce() -> Option<&'a DeviceReport>,
+    ) -> &'a Arc<ProductSettings> {
         if self.products.is_empty() {
             return &self.defaults;
         }
-        let number = usize::try_from(kind.0).ok();
+        let number = usize::try_from(kind().0).ok();
         let entered = number.and_then(|number| self.kinds.get(number.checked_sub(1)?));
         if let Some((_, Some(settings))) = entered {
             return settings;
@@ -172,7 +177,7 @@ impl Products {
             device_type: None,
         };
         let entered = entered.map_or(&nothing, |(entered, _)| entered);
-        match entered.name(report) {
+        match entered.name(report()) {
             Some(name) => self.find(&name, entered.device_type.as_ref()),
             None => &self.defaults,
         }
@@ -201,8 +206,8 @@ impl Engine {
             }
             None => {}
         }
-        let kind = self.known.get(endpoint).copied().unwrap_or_default();
-        self.products.of(kind, self.reports.get(endpoint))
+        let kind = || self.known.get(endpoint).copied().unwrap_or_default();
+        self.products.of(kind, || self.reports.get(endpoint))
     }
 
     /// Learns how a product's devices want to be treated, which its profile in the store says.
