@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::campaign::{Pace, PhaseProgress, StartRate};
-use crate::clock::{Now, Utc};
+use crate::clock::{Instant, Now, Utc};
 use crate::fota::{HELD_EVIDENCE, Precedence, Wanted};
 use crate::model::{
     Campaign, CampaignId, CampaignState, DownloadProtocol, EndpointName, Failure, FailureReason,
@@ -16,9 +16,10 @@ use crate::model::{
 };
 
 use super::download::{ServedImage, uri_file_name};
-use super::joining::Given;
+use super::joining::{Given, Latecomers};
 use super::openings::TaskQueue;
 use super::schedule::ScheduleState;
+use super::sweeps::Errand;
 use super::tasks::{TaskEntry, told};
 use super::timers::Timer;
 use super::{CellStatus, CommandError, EndedCampaign, EndedTasks, Engine, TierStatus};
@@ -39,6 +40,8 @@ pub(super) struct RunningCampaign {
     installed: InstalledSequences,
     pub(super) progress: PhaseProgress,
     pub(super) given: Given,
+    /// Those that are not final.
+    pub(super) tasks: BTreeSet<TaskId>,
     /// What was seen of its devices.
     pub(super) pace: Pace,
     /// When it may begin something.
@@ -86,6 +89,7 @@ impl RunningCampaign {
                 ..Given::default()
             },
             progress: ended.counts,
+            tasks: BTreeSet::new(),
             pace: Pace::default(),
             schedule,
             gates: gates.map(Arc::new).collect(),
@@ -206,6 +210,10 @@ impl Engine {
                 at: now.utc,
             });
         }
+        // A table that grows is moved as a whole: of a large campaign's tasks this does so once, at its start.
+        let to_come = usize::try_from(running.given.to_come).unwrap_or(usize::MAX);
+        let to_come = to_come.min(self.config.tasks_max);
+        self.task_of.reserve(tasks.len().saturating_add(to_come));
         running.given.through = tasks.last().map(|task| task.id).unwrap_or_default();
         // All count as waiting until they are final: only the end is of interest here.
         for task in &tasks {
@@ -219,23 +227,17 @@ impl Engine {
         } else {
             settings.contact_timeout
         };
-        self.timers
-            .set(Timer::Contact(id), Some(now.instant + left));
+        self.set_contact_timer(id, now.instant + left);
         self.campaigns.insert(id, running);
-        let given: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
         for task in tasks {
             self.add_task(now, task);
         }
-        // The restart cut its end short, or too many of the tasks have failed at once.
-        self.stop_rest(now, id);
+        // The restart cut its end short, or its window has opened since they were told to wait.
+        if resumed {
+            self.settle_all(id);
+        }
         self.end_if_done(now, id);
         self.follow_schedule(now, id);
-        if resumed {
-            // Its window may have opened, or its pause ended, since they were told to wait.
-            for task in given {
-                self.task_gate_changed(now, task);
-            }
-        }
         self.resume_rollout(now, id);
         self.plan_openings(now);
         Ok(())
@@ -264,6 +266,7 @@ impl Engine {
     /// The retry delay of a task is over: a device that listens is tried at once, another at its next
     /// contact, which must come in time.
     pub(super) fn retry_due(&mut self, now: Now, id: TaskId) {
+        self.settle_first(now, id);
         let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
             return;
         };
@@ -366,46 +369,51 @@ impl Engine {
         }
         let since = running.contact_since().unwrap_or(now.utc);
         let left = (since + timeout).saturating_since(now.utc);
-        let at = now.instant + left.min(timeout);
+        self.set_contact_timer(id, now.instant + left.min(timeout));
+    }
+
+    /// When its devices have had their time to be heard.
+    pub(super) fn set_contact_timer(&mut self, id: CampaignId, at: Instant) {
+        self.sweeps.forget_overdue(id);
         self.timers.set(Timer::Contact(id), Some(at));
     }
 
     /// Devices that were never heard since the activation have had their time.
     pub(super) fn contact_overdue(&mut self, now: Now, id: CampaignId) {
         let again = self.held_for(now, id);
-        if let Some(again) = again.or_else(|| self.first_contact_left(now, id)) {
-            return self
-                .timers
-                .set(Timer::Contact(id), Some(now.instant + again));
+        match again.or_else(|| self.first_contact_left(now, id)) {
+            Some(again) => self.set_contact_timer(id, now.instant + again),
+            None => self.begin_sweep(id, Errand::Overdue),
         }
-        let mut latecomers = self.latecomers(id);
-        for task in self.tasks_of(id) {
-            let Some(TaskEntry::Idle(idle)) = self.tasks.get(&task) else {
-                continue;
-            };
-            if (latecomers.as_mut()).is_some_and(|it| it.have_time(now, idle)) {
-                continue;
-            }
-            let is_held = self.gate(now, idle).is_some_and(|gate| {
-                // Who was never heard is not waited for because nobody has agreed to it.
-                gate.waiting_for != WaitingFor::Consent
-                    || idle.waiting_for == Some(gate.waiting_for)
-            });
-            if idle.attempt > 0 || idle.retry_at.is_some() || is_held {
-                continue;
-            }
-            let (reason, evidence) = if idle.waiting_for == Some(WaitingFor::Flapping) {
-                (FailureReason::Flapping, HELD_EVIDENCE)
-            } else {
-                let evidence = "not heard since the campaign was activated";
-                (FailureReason::ContactTimeout, evidence)
-            };
-            self.fail_idle(now, task, reason, evidence);
+    }
+
+    /// Fails one whose device was never heard, and has had its time.
+    pub(super) fn fail_unheard(
+        &mut self,
+        now: Now,
+        id: TaskId,
+        latecomers: Option<&mut Latecomers>,
+    ) {
+        let Some(TaskEntry::Idle(idle)) = self.tasks.get(&id) else {
+            return;
+        };
+        if latecomers.is_some_and(|it| it.have_time(now, idle)) {
+            return;
         }
-        if let Some(latecomers) = latecomers {
-            let again = now.instant + latecomers.left();
-            self.timers.set(Timer::Contact(id), Some(again));
+        let is_held = self.gate(now, idle).is_some_and(|gate| {
+            // Who was never heard is not waited for because nobody has agreed to it.
+            gate.waiting_for != WaitingFor::Consent || idle.waiting_for == Some(gate.waiting_for)
+        });
+        if idle.attempt > 0 || idle.retry_at.is_some() || is_held {
+            return;
         }
+        let (reason, evidence) = if idle.waiting_for == Some(WaitingFor::Flapping) {
+            (FailureReason::Flapping, HELD_EVIDENCE)
+        } else {
+            let evidence = "not heard since the campaign was activated";
+            (FailureReason::ContactTimeout, evidence)
+        };
+        self.fail_idle(now, id, reason, evidence);
     }
 
     /// How many campaigns are not over.
@@ -467,18 +475,28 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether another campaign has a task for its device.
-    pub(super) fn has_conflict(&self, task: &UpdateTask) -> bool {
-        self.task_of.contains_key(&task.endpoint)
+    pub(super) fn add_task(&mut self, now: Now, task: UpdateTask) {
+        if self.take_device(now, &task) {
+            self.restore_task(now, task);
+        } else {
+            self.end_in_conflict(now, task);
+        }
     }
 
-    pub(super) fn add_task(&mut self, now: Now, task: UpdateTask) {
-        let id = task.id;
-        if self.has_conflict(&task) {
-            return self.end_in_conflict(now, task);
+    /// A device is this task's from now on, unless it is another's.
+    pub(super) fn take_device(&mut self, now: Now, task: &UpdateTask) -> bool {
+        if let Some(other) = self.task_of.get(&task.endpoint).copied() {
+            // Its campaign may have been stopped.
+            self.settle_wholly(now, other);
         }
-        self.task_of.insert(task.endpoint.clone(), id);
-        self.restore_task(now, task);
+        if self.task_of.contains_key(&task.endpoint) {
+            return false;
+        }
+        self.task_of.insert(task.endpoint.clone(), task.id);
+        if let Some(running) = self.campaigns.get_mut(&task.campaign) {
+            running.tasks.insert(task.id);
+        }
+        true
     }
 
     pub(super) fn end_in_conflict(&mut self, now: Now, task: UpdateTask) {
@@ -495,15 +513,6 @@ impl Engine {
             };
             self.finish(now, task, TaskState::Failed);
         }
-    }
-
-    pub(super) fn tasks_of(&self, id: CampaignId) -> Vec<TaskId> {
-        let of_campaign = |entry: &TaskEntry| entry.task().campaign == id;
-        self.tasks
-            .iter()
-            .filter(|(_, entry)| of_campaign(entry))
-            .map(|(task, _)| *task)
-            .collect()
     }
 
     pub(super) fn end_if_done(&mut self, now: Now, id: CampaignId) {
@@ -526,6 +535,7 @@ impl Engine {
             });
         }
         self.campaigns.remove(&id);
+        self.sweeps.forget(id);
         self.timers.set(Timer::Contact(id), None);
         self.timers.set(Timer::Soak(id), None);
         self.timers.set(Timer::StartRate(id), None);

@@ -85,6 +85,11 @@ pub struct EngineConfig {
     pub openings_per_turn: usize,
     /// How long a turn is.
     pub opening_turn: Duration,
+    /// How many tasks, of all campaigns, are told in one turn what their campaign came to. Each makes a record
+    /// or two.
+    pub sweep_tasks_per_turn: usize,
+    /// How long such a turn is, at the least.
+    pub sweep_turn: Duration,
 }
 
 impl Default for EngineConfig {
@@ -118,6 +123,8 @@ impl Default for EngineConfig {
             devices_max: 2_000_000,
             openings_per_turn: 20,
             opening_turn: Duration::from_millis(100),
+            sweep_tasks_per_turn: 500,
+            sweep_turn: Duration::from_millis(50),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::model::{
 };
 
 use super::campaigns::RunningCampaign;
+use super::sweeps::Errand;
 use super::tasks::TaskEntry;
 use super::timers::Timer;
 use super::{CommandError, Engine};
@@ -71,29 +72,32 @@ impl Engine {
     }
 
     /// The campaign has another end, or none any more: who waits for consent waits until then.
-    pub(super) fn consent_end_changed(&mut self, now: Now, id: CampaignId) {
-        let Some(running) = self.campaigns.get(&id) else {
+    pub(super) fn consent_end_changed(&mut self, id: CampaignId) {
+        let asks = |running: &RunningCampaign| running.asks_for_consent();
+        if self.campaigns.get(&id).is_some_and(asks) {
+            self.begin_sweep(id, Errand::ConsentEnd);
+        }
+    }
+
+    /// One of these.
+    pub(super) fn consent_anew(&mut self, now: Now, id: TaskId) {
+        let Some(TaskEntry::Idle(idle)) = self.tasks.get(&id) else {
             return;
         };
-        if !running.asks_for_consent() {
+        let Some(running) = self.campaigns.get(&idle.campaign) else {
+            return;
+        };
+        if idle.waiting_for != Some(WaitingFor::Consent) {
             return;
         }
         let end = running.campaign.policy.schedule.end_at;
-        for task in self.tasks_of(id) {
-            let Some(TaskEntry::Idle(idle)) = self.tasks.get(&task) else {
-                continue;
-            };
-            if idle.waiting_for != Some(WaitingFor::Consent) {
-                continue;
-            }
-            let wait = self.settings_of(&idle.endpoint).contact_timeout;
-            let waiting = UpdateTask {
-                until: Some(end.unwrap_or(now.utc + wait)),
-                ..idle.clone()
-            };
-            self.set_consent_timer(now, &waiting);
-            self.keep_idle(waiting);
-        }
+        let wait = self.settings_of(&idle.endpoint).contact_timeout;
+        let waiting = UpdateTask {
+            until: Some(end.unwrap_or(now.utc + wait)),
+            ..idle.clone()
+        };
+        self.set_consent_timer(now, &waiting);
+        self.keep_idle(waiting);
     }
 
     /// Somebody agrees to the update of one device, or with `None` of all, or refuses it.
@@ -129,14 +133,15 @@ impl Engine {
             if running.campaign.consented_at.is_none() {
                 running.campaign.consented_at = Some(now.utc);
                 self.record(Record::CampaignConsented { id, at: now.utc });
-                self.gates_changed(now, id);
+                self.settle_all(id);
             }
             return Ok(());
         }
         if running.campaign.consented_at.is_some() {
             return Err(CommandError::ConsentGiven);
         }
-        for task in self.tasks_of(id) {
+        let tasks: Vec<TaskId> = running.tasks.iter().copied().collect();
+        for task in tasks {
             let entry = self.tasks.get(&task).map(TaskEntry::task);
             if entry.is_some_and(|task| task.consented_at.is_none()) {
                 self.refuse_update(now, task, by);

@@ -112,9 +112,13 @@ impl Engine {
         request: &Request,
         capability: &str,
     ) {
-        let download =
-            DownloadCapability::from_hex(capability).and_then(|key| self.downloads.get(&key));
-        let Some(download) = download else {
+        let capability = DownloadCapability::from_hex(capability);
+        let task = capability.and_then(|key| Some(self.downloads.get(&key)?.task));
+        if let Some(task) = task {
+            // It may be withdrawn by that.
+            self.settle_wholly(now, task);
+        }
+        let Some(download) = capability.and_then(|key| self.downloads.get(&key)) else {
             // That it was withdrawn may not be committed yet: if it never is, no device was told.
             return self
                 .coap

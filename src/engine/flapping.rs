@@ -87,6 +87,7 @@ impl Engine {
             return;
         };
         self.note_flapping(now, id, "several devices register under this name in turn");
+        self.settle_first(now, id);
         match self.tasks.get_mut(&id) {
             Some(TaskEntry::Running(session)) => {
                 session.handle_hold(now);
@@ -114,6 +115,7 @@ impl Engine {
             "no longer do several devices register under this name",
         );
         let listens = self.listens(now, endpoint);
+        self.settle_first(now, id);
         match self.tasks.get_mut(&id) {
             Some(TaskEntry::Running(session)) => {
                 session.handle_release(now);

@@ -2,9 +2,7 @@
 
 use crate::clock::Now;
 use crate::fota::Gate;
-use crate::model::{
-    CampaignId, CampaignState, PauseReason, TaskId, TaskState, UpdateTask, WaitingFor,
-};
+use crate::model::{CampaignState, PauseReason, TaskId, TaskState, UpdateTask, WaitingFor};
 
 use super::Engine;
 use super::campaigns::RunningCampaign;
@@ -63,15 +61,6 @@ impl Engine {
             self.set_consent_timer(now, &waiting);
         }
         self.keep_idle(waiting);
-    }
-
-    /// The gate of a campaign, or of some of its tasks, has changed. Once for each such change, as it
-    /// looks at all of them.
-    pub(super) fn gates_changed(&mut self, now: Now, id: CampaignId) {
-        for task in self.tasks_of(id) {
-            self.task_gate_changed(now, task);
-        }
-        self.plan_openings(now);
     }
 
     /// The gate of one task may have changed.

@@ -36,6 +36,8 @@ pub struct Held {
     pub flapping_watched: usize,
     /// Endpoints whose Registers are counted: `register_rate.endpoints_max`.
     pub register_rates: usize,
+    /// What the tasks of campaigns are gone through for: four errands of each campaign at the most.
+    pub sweeps: usize,
     /// Deadlines: a few for each task.
     pub timers: usize,
 }
@@ -58,6 +60,7 @@ impl Engine {
             device_requests: self.device_requests.len(),
             flapping_watched: self.flapping.watched(),
             register_rates: self.register_rate.counted(),
+            sweeps: self.sweeps.len(),
             timers: self.timers.len(),
         }
     }

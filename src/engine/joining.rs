@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::clock::Now;
-use crate::model::{CampaignId, Failure, StopMode, TaskId, TaskState, UpdateTask};
+use crate::model::{CampaignId, TaskId, TaskState, UpdateTask};
 
 use super::{CommandError, Engine};
 
@@ -15,8 +15,6 @@ pub(super) struct Given {
     pub(super) to_come: u64,
     /// The last one: what is given again, or is final meanwhile, is known by its number.
     pub(super) through: TaskId,
-    /// How it was stopped, where tasks are still to come then.
-    pub(super) stop: Option<(Failure, StopMode)>,
 }
 
 impl Engine {
@@ -99,7 +97,7 @@ impl Engine {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use bytes::Bytes;
@@ -113,11 +111,12 @@ mod tests {
         DeviceType, DownloadCapability, EndpointName, ErrorThreshold, FailureReason,
         FirmwareVersion, Manufacturer, OnErrors, Package, PackageFile, PackageId, PackageKind,
         Phase, Provenance, Record, ReleaseNotes, Restored, RetryPolicy, Sha256Digest, SlotClaim,
+        StopMode,
     };
 
-    const CAMPAIGN: CampaignId = CampaignId(1);
+    pub(in crate::engine) const CAMPAIGN: CampaignId = CampaignId(1);
 
-    fn at(seconds: u64) -> Now {
+    pub(in crate::engine) fn at(seconds: u64) -> Now {
         let passed = Duration::from_secs(seconds);
         Now {
             instant: Instant::from_origin(passed),
@@ -125,12 +124,12 @@ mod tests {
         }
     }
 
-    fn task(number: u64, now: Now) -> UpdateTask {
+    pub(in crate::engine) fn task(number: u64, now: Now) -> UpdateTask {
         let endpoint = EndpointName::parse(&format!("d{number}")).unwrap();
         UpdateTask::new(TaskId(number), CAMPAIGN, endpoint, now.utc)
     }
 
-    fn package() -> Package {
+    pub(in crate::engine) fn package() -> Package {
         Package {
             id: PackageId(1),
             manufacturer: Manufacturer::parse("Acme").unwrap(),
@@ -158,7 +157,7 @@ mod tests {
         }
     }
 
-    fn campaign(dynamic: bool) -> Campaign {
+    pub(in crate::engine) fn campaign(dynamic: bool) -> Campaign {
         Campaign {
             id: CAMPAIGN,
             name: String::new(),
@@ -182,7 +181,7 @@ mod tests {
         }
     }
 
-    fn engine(tasks_max: usize) -> Engine {
+    pub(in crate::engine) fn engine(tasks_max: usize) -> Engine {
         let config = EngineConfig {
             download_base: Some("coap://192.0.2.1/fw/".to_owned()),
             tasks_max,
@@ -214,7 +213,11 @@ mod tests {
         engine.handle_command(at(0), command)
     }
 
-    fn add(engine: &mut Engine, now: Now, numbers: &[u64]) -> Result<(), CommandError> {
+    pub(in crate::engine) fn add(
+        engine: &mut Engine,
+        now: Now,
+        numbers: &[u64],
+    ) -> Result<(), CommandError> {
         let tasks = numbers.iter().map(|number| task(*number, now)).collect();
         let campaign = CAMPAIGN;
         engine.handle_command(now, Command::AddTasks { campaign, tasks })
@@ -230,7 +233,7 @@ mod tests {
     }
 
     /// The tasks that ended since it was asked last, and how, in order.
-    fn ended(engine: &mut Engine) -> Vec<(u64, TaskState)> {
+    pub(in crate::engine) fn ended(engine: &mut Engine) -> Vec<(u64, TaskState)> {
         let mut ended = Vec::new();
         loop {
             let output = engine.poll_output();

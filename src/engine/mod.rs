@@ -42,6 +42,7 @@ mod schedule;
 mod send;
 mod start_rate;
 mod stops;
+mod sweeps;
 mod tasks;
 mod timers;
 mod uplinks;
@@ -79,6 +80,7 @@ use download::Download;
 use openings::TaskQueue;
 use operations::Operations;
 use products::{DeviceKind, Products};
+use sweeps::Sweeps;
 use tasks::TaskEntry;
 use timers::Timers;
 use waiting_room::Pings;
@@ -115,6 +117,7 @@ pub struct Engine {
     openings: TaskQueue,
     /// When the next of them are tried, at the earliest.
     opening_not_before: Instant,
+    sweeps: Sweeps,
     /// Devices whose Register was answered, and who are to be asked for what is not known of them.
     introductions: VecDeque<EndpointName>,
     outputs: VecDeque<Output>,
@@ -218,6 +221,7 @@ impl Engine {
             ready: VecDeque::new(),
             openings: TaskQueue::default(),
             opening_not_before: Instant::ORIGIN,
+            sweeps: Sweeps::new(config.sweep_turn),
             introductions: VecDeque::new(),
             outputs: VecDeque::new(),
             closed_until: None,
@@ -358,7 +362,7 @@ impl Engine {
                 self.introduce(now, &endpoint);
             } else if let Some(endpoint) = self.device_requests.next_turn() {
                 self.take_turn(now, &endpoint);
-            } else {
+            } else if !self.sweep_some(now) {
                 break;
             }
         }

@@ -58,6 +58,7 @@ impl Engine {
             let Some(id) = self.openings.pop() else {
                 break;
             };
+            self.settle_first(now, id);
             // One that spoke in the meantime has begun, and may wait for its next attempt.
             match self.tasks.get_mut(&id) {
                 Some(TaskEntry::Running(session)) => {

@@ -66,8 +66,6 @@ impl Engine {
         for task in tasks {
             self.retry_task(now, task);
         }
-        // Those that have failed at once may be too many.
-        self.stop_rest(now, id);
         self.resume_rollout(now, id);
         self.plan_openings(now);
         Ok(())
@@ -91,6 +89,7 @@ impl Engine {
         running.campaign.state = state;
         running.campaign.ended_at = None;
         let paused = running.campaign.rollout.paused.take();
+        let stop = running.campaign.rollout.stop.take();
         let rollout = running.campaign.rollout.clone();
         self.campaigns.insert(id, running);
         self.record(Record::Campaign {
@@ -98,15 +97,12 @@ impl Engine {
             state,
             at: now.utc,
         });
-        // It was stopped while it was paused: it runs now.
-        if paused.is_some() {
+        // It was stopped, while it was paused perhaps: it runs now.
+        if paused.is_some() || stop.is_some() {
             let state = rollout;
             self.record(Record::Rollout { id, state });
         }
-        self.timers.set(
-            Timer::Contact(id),
-            Some(now.instant + settings.contact_timeout),
-        );
+        self.set_contact_timer(id, now.instant + settings.contact_timeout);
         self.follow_schedule(now, id);
         Ok(())
     }
@@ -124,7 +120,7 @@ impl Engine {
             retry_at: Some(now.utc),
             ..task
         };
-        if self.has_conflict(&task) {
+        if !self.take_device(now, &task) {
             return self.end_in_conflict(now, task);
         }
         let detail = format!(
@@ -134,7 +130,6 @@ impl Engine {
         self.timeline(now, &task, TimelineStep::RetryPlanned, detail);
         self.record(Record::Task(task.clone()));
         let (id, endpoint) = (task.id, task.endpoint.clone());
-        self.task_of.insert(endpoint.clone(), id);
         self.tasks.insert(id, TaskEntry::Idle(task));
         self.timers.set(Timer::Retry(id), Some(now.instant + wait));
         if self.flapping.is_flapping(&endpoint) {

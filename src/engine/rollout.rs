@@ -39,7 +39,7 @@ impl Engine {
             });
         }
         self.change_rollout(now, id, |state| state.paused = Some(reason));
-        self.gates_changed(now, id);
+        self.settle_all(id);
         Ok(())
     }
 
@@ -84,7 +84,7 @@ impl Engine {
         }
         let running = self.campaigns.get(&id);
         if running.is_some_and(|running| running.campaign.rollout.phase == phase) {
-            self.gates_changed(now, id);
+            self.settle_all(id);
         }
         self.resume_rollout(now, id);
         Ok(())
@@ -127,7 +127,7 @@ impl Engine {
         if let Some(running) = self.campaigns.get(&id) {
             let settings = self.products.of_package(&running.package);
             let at = now.instant + settings.contact_timeout;
-            self.timers.set(Timer::Contact(id), Some(at));
+            self.set_contact_timer(id, at);
         }
     }
 
@@ -357,12 +357,12 @@ impl Engine {
         running.soaking.clear();
         self.timers.set(Timer::Soak(id), None);
         self.wait_anew(now, id);
-        self.gates_changed(now, id);
+        self.settle_all(id);
         // It may have no task, or none that has not ended.
         self.judge_phase(now, id);
     }
 
-    fn change_rollout(
+    pub(super) fn change_rollout(
         &mut self,
         now: Now,
         id: CampaignId,

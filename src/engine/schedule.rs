@@ -10,11 +10,12 @@ use crate::clock::{Now, Utc};
 use crate::fota::Gate;
 use crate::model::{
     CampaignId, CampaignState, Failure, FailureReason, InvalidTransition, Record, Schedule,
-    StopMode, TaskId, TaskState, TimelineStep,
+    StopMode, TaskId,
 };
 
 use super::campaigns::RunningCampaign;
-use super::tasks::{TaskEntry, told};
+use super::sweeps::Errand;
+use super::tasks::TaskEntry;
 use super::timers::Timer;
 use super::{CommandError, Engine};
 
@@ -117,7 +118,7 @@ impl Engine {
         let policy = Box::new(running.campaign.policy.clone());
         self.record(Record::Policy { id, policy });
         if end_changed {
-            self.consent_end_changed(now, id);
+            self.consent_end_changed(id);
         }
         self.follow_schedule(now, id);
         Ok(())
@@ -167,7 +168,7 @@ impl Engine {
                 self.end_by_schedule(now, id);
             }
         } else if before.is_some_and(|before| !is_alike(before, timing)) {
-            self.gates_changed(now, id);
+            self.settle_all(id);
         }
         if next != state && next == CampaignState::Running {
             // Tasks may have ended, and phases been without any, before it began.
@@ -215,42 +216,27 @@ impl Engine {
         if !is_due || !is_open || running.gate(now).is_some() || !self.openings.is_empty() {
             return;
         }
-        let unheard: Vec<TaskId> = self.tasks_of(id);
-        for task in unheard {
-            let Some(entry) = self.tasks.get(&task) else {
-                continue;
-            };
-            let is_unheard = match entry {
-                TaskEntry::Idle(idle) => idle.failure.is_none(),
-                TaskEntry::Running(session) => session.is_unheard(),
-            };
-            if is_unheard && self.is_reachable(&entry.task().endpoint) {
-                self.openings.push(task);
-            }
+        self.begin_sweep(id, Errand::Offer);
+    }
+
+    /// Has one tried again that listens and did not answer.
+    pub(super) fn offer_again(&mut self, id: TaskId) {
+        let Some(entry) = self.tasks.get(&id) else {
+            return;
+        };
+        let is_unheard = match entry {
+            TaskEntry::Idle(idle) => idle.failure.is_none(),
+            TaskEntry::Running(session) => session.is_unheard(),
+        };
+        if is_unheard && self.is_reachable(&entry.task().endpoint) {
+            self.openings.push(id);
         }
-        self.plan_openings(now);
     }
 
     /// Its end has come: what has begun goes on, what waits ends. One that waits for its next attempt has
     /// failed.
     fn end_by_schedule(&mut self, now: Now, id: CampaignId) {
-        let (cause, mode) = by_schedule();
-        for task in self.tasks_of(id) {
-            match self.tasks.get(&task) {
-                Some(TaskEntry::Idle(idle)) if idle.failure.is_some() => {
-                    let idle = idle.clone();
-                    if let Some(failure) = &idle.failure {
-                        let detail = told(failure);
-                        self.timeline(now, &idle, TimelineStep::Failed, detail);
-                    }
-                    self.finish(now, idle, TaskState::Failed);
-                }
-                Some(_) => self.stop_one(now, task, &cause, mode),
-                None => {}
-            }
-        }
-        // What has begun waits for no window any more.
-        self.gates_changed(now, id);
+        self.settle_all(id);
         self.end_if_done(now, id);
     }
 }

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use crate::campaign::StartRate;
 use crate::clock::{Instant, Now};
 use crate::fota::Gate;
-use crate::model::{CampaignId, TaskId, WaitingFor};
+use crate::model::{CampaignId, CampaignState, TaskId, WaitingFor};
 
 use super::Engine;
 use super::campaigns::RunningCampaign;
@@ -77,6 +77,10 @@ impl Engine {
     /// The next of a campaign may start.
     pub(super) fn start_next(&mut self, now: Now, id: CampaignId) {
         while let Some(running) = self.campaigns.get_mut(&id) {
+            // Who waits for a paused one asks again when that goes on.
+            if running.campaign.state == CampaignState::Paused {
+                return;
+            }
             let next = next_start(self.start_rate.as_ref(), running);
             if let Some(next) = next.filter(|next| *next > now.instant) {
                 // Another campaign was faster.
@@ -88,6 +92,7 @@ impl Engine {
             let Some(task) = running.paced.pop() else {
                 return;
             };
+            self.settle_first(now, task);
             let Some(entry) = self.tasks.get(&task) else {
                 continue;
             };

@@ -2,8 +2,8 @@
 
 use crate::clock::Now;
 use crate::model::{
-    CampaignId, CampaignState, Failure, FailureReason, PauseReason, Record, StopMode, TaskId,
-    TaskState, TimelineStep,
+    CampaignId, CampaignState, CampaignStop, Failure, FailureReason, PauseReason, Record, StopMode,
+    TaskId, TaskState, TimelineStep, UpdateTask,
 };
 
 use super::campaigns::RunningCampaign;
@@ -16,9 +16,10 @@ impl RunningCampaign {
         self.campaign.state == CampaignState::Stopped
     }
 
-    /// Why and how it is being stopped. Softly after a restart: what was to end hard says so itself.
+    /// Why and how it is being stopped.
     pub(super) fn stopped_as(&self) -> Option<(Failure, StopMode)> {
-        let stop = self.given.stop.clone();
+        let stop = self.campaign.rollout.stop.clone();
+        let stop = stop.map(|stop| (stop.cause, stop.mode));
         self.is_stopping()
             .then(|| stop.unwrap_or_else(|| (by_operator(), StopMode::Soft)))
     }
@@ -53,13 +54,13 @@ impl Engine {
         id: CampaignId,
         cause: &Failure,
     ) -> Result<(), CommandError> {
-        match self.campaigns.get_mut(&id) {
-            Some(running) if running.is_stopping() => {
-                running.given.stop = Some((cause.clone(), StopMode::Hard));
-                self.stop_tasks(now, id, cause, StopMode::Hard);
+        match self.campaigns.get(&id).map(RunningCampaign::stopped_as) {
+            Some(Some((_, StopMode::Hard))) => Ok(()),
+            Some(Some((_, StopMode::Soft))) => {
+                self.stop_all(now, id, cause, StopMode::Hard);
                 Ok(())
             }
-            Some(_) | None => self.end_campaign_as(now, id, cause, StopMode::Hard),
+            Some(None) | None => self.end_campaign_as(now, id, cause, StopMode::Hard),
         }
     }
 
@@ -74,32 +75,24 @@ impl Engine {
             return Err(CommandError::NotActive);
         };
         running.campaign.state = running.campaign.state.stop()?;
-        running.given.stop = Some((cause.clone(), mode));
         let state = running.campaign.state;
         self.record(Record::Campaign {
             id,
             state,
             at: now.utc,
         });
-        self.stop_tasks(now, id, cause, mode);
-        // What has begun waits for no resumption any more.
-        self.gates_changed(now, id);
+        self.stop_all(now, id, cause, mode);
         self.end_if_done(now, id);
         Ok(())
     }
 
-    /// Stops what a campaign was given while it was being stopped.
-    pub(super) fn stop_rest(&mut self, now: Now, id: CampaignId) {
-        let running = self.campaigns.get(&id);
-        if let Some((cause, mode)) = running.and_then(RunningCampaign::stopped_as) {
-            self.stop_tasks(now, id, &cause, mode);
-        }
-    }
-
-    fn stop_tasks(&mut self, now: Now, id: CampaignId, cause: &Failure, mode: StopMode) {
-        for task in self.tasks_of(id) {
-            self.stop_one(now, task, cause, mode);
-        }
+    /// Stops all its tasks. How and why is kept with it: its tasks end some at a turn, and those that are
+    /// left after a restart end so too.
+    fn stop_all(&mut self, now: Now, id: CampaignId, cause: &Failure, mode: StopMode) {
+        let cause = cause.clone();
+        let stop = Some(CampaignStop { mode, cause });
+        self.change_rollout(now, id, |state| state.stop = stop);
+        self.settle_all(id);
     }
 
     /// Ends the update of one device.
@@ -124,9 +117,17 @@ impl Engine {
 
     pub(super) fn stop_one(&mut self, now: Now, id: TaskId, cause: &Failure, mode: StopMode) {
         match self.tasks.get_mut(&id) {
-            Some(TaskEntry::Running(session)) => {
+            Some(TaskEntry::Running(session))
+                if session.task().stop.is_none_or(|before| before < mode) =>
+            {
                 session.handle_stop(now, cause.clone(), mode);
                 self.ready.push_back(id);
+            }
+            Some(TaskEntry::Idle(idle)) if has_failed(idle, cause) => {
+                let idle = idle.clone();
+                let detail = idle.failure.as_ref().map(told).unwrap_or_default();
+                self.timeline(now, &idle, TimelineStep::Failed, detail);
+                self.finish(now, idle, TaskState::Failed);
             }
             Some(TaskEntry::Idle(idle)) => {
                 let mut idle = idle.clone();
@@ -138,9 +139,15 @@ impl Engine {
                 self.timeline(now, &idle, TimelineStep::Stopped, detail);
                 self.finish(now, idle, TaskState::Stopped);
             }
-            None => {}
+            // It is told already.
+            Some(TaskEntry::Running(_)) | None => {}
         }
     }
+}
+
+/// Whether its campaign's end leaves a task as the failed one that it is: it waits for its next attempt.
+fn has_failed(idle: &UpdateTask, cause: &Failure) -> bool {
+    cause.reason == FailureReason::CampaignEnded && idle.failure.is_some()
 }
 
 fn by_operator() -> Failure {

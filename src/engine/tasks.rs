@@ -44,6 +44,7 @@ impl Engine {
             return;
         };
         self.awake_with(now, endpoint, Some(id));
+        self.settle_first(now, id);
         match self.tasks.get_mut(&id) {
             Some(TaskEntry::Running(session)) => {
                 session.handle_contact(now, contact);
@@ -54,6 +55,15 @@ impl Engine {
                 self.open(now, id, true);
             }
             Some(TaskEntry::Idle(_)) | None => {}
+        }
+    }
+
+    /// The session of a task whose attempt runs. It has been told what its campaign came to.
+    pub(super) fn session(&mut self, now: Now, id: TaskId) -> Option<&mut Session> {
+        self.settle_first(now, id);
+        match self.tasks.get_mut(&id) {
+            Some(TaskEntry::Running(session)) => Some(session),
+            Some(TaskEntry::Idle(_)) | None => None,
         }
     }
 
@@ -73,6 +83,7 @@ impl Engine {
     /// Begins an attempt, or goes on with the one that a restart cut off.
     /// `heard` says whether the device has just spoken, or only ought to listen.
     pub(super) fn open(&mut self, now: Now, id: TaskId, heard: bool) {
+        self.settle_first(now, id);
         let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
             return;
         };
@@ -186,7 +197,7 @@ impl Engine {
     }
 
     pub(super) fn block_served(&mut self, now: Now, id: TaskId, end_bytes: u64) {
-        let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) else {
+        let Some(session) = self.session(now, id) else {
             return;
         };
         session.handle_block(now, end_bytes);
@@ -197,7 +208,7 @@ impl Engine {
     }
 
     pub(super) fn block_taken(&mut self, now: Now, id: TaskId, taken_bytes: u64) {
-        let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) else {
+        let Some(session) = self.session(now, id) else {
             return;
         };
         session.handle_block_taken(now, taken_bytes);
@@ -206,7 +217,7 @@ impl Engine {
     }
 
     pub(super) fn session_answer(&mut self, now: Now, id: TaskId, answer: Answer) {
-        let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) else {
+        let Some(session) = self.session(now, id) else {
             return;
         };
         session.handle_answer(now, answer);
@@ -214,7 +225,7 @@ impl Engine {
     }
 
     pub(super) fn notified(&mut self, now: Now, id: TaskId, observed: Path, value: &Value) {
-        let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) else {
+        let Some(session) = self.session(now, id) else {
             return;
         };
         session.handle_notification(now, observed, value);
@@ -224,7 +235,7 @@ impl Engine {
     pub(super) fn handle_timer(&mut self, now: Now, timer: Timer) {
         match timer {
             Timer::Session(id) => {
-                if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
+                if let Some(session) = self.session(now, id) {
                     session.handle_timeout(now);
                     self.ready.push_back(id);
                 }
@@ -233,7 +244,7 @@ impl Engine {
                 self.leave_room(now, id);
                 let granted = self.scheduler.suspend(id);
                 self.grant_all(now, granted);
-                if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
+                if let Some(session) = self.session(now, id) {
                     session.handle_asleep(now);
                     self.ready.push_back(id);
                 }
@@ -244,6 +255,8 @@ impl Engine {
             Timer::StartRate(campaign) => self.start_next(now, campaign),
             Timer::Schedule(campaign) => self.follow_schedule(now, campaign),
             Timer::Openings => self.open_some(now),
+            // All that are under way go on after any input, where their turn has come.
+            Timer::Sweeps => {}
             Timer::DeviceRequests => self.expire_device_requests(now),
             Timer::Flapping => self.settle_flapping(now),
         }
@@ -251,7 +264,7 @@ impl Engine {
 
     /// Carries out what a session asks for, until it asks for nothing more.
     pub(super) fn apply_actions(&mut self, now: Now, id: TaskId) {
-        while let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
+        while let Some(session) = self.session(now, id) {
             let Some(action) = session.poll_action() else {
                 let deadline = session.poll_timeout();
                 self.timers.set(Timer::Session(id), deadline);
@@ -335,8 +348,8 @@ impl Engine {
         self.grant_all(now, others);
     }
 
-    fn grant(&mut self, now: Now, id: TaskId) {
-        if !self.may_start(now, id) {
+    pub(super) fn grant(&mut self, now: Now, id: TaskId) {
+        if self.is_kept_for(id) || !self.may_start(now, id) {
             return;
         }
         self.counters.slots_granted += 1;
@@ -450,6 +463,9 @@ impl Engine {
         self.record(Record::Task(task));
         self.clear_timers(id);
         self.tasks.remove(&id);
+        if let Some(running) = self.campaigns.get_mut(&campaign) {
+            running.tasks.remove(&id);
+        }
         if self.task_of.get(&endpoint) == Some(&id) {
             self.task_of.remove(&endpoint);
         }

@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     StartRate(CampaignId),
     /// The next turn of the opening queue.
     Openings,
+    /// The next turn of what all tasks of a campaign are gone through for.
+    Sweeps,
     /// The end of the time of an operator's request.
     DeviceRequests,
     /// The end of an endpoint's flapping.

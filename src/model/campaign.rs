@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::words::words;
 use super::{AdmissionPolicy, CampaignPolicy, EndpointName, PackageId, RolloutState};
 use crate::clock::Utc;
@@ -188,6 +190,8 @@ impl CampaignState {
 
 words! {
     /// How a campaign, or the update of one device, is stopped.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
     pub enum StopMode {
         /// What has begun may end, as it would have; what waits is stopped.
         Soft = "soft",

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 pub use conditions::{Conditions, Consent, ConsentText, Preconditions, Severity, UnknownValue};
 pub use governors::{ErrorThreshold, Governors, OnErrors};
 pub use retry_pacing::{Backoff, RetryPacing};
-pub use rollout::{PauseReason, PhaseMembers, Rollout, RolloutPhase, RolloutState, RolloutStep};
+pub use rollout::{
+    CampaignStop, PauseReason, PhaseMembers, Rollout, RolloutPhase, RolloutState, RolloutStep,
+};
 pub use schedule::{PushWindow, Schedule, Weekdays};
 pub use waiting_room::WaitingRoomPolicy;
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::words::words;
 use super::{CampaignId, CellId, CoverageTier, EndpointName, StopMode};
 use crate::clock::Utc;
@@ -59,6 +61,8 @@ words! {
 
 words! {
     /// Why a task failed: the stable codes of the REST interface.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
     pub enum FailureReason {
         /// A request was not answered while the device should listen.
         DeviceOffline = "device_offline",
@@ -123,7 +127,7 @@ impl FailureReason {
 }
 
 /// A failure with what was seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The cause.
     pub reason: FailureReason,

@@ -72,7 +72,7 @@ impl Audit {
     pub(super) fn entries(&self, records: &[Record]) -> Vec<Record> {
         let done = records.iter().filter_map(|record| self.of_record(record));
         let changed: BTreeMap<CampaignId, Details> =
-            records.iter().filter_map(|it| self.of_way(it)).collect();
+            records.iter().filter_map(of_rollout).collect();
         let changed = self.rollout.into_iter().flat_map(|action| {
             let entry = |(id, details): (&CampaignId, &Details)| {
                 self.entry(action, id.0.to_string(), details.clone())
@@ -84,15 +84,6 @@ impl Audit {
             .map(|(action, object, details)| self.entry(*action, object.clone(), details.clone()));
         let all = done.chain(changed).chain(told);
         all.map(Record::Audit).collect()
-    }
-
-    /// Which campaign's way a record changes. One that is being stopped has none to change: what is halted
-    /// of it are its devices.
-    fn of_way(&self, record: &Record) -> Option<(CampaignId, Details)> {
-        if let (Some(AuditAction::CampaignHalted), Record::Task(task)) = (self.rollout, record) {
-            return Some((task.campaign, Vec::new()));
-        }
-        of_rollout(record)
     }
 
     fn of_record(&self, record: &Record) -> Option<NewAuditEntry> {
@@ -294,7 +285,7 @@ fn rollout_action(command: &Command) -> Option<AuditAction> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CampaignId, KeyChange, StopMode, TaskId, UpdateTask};
+    use crate::model::{CampaignId, KeyChange, RolloutState, StopMode, TaskId, UpdateTask};
 
     fn told(command: &Command, records: &[Record]) -> Vec<(AuditAction, String)> {
         let actor = AuditActor {
@@ -383,8 +374,12 @@ mod tests {
             let at = Utc::from_unix_ms(7);
             Record::Task(UpdateTask::new(TaskId(id), CampaignId(1), endpoint, at))
         };
+        let hard = Record::Rollout {
+            id: CampaignId(1),
+            state: RolloutState::default(),
+        };
         let expected = [(AuditAction::CampaignHalted, "1".to_owned())];
-        let halted = told(&Command::HaltCampaigns, &[task(1), task(2)]);
+        let halted = told(&Command::HaltCampaigns, &[hard, task(1), task(2)]);
         assert_eq!(halted, expected);
     }
 

@@ -32,8 +32,8 @@ use super::telemetry::Telemetry;
 /// How many datagrams are taken before the outputs are looked at for other inputs.
 const DATAGRAMS_PER_TURN: usize = 64;
 
-/// How many records and datagrams gather before no more input is taken: a store that stalls slows the
-/// inputs, and what the kernel cannot hold is lost and repeated.
+/// How many records and datagrams gather before no more input is taken, deadlines among it: a store that
+/// stalls slows the inputs, and what the kernel cannot hold is lost and repeated.
 const GATHERED_MAX: usize = 20_000;
 
 /// How long to wait before the engine is rebuilt; doubled with each failure in a row, as a store that
@@ -184,8 +184,10 @@ impl Driver {
     async fn select(&mut self) -> Input {
         let clock = self.parts.clock;
         let now = clock.now().instant;
+        let gathered = self.gathered.records.len() + self.gathered.transmits.len();
+        let room = gathered < GATHERED_MAX;
         let deadlines = [
-            self.deadline,
+            self.deadline.filter(|_| room),
             self.commit_not_before,
             self.parts.telemetry.deadline(),
         ];
@@ -193,8 +195,6 @@ impl Driver {
             .into_iter()
             .flatten()
             .fold(now + SLEEP_MAX, Instant::min);
-        let gathered = self.gathered.records.len() + self.gathered.transmits.len();
-        let room = gathered < GATHERED_MAX;
         let committed = async {
             match &mut self.in_flight {
                 Some(in_flight) => (&mut in_flight.commit).await,
@@ -390,6 +390,7 @@ impl Driver {
                 self.failures_in_row = 0;
                 let records = done.batch.records.len();
                 self.parts.telemetry.committed(records, took);
+                self.engine.pace_turns(took);
                 self.set_free(done.batch);
                 Ok(())
             }

@@ -164,13 +164,13 @@ fn under_every_fault_the_checks_hold_and_all_comes_to_an_end() {
 }
 
 /// The checks find a planted bug, and nothing without it.
-fn finds(bug: Bug, expected: Check) {
+fn finds(bug: Bug, expected: &[Check]) {
     for seed in FIRST_SEED..FIRST_SEED + SEEDS {
         let (_, _, Err(breach)) = run(seed, Some(bug)) else {
             continue;
         };
         println!("seed {seed}: {breach}");
-        assert_eq!(breach.check, expected, "seed {seed}: {breach}");
+        assert!(expected.contains(&breach.check), "seed {seed}: {breach}");
         let (_, _, without) = run(seed, None);
         without.unwrap();
         return;
@@ -180,35 +180,36 @@ fn finds(bug: Bug, expected: Check) {
 
 #[test]
 fn a_leaked_slot_is_found() {
-    finds(Bug::LeakedSlot, Check::Slots);
+    finds(Bug::LeakedSlot, &[Check::Slots]);
 }
 
 #[test]
 fn a_second_execute_is_found() {
-    finds(Bug::SecondExecute, Check::Executes);
+    finds(Bug::SecondExecute, &[Check::Executes]);
 }
 
 #[test]
 fn counters_rebuilt_as_zero_are_found() {
-    finds(Bug::SlotsForgotten, Check::Slots);
+    // By the slots that the engine holds, or by devices that are at work without one.
+    finds(Bug::SlotsForgotten, &[Check::Slots, Check::Limits]);
 }
 
 #[test]
 fn a_lost_retry_is_found() {
-    finds(Bug::LostRetry, Check::Tasks);
+    finds(Bug::LostRetry, &[Check::Tasks]);
 }
 
 #[test]
 fn an_answer_before_its_commit_is_found() {
-    finds(Bug::AnswerBeforeCommit, Check::Committed);
+    finds(Bug::AnswerBeforeCommit, &[Check::Committed]);
 }
 
 #[test]
 fn a_write_that_a_restart_repeats_is_found() {
-    finds(Bug::WriteAgain, Check::Requests);
+    finds(Bug::WriteAgain, &[Check::Requests]);
 }
 
 #[test]
 fn a_stale_observation_that_is_believed_is_found() {
-    finds(Bug::StaleState, Check::Believed);
+    finds(Bug::StaleState, &[Check::Believed]);
 }

@@ -35,10 +35,12 @@ pub(crate) fn server_address() -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 1], 5683))
 }
 
+/// Campaigns of a few devices are told in several turns what they came to.
 pub(crate) fn engine_config() -> EngineConfig {
     EngineConfig {
         download_base: Some("coap://192.0.2.1:5683/fw/".to_owned()),
         tier_limits: LIMITS,
+        sweep_tasks_per_turn: 2,
         ..EngineConfig::default()
     }
 }

@@ -262,6 +262,8 @@ fn a_campaign_that_its_conflicts_stop_begins_nothing_of_the_rest() {
     let all: Vec<usize> = (0..16).collect();
     let id = world.draft(&all, RetryPolicy::default());
     world.activate(id).unwrap();
+    // Two at a turn.
+    world.run_for(Duration::from_secs(1));
     let state = |world: &World| ready(world.server.store.campaign(id)).unwrap().0.state;
     assert_eq!(state(&world), CampaignState::Stopped);
     let failed = world.count(id, TaskState::Failed);
@@ -271,6 +273,7 @@ fn a_campaign_that_its_conflicts_stop_begins_nothing_of_the_rest() {
     assert_eq!(stop_task(&mut world, others, 5, StopMode::Hard), DONE);
     assert_eq!(world.retry(id, |_| true), DONE);
     assert_eq!(state(&world), CampaignState::Stopped);
+    world.run_for(Duration::from_secs(1));
     assert_eq!(world.count(id, TaskState::Pending), 0);
     world.run_to_the_end();
     for device in 5..16 {

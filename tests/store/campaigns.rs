@@ -4,10 +4,10 @@ use std::num::NonZeroU16;
 
 use narrowcast::model::{
     AdmissionMode, AdmissionPolicy, AirtimePermille, CampaignId, CampaignPolicy, CampaignState,
-    CellId, CoverageTier, DeviceReport, DownloadCapability, Failure, FailureReason, OnErrors,
-    PackageId, PauseReason, Phase, PhaseMembers, PushWindow, Record, Rollout, RolloutPhase,
-    RolloutState, RolloutStep, SlotClaim, StopMode, SuccessNote, TaskState, UpdateTask, WaitingFor,
-    Weekdays,
+    CampaignStop, CellId, CoverageTier, DeviceReport, DownloadCapability, Failure, FailureReason,
+    OnErrors, PackageId, PauseReason, Phase, PhaseMembers, PushWindow, Record, Rollout,
+    RolloutPhase, RolloutState, RolloutStep, SlotClaim, StopMode, SuccessNote, TaskState,
+    UpdateTask, WaitingFor, Weekdays,
 };
 use narrowcast::store::{DeviceLoad, NewCampaign, Store, TaskCounts};
 
@@ -400,6 +400,13 @@ async fn what_else_is_wanted_of_a_campaign_is_kept_and_so_is_how_far_it_is(store
         since_unix_ms: 7,
         approved_by: Some("bob".to_owned()),
         paused: Some(PauseReason::Soak),
+        stop: Some(CampaignStop {
+            mode: StopMode::Hard,
+            cause: Failure {
+                reason: FailureReason::KeyRevoked,
+                evidence: "the key was lost".to_owned(),
+            },
+        }),
         failures_excused: 3,
         phase_failures_excused: 2,
         contact_since_unix_ms: Some(5),

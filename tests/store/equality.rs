@@ -1,9 +1,9 @@
 //! Both makings of the store come to the same state, whatever is committed.
 
 use narrowcast::model::{
-    CampaignId, CampaignPolicy, CampaignState, DeviceRequestId, DeviceRequestState, Happening,
-    KeyChange, NewEvent, PauseReason, Record, RegistrationSlot, RolloutState, TaskId, TaskState,
-    UpdateTask,
+    CampaignId, CampaignPolicy, CampaignState, CampaignStop, DeviceRequestId, DeviceRequestState,
+    Failure, FailureReason, Happening, KeyChange, NewEvent, PauseReason, Record, RegistrationSlot,
+    RolloutState, StopMode, TaskId, TaskState, UpdateTask,
 };
 use narrowcast::store::{MemoryStore, SqliteStore, Store};
 use proptest::prelude::*;
@@ -30,6 +30,13 @@ fn campaign_record() -> impl Strategy<Value = Record> {
             let state = RolloutState {
                 phase,
                 paused: paused.then_some(PauseReason::Operator),
+                stop: (!paused).then(|| CampaignStop {
+                    mode: StopMode::Hard,
+                    cause: Failure {
+                        reason: FailureReason::KeyRevoked,
+                        evidence: "the key was lost".to_owned(),
+                    },
+                }),
                 ..RolloutState::default()
             };
             Record::Rollout { id, state }

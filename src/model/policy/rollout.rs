@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::governors::OnErrors;
 use crate::clock::Utc;
+use crate::model::{Failure, StopMode};
 
 /// 分批: one phase after the other. Without phases all devices are one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +83,8 @@ pub struct RolloutState {
     pub approved_by: Option<String>,
     /// Why it is paused; `None` where it is not.
     pub paused: Option<PauseReason>,
+    /// How and why it was stopped, where somebody or something did: so end its tasks that have not ended.
+    pub stop: Option<CampaignStop>,
     /// How many failed tasks an operator has let pass by resuming it.
     pub failures_excused: u64,
     /// How many of them are of the phase that runs.
@@ -89,6 +92,16 @@ pub struct RolloutState {
     /// Since when its devices have their time to be heard, in milliseconds since the Unix epoch; `None`:
     /// since its activation. A phase that begins gives them their time anew, and so does a resumption.
     pub contact_since_unix_ms: Option<i64>,
+}
+
+/// How and why a campaign was stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignStop {
+    /// What becomes of what has begun.
+    pub mode: StopMode,
+    /// Why, which its tasks keep.
+    pub cause: Failure,
 }
 
 /// Why a campaign is paused.
