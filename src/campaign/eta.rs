@@ -1,25 +1,33 @@
 //! 预计完成时间: when a campaign will be done, from what was seen of its devices, and from what is known
 //! of the radio where nothing was seen yet.
 //!
-//! A campaign is played out some hundred times: devices are heard, wait for a slot of their cell and
-//! tier, update, fail and come again. What the runs have in common is the estimate, and what they
-//! differ in is its doubt. The cells that take longest are played out device by device; of the others
-//! only the last to be heard counts.
+//! A campaign is played out some hundred times, phase after phase: devices are heard, wait for a slot as
+//! their cell admits them, awake or kept awake, no more of them begin a minute than may, they update, fail
+//! and come again. What the runs have in common is the estimate, and what they differ in is its doubt. The
+//! cells that take longest are played out device by device; of the others only the last to be heard counts.
 
+mod calendar;
+mod guess;
 mod play;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::clock::Utc;
-use crate::model::{CellId, CoverageTier, RetryPolicy};
+use crate::model::{
+    AdmissionPolicy, CellId, CoverageTier, RetryPolicy, Rollout, RolloutState, RolloutStep,
+    TierLimits, WaitingRoomPolicy,
+};
 
 use super::Timetable;
-use super::pace::{Pace, TierPace, Times};
+use super::pace::Pace;
 
-use play::{Calendar, Group, play};
+use calendar::{Calendar, Ms};
+use guess::{Guess, group};
+use play::{Cell, Ends, Rules, play};
 
 /// How many devices of a campaign stand alike in one tier of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +36,10 @@ pub struct CellLoad {
     pub cell: Option<CellId>,
     /// The tier.
     pub tier: CoverageTier,
-    /// How many of it update at once.
-    pub limit: u32,
+    /// The phase of the rollout.
+    pub phase: u16,
+    /// How many of each tier update at once.
+    pub limits: TierLimits,
     /// Devices that listen all the time and have no slot.
     pub listening: u64,
     /// Devices that sleep, were not heard yet or are not registered, and have no slot.
@@ -53,8 +63,18 @@ pub struct EtaInput<'a> {
     pub retry: RetryPolicy,
     /// The devices that are not done.
     pub loads: &'a [CellLoad],
+    /// Whom the limits count.
+    pub admission: AdmissionPolicy,
+    /// How many devices begin a minute at most, where that is bounded.
+    pub starts_per_minute_max: Option<u32>,
+    /// In which steps the devices follow each other.
+    pub rollout: &'a Rollout,
+    /// How far it is.
+    pub rollout_state: &'a RolloutState,
     /// How long a device that sleeps waits for its slot before it falls asleep.
     pub awake: Duration,
+    /// How it is kept awake for it.
+    pub waiting_room: WaitingRoomPolicy,
     /// What was seen so far.
     pub pace: &'a Pace,
 }
@@ -111,6 +131,11 @@ pub enum Figure {
     SuccessShare,
     /// How many devices have no known cell: they are taken as if each were alone in its own.
     CellUnknown,
+    /// How many devices sleep, whose contacts are taken to be spread evenly over the time from one to the
+    /// next: where all report in the same hour, slots are shorter in that hour and the end is later.
+    ContactsEven,
+    /// Seconds until somebody approves a phase.
+    ApprovalSeconds,
 }
 
 impl Figure {
@@ -122,31 +147,11 @@ impl Figure {
             Self::ContactSeconds => "contact_seconds",
             Self::SuccessShare => "success_share",
             Self::CellUnknown => "cell_unknown",
+            Self::ContactsEven => "contacts_even",
+            Self::ApprovalSeconds => "approval_seconds",
         }
     }
 }
-
-/// The blocks that figures of the radio are given for.
-const BLOCK_BYTES: u64 = 512;
-/// Update and reboot (radio-sim-ux.md B3, an assumption there).
-const INSTALL_SECONDS: f64 = 120.0;
-/// Meters report once a day.
-const CONTACT_SECONDS: f64 = 24.0 * 60.0 * 60.0;
-/// Without a source.
-const SUCCESS_SHARE: f64 = 0.98;
-/// How much of what a cell can carry is for firmware (B3).
-const FIRMWARE_SHARE: f64 = 0.7;
-
-/// So many of something seen weigh more than what is assumed.
-const SEEN_MIN: u64 = 3;
-/// The same of blocks, of which each device fetches many.
-const BLOCKS_SEEN_MIN: u64 = 50;
-/// By what part devices of one tier differ where that was not seen.
-const SPREAD: f64 = 0.3;
-/// What comes is never quite like what was seen.
-const DOUBT_MIN: f64 = 0.05;
-/// By what part a figure may be wrong that was not seen.
-const DOUBT: f64 = 0.4;
 
 const RUNS_MAX: u64 = 200;
 const RUNS_MIN: u64 = 50;
@@ -156,38 +161,36 @@ const PLAYED_MAX: u64 = 500_000;
 /// When the devices that are left will be done; `None` where there are none.
 pub fn estimate(input: &EtaInput<'_>) -> Option<Eta> {
     let mut assumed = Vec::new();
-    let mut groups: Vec<Group> = (input.loads.iter())
-        .filter(|load| load.devices() > 0)
-        .map(|load| group(input, load, &mut assumed))
-        .collect();
-    let devices: u64 = groups.iter().map(|group| group.load.devices()).sum();
+    let mut cells = cells(input, &mut assumed);
+    let devices: u64 = cells.iter().map(Cell::devices).sum();
     if devices == 0 {
         return None;
     }
-    groups.sort_by(|one, other| other.at_least().total_cmp(&one.at_least()));
+    cells.sort_by(|one, other| other.at_least().total_cmp(&one.at_least()));
     let runs = (PLAYED_MAX / devices).clamp(RUNS_MIN, RUNS_MAX);
     let mut room = PLAYED_MAX / runs;
-    let played = groups.iter().take_while(|group| {
-        let fits = group.load.devices() <= room;
-        room = room.saturating_sub(group.load.devices());
+    let played = cells.iter().take_while(|cell| {
+        let fits = cell.devices() <= room;
+        room = room.saturating_sub(cell.devices());
         fits
     });
-    let (played, rest) = groups.split_at(played.count().max(1).min(groups.len()));
-    let calendar = Calendar::new(input.timetable, input.now);
+    let (played, rest) = cells.split_at(played.count().max(1).min(cells.len()));
+    let plan = Plan::of(input, played, rest, &mut assumed);
     let mut ends = vec![Vec::new(); played.len()];
+    let mut last_tiers = vec![[0_u64; CoverageTier::ALL.len()]; played.len()];
     let mut lasts = Vec::new();
     for run in 0..runs {
         let mut rng = StdRng::seed_from_u64(run);
-        let mut last = play::last_heard(rest, &calendar, &mut rng);
-        for (group, ends) in played.iter().zip(&mut ends) {
-            let end = play(group, &calendar, &mut rng);
-            ends.push(end);
-            last = last.max(end);
-        }
-        lasts.push(last);
+        let last = plan.run(&mut rng, |cell, of_cell| {
+            ends[cell].push(time(of_cell.all.iter().max().copied().unwrap_or_default()));
+            if let Some(tier) = of_cell.last_tier {
+                last_tiers[cell][tier as usize] += 1;
+            }
+        });
+        lasts.push(time(last));
     }
-    let limiting = (played.iter().zip(&mut ends))
-        .map(|(group, ends)| limiting(group, quantile(ends, 50)))
+    let limiting = (played.iter().zip(&mut ends).zip(&last_tiers))
+        .filter_map(|((cell, ends), tiers)| limiting(cell, tiers, quantile(ends, 50)))
         .max_by_key(|cell| cell.p50);
     Some(Eta {
         p50: quantile(&mut lasts, 50),
@@ -197,6 +200,162 @@ pub fn estimate(input: &EtaInput<'_>) -> Option<Eta> {
     })
 }
 
+/// The devices that are left, by cell and phase; of phases that are past, with those of the one that runs.
+fn cells(input: &EtaInput<'_>, assumed: &mut Vec<Assumption>) -> Vec<Cell> {
+    let mut cells: BTreeMap<(u16, Option<CellId>), Cell> = BTreeMap::new();
+    for load in input.loads.iter().filter(|load| load.devices() > 0) {
+        let phase = load.phase.max(input.rollout_state.phase);
+        let cell = cells.entry((phase, load.cell)).or_insert_with(|| Cell {
+            cell: load.cell,
+            phase,
+            limits: load.limits,
+            groups: Vec::new(),
+        });
+        cell.groups.push(group(input, load, assumed));
+    }
+    cells.into_values().collect()
+}
+
+/// What is played out in each run.
+struct Plan<'a> {
+    rules: Rules,
+    /// With their places among what is played out device by device.
+    played: &'a [Cell],
+    rest: &'a [Cell],
+    gates: Vec<Gate>,
+    /// The phase that runs, and the last that has devices.
+    phases: std::ops::RangeInclusive<u16>,
+    /// From one start to the next over all cells, in milliseconds.
+    gap_ms: f64,
+}
+
+/// What lets the phase after one begin.
+#[derive(Clone, Copy, Debug)]
+enum Gate {
+    /// So many of a hundred of its devices are done, and so much more has passed.
+    After { percent: u64, soak: Ms },
+    /// It is past but for this.
+    In(Ms),
+}
+
+impl<'a> Plan<'a> {
+    fn of(
+        input: &EtaInput<'_>,
+        played: &'a [Cell],
+        rest: &'a [Cell],
+        assumed: &mut Vec<Assumption>,
+    ) -> Self {
+        let state = input.rollout_state;
+        let last = played.iter().chain(rest).map(|cell| cell.phase).max();
+        let phases = state.phase..=last.unwrap_or_default();
+        let of_rollout = input.rollout.gates();
+        let mut gates = Vec::new();
+        // A gate stands between two phases.
+        for (phase, gate) in phases
+            .clone()
+            .zip(of_rollout.iter().skip(state.phase.into()))
+        {
+            if gate.approval_required && phase < *phases.end() {
+                assumed.push(Assumption {
+                    figure: Figure::ApprovalSeconds,
+                    tier: None,
+                    value: 0.0,
+                });
+            }
+            let soak = Duration::from_secs(u64::from(gate.soak_hours) * 3600);
+            let is_running = phase == state.phase;
+            gates.push(match state.step {
+                RolloutStep::Soaking if is_running => {
+                    let over = state.since() + soak;
+                    Gate::In(ms(over.saturating_since(input.now)))
+                }
+                RolloutStep::AwaitingApproval if is_running => Gate::In(0),
+                RolloutStep::Updating | RolloutStep::Soaking | RolloutStep::AwaitingApproval => {
+                    Gate::After {
+                        percent: gate.success_percent_min.into(),
+                        soak: ms(soak),
+                    }
+                }
+            });
+        }
+        let room = input.waiting_room;
+        Self {
+            gates,
+            rules: Rules {
+                calendar: Calendar::new(input.timetable, input.now),
+                admission: input.admission,
+                retry: input.retry,
+                awake: input.awake,
+                held: room.is_on().then(|| {
+                    // Three fifths of the time for which it listens pass between two pings.
+                    let pinged = (input.awake * 3 / 5).saturating_mul(room.pings_max);
+                    (room.hold_max().min(pinged), room.places_per_cell)
+                }),
+                begun_for: input.begun_at.map_or(Duration::ZERO, |begun_at| {
+                    input.now.saturating_since(begun_at)
+                }),
+            },
+            played,
+            rest,
+            phases,
+            gap_ms: input
+                .starts_per_minute_max
+                .map_or(0.0, |starts| 60_000.0 / f64::from(starts.max(1))),
+        }
+    }
+
+    /// One run: when the last is done. Each cell that is played is told when its devices are.
+    fn run(&self, rng: &mut StdRng, mut done: impl FnMut(usize, &Ends)) -> Ms {
+        let (mut from, mut last) = (0, 0);
+        for (phase, gate) in self
+            .phases
+            .clone()
+            .zip(self.gates.iter().map(Some).chain(std::iter::repeat(None)))
+        {
+            let of_phase = |cell: &&Cell| cell.phase == phase;
+            let rest: Vec<&Cell> = self.rest.iter().filter(of_phase).collect();
+            let devices: u64 = (self.played.iter().filter(of_phase))
+                .chain(rest.iter().copied())
+                .map(Cell::devices)
+                .sum();
+            let mut ends = Vec::new();
+            for (index, cell) in self.played.iter().enumerate() {
+                if cell.phase == phase {
+                    // Its part of the starts.
+                    let gap = self.gap_ms * devices as f64 / cell.devices() as f64;
+                    let of_cell = play(cell, &self.rules, from, gap as Ms, rng);
+                    done(index, &of_cell);
+                    ends.extend(of_cell.all);
+                }
+            }
+            if !rest.is_empty() {
+                ends.push(play::last_heard(&rest, &self.rules, from, self.gap_ms, rng));
+            }
+            ends.sort_unstable();
+            last = last.max(ends.last().copied().unwrap_or_default());
+            from = match gate {
+                Some(Gate::In(opens)) => *opens,
+                Some(Gate::After { percent, soak }) => {
+                    let needed = (ends.len() as u64 * percent).div_ceil(100);
+                    let needed = usize::try_from(needed).unwrap_or(usize::MAX);
+                    let enough = needed.checked_sub(1).and_then(|at| ends.get(at));
+                    enough.map_or(from, |at| *at) + soak
+                }
+                None => from,
+            };
+        }
+        last
+    }
+}
+
+fn time(at: Ms) -> Duration {
+    Duration::from_millis(at)
+}
+
+fn ms(time: Duration) -> Ms {
+    u64::try_from(time.as_millis()).unwrap_or(calendar::NEVER)
+}
+
 impl CellLoad {
     /// How many devices it is of.
     pub const fn devices(&self) -> u64 {
@@ -204,134 +363,16 @@ impl CellLoad {
     }
 }
 
-/// Times of devices that stand alike, as they were seen or else as they are assumed.
-fn group(input: &EtaInput<'_>, load: &CellLoad, assumed: &mut Vec<Assumption>) -> Group {
-    let (pace, tier) = (input.pace, load.tier);
-    let of_tier = pace.tier(tier);
-    let of_cell = load.cell.and_then(|cell| pace.cell(cell, tier));
-    let mut assume = |figure, tier, value| {
-        assumed.push(Assumption {
-            figure,
-            tier,
-            value,
-        });
-        value
-    };
-    if load.cell.is_none() {
-        assume(Figure::CellUnknown, None, load.devices() as f64);
-    }
-    let seen = |of: fn(&TierPace) -> &Times, min| {
-        let all = [of_cell.map(of), Some(of(of_tier))];
-        let mut all = all.into_iter().flatten();
-        all.find(|times| times.count() >= min).copied()
-    };
-    let slot = if let Some(times) = seen(|pace| &pace.slot, SEEN_MIN) {
-        Guess::seen(&times)
-    } else {
-        let blocks = input.size_bytes.div_ceil(BLOCK_BYTES).max(1) as f64;
-        let block = if let Some(times) = seen(|pace| &pace.block, BLOCKS_SEEN_MIN) {
-            Guess::seen(&times)
-        } else {
-            let alone = assume(Figure::BlockSeconds, Some(tier), alone_seconds(tier));
-            Guess::assumed(alone * crowding(load))
-        };
-        let install = assume(Figure::InstallSeconds, None, INSTALL_SECONDS);
-        Guess {
-            mean: block.mean * blocks + install,
-            spread: SPREAD,
-            doubt: block.doubt.max(DOUBT / 2.0),
-        }
-    };
-    let contact = if pace.contact().count() >= SEEN_MIN {
-        Guess::seen(pace.contact())
-    } else if load.sleeping > 0 {
-        Guess::assumed(assume(Figure::ContactSeconds, None, CONTACT_SECONDS))
-    } else {
-        Guess::assumed(CONTACT_SECONDS)
-    };
-    let ended = of_tier.succeeded + of_tier.failed;
-    let success = if ended >= SEEN_MIN {
-        // One more of each, as nothing is certain.
-        (of_tier.succeeded + 1) as f64 / (ended + 2) as f64
-    } else {
-        assume(Figure::SuccessShare, None, SUCCESS_SHARE)
-    };
-    let begun_for = input.begun_at.map_or(Duration::ZERO, |begun_at| {
-        input.now.saturating_since(begun_at)
-    });
-    Group {
-        load: *load,
-        slot,
-        contact,
-        success,
-        retry: input.retry,
-        awake: input.awake,
-        begun_for,
-    }
-}
-
-/// Something of which each device has its own.
-#[derive(Clone, Copy, Debug)]
-struct Guess {
-    /// The mean, in seconds.
-    mean: f64,
-    /// By what part of it devices differ.
-    spread: f64,
-    /// By what part of it the mean may be wrong.
-    doubt: f64,
-}
-
-impl Guess {
-    fn seen(times: &Times) -> Self {
-        let spread = times.spread().unwrap_or(SPREAD);
-        Self {
-            mean: times.mean_seconds().unwrap_or_default(),
-            spread,
-            doubt: (spread / (times.count().max(1) as f64).sqrt()).max(DOUBT_MIN),
-        }
-    }
-
-    fn assumed(mean: f64) -> Self {
-        Self {
-            mean,
-            spread: SPREAD,
-            doubt: DOUBT,
-        }
-    }
-}
-
-/// How long a block takes a device that is alone in its cell (radio-sim-ux.md A1, standalone carrier).
-fn alone_seconds(tier: CoverageTier) -> f64 {
-    match tier {
-        CoverageTier::Tier0 => 0.49,
-        CoverageTier::Tier1 | CoverageTier::Unknown => 1.6,
-        CoverageTier::Tier2 => 10.0,
-    }
-}
-
-/// How many times longer a block takes where so many share the cell: B3's `max(1, n·a/ρ)`.
-fn crowding(load: &CellLoad) -> f64 {
-    // What part of the carrier one device takes: as many as saturate it, A1.
-    let share = match load.tier {
-        CoverageTier::Tier0 => 0.24,
-        CoverageTier::Tier1 | CoverageTier::Unknown => 0.33,
-        CoverageTier::Tier2 => 0.7,
-    };
-    let active = load.devices().min(load.limit.into()) as f64;
-    if load.cell.is_none() {
-        return 1.0;
-    }
-    (active * share / FIRMWARE_SHARE).max(1.0)
-}
-
-fn limiting(group: &Group, p50: Duration) -> LimitingCell {
-    LimitingCell {
-        cell: group.load.cell,
+fn limiting(cell: &Cell, last_tiers: &[u64], p50: Duration) -> Option<LimitingCell> {
+    let ends_last = |group: &&play::Group| last_tiers[group.load.tier as usize];
+    let group = cell.groups.iter().max_by_key(ends_last)?;
+    Some(LimitingCell {
+        cell: cell.cell,
         tier: group.load.tier,
-        limit: group.load.limit,
+        limit: cell.limits.of(group.load.tier),
         tasks: group.load.devices(),
         p50,
-    }
+    })
 }
 
 /// The time that so many of a hundred runs do not exceed.
@@ -341,24 +382,38 @@ fn quantile(ends: &mut [Duration], percent: usize) -> Duration {
     ends.get(last * percent / 100).copied().unwrap_or_default()
 }
 
-/// Each once. Of devices without a known cell: how many in all.
-fn summed(mut all: Vec<Assumption>) -> Vec<Assumption> {
-    all.sort_by_key(|assumption| (assumption.figure, assumption.tier));
-    let unknown = |one: &&Assumption| one.figure == Figure::CellUnknown;
-    let devices: f64 = all.iter().filter(unknown).map(|one| one.value).sum();
-    all.dedup_by_key(|assumption| (assumption.figure, assumption.tier));
-    for one in &mut all {
-        if one.figure == Figure::CellUnknown {
-            one.value = devices;
-        }
+/// Each once. Of what counts devices: how many in all.
+fn summed(all: Vec<Assumption>) -> Vec<Assumption> {
+    let mut each: BTreeMap<_, f64> = BTreeMap::new();
+    for one in all {
+        let value = each.entry((one.figure, one.tier)).or_default();
+        *value = match one.figure {
+            Figure::CellUnknown | Figure::ContactsEven => *value + one.value,
+            Figure::BlockSeconds
+            | Figure::InstallSeconds
+            | Figure::ContactSeconds
+            | Figure::SuccessShare
+            | Figure::ApprovalSeconds => one.value,
+        };
     }
-    all
+    let assumption = |((figure, tier), value)| Assumption {
+        figure,
+        tier,
+        value,
+    };
+    each.into_iter().map(assumption).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Schedule;
+    use std::num::NonZeroU16;
+
+    use crate::model::{
+        AdmissionMode, AirtimePermille, OnErrors, PhaseMembers, RolloutPhase, Schedule,
+    };
+
+    const NOW_UNIX_MS: i64 = 1_795_000_000_000;
 
     const SECOND: Duration = Duration::from_secs(1);
     const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -367,7 +422,13 @@ mod tests {
         CellLoad {
             cell: Some(CellId(cell)),
             tier,
-            limit,
+            phase: 0,
+            limits: TierLimits {
+                tier0: limit,
+                tier1: limit,
+                tier2: limit,
+                unknown: limit,
+            },
             listening,
             sleeping,
             updating: 0,
@@ -379,6 +440,11 @@ mod tests {
         timetable: Timetable,
         loads: Vec<CellLoad>,
         retry: RetryPolicy,
+        admission: AdmissionPolicy,
+        starts_per_minute_max: Option<u32>,
+        rollout: Rollout,
+        state: RolloutState,
+        waiting_room: WaitingRoomPolicy,
     }
 
     impl Case {
@@ -388,21 +454,44 @@ mod tests {
                 timetable: Timetable::default(),
                 loads,
                 retry: RetryPolicy::default(),
+                admission: AdmissionPolicy::default(),
+                starts_per_minute_max: None,
+                rollout: Rollout::default(),
+                state: RolloutState::default(),
+                waiting_room: WaitingRoomPolicy::OFF,
             }
         }
 
+        /// Slots are held for so many minutes by all that were seen.
+        fn slots_of(mut self, minutes: u32) -> Self {
+            for tier in CoverageTier::ALL {
+                for _ in 0..20 {
+                    self.pace.succeeded(CellId(1), *tier, minutes * 60 * SECOND);
+                }
+            }
+            self
+        }
+
         fn eta(&self) -> Eta {
-            estimate(&EtaInput {
-                now: Utc::from_unix_ms(1_795_000_000_000),
+            estimate(&self.input()).unwrap()
+        }
+
+        fn input(&self) -> EtaInput<'_> {
+            EtaInput {
+                now: Utc::from_unix_ms(NOW_UNIX_MS),
                 begun_at: None,
                 timetable: &self.timetable,
                 size_bytes: 100 * 1024,
                 retry: self.retry,
                 loads: &self.loads,
+                admission: self.admission,
+                starts_per_minute_max: self.starts_per_minute_max,
+                rollout: &self.rollout,
+                rollout_state: &self.state,
                 awake: 93 * SECOND,
+                waiting_room: self.waiting_room,
                 pace: &self.pace,
-            })
-            .unwrap()
+            }
         }
     }
 
@@ -499,16 +588,109 @@ mod tests {
         let case = Case::new(vec![load(1, CoverageTier::Tier1, 10, 100, 100)]);
         assert_eq!(case.eta(), case.eta());
         let none = EtaInput {
-            now: Utc::default(),
-            begun_at: None,
-            timetable: &case.timetable,
-            size_bytes: 1,
-            retry: case.retry,
             loads: &[load(1, CoverageTier::Tier0, 50, 0, 0)],
-            awake: SECOND,
-            pace: &case.pace,
+            ..case.input()
         };
         assert_eq!(estimate(&none), None);
+    }
+
+    /// Thirty of tier 1 and three of tier 2, an hour each, two of tier 1 and one of tier 2 at once.
+    fn mixed(admission: AdmissionPolicy) -> Duration {
+        let limits = TierLimits {
+            tier0: 4,
+            tier1: 2,
+            tier2: 1,
+            unknown: 2,
+        };
+        let of = |tier, listening| CellLoad {
+            limits,
+            ..load(1, tier, 0, listening, 0)
+        };
+        let loads = vec![of(CoverageTier::Tier1, 30), of(CoverageTier::Tier2, 3)];
+        let mut case = Case::new(loads).slots_of(60);
+        case.admission = admission;
+        case.eta().p50
+    }
+
+    #[test]
+    fn tiers_that_stand_in_each_others_way_take_longer_than_beside_each_other() {
+        let policy = |mode, permille| AdmissionPolicy {
+            mode,
+            airtime: NonZeroU16::new(permille).map(AirtimePermille),
+        };
+        let beside = mixed(AdmissionPolicy::default());
+        assert!(close(beside, 15 * HOUR), "{beside:?}");
+        for admission in [
+            policy(AdmissionMode::PerCell, 0),
+            policy(AdmissionMode::Strictest, 0),
+            policy(AdmissionMode::PerClass, 1000),
+        ] {
+            let after = mixed(admission);
+            assert!(close(after, (15 + 3) * HOUR), "{admission:?}: {after:?}");
+        }
+        let half = mixed(policy(AdmissionMode::PerClass, 500));
+        assert!(close(half, (30 + 3) * HOUR), "{half:?}");
+    }
+
+    #[test]
+    fn a_phase_begins_when_the_one_before_it_has_shown_enough_and_soaked() {
+        let phased = |phase, listening| CellLoad {
+            phase,
+            ..load(1, CoverageTier::Tier1, 10, listening, 0)
+        };
+        let mut case = Case::new(vec![phased(1, 40), phased(2, 100)]).slots_of(60);
+        case.rollout.phases = [50, 100]
+            .map(|success_percent_min| RolloutPhase {
+                members: PhaseMembers::Count(40),
+                success_percent_min,
+                failed_percent_max: 100,
+                on_errors: OnErrors::Pause,
+                soak_hours: 5,
+                approval_required: true,
+            })
+            .into();
+        // The first is done, but for its soak, of which three hours are over.
+        case.state = RolloutState {
+            step: RolloutStep::Soaking,
+            since_unix_ms: NOW_UNIX_MS - 3 * 60 * 60 * 1000,
+            ..RolloutState::default()
+        };
+        let eta = case.eta();
+        assert!(close(eta.p50, (2 + 4 + 5 + 10) * HOUR), "{eta:?}");
+        let approval = eta.assumed.iter();
+        let approval: Vec<_> = approval
+            .filter(|one| one.figure == Figure::ApprovalSeconds)
+            .collect();
+        assert_eq!(approval.len(), 1, "{eta:?}");
+    }
+
+    #[test]
+    fn no_more_begin_than_the_rate_of_starts_lets() {
+        let loads = (0..10).map(|cell| load(cell, CoverageTier::Tier0, 50, 60, 0));
+        let mut case = Case::new(loads.collect()).slots_of(6);
+        assert!(case.eta().p50 < HOUR / 2, "{:?}", case.eta());
+        case.starts_per_minute_max = Some(2);
+        let p50 = case.eta().p50;
+        assert!(p50 > 5 * HOUR && p50 < 6 * HOUR, "{p50:?}");
+    }
+
+    #[test]
+    fn a_waiting_room_spares_devices_their_next_contact() {
+        let mut case = Case::new(vec![load(1, CoverageTier::Tier1, 1, 0, 60)]).slots_of(20);
+        for _ in 0..10 {
+            case.pace.heard(8 * HOUR);
+        }
+        let asleep = case.eta().p50;
+        case.waiting_room = WaitingRoomPolicy {
+            hold_seconds_max: 4 * 3600,
+            ..WaitingRoomPolicy::default()
+        };
+        let held = case.eta();
+        assert!(held.p50 > 20 * HOUR, "{held:?}");
+        assert!(held.p50 * 3 < asleep * 2, "{:?}, {asleep:?}", held.p50);
+        let even = held.assumed.iter();
+        let even: Vec<_> = even.map(|one| (one.figure, one.value)).collect();
+        assert_eq!(even, [(Figure::ContactsEven, 60.0)]);
     }
 
     #[test]

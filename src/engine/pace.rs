@@ -1,11 +1,13 @@
 //! How fast a campaign's devices go: for the estimate of its end, and for nothing that is decided here.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use crate::campaign::Pace;
 use crate::clock::{Instant, Now};
 use crate::model::{
-    CampaignId, CellId, EndpointName, RegistrationSlot, SlotClaim, TaskId, TierLimits,
+    AdmissionPolicy, CampaignId, CellId, EndpointName, RegistrationSlot, SlotClaim, TaskId,
+    TierLimits, WaitingRoomPolicy,
 };
 
 use super::Engine;
@@ -20,6 +22,12 @@ pub struct PaceReport {
     pub limits: TierLimits,
     /// Cells with limits of their own.
     pub overrides: BTreeMap<CellId, TierLimits>,
+    /// Whom the limits count, where a campaign does not say.
+    pub admission: AdmissionPolicy,
+    /// How many devices begin a minute at most, of all campaigns.
+    pub starts_per_minute_max: Option<u32>,
+    /// How devices are kept awake, where a campaign does not say.
+    pub waiting_room: WaitingRoomPolicy,
 }
 
 /// Where a device with a slot stands: one for each slot in use.
@@ -40,6 +48,9 @@ impl Engine {
             pace: running.map(|it| it.pace.clone()).unwrap_or_default(),
             limits,
             overrides,
+            admission: self.config.admission,
+            starts_per_minute_max: self.config.starts_per_minute_max.map(NonZeroU32::get),
+            waiting_room: self.config.waiting_room,
         }
     }
 

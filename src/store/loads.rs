@@ -12,6 +12,8 @@ pub struct DeviceLoad {
     pub cell: Option<CellId>,
     /// The tier, likewise.
     pub tier: Option<CoverageTier>,
+    /// The phase of their campaign's rollout; 0 of devices that are of none.
+    pub rollout_phase: u16,
     /// Whether they have a slot.
     pub has_slot: bool,
     /// Whether they are registered and not in queue mode.

@@ -153,6 +153,7 @@ async fn an_estimate_is_shown_beforehand_with_what_is_assumed() {
         "contact_seconds",
         "success_share",
         "cell_unknown",
+        "contacts_even",
     ];
     assert_eq!(figures, expected);
     let start = json!({"start_at": "2099-01-01T00:00:00Z"});

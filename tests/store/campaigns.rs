@@ -472,6 +472,7 @@ async fn devices_that_stand_alike_are_counted_together(store: &dyn Store) {
         tier,
         has_slot,
         listens,
+        rollout_phase: 0,
         devices,
     };
     let (tier1, tier2) = (Some(CoverageTier::Tier1), Some(CoverageTier::Tier2));

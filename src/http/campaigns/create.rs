@@ -291,9 +291,7 @@ async fn plan(
 
 impl Plan {
     async fn eta(&self, state: &HttpState) -> Result<Option<EtaView>, Problem> {
-        let NewCampaign { policy, retry, .. } = &self.campaign;
-        let (schedule, size_bytes) = (&policy.schedule, self.size_bytes);
-        eta_of_plan(state, &self.included, schedule, *retry, size_bytes).await
+        eta_of_plan(state, &self.included, &self.campaign, self.size_bytes).await
     }
 
     fn dry_run(self, listed_max: usize, eta: Option<EtaView>) -> DryRun {

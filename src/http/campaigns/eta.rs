@@ -17,9 +17,10 @@ use crate::http::blocking::blocking;
 use crate::http::error::Problem;
 use crate::http::{HttpState, fields};
 use crate::model::{
-    Campaign, CampaignId, CampaignState, CellId, CoverageTier, EndpointName, RetryPolicy, Schedule,
+    AdmissionPolicy, Campaign, CampaignId, CampaignPolicy, CampaignState, CellId, CoverageTier,
+    EndpointName, RetryPolicy, RolloutState, Schedule,
 };
-use crate::store::DeviceLoad;
+use crate::store::{DeviceLoad, NewCampaign};
 
 /// When the devices that are left will be done, by what was seen of them, and by what is assumed where
 /// nothing was.
@@ -64,8 +65,9 @@ pub(crate) struct LimitingCellView {
 pub(crate) struct AssumptionView {
     /// `block_seconds`: from one 512-byte block to the next of a device that is alone in its cell;
     /// `install_seconds`: from the whole package to the result; `contact_seconds`: from contact to contact of
-    /// a device that sleeps; `success_share`: of attempts that begin; `cell_unknown`: devices whose cell is
-    /// not known.
+    /// a device that sleeps; `contacts_even`: devices that sleep, whose contacts are taken to be spread evenly
+    /// over that time; `success_share`: of attempts that begin; `cell_unknown`: devices whose cell is not
+    /// known; `approval_seconds`: until somebody approves a phase.
     figure: &'static str,
     /// Of which tier, where it is of one.
     tier: Option<&'static str>,
@@ -75,7 +77,10 @@ pub(crate) struct AssumptionView {
 
 /// What is asked of many devices, apart from who they are.
 struct Question {
-    schedule: Schedule,
+    policy: CampaignPolicy,
+    /// Where the campaign has one of its own.
+    admission: Option<AdmissionPolicy>,
+    rollout: RolloutState,
     retry: RetryPolicy,
     size_bytes: u64,
     begun_at: Option<Utc>,
@@ -96,6 +101,7 @@ struct Kept {
     at: Utc,
     state: CampaignState,
     schedule: Schedule,
+    rollout: RolloutState,
     eta: watch::Receiver<Reckoned>,
 }
 
@@ -136,7 +142,9 @@ impl Kept {
     }
 
     fn is_of(&self, campaign: &Campaign) -> bool {
-        self.state == campaign.state && self.schedule == campaign.policy.schedule
+        self.state == campaign.state
+            && self.schedule == campaign.policy.schedule
+            && self.rollout == campaign.rollout
     }
 }
 
@@ -168,6 +176,7 @@ fn reckoned(state: &HttpState, campaign: &Campaign) -> watch::Receiver<Reckoned>
         at: now,
         state: campaign.state,
         schedule: campaign.policy.schedule.clone(),
+        rollout: campaign.rollout.clone(),
         eta: eta.clone(),
     };
     kept.insert(campaign.id, new);
@@ -194,7 +203,9 @@ async fn reckon(state: &HttpState, campaign: &Campaign) -> Result<Option<EtaView
     let _reading = state.etas.reading.acquire().await;
     let loads = state.store.loads_of_campaign(campaign.id).await?;
     let question = Question {
-        schedule: campaign.policy.schedule.clone(),
+        policy: campaign.policy.clone(),
+        admission: campaign.admission,
+        rollout: campaign.rollout.clone(),
         retry: campaign.retry,
         size_bytes,
         begun_at: campaign.activated_at,
@@ -208,17 +219,30 @@ async fn reckon(state: &HttpState, campaign: &Campaign) -> Result<Option<EtaView
 pub(super) async fn eta_of_plan(
     state: &HttpState,
     devices: &[EndpointName],
-    schedule: &Schedule,
-    retry: RetryPolicy,
+    campaign: &NewCampaign,
     size_bytes: u64,
 ) -> Result<Option<EtaView>, Problem> {
     let Ok(Ok(report)) = timeout(WAIT_MAX, state.engine.pace(None)).await else {
         return Ok(None);
     };
-    let loads = state.store.loads_of_devices(devices).await?;
+    let mut loads = Vec::new();
+    let (mut left, mut phase) = (devices, 0);
+    // The last phase has what the others leave.
+    for size in campaign.phase_sizes.iter().copied().chain([usize::MAX]) {
+        let (of_phase, others) = left.split_at(size.min(left.len()));
+        let found = state.store.loads_of_devices(of_phase).await?;
+        loads.extend(found.into_iter().map(|load| DeviceLoad {
+            rollout_phase: phase,
+            ..load
+        }));
+        left = others;
+        phase = phase.saturating_add(1);
+    }
     let question = Question {
-        schedule: schedule.clone(),
-        retry,
+        policy: campaign.policy.clone(),
+        admission: campaign.admission,
+        rollout: RolloutState::default(),
+        retry: campaign.retry,
         size_bytes,
         begun_at: None,
         awake: state.product.awake_time,
@@ -235,7 +259,10 @@ async fn answer(
 ) -> Result<Option<EtaView>, Problem> {
     let now = state.now_utc();
     blocking(move || {
-        let timetable = timetable_of(&question.schedule);
+        let policy = &question.policy;
+        let timetable = timetable_of(&policy.schedule);
+        let own_rate = policy.governors.starts_per_minute_max;
+        let rates = [own_rate, report.starts_per_minute_max];
         let eta = estimate(&EtaInput {
             now,
             begun_at: question.begun_at,
@@ -243,7 +270,12 @@ async fn answer(
             size_bytes: question.size_bytes,
             retry: question.retry,
             loads: &cell_loads(&loads, &report),
+            admission: question.admission.unwrap_or(report.admission),
+            starts_per_minute_max: rates.into_iter().flatten().min(),
+            rollout: &policy.rollout,
+            rollout_state: &question.rollout,
             awake: question.awake,
+            waiting_room: policy.waiting_room.unwrap_or(report.waiting_room),
             pace: &report.pace,
         });
         Ok(eta.map(|eta| EtaView::of(now, &eta)))
@@ -253,14 +285,16 @@ async fn answer(
 
 /// By cell and tier. A device of whose radio nothing is known is as one of the class `unknown`.
 fn cell_loads(loads: &[DeviceLoad], report: &PaceReport) -> Vec<CellLoad> {
-    let mut cells: BTreeMap<(Option<CellId>, CoverageTier), CellLoad> = BTreeMap::new();
+    let mut cells: BTreeMap<(u16, Option<CellId>, CoverageTier), CellLoad> = BTreeMap::new();
     for load in loads {
         let tier = load.tier.unwrap_or(CoverageTier::Unknown);
         let own = load.cell.and_then(|cell| report.overrides.get(&cell));
-        let entry = cells.entry((load.cell, tier)).or_insert_with(|| CellLoad {
+        let alike = (load.rollout_phase, load.cell, tier);
+        let entry = cells.entry(alike).or_insert_with(|| CellLoad {
             cell: load.cell,
             tier,
-            limit: own.unwrap_or(&report.limits).of(tier),
+            phase: load.rollout_phase,
+            limits: *own.unwrap_or(&report.limits),
             listening: 0,
             sleeping: 0,
             updating: 0,

@@ -217,7 +217,7 @@ impl TaskView {
             note: task.note.map(|note| note.word()),
             bytes_served: progress
                 .map(|progress| progress.bytes_served)
-                .or((task.bytes_served > 0).then_some(task.bytes_served)),
+                .or_else(|| (task.bytes_served > 0).then_some(task.bytes_served)),
             size,
             next_action,
         }

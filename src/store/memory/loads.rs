@@ -17,7 +17,7 @@ impl LoadStore for MemoryStore {
         let tasks = tasks.filter(|task| task.campaign == campaign && !task.state.is_final());
         Ok(counted(
             &state,
-            tasks.map(|task| (&task.endpoint, task.slot)),
+            tasks.map(|task| (&task.endpoint, task.slot, task.rollout_phase)),
         ))
     }
 
@@ -26,32 +26,39 @@ impl LoadStore for MemoryStore {
         endpoints: &[EndpointName],
     ) -> Result<Vec<DeviceLoad>, StoreError> {
         let state = self.lock();
-        let devices = endpoints.iter().map(|endpoint| (endpoint, None));
+        let devices = endpoints.iter().map(|endpoint| (endpoint, None, 0));
         Ok(counted(&state, devices))
     }
 }
 
 fn counted<'a>(
     state: &State,
-    devices: impl Iterator<Item = (&'a EndpointName, Option<SlotClaim>)>,
+    devices: impl Iterator<Item = (&'a EndpointName, Option<SlotClaim>, u16)>,
 ) -> Vec<DeviceLoad> {
     let listening = state.registrations.values();
     let listening = listening.filter(|registration| !registration.binding.queue_mode);
     let listening: BTreeSet<&EndpointName> = listening.map(|it| &it.endpoint).collect();
     let mut counts = BTreeMap::new();
-    for (endpoint, slot) in devices {
+    for (endpoint, slot, phase) in devices {
         let report = state.reports.get(endpoint);
         let cell = report.and_then(|report| report.cell_id);
         let tier = report.and_then(|report| report.tier);
         let (cell, tier) = slot.map_or((cell, tier), |slot| (Some(slot.cell), Some(slot.tier)));
-        let alike = (cell, tier, slot.is_some(), listening.contains(endpoint));
+        let alike = (
+            cell,
+            tier,
+            slot.is_some(),
+            listening.contains(endpoint),
+            phase,
+        );
         *counts.entry(alike).or_insert(0) += 1;
     }
-    let load = |((cell, tier, has_slot, listens), devices)| DeviceLoad {
+    let load = |((cell, tier, has_slot, listens, rollout_phase), devices)| DeviceLoad {
         cell,
         tier,
         has_slot,
         listens,
+        rollout_phase,
         devices,
     };
     counts.into_iter().map(load).collect()

@@ -17,12 +17,13 @@ impl LoadStore for SqliteStore {
             "SELECT iif(tasks.slot_cell IS NULL, reports.cell_id, tasks.slot_cell) AS cell,
                  iif(tasks.slot_cell IS NULL, reports.tier, tasks.slot_tier) AS tier,
                  tasks.slot_cell IS NOT NULL AS has_slot,
-                 ifnull(registrations.queue_mode, 1) = 0 AS listens, count(*)
+                 ifnull(registrations.queue_mode, 1) = 0 AS listens,
+                 tasks.rollout_phase, count(*)
              FROM tasks
              LEFT JOIN reports ON reports.endpoint = tasks.endpoint
              LEFT JOIN registrations ON registrations.endpoint = tasks.endpoint
              WHERE tasks.campaign = ? AND tasks.state IN ('pending', 'running')
-             GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
+             GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5",
         )
         .bind(integer(campaign.0))
         .try_map(|row| load(&row))
@@ -38,7 +39,7 @@ impl LoadStore for SqliteStore {
         let names: Vec<&str> = endpoints.iter().map(EndpointName::as_str).collect();
         sqlx::query(
             "SELECT reports.cell_id, reports.tier, 0,
-                 ifnull(registrations.queue_mode, 1) = 0, count(*)
+                 ifnull(registrations.queue_mode, 1) = 0, 0, count(*)
              FROM json_each(?) AS asked
              LEFT JOIN reports ON reports.endpoint = asked.value
              LEFT JOIN registrations ON registrations.endpoint = asked.value
@@ -59,6 +60,7 @@ fn load(row: &SqliteRow) -> Result<DeviceLoad, sqlx::Error> {
         tier: columns.optional(CoverageTier::from_word)?,
         has_slot: columns.number::<u8>()? != 0,
         listens: columns.number::<u8>()? != 0,
+        rollout_phase: columns.number()?,
         devices: columns.number()?,
     })
 }
