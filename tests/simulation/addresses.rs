@@ -48,21 +48,6 @@ fn a_notification_with_a_live_token_from_a_new_address_moves_the_device() {
 }
 
 #[test]
-fn a_device_whose_address_changes_while_it_downloads_goes_on() {
-    let mut world = World::new(51, fleet::engine_config(), vec![fleet::device(0)]);
-    let id = world.campaign_for_all(RetryPolicy::default());
-    world.run_until("it downloads", |world| {
-        has(world, 0, &DeviceEvent::UriAccepted)
-    });
-    world.run_for(Duration::from_secs(1));
-    world.rebind(0);
-    world.run_to_the_end();
-    assert_eq!(world.task(id, 0).state, TaskState::Succeeded);
-    assert_eq!(world.task(id, 0).attempt, 1);
-    assert!(world.verdict().holds());
-}
-
-#[test]
 fn two_devices_behind_one_address_are_told_apart_though_their_ports_are_swapped() {
     let devices = vec![fleet::device(0), fleet::device(1)];
     let mut world = World::new(52, fleet::engine_config(), devices);

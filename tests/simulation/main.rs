@@ -16,6 +16,7 @@ mod device_requests;
 mod downgrades;
 mod estimates;
 mod faults;
+mod field_cases;
 mod flapping;
 mod fleet;
 mod formats;

@@ -12,6 +12,9 @@ pub(crate) struct SentRequest {
     /// What stands before the path: empty, or a device's alternate path.
     pub(crate) below: String,
     pub(crate) path: Path,
+    /// Of a write to `/5/0/1`.
+    pub(crate) uri: Option<String>,
+    pub(crate) payload_bytes: usize,
     /// 0 to observe, 1 to end that.
     observe: Option<u32>,
     /// Whether it is the first block of a body, or the whole.
@@ -32,12 +35,17 @@ impl SentRequest {
             .collect();
         let is_number = |segment: &String| segment.parse::<u16>().is_ok();
         let (below, path) = segments.split_at(segments.iter().position(is_number)?);
+        let path = Path::parse(&format!("/{}", path.join("/")))?;
+        let is_uri = message.code == Code::PUT && path == path::FIRMWARE_PACKAGE_URI;
+        let uri = is_uri.then(|| String::from_utf8_lossy(&message.payload).into_owned());
         Some(Self {
+            uri,
+            payload_bytes: message.payload.len(),
             id: message.id,
             token: message.token,
             code: message.code,
             below: below.iter().map(|segment| format!("/{segment}")).collect(),
-            path: Path::parse(&format!("/{}", path.join("/")))?,
+            path,
             observe: message.options.uint(OptionNumber::OBSERVE),
             first_block: BlockValue::from_options(&message.options, OptionNumber::BLOCK1)
                 .unwrap()

@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) sequence: Option<u64>,
     /// Until when it may be installed.
     pub(crate) not_after: Option<Utc>,
+    /// The version that it brings.
+    pub(crate) target_version: FirmwareVersion,
     /// Who lets campaigns downgrade devices.
     pub(crate) downgrade: Option<DowngradeAllowed>,
     /// How campaigns made from here on want their devices admitted.
@@ -143,6 +145,7 @@ impl World {
             source_versions: Vec::new(),
             sequence: None,
             not_after: None,
+            target_version: FirmwareVersion::parse(fleet::TARGET_VERSION).unwrap(),
             downgrade: None,
             admission: None,
             policy: CampaignPolicy::default(),

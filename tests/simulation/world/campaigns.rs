@@ -34,6 +34,7 @@ impl World {
             package.source_versions.clone_from(&self.source_versions);
             package.sequence = self.sequence;
             package.not_after = self.not_after;
+            package.target_version = self.target_version.clone();
             let sha256 = package.file.sha256;
             self.server.images.insert(sha256, self.image.clone());
             ready(self.server.store.add_package(
