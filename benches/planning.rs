@@ -193,7 +193,7 @@ fn admit(tasks: u64) -> Duration {
     });
     let begun = ran();
     for task in 0..tasks {
-        scheduler.request(TaskId(task), claim(task), AdmissionPolicy::default());
+        scheduler.request(TaskId(task), claim(task), AdmissionPolicy::default(), None);
     }
     // The first of each class have their slots: whoever is released lets another in.
     let mut holders: Vec<TaskId> = (0..tasks)

@@ -23,7 +23,7 @@ fn queued(tasks: u64) -> CellScheduler {
         ..SchedulerConfig::default()
     });
     for task in 0..tasks {
-        scheduler.request(TaskId(task), claim(task), AdmissionPolicy::default());
+        scheduler.request(TaskId(task), claim(task), AdmissionPolicy::default(), None);
     }
     for task in (0..tasks).filter(|task| (task / u64::from(CELLS)) % 2 == 1) {
         scheduler.suspend(TaskId(task));
@@ -42,7 +42,7 @@ fn scheduler(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let holder = holders[turn % holders.len()];
                 let granted = black_box(scheduler.release(holder));
-                scheduler.request(holder, claim(holder.0), AdmissionPolicy::default());
+                scheduler.request(holder, claim(holder.0), AdmissionPolicy::default(), None);
                 if let Some(next) = granted.first() {
                     let at = turn % holders.len();
                     holders[at] = *next;
@@ -60,7 +60,7 @@ fn scheduler(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let row = 2 * (10 + turn.wrapping_mul(7_919) % sleepers) + 1;
                 let task = TaskId(row * cells + turn % cells);
-                black_box(scheduler.request(task, claim(task.0), AdmissionPolicy::default()));
+                black_box(scheduler.request(task, claim(task.0), AdmissionPolicy::default(), None));
                 scheduler.suspend(task);
                 turn += 1;
             });

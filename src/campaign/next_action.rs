@@ -11,12 +11,13 @@ pub fn next_action(task: &UpdateTask) -> NextAction {
             reason.map_or(NextAction::CreateCampaign, next_action_after)
         }
         TaskState::Pending | TaskState::Running => {
-            task.waiting_for.map_or(NextAction::Wait, of_waiting)
+            task.waiting_for.map_or(NextAction::Wait, next_action_of)
         }
     }
 }
 
-const fn of_waiting(waiting_for: WaitingFor) -> NextAction {
+/// What an operator can do about a wait.
+pub(super) const fn next_action_of(waiting_for: WaitingFor) -> NextAction {
     match waiting_for {
         WaitingFor::Activation => NextAction::Activate,
         WaitingFor::Contact => NextAction::BringIntoContact,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::next_action::{next_action, next_action_text};
+use super::next_action::{next_action, next_action_of, next_action_text};
 use super::step_text::{phase_text, waiting_text};
 use super::{failure_text, success_note_text};
 use crate::clock::Utc;
@@ -44,6 +44,22 @@ pub struct WhyTask<'a> {
     pub served: Option<(u64, u64)>,
 }
 
+impl WhyTask<'_> {
+    /// What one in a queue waits for now, which may not be what it did when it asked.
+    fn in_queue_for(&self) -> Option<WaitingFor> {
+        let place = self.place?;
+        Some(match place.for_rate {
+            true => WaitingFor::Rate,
+            false => WaitingFor::Slot,
+        })
+    }
+
+    fn next_action(&self) -> NextAction {
+        let in_queue_for = self.in_queue_for();
+        in_queue_for.map_or_else(|| next_action(self.task), next_action_of)
+    }
+}
+
 /// A place in a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueuePlace {
@@ -59,6 +75,8 @@ pub struct QueuePlace {
     pub queued: u32,
     /// How many of those come before it.
     pub ahead: usize,
+    /// Whether there is room for it: only so many begin a minute.
+    pub for_rate: bool,
 }
 
 /// The answer.
@@ -81,7 +99,7 @@ pub fn why(facts: &WhyFacts<'_>, language: Language) -> Why {
         NextAction::EnterDevice
     } else if let Some(task) = &facts.task {
         tell_task(&mut text, facts, task);
-        next_action(task.task)
+        task.next_action()
     } else {
         text.say("The device is in no campaign.", "设备不在任何升级任务中。");
         for left_out in &facts.left_out {
@@ -168,7 +186,7 @@ fn tell_task(text: &mut Sentences, facts: &WhyFacts<'_>, why: &WhyTask<'_>) {
 fn tell_wait(text: &mut Sentences, facts: &WhyFacts<'_>, why: &WhyTask<'_>) {
     let task = why.task;
     text.add(phase_text(task.phase, text.language));
-    if let Some(waiting_for) = task.waiting_for {
+    if let Some(waiting_for) = why.in_queue_for().or(task.waiting_for) {
         text.add(waiting_text(waiting_for, text.language));
     }
     match task.until {
@@ -371,6 +389,7 @@ mod tests {
             limit: 1,
             queued: 17,
             ahead: 5,
+            for_rate: false,
         };
         if let Some(task) = &mut facts.task {
             task.place = Some(place);

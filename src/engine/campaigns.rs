@@ -1,12 +1,13 @@
 //! Active campaigns: their tasks come in, are tried, and end them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::campaign::{Pace, PhaseProgress, StartRate};
+use crate::campaign::{Pace, PhaseProgress};
 use crate::clock::{Instant, Now, Utc};
 use crate::fota::{HELD_EVIDENCE, Precedence, Wanted};
 use crate::model::{
@@ -17,13 +18,13 @@ use crate::model::{
 
 use super::download::{ServedImage, uri_file_name};
 use super::joining::{Given, Latecomers};
-use super::openings::TaskQueue;
 use super::schedule::ScheduleState;
 use super::sweeps::Errand;
 use super::tasks::{TaskEntry, told};
 use super::timers::Timer;
 use super::{CellStatus, CommandError, EndedCampaign, EndedTasks, Engine, TierStatus};
 use crate::model::CoverageTier;
+use crate::scheduler::{Line, Standing};
 
 /// A campaign whose tasks run.
 #[derive(Debug)]
@@ -50,9 +51,6 @@ pub(super) struct RunningCampaign {
     gates: Vec<Arc<RolloutPhase>>,
     /// Devices that were updated in the running phase, where they have to report for a while.
     pub(super) soaking: BTreeSet<EndpointName>,
-    pub(super) start_rate: Option<StartRate>,
-    /// Who waits for it.
-    pub(super) paced: TaskQueue,
 }
 
 impl RunningCampaign {
@@ -94,8 +92,6 @@ impl RunningCampaign {
             schedule,
             gates: gates.map(Arc::new).collect(),
             soaking: ended.soaking.into_iter().collect(),
-            start_rate: None,
-            paced: TaskQueue::default(),
         }
     }
 
@@ -108,6 +104,16 @@ impl RunningCampaign {
     pub(super) fn contact_since(&self) -> Option<Utc> {
         let anew = self.campaign.rollout.contact_since();
         anew.or(self.campaign.activated_at)
+    }
+
+    fn starts_per_minute_max(&self) -> Option<NonZeroU32> {
+        let max = self.campaign.policy.governors.starts_per_minute_max;
+        max.and_then(NonZeroU32::new)
+    }
+
+    /// By which rate its tasks start.
+    pub(super) fn line(&self) -> Line {
+        self.starts_per_minute_max().map(|_| self.campaign.id)
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -228,6 +234,7 @@ impl Engine {
             settings.contact_timeout
         };
         self.set_contact_timer(id, now.instant + left);
+        self.set_start_rate(&running, !resumed);
         self.campaigns.insert(id, running);
         for task in tasks {
             self.add_task(now, task);
@@ -440,10 +447,18 @@ impl Engine {
             .collect()
     }
 
-    /// In which class a device's task waits for a slot, and how many reachable ones come before it there;
-    /// `None` where it waits for none.
-    pub fn queue_place(&self, endpoint: &EndpointName) -> Option<(crate::model::SlotClaim, usize)> {
-        self.scheduler.queue_place(*self.task_of.get(endpoint)?)
+    /// Where a device's task waits for a slot; `None` where it waits for none.
+    pub fn standing(&self, endpoint: &EndpointName) -> Option<Standing> {
+        self.scheduler.standing(*self.task_of.get(endpoint)?)
+    }
+
+    /// Where a campaign has a rate of starts, its tasks start at that. What began of it before a restart, or
+    /// before it ended, counts: `is_new` says that there is no such.
+    pub(super) fn set_start_rate(&mut self, running: &RunningCampaign, is_new: bool) {
+        if let Some(max) = running.starts_per_minute_max() {
+            self.scheduler
+                .set_start_rate(running.campaign.id, max, is_new);
+        }
     }
 
     /// Slots in use of a tier, over all cells.
@@ -538,7 +553,7 @@ impl Engine {
         self.sweeps.forget(id);
         self.timers.set(Timer::Contact(id), None);
         self.timers.set(Timer::Soak(id), None);
-        self.timers.set(Timer::StartRate(id), None);
+        self.scheduler.end_start_rate(id);
         self.timers.set(Timer::Schedule(id), None);
     }
 }

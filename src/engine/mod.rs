@@ -40,7 +40,6 @@ mod rollout;
 mod routes;
 mod schedule;
 mod send;
-mod start_rate;
 mod stops;
 mod sweeps;
 mod tasks;
@@ -65,7 +64,9 @@ pub use pace::PaceReport;
 pub use restore::Resumption;
 pub use uplinks::UplinkLimits;
 
-use crate::campaign::{LoopGuard, StartRate};
+pub use crate::scheduler::Standing;
+
+use crate::campaign::LoopGuard;
 use crate::clock::{Instant, Now};
 use crate::coap::{self, Event};
 use crate::lwm2m::{FlappingDetector, RegisterRate, Registry};
@@ -100,8 +101,6 @@ pub struct Engine {
     task_of: HashMap<EndpointName, TaskId>,
     downloads: HashMap<DownloadCapability, Download>,
     scheduler: CellScheduler,
-    /// Of all campaigns.
-    start_rate: Option<StartRate>,
     loop_guard: LoopGuard,
     flapping: FlappingDetector,
     register_rate: RegisterRate,
@@ -189,6 +188,7 @@ impl Engine {
             queue_max: config.tasks_max,
             passed_over_max: config.passed_over_max,
             stretch_max: config.stretch_max,
+            starts_per_minute_max: config.starts_per_minute_max,
             seed: 0,
         };
         let register_rate = RegisterRate::new(config.register_rate, rng.next_u64());
@@ -206,9 +206,6 @@ impl Engine {
             tasks: BTreeMap::new(),
             task_of: HashMap::new(),
             downloads: HashMap::new(),
-            start_rate: config
-                .starts_per_minute_max
-                .map(|max| StartRate::new(max, Instant::ORIGIN)),
             loop_guard: LoopGuard::new(config.loop_guard),
             flapping: FlappingDetector::new(config.flapping),
             register_rate,
@@ -232,6 +229,7 @@ impl Engine {
 
     /// Takes one datagram.
     pub fn handle_datagram(&mut self, now: Now, peer: &Peer, datagram: &[u8]) {
+        self.start_due(now);
         self.coap.handle_datagram(now.instant, peer, datagram);
         self.pump(now);
     }
@@ -241,6 +239,7 @@ impl Engine {
     /// # Errors
     /// Where it cannot be done; then nothing has changed.
     pub fn handle_command(&mut self, now: Now, command: Command) -> Result<(), CommandError> {
+        self.start_due(now);
         let result = match command {
             Command::AddDevices(devices) => {
                 self.add_devices(devices);
@@ -314,6 +313,7 @@ impl Engine {
 
     /// Lets time pass to `now`.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.start_due(now);
         self.coap.handle_timeout(now.instant);
         self.expire_registrations(now);
         while let Some(timer) = self.timers.pop_due(now.instant) {
@@ -330,6 +330,7 @@ impl Engine {
                 self.coap.poll_timeout(),
                 self.registry.poll_timeout(),
                 self.timers.next(),
+                self.scheduler.poll_timeout(),
             ];
             Output::Timeout(deadlines.into_iter().flatten().min())
         })
@@ -369,6 +370,12 @@ impl Engine {
         while let Some(transmit) = self.coap.poll_transmit() {
             self.outputs.push_back(Output::Transmit(transmit));
         }
+    }
+
+    /// Whose turn to start has come by now starts before anybody else asks.
+    fn start_due(&mut self, now: Now) {
+        let granted = self.scheduler.handle_timeout(now.instant);
+        self.grant_all(now, granted);
     }
 
     fn handle_event(&mut self, now: Now, event: Event) {

@@ -39,6 +39,8 @@ impl Engine {
         restored: Restored,
         mut resumptions: BTreeMap<CampaignId, Resumption>,
     ) {
+        self.scheduler.handle_timeout(now.instant);
+        self.scheduler.resume_start_rate();
         for product in restored.products {
             self.resume(now, Command::SetProduct(product));
         }

@@ -91,6 +91,7 @@ impl Engine {
         let paused = running.campaign.rollout.paused.take();
         let stop = running.campaign.rollout.stop.take();
         let rollout = running.campaign.rollout.clone();
+        self.set_start_rate(&running, false);
         self.campaigns.insert(id, running);
         self.record(Record::Campaign {
             id,

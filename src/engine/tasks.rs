@@ -252,7 +252,6 @@ impl Engine {
             Timer::Retry(id) => self.retry_due(now, id),
             Timer::Contact(campaign) => self.contact_overdue(now, campaign),
             Timer::Soak(campaign) => self.soak_over(now, campaign),
-            Timer::StartRate(campaign) => self.start_next(now, campaign),
             Timer::Schedule(campaign) => self.follow_schedule(now, campaign),
             Timer::Openings => self.open_some(now),
             // All that are under way go on after any input, where their turn has come.
@@ -326,17 +325,21 @@ impl Engine {
     }
 
     fn request_slot(&mut self, now: Now, task: &UpdateTask, claim: SlotClaim) {
-        if self.waits_for_rate(now, task.id) {
-            return;
-        }
         let policy = self.admission(task.campaign);
-        let (admission, others) = self.scheduler.request(task.id, claim, policy);
+        let line = self.campaigns.get(&task.campaign).and_then(|it| it.line());
+        let (admission, others) = self.scheduler.request(task.id, claim, policy, line);
         match admission {
             Admission::Granted => self.grant(now, task.id),
-            Admission::Queued { ahead } => {
+            Admission::Queued { ahead, for_rate } => {
                 self.counters.slots_queued += 1;
                 let mut detail =
                     format!("{ahead} ahead in cell {} tier {}", claim.cell, claim.tier);
+                if for_rate {
+                    detail += ", which has room: only so many begin a minute";
+                }
+                if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&task.id) {
+                    session.handle_queued(now, for_rate);
+                }
                 if let Some(places) = self.keep_awake(now, task) {
                     detail += &format!(", all {places} places of the waiting room are taken");
                 }
@@ -349,7 +352,7 @@ impl Engine {
     }
 
     pub(super) fn grant(&mut self, now: Now, id: TaskId) {
-        if self.is_kept_for(id) || !self.may_start(now, id) {
+        if self.is_kept_for(id) {
             return;
         }
         self.counters.slots_granted += 1;

@@ -20,8 +20,6 @@ pub(crate) enum Timer {
     Soak(CampaignId),
     /// The next moment at which a campaign's schedule may say something else, or is looked at again.
     Schedule(CampaignId),
-    /// The next start of a campaign that has a rate of them.
-    StartRate(CampaignId),
     /// The next turn of the opening queue.
     Openings,
     /// The next turn of what all tasks of a campaign are gone through for.

@@ -5,10 +5,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 
-use crate::engine::{CellStatus, Command, CommandError, PaceReport};
+use crate::engine::{CellStatus, Command, CommandError, PaceReport, Standing};
 use crate::model::{
     AuditActor, CampaignId, CellId, DeviceRequest, DeviceRequestId, EndpointName, NewDeviceRequest,
-    SlotClaim,
 };
 
 /// The receiving end, for the driver.
@@ -50,7 +49,7 @@ pub enum EngineRequest {
     /// To say what was seen of a campaign's devices.
     Pace(Option<CampaignId>, oneshot::Sender<PaceReport>),
     /// To say where a device's task waits for a slot, and how many come before it.
-    QueuePlace(EndpointName, oneshot::Sender<Option<(SlotClaim, usize)>>),
+    Standing(EndpointName, oneshot::Sender<Option<Standing>>),
 }
 
 /// Why the engine did not do as asked.
@@ -168,15 +167,12 @@ impl EngineHandle {
         self.ask(|answer| EngineRequest::Cells(page, answer)).await
     }
 
-    /// In which class a device's task waits for a slot, and how many come before it.
+    /// Where a device's task waits for a slot.
     ///
     /// # Errors
     /// Where the engine cannot be asked.
-    pub async fn queue_place(
-        &self,
-        endpoint: EndpointName,
-    ) -> Result<Option<(SlotClaim, usize)>, EngineError> {
-        self.ask(|answer| EngineRequest::QueuePlace(endpoint, answer))
+    pub async fn standing(&self, endpoint: EndpointName) -> Result<Option<Standing>, EngineError> {
+        self.ask(|answer| EngineRequest::Standing(endpoint, answer))
             .await
     }
 

@@ -1,11 +1,13 @@
 //! Slots, queues and waiting room of one cell.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::admission::{Load, TIERS};
+use super::lines::Lines;
 use super::owed::Owed;
-use super::queue::{Place, Queue};
+use super::queue::Place;
+use super::start_rates::Line;
 use crate::model::{AdmissionMode, AdmissionPolicy, CoverageTier, TaskId, TierLimits};
 
 /// The round in which the first tasks of a cell ask: so many times one may be lifted above all others.
@@ -14,13 +16,14 @@ const FIRST_ROUND: u32 = 10;
 /// One cell. It does not know its limits, which an operator may change: each call is given them.
 ///
 /// A task that waits, reachable, while its tier has a limit waits for others that are active here: so
-/// there will be a [`Self::vacate`], and with it a [`Self::grant_next`].
+/// there will be a [`Self::vacate`], and with it a [`Self::grant_next`]; or for its line to open, and
+/// [`Self::admitted_lines`] names that.
 #[derive(Debug, Default)]
 pub(super) struct Cell {
     active: [u32; TIERS],
     /// All that wait, reachable or not.
     queued: [u32; TIERS],
-    reachable: [Queue; TIERS],
+    reachable: [Lines; TIERS],
     /// Of the reachable ones those that are kept awake.
     held: BTreeMap<Place, (TaskId, CoverageTier)>,
     held_of: [u32; TIERS],
@@ -47,6 +50,8 @@ pub(super) struct Turns {
 pub(super) struct Granted {
     pub(super) task: TaskId,
     pub(super) tier: CoverageTier,
+    /// The line that it stood in.
+    pub(super) line: Line,
     /// It was kept awake for it.
     pub(super) was_held: bool,
 }
@@ -114,24 +119,24 @@ impl Cell {
     }
 
     /// A task waits at a place that it has not, or not any more, in the queue: it could begin now.
-    pub(super) fn wait(&mut self, task: TaskId, tier: CoverageTier, place: Place) {
-        self.reachable[tier as usize].insert(place, task);
+    pub(super) fn wait(&mut self, task: TaskId, tier: CoverageTier, line: Line, place: Place) {
+        self.reachable[tier as usize].insert(line, place, task);
     }
 
     /// A task begins to wait.
-    pub(super) fn queue(&mut self, task: TaskId, tier: CoverageTier, place: Place) {
+    pub(super) fn queue(&mut self, task: TaskId, tier: CoverageTier, line: Line, place: Place) {
         self.queued[tier as usize] += 1;
-        self.wait(task, tier, place);
+        self.wait(task, tier, line, place);
     }
 
     /// The device of a task that waits fell asleep; whether it was reachable until now.
-    pub(super) fn suspend(&mut self, tier: CoverageTier, place: Place) -> bool {
-        self.reachable[tier as usize].remove(place)
+    pub(super) fn suspend(&mut self, tier: CoverageTier, line: Line, place: Place) -> bool {
+        self.reachable[tier as usize].remove(line, place)
     }
 
     /// A task that waits leaves.
-    pub(super) fn leave(&mut self, tier: CoverageTier, place: Place) {
-        self.suspend(tier, place);
+    pub(super) fn leave(&mut self, tier: CoverageTier, line: Line, place: Place) {
+        self.suspend(tier, line, place);
         self.unqueue(tier);
     }
 
@@ -156,10 +161,11 @@ impl Cell {
         &mut self,
         task: TaskId,
         tier: CoverageTier,
+        line: Line,
         place: Place,
         places_max: usize,
     ) -> Result<Option<TaskId>, Full> {
-        if !self.reachable[tier as usize].contains(place) {
+        if !self.reachable[tier as usize].contains(line, place) {
             return Err(Full);
         }
         if self.held.contains_key(&place) {
@@ -206,10 +212,18 @@ impl Cell {
     /// cannot be admitted yet is passed over, until it is due: once the others were given
     /// [`Turns::stretch_max`] times the airtime that it takes, it holds up all of them until what is active
     /// has made room for it.
-    pub(super) fn grant_next(&mut self, limits: &TierLimits, turns: Turns) -> Option<Granted> {
-        let tier = self.next_tier(limits, turns)?;
-        let waited = self.waiting_for_others(limits);
-        let (place, task) = self.reachable[tier as usize].pop_first()?;
+    ///
+    /// Who stands in a line that is not open is not there.
+    pub(super) fn grant_next(
+        &mut self,
+        limits: &TierLimits,
+        turns: Turns,
+        is_open: impl Fn(Line) -> bool,
+    ) -> Option<Granted> {
+        let tier = self.next_tier(limits, turns, &is_open)?;
+        let waited = self.waiting_for_others(limits, &is_open);
+        let (_, line) = self.reachable[tier as usize].first(&is_open)?;
+        let (place, task) = self.reachable[tier as usize].pop_first(line)?;
         let was_held = self.end_hold(place);
         let others = waited.into_iter().flatten().filter(|other| *other != tier);
         self.owed
@@ -220,8 +234,23 @@ impl Cell {
         Some(Granted {
             task,
             tier,
+            line,
             was_held,
         })
+    }
+
+    /// Whether one of this tier could begin.
+    pub(super) fn admits(&self, limits: &TierLimits, tier: CoverageTier) -> bool {
+        self.load(limits).admits(tier, self.policy())
+    }
+
+    /// Lines in which one waits who could begin, were they open.
+    pub(super) fn admitted_lines(&self, limits: &TierLimits) -> BTreeSet<Line> {
+        let tiers = CoverageTier::ALL.iter().copied();
+        tiers
+            .filter(|tier| self.reachable(*tier) > 0 && self.admits(limits, *tier))
+            .flat_map(|tier| self.reachable[tier as usize].iter())
+            .collect()
     }
 
     fn count_for_round(&mut self, turns: Turns) {
@@ -236,11 +265,16 @@ impl Cell {
     }
 
     /// The tiers of which one could begin, but for others: their own limit does not keep it.
-    fn waiting_for_others(&self, limits: &TierLimits) -> [Option<CoverageTier>; TIERS] {
+    fn waiting_for_others(
+        &self,
+        limits: &TierLimits,
+        is_open: impl Fn(Line) -> bool,
+    ) -> [Option<CoverageTier>; TIERS] {
         let load = self.load(limits);
         let mut waiting = [None; TIERS];
         for tier in CoverageTier::ALL.iter().copied() {
-            let waits = self.reachable(tier) > 0 && load.has_room(tier);
+            let first = self.reachable[tier as usize].first(&is_open);
+            let waits = first.is_some() && load.has_room(tier);
             waiting[tier as usize] = waits.then_some(tier);
         }
         waiting
@@ -253,15 +287,20 @@ impl Cell {
         }
     }
 
-    fn next_tier(&self, limits: &TierLimits, turns: Turns) -> Option<CoverageTier> {
+    fn next_tier(
+        &self,
+        limits: &TierLimits,
+        turns: Turns,
+        is_open: impl Fn(Line) -> bool,
+    ) -> Option<CoverageTier> {
         let (load, policy) = (self.load(limits), self.policy());
-        let waiting = self.waiting_for_others(limits);
+        let waiting = self.waiting_for_others(limits, &is_open);
         let waits = |tier| waiting[tier as usize].is_some();
         if let Some(due) = self.owed.due(limits, turns.stretch_max, waits) {
             return load.admits(due, policy).then_some(due);
         }
         let admitted = waiting.into_iter().flatten().filter_map(|tier| {
-            let place = self.reachable[tier as usize].first()?;
+            let (place, _) = self.reachable[tier as usize].first(&is_open)?;
             let admits = load.admits(tier, policy);
             let stretch = Reverse(self.owed.stretch(tier, limits));
             admits.then(|| ((stretch, turn(place, tier, policy.mode)), tier))
@@ -312,15 +351,15 @@ mod tests {
     fn ask(cell: &mut Cell, task: u64, tier: CoverageTier) -> bool {
         cell.enter(strict());
         let place = cell.next_place(LOT);
-        cell.queue(TaskId(task), tier, place);
-        let granted = cell.grant_next(&TierLimits::default(), TURNS);
+        cell.queue(TaskId(task), tier, None, place);
+        let granted = cell.grant_next(&TierLimits::default(), TURNS, |_| true);
         granted.is_some_and(|granted| granted.task == TaskId(task))
     }
 
     fn end(cell: &mut Cell, tier: CoverageTier) -> Option<(TaskId, CoverageTier)> {
         cell.exit(strict());
         cell.vacate(tier);
-        let granted = cell.grant_next(&TierLimits::default(), TURNS);
+        let granted = cell.grant_next(&TierLimits::default(), TURNS, |_| true);
         granted.map(|granted| (granted.task, granted.tier))
     }
 
@@ -338,13 +377,15 @@ mod tests {
         let ask = |cell: &mut Cell, task, tier| {
             cell.enter(strict());
             let place = cell.next_place(LOT);
-            cell.queue(TaskId(task), tier, place);
-            cell.grant_next(&THIRDS, TURNS).map(|granted| granted.task)
+            cell.queue(TaskId(task), tier, None, place);
+            cell.grant_next(&THIRDS, TURNS, |_| true)
+                .map(|granted| granted.task)
         };
         let end = |cell: &mut Cell, tier| {
             cell.exit(strict());
             cell.vacate(tier);
-            cell.grant_next(&THIRDS, TURNS).map(|granted| granted.task)
+            cell.grant_next(&THIRDS, TURNS, |_| true)
+                .map(|granted| granted.task)
         };
         assert_eq!(ask(&mut cell, 0, Tier0), Some(TaskId(0)));
         assert_eq!(ask(&mut cell, 100, Tier2), None, "another is active");
@@ -370,18 +411,18 @@ mod tests {
         for (task, tier) in [(0, Tier0), (100, Tier2)] {
             ask(&mut cell, task, tier);
         }
-        let place = cell.reachable[Tier2 as usize].first().unwrap();
+        let (place, _) = cell.reachable[Tier2 as usize].first(|_| true).unwrap();
         for task in 1..=150 {
             ask(&mut cell, task, Tier0);
             if task > 49 {
                 end(&mut cell, Tier0);
             }
         }
-        assert!(cell.suspend(Tier2, place));
+        assert!(cell.suspend(Tier2, None, place));
         assert_eq!(end(&mut cell, Tier0), None);
         assert!(ask(&mut cell, 200, Tier0), "it sleeps and holds nobody up");
         end(&mut cell, Tier0);
-        cell.wait(TaskId(100), Tier2, place);
+        cell.wait(TaskId(100), Tier2, None, place);
         assert!(!ask(&mut cell, 201, Tier0), "it is awake, and due");
     }
 
@@ -392,14 +433,14 @@ mod tests {
         for task in 0..2 {
             cell.enter(policy);
             let place = cell.next_place(LOT);
-            cell.queue(TaskId(task), Tier2, place);
-            cell.grant_next(&TierLimits::default(), TURNS);
+            cell.queue(TaskId(task), Tier2, None, place);
+            cell.grant_next(&TierLimits::default(), TURNS, |_| true);
         }
         for task in 10..30 {
             cell.enter(policy);
             let place = cell.next_place(LOT);
-            cell.queue(TaskId(task), Tier0, place);
-            let granted = cell.grant_next(&TierLimits::default(), TURNS);
+            cell.queue(TaskId(task), Tier0, None, place);
+            let granted = cell.grant_next(&TierLimits::default(), TURNS, |_| true);
             assert_eq!(granted.map(|granted| granted.task), Some(TaskId(task)));
         }
     }

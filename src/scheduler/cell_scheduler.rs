@@ -1,10 +1,15 @@
 //! All cells: which task has or awaits a slot of which class.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use super::cell::{Cell, Turns};
 use super::queue::Place;
-use crate::model::{AdmissionPolicy, CellId, CoverageTier, SlotClaim, TaskId, TierLimits};
+use super::start_rates::{Line, StartRates};
+use crate::clock::Instant;
+use crate::model::{
+    AdmissionPolicy, CampaignId, CellId, CoverageTier, SlotClaim, TaskId, TierLimits,
+};
 
 /// What the scheduler goes by.
 #[derive(Clone, Debug)]
@@ -23,6 +28,8 @@ pub struct SchedulerConfig {
     /// a limit of ten it takes a tenth of the cell, so that it waits for a tenth as long as one that takes
     /// all of it.
     pub stretch_max: u32,
+    /// The most that begin a minute, over all cells; `None`: as many as cells bear.
+    pub starts_per_minute_max: Option<NonZeroU32>,
     /// What the lots are drawn with by which those who wait follow each other.
     pub seed: u64,
 }
@@ -35,6 +42,7 @@ impl Default for SchedulerConfig {
             queue_max: 1_000_000,
             passed_over_max: 50,
             stretch_max: 10,
+            starts_per_minute_max: None,
             seed: 0,
         }
     }
@@ -55,6 +63,8 @@ pub enum Admission {
     Queued {
         /// How many reachable tasks of its class are served before it.
         ahead: usize,
+        /// Whether its cell has room for it: it waits for its line's turn to start.
+        for_rate: bool,
     },
     /// [`SchedulerConfig::queue_max`] tasks wait: nothing was kept, ask again later.
     Full,
@@ -109,18 +119,31 @@ pub struct CellScheduler {
     config: SchedulerConfig,
     /// Cells in which a slot is used or a task waits, and no others.
     cells: BTreeMap<CellId, Cell>,
-    /// Where each task stands; a task stands in one class at the most.
-    standings: BTreeMap<TaskId, Standing>,
+    /// Where each task is; a task is in one class at the most.
+    entries: BTreeMap<TaskId, Entry>,
+    rates: StartRates,
     queued: usize,
     held: usize,
     slots_in_use: [u64; CoverageTier::ALL.len()],
 }
 
-/// Where a task stands, and how its campaign wants it admitted there.
+/// Where a task waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// In which class.
+    pub claim: SlotClaim,
+    /// How many of its class that are reachable come before it.
+    pub ahead: usize,
+    /// Whether its cell has room for it: it waits for its line's turn to start.
+    pub for_rate: bool,
+}
+
+/// Where a task is, and how its campaign wants it admitted there.
 #[derive(Clone, Copy, Debug)]
-struct Standing {
+struct Entry {
     claim: SlotClaim,
     policy: AdmissionPolicy,
+    line: Line,
     /// `None`: it has a slot of this class, which is frozen at admission.
     waits: Option<Place>,
 }
@@ -129,9 +152,10 @@ impl CellScheduler {
     /// A scheduler in which no slot is used.
     pub fn new(config: SchedulerConfig) -> Self {
         Self {
+            rates: StartRates::new(config.starts_per_minute_max),
             config,
             cells: BTreeMap::new(),
-            standings: BTreeMap::new(),
+            entries: BTreeMap::new(),
             queued: 0,
             held: 0,
             slots_in_use: [0; CoverageTier::ALL.len()],
@@ -144,22 +168,23 @@ impl CellScheduler {
     /// Asking again changes nothing but that a waiting task counts as reachable again, where it was, or
     /// a round before for each time that it fell asleep. A task that has a slot keeps it, whatever it
     /// claims now. A waiting task that claims another class (its device has moved), or comes under
-    /// another policy, waits there as one that asks for the first time.
+    /// another policy, waits there as one that asks for the first time. `line` is of its campaign, and stays.
     pub fn request(
         &mut self,
         task: TaskId,
         claim: SlotClaim,
         policy: AdmissionPolicy,
+        line: Line,
     ) -> (Admission, Vec<TaskId>) {
         let SlotClaim { cell, tier } = claim;
         let mut others = Vec::new();
         let mut place = None;
-        if let Some(standing) = self.standings.get(&task).copied() {
-            if standing.waits.is_none() {
+        if let Some(entry) = self.entries.get(&task).copied() {
+            if entry.waits.is_none() {
                 return (Admission::Granted, others);
             }
-            if (standing.claim, standing.policy) == (claim, policy) {
-                place = standing.waits;
+            if (entry.claim, entry.policy) == (claim, policy) {
+                place = entry.waits;
             } else {
                 others = self.leave(task);
             }
@@ -168,21 +193,22 @@ impl CellScheduler {
         let here = self.cells.entry(cell).or_default();
         let place = match place {
             Some(place) => {
-                here.wait(task, tier, place);
+                here.wait(task, tier, line, place);
                 place
             }
             None => {
                 here.enter(policy);
                 let place = here.next_place(lot(self.config.seed, task));
-                here.queue(task, tier, place);
+                here.queue(task, tier, line, place);
                 self.queued += 1;
                 let waits = Some(place);
-                let standing = Standing {
+                let entry = Entry {
                     claim,
                     policy,
+                    line,
                     waits,
                 };
-                self.standings.insert(task, standing);
+                self.entries.insert(task, entry);
                 place
             }
         };
@@ -197,7 +223,46 @@ impl CellScheduler {
         }
         let here = self.cells.get(&cell);
         let ahead = here.map_or(0, |here| here.ahead(tier, place));
-        (Admission::Queued { ahead }, others)
+        let for_rate = self.waits_for_rate(claim, line);
+        (Admission::Queued { ahead, for_rate }, others)
+    }
+
+    /// Lets time pass: lines whose turn has come may start. Returns the tasks that have a slot by that. To be
+    /// called before anything else of a later time.
+    pub fn handle_timeout(&mut self, now: Instant) -> Vec<TaskId> {
+        self.rates.pass_time(now);
+        let mut granted = Vec::new();
+        while let Some(cell) = self.rates.next_cell() {
+            granted.extend(self.grant(cell));
+        }
+        granted
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.rates.poll_timeout()
+    }
+
+    /// After a restart: the first start of all comes as late as if one had been right before it.
+    pub fn resume_start_rate(&mut self) {
+        self.rates.resume_of_all();
+    }
+
+    /// Tasks in the line of a campaign start at a rate of its own from now on. `is_new`: none of them has
+    /// started before; else the first comes as late as if one had right now.
+    pub fn set_start_rate(&mut self, id: CampaignId, per_minute_max: NonZeroU32, is_new: bool) {
+        self.rates.insert(id, per_minute_max, is_new);
+    }
+
+    /// A campaign is over.
+    pub fn end_start_rate(&mut self, id: CampaignId) {
+        self.rates.remove(id);
+    }
+
+    fn waits_for_rate(&self, claim: SlotClaim, line: Line) -> bool {
+        let limits = self.config.limits(claim.cell);
+        let here = self.cells.get(&claim.cell);
+        !self.rates.is_open(line) && here.is_some_and(|here| here.admits(&limits, claim.tier))
     }
 
     /// The device of a waiting task fell asleep: the task is passed over until it asks again, a round
@@ -205,15 +270,15 @@ impl CellScheduler {
     /// by that.
     pub fn suspend(&mut self, task: TaskId) -> Vec<TaskId> {
         self.end_hold(task);
-        let Some(standing) = self.standings.get_mut(&task) else {
+        let Some(entry) = self.entries.get_mut(&task) else {
             return Vec::new();
         };
-        let SlotClaim { cell, tier } = standing.claim;
-        let (Some(place), Some(here)) = (standing.waits, self.cells.get_mut(&cell)) else {
+        let SlotClaim { cell, tier } = entry.claim;
+        let (Some(place), Some(here)) = (entry.waits, self.cells.get_mut(&cell)) else {
             return Vec::new();
         };
-        if here.suspend(tier, place) {
-            standing.waits = Some(place.lifted());
+        if here.suspend(tier, entry.line, place) {
+            entry.waits = Some(place.lifted());
         }
         self.grant(cell)
     }
@@ -222,15 +287,15 @@ impl CellScheduler {
     /// than `places_max` of such. Where it has as many, one of an earlier round takes the place of the one
     /// that would be served last.
     pub fn hold(&mut self, task: TaskId, places_max: usize) -> Hold {
-        let Some(standing) = self.standings.get(&task) else {
+        let Some(entry) = self.entries.get(&task) else {
             return Hold::Full;
         };
-        let SlotClaim { cell, tier } = standing.claim;
-        let (Some(place), Some(here)) = (standing.waits, self.cells.get_mut(&cell)) else {
+        let SlotClaim { cell, tier } = entry.claim;
+        let (Some(place), Some(here)) = (entry.waits, self.cells.get_mut(&cell)) else {
             return Hold::Full;
         };
         let before = here.held_in_all();
-        let Ok(displaced) = here.hold(task, tier, place, places_max) else {
+        let Ok(displaced) = here.hold(task, tier, entry.line, place, places_max) else {
             return Hold::Full;
         };
         self.held = self.held + here.held_in_all() - before;
@@ -239,9 +304,9 @@ impl CellScheduler {
 
     /// A task's device is kept awake no more. It waits on, and is reachable as long as it listens.
     pub fn end_hold(&mut self, task: TaskId) {
-        if let Some(standing) = self.standings.get(&task)
-            && let Some(place) = standing.waits
-            && let Some(here) = self.cells.get_mut(&standing.claim.cell)
+        if let Some(entry) = self.entries.get(&task)
+            && let Some(place) = entry.waits
+            && let Some(here) = self.cells.get_mut(&entry.claim.cell)
             && here.end_hold(place)
         {
             self.held -= 1;
@@ -274,12 +339,13 @@ impl CellScheduler {
         let here = self.cells.entry(claim.cell).or_default();
         here.enter(policy);
         here.occupy(claim.tier);
-        let standing = Standing {
+        let entry = Entry {
             claim,
             policy,
+            line: None,
             waits: None,
         };
-        self.standings.insert(task, standing);
+        self.entries.insert(task, entry);
         self.slots_in_use[claim.tier as usize] += 1;
     }
 
@@ -306,17 +372,20 @@ impl CellScheduler {
 
     /// The slot that a task has.
     pub fn slot(&self, task: TaskId) -> Option<SlotClaim> {
-        let standing = self.standings.get(&task)?;
-        standing.waits.is_none().then_some(standing.claim)
+        let entry = self.entries.get(&task)?;
+        entry.waits.is_none().then_some(entry.claim)
     }
 
-    /// Where a task waits, and how many of its class that are reachable come before it; `None` where it does
-    /// not wait.
-    pub fn queue_place(&self, task: TaskId) -> Option<(SlotClaim, usize)> {
-        let standing = self.standings.get(&task)?;
-        let (claim, place) = (standing.claim, standing.waits?);
+    /// Where a task waits; `None` where it does not.
+    pub fn standing(&self, task: TaskId) -> Option<Standing> {
+        let entry = self.entries.get(&task)?;
+        let (claim, place) = (entry.claim, entry.waits?);
         let here = self.cells.get(&claim.cell)?;
-        Some((claim, here.ahead(claim.tier, place)))
+        Some(Standing {
+            claim,
+            ahead: here.ahead(claim.tier, place),
+            for_rate: self.waits_for_rate(claim, entry.line),
+        })
     }
 
     /// How many tasks wait, over all cells.
@@ -374,14 +443,14 @@ impl CellScheduler {
     /// Takes a task off where it stands; returns the tasks that have a slot by that.
     fn leave(&mut self, task: TaskId) -> Vec<TaskId> {
         self.end_hold(task);
-        let Some(standing) = self.standings.remove(&task) else {
+        let Some(entry) = self.entries.remove(&task) else {
             return Vec::new();
         };
-        let SlotClaim { cell, tier } = standing.claim;
+        let SlotClaim { cell, tier } = entry.claim;
         if let Some(here) = self.cells.get_mut(&cell) {
-            here.exit(standing.policy);
-            if let Some(place) = standing.waits {
-                here.leave(tier, place);
+            here.exit(entry.policy);
+            if let Some(place) = entry.waits {
+                here.leave(tier, entry.line, place);
                 self.queued -= 1;
             } else {
                 here.vacate(tier);
@@ -403,15 +472,27 @@ impl CellScheduler {
         };
         let mut granted = Vec::new();
         while let Some(here) = self.cells.get_mut(&cell)
-            && let Some(next) = here.grant_next(&limits, turns)
+            && let Some(next) = here.grant_next(&limits, turns, |line| self.rates.is_open(line))
         {
-            if let Some(standing) = self.standings.get_mut(&next.task) {
-                standing.waits = None;
+            self.rates.note_start(next.line);
+            if let Some(entry) = self.entries.get_mut(&next.task) {
+                entry.waits = None;
             }
             self.queued -= 1;
             self.held -= usize::from(next.was_held);
             self.slots_in_use[next.tier as usize] += 1;
             granted.push(next.task);
+        }
+        if self.rates.is_limited()
+            && let Some(here) = self.cells.get(&cell)
+        {
+            let lines = here.admitted_lines(&limits).into_iter();
+            for line in lines
+                .filter(|line| !self.rates.is_open(*line))
+                .collect::<Vec<_>>()
+            {
+                self.rates.wait(line, cell);
+            }
         }
         granted
     }

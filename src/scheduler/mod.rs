@@ -7,6 +7,8 @@
 //! round than it was. Devices that would sleep may be kept awake, in a waiting room of so many places a
 //! cell; that gives nobody a slot. Whom a limit counts is of the campaign's
 //! [`crate::model::AdmissionPolicy`]; the strictest of those whose tasks stand in a cell holds there.
+//! Beyond cells there are rates of starts, of a campaign and of all: who has a slot to come waits for them
+//! at the same place.
 //!
 //! Where by that tiers stand in each other's way, they are served by how long they have waited against what
 //! they take, which is the highest response ratio next of Brinch Hansen (1971), in airtime instead of time:
@@ -20,15 +22,21 @@
 //!              │
 //!              └─ a Queue for each tier: places by round and lot; only reachable ones stand in it
 //! hold ────► some of these are kept awake
-//! release ─► the first reachable task that the cell admits now is granted
+//! release ─► the first reachable task that the cell admits now, and whose line may start, is granted
+//! handle_timeout ─► the turn of a line has come: the next of it, cell by cell
 //! ```
 
 mod admission;
 mod cell;
 mod cell_scheduler;
+mod lines;
 mod owed;
 mod queue;
+mod start_rate;
+mod start_rates;
 
 pub use cell_scheduler::{
-    Admission, CellOccupancy, CellScheduler, Hold, SchedulerConfig, TierOccupancy,
+    Admission, CellOccupancy, CellScheduler, Hold, SchedulerConfig, Standing, TierOccupancy,
 };
+use start_rate::StartRate;
+pub use start_rates::Line;

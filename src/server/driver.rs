@@ -273,8 +273,8 @@ impl Driver {
                 // Nobody waits any more: that is theirs to decide.
                 drop(answer.send(self.engine.cells(page.after, limit)));
             }
-            EngineRequest::QueuePlace(endpoint, answer) => {
-                let _ = answer.send(self.engine.queue_place(&endpoint));
+            EngineRequest::Standing(endpoint, answer) => {
+                let _ = answer.send(self.engine.standing(&endpoint));
             }
         }
     }

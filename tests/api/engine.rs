@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use narrowcast::clock::Utc;
-use narrowcast::engine::{CellStatus, Command, CommandError, PaceReport, TierStatus};
+use narrowcast::engine::{CellStatus, Command, CommandError, PaceReport, Standing, TierStatus};
 use narrowcast::http::{CellsPage, EngineError, EngineRequest, EngineRequests};
 use narrowcast::model::{
     CampaignId, CampaignPolicy, CampaignState, CellId, CoverageTier, DeviceAnswer, DeviceRequest,
@@ -42,12 +42,17 @@ impl TestEngine {
                 EngineRequest::Cells(page, answer) => {
                     let _ = answer.send(cells(page));
                 }
-                EngineRequest::QueuePlace(_, answer) => {
+                EngineRequest::Standing(_, answer) => {
                     let claim = SlotClaim {
                         cell: CellId(20),
                         tier: CoverageTier::Tier2,
                     };
-                    let _ = answer.send(Some((claim, 7)));
+                    let standing = Standing {
+                        claim,
+                        ahead: 7,
+                        for_rate: false,
+                    };
+                    let _ = answer.send(Some(standing));
                 }
             }
         }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use narrowcast::clock::Instant;
+use narrowcast::clock::{Instant, Utc};
 use narrowcast::engine::{Command, CommandError, EngineConfig};
 use narrowcast::model::{
     CampaignId, CampaignState, ErrorThreshold, OnErrors, PauseReason, PhaseMembers, RetryPolicy,
-    Rollout, RolloutPhase, RolloutState, RolloutStep, TaskState, UpdateTask, WaitingFor,
+    Rollout, RolloutPhase, RolloutState, RolloutStep, TaskState, TimelineStep, UpdateTask,
+    WaitingFor,
 };
 use narrowcast::sim::log::DeviceEvent;
 use narrowcast::sim::{DeviceConfig, Outcome};
@@ -407,6 +408,43 @@ fn a_campaign_begins_no_more_devices_a_minute_than_its_rate() {
             assert!(took >= Duration::from_secs(60), "{took:?}");
         }
     }
+}
+
+#[test]
+fn no_rate_is_passed_over_restarts() {
+    for of_all in [false, true] {
+        let config = EngineConfig {
+            starts_per_minute_max: NonZeroU32::new(2).filter(|_| of_all),
+            ..fleet::engine_config()
+        };
+        let mut world = World::new(3, config, devices(&[]));
+        world.policy.governors.starts_per_minute_max = Some(2).filter(|_| !of_all);
+        let id = world.campaign_for_all(RetryPolicy::default());
+        let mut granted = 0;
+        while world.count(id, TaskState::Succeeded) < DEVICES {
+            let begun = slot_times(&world).len();
+            if begun > granted {
+                granted = begun;
+                world.restart();
+            }
+            world.run_for(Duration::from_secs(1));
+            assert!(world.now.instant < Instant::ORIGIN + HOUR);
+        }
+        assert!(granted > 4, "{granted}");
+        let starts = slot_times(&world);
+        for pair in starts.windows(2) {
+            let took = pair[1].saturating_since(pair[0]);
+            assert!(took >= Duration::from_secs(30), "{took:?}: {starts:?}");
+        }
+    }
+}
+
+/// When slots were granted, in order, as timelines tell.
+fn slot_times(world: &World) -> Vec<Utc> {
+    let steps = (0..DEVICES).flat_map(|it| world.steps(it, TimelineStep::SlotGranted));
+    let mut times: Vec<Utc> = steps.map(|entry| entry.at).collect();
+    times.sort();
+    times
 }
 
 #[test]

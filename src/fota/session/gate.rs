@@ -31,12 +31,12 @@ impl Session {
         if self.gate == gate {
             return;
         }
-        let before = std::mem::replace(&mut self.gate, gate);
+        self.gate = gate;
         if self.closing.is_some() {
             return;
         }
         if gate.is_none() {
-            self.gate_opened(now, before);
+            self.gate_opened();
         } else if self.claim.is_some() && self.task.slot.is_none() {
             // It waits for a slot, or has one that nothing was committed with.
             self.claim = None;
@@ -50,10 +50,8 @@ impl Session {
     }
 
     /// What is known of the device may be old by now.
-    fn gate_opened(&mut self, now: Now, before: Option<Gate>) {
-        let age = now.instant.saturating_since(self.version_read_at);
-        let paced = before.is_some_and(|gate| gate.waiting_for == WaitingFor::Rate);
-        if self.stage != Stage::Gate || (paced && age <= self.terms.settings.read_timeout) {
+    fn gate_opened(&mut self) {
+        if self.stage != Stage::Gate {
             return;
         }
         self.reported.state = Reading::Unread;

@@ -404,7 +404,7 @@ impl Session {
         self.task.waiting_for = Some(waiting_for);
         let of_room = self.room_until();
         self.task.until = of_room
-            .filter(|_| waiting_for == WaitingFor::Slot)
+            .filter(|_| matches!(waiting_for, WaitingFor::Slot | WaitingFor::Rate))
             .or_else(|| {
                 let deadline = self.poll_timeout()?;
                 Some(now.utc + deadline.saturating_since(now.instant))

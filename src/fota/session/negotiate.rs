@@ -13,6 +13,7 @@ use crate::model::{
 use super::super::action::Action;
 use super::super::object5::{DeliveryMethod, State, UpdateResult};
 use super::super::step::{Execution, Reading, told};
+use super::deadlines::Stage;
 use super::{Presence, Session};
 
 /// How long State and version hold good while a slot is waited for.
@@ -176,9 +177,31 @@ impl Session {
             self.wait_for_device(now);
             return;
         }
-        self.wait(now, WaitingFor::Slot);
+        self.wait(now, self.slot_wait());
         self.flush();
         self.actions.push_back(Action::RequestSlot(claim));
+    }
+
+    /// It waits for the slot that it asked for; `for_rate`: only until its campaign, or the server, may begin
+    /// the next.
+    pub fn handle_queued(&mut self, now: Now, for_rate: bool) {
+        if self.stage == Stage::Slot && self.claim.is_some() && !self.is_away() {
+            let waiting_for = if for_rate {
+                WaitingFor::Rate
+            } else {
+                WaitingFor::Slot
+            };
+            self.wait(now, waiting_for);
+            self.flush();
+        }
+    }
+
+    /// What it said last of what it waits for in the queue.
+    pub(super) fn slot_wait(&self) -> WaitingFor {
+        match self.committed_wait {
+            Some(WaitingFor::Rate) => WaitingFor::Rate,
+            Some(_) | None => WaitingFor::Slot,
+        }
     }
 
     /// Gives back a slot that no intent was committed with, or leaves the queue.

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use crate::clock::{Instant, Now, Utc};
-use crate::model::{TimelineStep, WaitingFor, WaitingRoomPolicy};
+use crate::model::{TimelineStep, WaitingRoomPolicy};
 
 use super::super::action::Action;
 use super::deadlines::Stage;
@@ -102,7 +102,7 @@ impl Session {
         let every = self.ping_every().as_secs();
         let detail = format!("kept awake until {until} at the latest, by a ping each {every} s");
         self.timeline(TimelineStep::Held, detail);
-        self.wait(now, WaitingFor::Slot);
+        self.wait(now, self.slot_wait());
         self.dirty = true;
         self.flush();
     }
@@ -200,7 +200,7 @@ impl Session {
         let detail = format!("{why} ({pings} pings): it waits for its next contact");
         self.timeline(TimelineStep::HoldEnded, detail);
         self.actions.push_back(Action::LeaveRoom);
-        self.wait(now, WaitingFor::Slot);
+        self.wait(now, self.slot_wait());
         self.dirty = true;
     }
 

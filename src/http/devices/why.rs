@@ -261,13 +261,13 @@ async fn task_of(state: &HttpState, endpoint: &EndpointName) -> Result<Option<Fo
 
 /// Where a task that waits for a slot stands.
 async fn place_of(state: &HttpState, task: &UpdateTask) -> Result<Option<QueuePlace>, Problem> {
-    if task.waiting_for != Some(WaitingFor::Slot) {
+    if !matches!(task.waiting_for, Some(WaitingFor::Slot | WaitingFor::Rate)) {
         return Ok(None);
     }
-    let place = state.engine.queue_place(task.endpoint.clone()).await?;
-    let Some((SlotClaim { cell, tier }, ahead)) = place else {
+    let Some(standing) = state.engine.standing(task.endpoint.clone()).await? else {
         return Ok(None);
     };
+    let SlotClaim { cell, tier } = standing.claim;
     let asked = CellsPage {
         after: cell.0.checked_sub(1).map(CellId),
         limit: 1,
@@ -281,6 +281,7 @@ async fn place_of(state: &HttpState, task: &UpdateTask) -> Result<Option<QueuePl
         active: status.active,
         limit: status.limit,
         queued: status.queued,
-        ahead,
+        ahead: standing.ahead,
+        for_rate: standing.for_rate,
     }))
 }

@@ -1,5 +1,6 @@
 //! What the scheduler promises, case by case.
 
+mod rates;
 mod reference;
 
 use super::*;
@@ -17,6 +18,7 @@ fn scheduler(limit: u32, queue_max: usize) -> CellScheduler {
         overrides: BTreeMap::new(),
         queue_max,
         passed_over_max: 3,
+        starts_per_minute_max: None,
         stretch_max: 2,
         seed: 0,
     })
@@ -24,7 +26,7 @@ fn scheduler(limit: u32, queue_max: usize) -> CellScheduler {
 
 /// Asks as a campaign without a policy of its own does.
 fn ask(scheduler: &mut CellScheduler, task: TaskId, claim: SlotClaim) -> Admission {
-    let (admission, others) = scheduler.request(task, claim, AdmissionPolicy::default());
+    let (admission, others) = scheduler.request(task, claim, AdmissionPolicy::default(), None);
     assert_eq!(others, [], "no tier stands in another's way");
     admission
 }
@@ -60,7 +62,11 @@ fn each_tier_of_a_cell_has_the_carriers_limit() {
         }
         for waiting in 0..3 {
             let admission = ask(&mut scheduler, TaskId(limit + waiting), claim(tier));
-            let Admission::Queued { ahead } = admission else {
+            let Admission::Queued {
+                ahead,
+                for_rate: false,
+            } = admission
+            else {
                 panic!("{tier}: {admission:?}");
             };
             assert!(ahead as u64 <= waiting, "{tier}");
@@ -89,7 +95,10 @@ fn a_full_queue_refuses_and_keeps_nothing() {
     ask(&mut scheduler, TaskId(1), tier);
     ask(&mut scheduler, TaskId(2), tier);
     assert_eq!(ask(&mut scheduler, TaskId(3), tier), Admission::Full);
-    let queued = Admission::Queued { ahead: 0 };
+    let queued = Admission::Queued {
+        ahead: 0,
+        for_rate: false,
+    };
     assert_eq!(
         ask(&mut scheduler, TaskId(2), tier),
         queued,
@@ -173,9 +182,12 @@ fn cells_are_listed_in_order_and_in_pages() {
 fn a_stricter_campaign_holds_for_all_in_the_cell_until_it_has_left() {
     let mut scheduler = CellScheduler::new(SchedulerConfig::default());
     let (good, bad) = (claim(CoverageTier::Tier0), claim(CoverageTier::Tier2));
-    let (first, _) = scheduler.request(TaskId(1), bad, strictest());
+    let (first, _) = scheduler.request(TaskId(1), bad, strictest(), None);
     assert_eq!(first, Admission::Granted);
-    let queued = Admission::Queued { ahead: 0 };
+    let queued = Admission::Queued {
+        ahead: 0,
+        for_rate: false,
+    };
     assert_eq!(ask(&mut scheduler, TaskId(2), good), queued);
     assert_eq!(scheduler.cells(None, 1)[0].policy, strictest());
     assert_eq!(scheduler.release(TaskId(1)), [TaskId(2)]);
@@ -194,12 +206,15 @@ fn one_that_sleeps_or_moves_no_longer_holds_others_up() {
             ..SchedulerConfig::default()
         });
         let (good, bad) = (claim(CoverageTier::Tier0), claim(CoverageTier::Tier2));
-        scheduler.request(TaskId(1), good, strictest());
-        scheduler.request(TaskId(2), bad, strictest());
-        let (third, _) = scheduler.request(TaskId(3), good, strictest());
+        scheduler.request(TaskId(1), good, strictest(), None);
+        scheduler.request(TaskId(2), bad, strictest(), None);
+        let (third, _) = scheduler.request(TaskId(3), good, strictest(), None);
         assert_eq!(
             third,
-            Admission::Queued { ahead: 0 },
+            Admission::Queued {
+                ahead: 0,
+                for_rate: false
+            },
             "behind weak coverage"
         );
         let granted = if moves {
@@ -207,7 +222,7 @@ fn one_that_sleeps_or_moves_no_longer_holds_others_up() {
                 cell: CellId(8),
                 ..bad
             };
-            let (second, others) = scheduler.request(TaskId(2), elsewhere, strictest());
+            let (second, others) = scheduler.request(TaskId(2), elsewhere, strictest(), None);
             assert_eq!(second, Admission::Granted);
             others
         } else {
@@ -258,7 +273,10 @@ fn one_that_slept_without_a_slot_comes_before_those_of_its_round_and_takes_a_pla
         scheduler.hold(TaskId(task), 3);
     }
     scheduler.suspend(TaskId(4));
-    let queued = Admission::Queued { ahead: 0 };
+    let queued = Admission::Queued {
+        ahead: 0,
+        for_rate: false,
+    };
     let tier = claim(CoverageTier::Tier1);
     assert_eq!(ask(&mut scheduler, TaskId(4), tier), queued);
     let Hold::Held {
@@ -285,11 +303,11 @@ fn where_the_whole_cell_counts_tiers_follow_each_other_by_what_they_take() {
             limits: uniform(1),
             ..SchedulerConfig::default()
         });
-        let (first, _) = scheduler.request(TaskId(0), claim(Tier0), policy);
+        let (first, _) = scheduler.request(TaskId(0), claim(Tier0), policy, None);
         assert_eq!(first, Admission::Granted);
         for task in 1..=40 {
             let tier = claim(CoverageTier::ALL[task as usize % CoverageTier::ALL.len()]);
-            scheduler.request(TaskId(task), tier, policy);
+            scheduler.request(TaskId(task), tier, policy, None);
         }
         let mut turn = TaskId(0);
         // All take as much; of those who have waited as long, weak coverage is first.

@@ -270,7 +270,13 @@ impl Reference {
         let place = asks.place();
         let before = |one: &&Waits| one.claim == claim && one.reachable && one.place() < place;
         let ahead = self.waiting.iter().filter(before).count();
-        (Admission::Queued { ahead }, others)
+        (
+            Admission::Queued {
+                ahead,
+                for_rate: false,
+            },
+            others,
+        )
     }
 
     fn suspend(&mut self, task: TaskId) -> Vec<TaskId> {
@@ -392,7 +398,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 /// slot leaked, nobody reachable waiting beside a free slot, no memory kept for nothing.
 fn check(scheduler: &CellScheduler, reference: &Reference) -> Result<(), TestCaseError> {
     let known = reference.held.len() + reference.waiting.len();
-    prop_assert_eq!(scheduler.standings.len(), known);
+    prop_assert_eq!(scheduler.entries.len(), known);
     prop_assert_eq!(scheduler.queued(), reference.waiting.len());
     for (task, (claim, _)) in &reference.held {
         prop_assert_eq!(scheduler.slot(*task), Some(*claim));
@@ -448,7 +454,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Request(task, claim, policy) => prop_assert_eq!(
-                    scheduler.request(task, claim, policy),
+                    scheduler.request(task, claim, policy, None),
                     reference.request(task, claim, policy)),
                 Step::Suspend(task) =>
                     prop_assert_eq!(scheduler.suspend(task), reference.suspend(task)),

@@ -10,7 +10,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Lets starts through one by one, evenly spaced, so that no minute has more than it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StartRate {
+pub(super) struct StartRate {
     /// Between two starts.
     interval: Duration,
     /// Not before this.
@@ -19,7 +19,7 @@ pub struct StartRate {
 
 impl StartRate {
     /// So many a minute, the first at once.
-    pub fn new(per_minute_max: NonZeroU32, now: Instant) -> Self {
+    pub(super) fn new(per_minute_max: NonZeroU32, now: Instant) -> Self {
         let nanos = MINUTE.as_nanos().div_ceil(u128::from(per_minute_max.get()));
         Self {
             interval: Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)),
@@ -28,12 +28,12 @@ impl StartRate {
     }
 
     /// When one may start next.
-    pub const fn next(&self) -> Instant {
+    pub(super) const fn next(&self) -> Instant {
         self.next
     }
 
     /// One starts now.
-    pub fn note_start(&mut self, now: Instant) {
+    pub(super) fn note_start(&mut self, now: Instant) {
         self.next = self.next.max(now) + self.interval;
     }
 }
