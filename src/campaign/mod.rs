@@ -1,6 +1,7 @@
 //! Decisions about a whole campaign: who is in, who is tried again, how far it is.
 
 mod eta;
+mod event_text;
 mod failure_text;
 mod filter;
 mod loop_guard;
@@ -16,6 +17,7 @@ mod why;
 mod window;
 
 pub use eta::{Assumption, CellLoad, Eta, EtaInput, Figure, LimitingCell, estimate};
+pub use event_text::event_text;
 pub use failure_text::{failure_text, success_note_text};
 pub use filter::{DeviceFacts, Filter, FilterFault};
 pub use loop_guard::{DeliveryRefused, LoopGuard, LoopGuardConfig};

@@ -234,8 +234,12 @@ impl Engine {
             settings.contact_timeout
         };
         self.set_contact_timer(id, now.instant + left);
+        let opens = !resumed && running.is_running();
         self.set_start_rate(&running, !resumed);
         self.campaigns.insert(id, running);
+        if opens {
+            self.phase_opened(now, id);
+        }
         for task in tasks {
             self.add_task(now, task);
         }

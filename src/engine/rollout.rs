@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::campaign::{PhaseVerdict, judge};
 use crate::clock::Now;
 use crate::model::{
-    CampaignId, CampaignState, EndpointName, Failure, FailureReason, OnErrors, PauseReason, Record,
-    RolloutPhase, RolloutStep, StopMode, TaskState,
+    CampaignId, CampaignState, EndpointName, Failure, FailureReason, Milestone, NewEvent, OnErrors,
+    PauseReason, Record, RolloutPhase, RolloutStep, StopMode, TaskState,
 };
 
 use super::timers::Timer;
@@ -25,7 +25,9 @@ impl Engine {
             return Err(CommandError::NotActive);
         };
         if running.is_stopping() && reason == PauseReason::Halted {
-            return self.stop_campaign(now, id, StopMode::Hard);
+            self.stop_campaign(now, id, StopMode::Hard)?;
+            self.milestone(now, id, Milestone::Halted, String::new());
+            return Ok(());
         }
         let campaign = &mut running.campaign;
         let halts_paused = campaign.state == CampaignState::Paused && reason == PauseReason::Halted;
@@ -39,6 +41,9 @@ impl Engine {
             });
         }
         self.change_rollout(now, id, |state| state.paused = Some(reason));
+        if reason == PauseReason::Halted {
+            self.milestone(now, id, Milestone::Halted, String::new());
+        }
         self.settle_all(id);
         Ok(())
     }
@@ -73,6 +78,7 @@ impl Engine {
             at: now.utc,
         });
         self.change_rollout(now, id, |state| state.paused = None);
+        self.milestone(now, id, Milestone::Resumed, String::new());
         self.wait_anew(now, id);
         match (was, gate) {
             (Some(PauseReason::PhaseErrors | PauseReason::ErrorThreshold), _) => {
@@ -140,6 +146,8 @@ impl Engine {
             return Err(CommandError::NothingToApprove);
         }
         running.campaign.state.go_on()?;
+        let detail = format!("phase {}", running.campaign.rollout.phase.saturating_add(1));
+        self.milestone(now, id, Milestone::ApprovalGiven, detail);
         self.next_phase(now, id);
         Ok(())
     }
@@ -199,6 +207,7 @@ impl Engine {
             return;
         }
         let evidence = format!("{failed} of {ended} ended tasks have failed");
+        self.milestone(now, id, Milestone::ErrorThresholdReached, evidence.clone());
         self.errors(
             now,
             id,
@@ -232,10 +241,18 @@ impl Engine {
                     counts.total(),
                     rollout.phase
                 );
+                self.phase_failed(now, id, evidence.clone());
                 self.errors(now, id, action, PauseReason::PhaseErrors, &evidence);
             }
             (PhaseVerdict::Enough, RolloutStep::Updating) => self.phase_updated(now, id, &gate),
             (PhaseVerdict::TooFew, RolloutStep::Updating) => {
+                let evidence = format!(
+                    "{} of {} tasks of phase {} have succeeded",
+                    counts.succeeded,
+                    counts.total(),
+                    rollout.phase
+                );
+                self.phase_failed(now, id, evidence);
                 self.pause_by_itself(now, id, PauseReason::PhaseSuccesses);
             }
             (PhaseVerdict::Enough | PhaseVerdict::TooFew | PhaseVerdict::Wait, _) => {}
@@ -275,6 +292,8 @@ impl Engine {
     fn phase_updated(&mut self, now: Now, id: CampaignId, gate: &RolloutPhase) {
         if gate.soak_hours > 0 {
             self.change_rollout(now, id, |state| state.step = RolloutStep::Soaking);
+            let detail = format!("for {} hours", gate.soak_hours);
+            self.milestone(now, id, Milestone::SoakBegun, detail);
             self.set_soak_timer(now, id);
         } else {
             self.phase_proven(now, id, gate);
@@ -319,9 +338,11 @@ impl Engine {
         let failed = (counts.failed).saturating_sub(rollout.phase_failures_excused);
         let bad = failed + silent as u64;
         if bad * 100 <= u64::from(gate.failed_percent_max) * total {
+            self.milestone(now, id, Milestone::SoakPassed, String::new());
             return self.phase_proven(now, id, &gate);
         }
         let evidence = format!("{silent} devices did not report after their update");
+        self.phase_failed(now, id, evidence.clone());
         self.errors(now, id, gate.on_errors, PauseReason::Soak, &evidence);
     }
 
@@ -338,8 +359,18 @@ impl Engine {
 
     /// Nothing but perhaps an approval stands before the next phase.
     fn phase_proven(&mut self, now: Now, id: CampaignId, gate: &RolloutPhase) {
+        let Some(phase) = self.running_phase(id) else {
+            return;
+        };
+        let passed = match self.is_trial(id) {
+            true => Milestone::TrialPassed,
+            false => Milestone::PhasePassed,
+        };
+        self.milestone(now, id, passed, format!("phase {phase}"));
         if gate.approval_required {
             self.change_rollout(now, id, |state| state.step = RolloutStep::AwaitingApproval);
+            let detail = format!("phase {}", phase.saturating_add(1));
+            self.milestone(now, id, Milestone::ApprovalAsked, detail);
         } else {
             self.next_phase(now, id);
         }
@@ -355,11 +386,51 @@ impl Engine {
             return;
         };
         running.soaking.clear();
+        self.phase_opened(now, id);
         self.timers.set(Timer::Soak(id), None);
         self.wait_anew(now, id);
         self.settle_all(id);
         // It may have no task, or none that has not ended.
         self.judge_phase(now, id);
+    }
+
+    /// The devices of the running phase may begin; nothing is said of a campaign whose devices are one phase.
+    pub(super) fn phase_opened(&mut self, now: Now, id: CampaignId) {
+        let Some(phase) = self.running_phase(id) else {
+            return;
+        };
+        let opened = match self.is_trial(id) {
+            true => Milestone::TrialOpened,
+            false => Milestone::PhaseOpened,
+        };
+        self.milestone(now, id, opened, format!("phase {phase}"));
+    }
+
+    fn phase_failed(&mut self, now: Now, id: CampaignId, evidence: String) {
+        let failed = match self.is_trial(id) {
+            true => Milestone::TrialFailed,
+            false => Milestone::PhaseFailed,
+        };
+        self.milestone(now, id, failed, evidence);
+    }
+
+    /// Which phase of a rollout runs; `None` where there is only one.
+    fn running_phase(&self, id: CampaignId) -> Option<u16> {
+        let running = self.campaigns.get(&id)?;
+        running.gate_after(0)?;
+        Some(running.campaign.rollout.phase)
+    }
+
+    fn is_trial(&self, id: CampaignId) -> bool {
+        self.campaigns.get(&id).is_some_and(|running| {
+            running.campaign.rollout.phase == 0 && running.campaign.policy.rollout.trial.is_some()
+        })
+    }
+
+    /// Tells who follows the server, in the commit of what it tells of.
+    fn milestone(&mut self, now: Now, id: CampaignId, milestone: Milestone, detail: String) {
+        let event = NewEvent::of_rollout(now.utc, id, milestone, detail);
+        self.record(Record::Event(event));
     }
 
     pub(super) fn change_rollout(

@@ -171,6 +171,7 @@ impl Engine {
             self.settle_all(id);
         }
         if next != state && next == CampaignState::Running {
+            self.phase_opened(now, id);
             // Tasks may have ended, and phases been without any, before it began.
             self.resume_rollout(now, id);
         }

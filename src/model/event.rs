@@ -43,12 +43,46 @@ words! {
     }
 }
 
+words! {
+    /// What a campaign's rollout comes to, beside its states.
+    pub enum Milestone {
+        /// 固件验证: the trial's device may begin.
+        TrialOpened = "trial_opened",
+        /// The trial's device was updated.
+        TrialPassed = "trial_passed",
+        /// The trial's device was not updated: the campaign is paused or stopped by that.
+        TrialFailed = "trial_failed",
+        /// The devices of a phase may begin.
+        PhaseOpened = "phase_opened",
+        /// A phase has come to what the next asks for.
+        PhasePassed = "phase_passed",
+        /// Too many of a phase have failed, or too few succeeded: the campaign is paused or stopped by that.
+        PhaseFailed = "phase_failed",
+        /// The updated devices of a phase have to report for a while.
+        SoakBegun = "soak_begun",
+        /// They have reported.
+        SoakPassed = "soak_passed",
+        /// Somebody has to approve the next phase.
+        ApprovalAsked = "approval_asked",
+        /// Somebody has approved the campaign, or its next phase.
+        ApprovalGiven = "approval_given",
+        /// It goes on after a pause.
+        Resumed = "resumed",
+        /// Nothing of it begins, and no device is told to install.
+        Halted = "halted",
+        /// Too many of all its tasks have failed: it is paused or stopped by that.
+        ErrorThresholdReached = "error_threshold_reached",
+    }
+}
+
 /// What an event tells of. As text, `campaign.running` or `task.downloaded`: a kind of thing, and what
 /// came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// A campaign is in this state now.
     Campaign(CampaignState),
+    /// A campaign's rollout has come to this.
+    Rollout(Milestone),
     /// A task took this step.
     Task(TimelineStep),
     /// Anything else.
@@ -59,9 +93,22 @@ impl EventKind {
     /// The text of every kind.
     pub fn all() -> impl Iterator<Item = Self> {
         let campaigns = CampaignState::ALL.iter().copied().map(Self::Campaign);
+        let milestones = Milestone::ALL.iter().copied().map(Self::Rollout);
         let tasks = TimelineStep::ALL.iter().copied().map(Self::Task);
         let others = Happening::ALL.iter().copied().map(Self::Other);
-        campaigns.chain(tasks).chain(others)
+        campaigns.chain(milestones).chain(tasks).chain(others)
+    }
+
+    /// The kind with this text.
+    pub fn from_text(text: &str) -> Option<Self> {
+        if let Some(word) = text.strip_prefix("task.") {
+            return TimelineStep::from_word(word).map(Self::Task);
+        }
+        let of_campaign = text.strip_prefix("campaign.").and_then(|word| {
+            let state = CampaignState::from_word(word).map(Self::Campaign);
+            state.or_else(|| Milestone::from_word(word).map(Self::Rollout))
+        });
+        of_campaign.or_else(|| Happening::from_word(text).map(Self::Other))
     }
 }
 
@@ -69,6 +116,7 @@ impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Campaign(state) => write!(f, "campaign.{state}"),
+            Self::Rollout(milestone) => write!(f, "campaign.{milestone}"),
             Self::Task(step) => write!(f, "task.{step}"),
             Self::Other(happening) => f.write_str(happening.word()),
         }
@@ -124,6 +172,15 @@ impl NewEvent {
         Self {
             campaign: Some(id),
             ..Self::new(at, EventKind::Campaign(state))
+        }
+    }
+
+    /// A campaign's rollout has come to something.
+    pub fn of_rollout(at: Utc, id: CampaignId, milestone: Milestone, detail: String) -> Self {
+        Self {
+            campaign: Some(id),
+            detail,
+            ..Self::new(at, EventKind::Rollout(milestone))
         }
     }
 
@@ -246,6 +303,10 @@ mod tests {
     fn no_two_kinds_have_one_text_and_each_names_what_it_is_of() {
         let texts: BTreeSet<String> = EventKind::all().map(|kind| kind.to_string()).collect();
         assert_eq!(texts.len(), EventKind::all().count());
+        for kind in EventKind::all() {
+            assert_eq!(EventKind::from_text(&kind.to_string()), Some(kind));
+        }
+        assert_eq!(EventKind::from_text("campaign.task.failed"), None);
         for text in texts {
             let of = text.split_once('.').unwrap().0;
             assert!(

@@ -49,7 +49,7 @@ pub use device_request::{
     NewDeviceRequest,
 };
 pub use download_link::{DownloadLink, LinkId, LinkProgress, LinkState};
-pub use event::{Event, EventKind, Happening, NewEvent};
+pub use event::{Event, EventKind, Happening, Milestone, NewEvent};
 pub use event_filter::{EventFilter, InvalidEventFilter};
 pub use installed::InstalledSequences;
 pub use key::{KeyChange, KeyPurpose, KeyState};

@@ -26,6 +26,7 @@ mod limits;
 mod link;
 mod loop_guard;
 mod loss;
+mod milestones;
 mod notifications;
 mod outcomes;
 mod products;

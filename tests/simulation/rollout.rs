@@ -22,7 +22,7 @@ use crate::world::World;
 const DEVICES: usize = 20;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-fn phase(members: PhaseMembers) -> RolloutPhase {
+pub(crate) fn phase(members: PhaseMembers) -> RolloutPhase {
     RolloutPhase {
         members,
         success_percent_min: 100,
@@ -34,7 +34,7 @@ fn phase(members: PhaseMembers) -> RolloutPhase {
 }
 
 /// Devices that all do as they should, and some that say a bad hash whatever they fetch.
-fn devices(bad: &[usize]) -> Vec<DeviceConfig> {
+pub(crate) fn devices(bad: &[usize]) -> Vec<DeviceConfig> {
     (0..DEVICES)
         .map(|index| {
             let mut device = fleet::device(index);
@@ -46,14 +46,14 @@ fn devices(bad: &[usize]) -> Vec<DeviceConfig> {
         .collect()
 }
 
-fn world(seed: u64, bad: &[usize], rollout: Rollout) -> (World, CampaignId) {
+pub(crate) fn world(seed: u64, bad: &[usize], rollout: Rollout) -> (World, CampaignId) {
     let mut world = World::new(seed, fleet::engine_config(), devices(bad));
     world.policy.rollout = rollout;
     let id = world.campaign_for_all(RetryPolicy::default());
     (world, id)
 }
 
-fn state(world: &World, id: CampaignId) -> (CampaignState, RolloutState) {
+pub(crate) fn state(world: &World, id: CampaignId) -> (CampaignState, RolloutState) {
     let (campaign, _) = ready(world.server.store.campaign(id)).unwrap();
     (campaign.state, campaign.rollout)
 }
@@ -104,7 +104,7 @@ fn sizes(world: &World, id: CampaignId) -> Vec<usize> {
         .collect()
 }
 
-fn staged() -> Rollout {
+pub(crate) fn staged() -> Rollout {
     Rollout {
         approval_required: false,
         trial: Some(name(7)),

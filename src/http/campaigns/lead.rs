@@ -14,8 +14,8 @@ use crate::http::error::{Problem, kinds};
 use crate::http::extract::PathParams;
 use crate::http::precondition::IfMatch;
 use crate::model::{
-    AuditAction, AuditActor, Campaign, CampaignState, NewAuditEntry, PauseReason, Record,
-    RolloutState, RolloutStep,
+    AuditAction, AuditActor, Campaign, CampaignState, Milestone, NewAuditEntry, NewEvent,
+    PauseReason, Record, RolloutState, RolloutStep,
 };
 use crate::store::Page;
 
@@ -164,8 +164,11 @@ async fn approve_draft(
         approved_by: Some(actor.name.clone()),
         ..campaign.rollout
     };
+    let stamp = state.stamp(actor);
+    let given = Milestone::ApprovalGiven;
+    let told = NewEvent::of_rollout(stamp.at, campaign.id, given, String::new());
     let entry = NewAuditEntry {
-        stamp: state.stamp(actor),
+        stamp,
         action: AuditAction::CampaignApproved,
         object: campaign.id.0.to_string(),
         details: Vec::new(),
@@ -176,7 +179,7 @@ async fn approve_draft(
     };
     state
         .store
-        .commit(vec![approved, Record::Audit(entry)])
+        .commit(vec![approved, Record::Event(told), Record::Audit(entry)])
         .await?;
     Ok(())
 }

@@ -11,9 +11,19 @@ use crate::model::{Event, Language};
 pub const CLOUD_EVENTS_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 
 /// An event. Its `id` is its number, so together with the source it is unique; `source` is a URI
-/// reference.
+/// reference. What is for people is in every language, `{"en": …, "zh": …}`: who is told asked for none.
 pub fn cloud_event(source: &str, event: &Event) -> String {
-    let data = serde_json::to_value(EventView::of(event, Language::En)).unwrap_or_default();
+    let view = |language| serde_json::to_value(EventView::of(event, language)).unwrap_or_default();
+    let mut data = view(Language::En);
+    for text in ["/text", "/failure/text"] {
+        if let Some(value) = data.pointer_mut(text) {
+            let texts = Language::ALL.iter().map(|language| {
+                let told = view(*language).pointer(text).cloned();
+                (language.word().to_owned(), told.unwrap_or_default())
+            });
+            *value = Value::Object(texts.collect());
+        }
+    }
     let subject = subject(event);
     envelope(
         source,
@@ -74,7 +84,9 @@ fn envelope(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CampaignId, CampaignState, NewEvent};
+    use crate::model::{
+        CampaignId, CampaignState, EndpointName, NewEvent, TaskId, TimelineEntry, TimelineStep,
+    };
 
     #[test]
     fn an_event_has_what_cloudevents_asks_for() {
@@ -97,8 +109,32 @@ mod tests {
                     "type": "campaign.running",
                     "at": "1970-01-01T00:00:00.000Z",
                     "campaign_id": 12,
+                    "text": {"en": "The campaign runs.", "zh": "升级任务正在进行。"},
                 },
             })
         );
+    }
+
+    #[test]
+    fn why_an_attempt_failed_is_told_in_every_language() {
+        let line = TimelineEntry {
+            at: Utc::from_unix_ms(0),
+            endpoint: EndpointName::parse("a").unwrap(),
+            task: TaskId(1),
+            attempt: 1,
+            step: TimelineStep::Failed,
+            detail: "no_space: /5/0/5 = 2".to_owned(),
+        };
+        let body = cloud_event("/", &Event::numbered(1, NewEvent::of_step(&line), None));
+        let data = serde_json::from_str::<Value>(&body).unwrap()["data"].take();
+        assert_eq!(data["text"]["en"], "The attempt has failed.");
+        assert_eq!(data["text"]["zh"], "本次升级失败。");
+        let texts = &data["failure"]["text"];
+        assert!(
+            texts["en"].is_string() && texts["zh"].is_string(),
+            "{texts}"
+        );
+        assert_ne!(texts["en"], texts["zh"]);
+        assert_eq!(data["failure"]["code"], "no_space");
     }
 }

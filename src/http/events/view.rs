@@ -3,9 +3,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::campaign::{failure_text, step_text};
+use crate::campaign::{event_text, failure_text};
 use crate::http::fields;
-use crate::model::{Event, Language, TimelineStep};
+use crate::model::{Event, EventKind, Language};
 
 /// Something that happened.
 #[derive(Debug, Serialize, ToSchema)]
@@ -13,7 +13,8 @@ use crate::model::{Event, Language, TimelineStep};
 pub(crate) struct EventView {
     /// Its place, from 1 on without gaps; `Last-Event-ID` where a stream ended.
     id: u64,
-    /// What happened: `campaign.` and its state, `task.` and the step, or a word such as `key.revoked`.
+    /// What happened: `campaign.` and its state or what its rollout has come to, `task.` and the step, or a
+    /// word such as `key.revoked`.
     #[serde(rename = "type")]
     kind: String,
     /// When.
@@ -37,7 +38,7 @@ pub(crate) struct EventView {
     /// What was seen.
     #[serde(skip_serializing_if = "String::is_empty")]
     detail: String,
-    /// The step of a task, for people.
+    /// What happened, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'static str>,
     /// Why an attempt ended badly.
@@ -58,8 +59,7 @@ struct EventFailure {
 
 impl EventView {
     pub(super) fn of(event: &Event, language: Language) -> Self {
-        let step = event.kind.strip_prefix("task.");
-        let step = step.and_then(TimelineStep::from_word);
+        let kind = EventKind::from_text(&event.kind);
         Self {
             id: event.number,
             kind: event.kind.clone(),
@@ -70,7 +70,7 @@ impl EventView {
             attempt: event.attempt,
             object: event.object.clone(),
             detail: event.detail.clone(),
-            text: step.map(|step| step_text(step, language)),
+            text: kind.map(|kind| event_text(kind, language)),
             failure: event.failure().map(|failure| EventFailure {
                 code: failure.reason.word(),
                 text: failure_text(failure.reason, language),
