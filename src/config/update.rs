@@ -71,6 +71,9 @@ pub struct UpdateConfig {
     /// How long the slot of a silent device is kept after its download was withdrawn.
     #[serde(with = "humantime_serde")]
     pub quarantine: Duration,
+    /// For how long what a device sent of itself is taken instead of reading it.
+    #[serde(with = "humantime_serde")]
+    pub send_fresh_for: Duration,
 }
 
 impl Default for UpdateConfig {
@@ -97,6 +100,7 @@ impl Default for UpdateConfig {
             result_timeout: product.result_timeout,
             version_settle: product.version_settle,
             quarantine: product.quarantine,
+            send_fresh_for: product.send_fresh_for,
         }
     }
 }
@@ -128,6 +132,7 @@ impl UpdateConfig {
             result_timeout: self.result_timeout,
             version_settle: self.version_settle,
             quarantine: self.quarantine,
+            send_fresh_for: self.send_fresh_for,
         }
     }
 
@@ -148,6 +153,7 @@ impl UpdateConfig {
             ),
             ("version_settle", self.version_settle, 0),
             ("quarantine", self.quarantine, 0),
+            ("send_fresh_for", self.send_fresh_for, 0),
         ];
         for (key, time, least_ms) in times {
             check_time(&format!("update.{key}"), time, least_ms)?;

@@ -38,6 +38,8 @@ pub struct Held {
     pub register_rates: usize,
     /// What the tasks of campaigns are gone through for: four errands of each campaign at the most.
     pub sweeps: usize,
+    /// Tasks that have not begun and whose devices said something of themselves: as many as tasks.
+    pub said: usize,
     /// Deadlines: a few for each task.
     pub timers: usize,
 }
@@ -61,6 +63,7 @@ impl Engine {
             flapping_watched: self.flapping.watched(),
             register_rates: self.register_rate.counted(),
             sweeps: self.sweeps.len(),
+            said: self.said.len(),
             timers: self.timers.len(),
         }
     }

@@ -69,6 +69,7 @@ pub use crate::scheduler::Standing;
 use crate::campaign::LoopGuard;
 use crate::clock::{Instant, Now};
 use crate::coap::{self, Event};
+use crate::fota::Said;
 use crate::lwm2m::{FlappingDetector, RegisterRate, Registry};
 use crate::model::{
     CampaignId, DeviceReport, DownloadCapability, EndpointName, PauseReason, Peer, Record, TaskId,
@@ -108,6 +109,8 @@ pub struct Engine {
     pings: Pings,
     device_requests: DeviceRequests,
     timers: Timers,
+    /// What devices of tasks that have not begun said of themselves.
+    said: HashMap<TaskId, Said>,
     /// Of tasks with a slot.
     marks: HashMap<TaskId, pace::Mark>,
     /// Tasks whose session may have actions to carry out.
@@ -214,6 +217,7 @@ impl Engine {
             pings: Pings::default(),
             device_requests: DeviceRequests::default(),
             timers: Timers::default(),
+            said: HashMap::new(),
             marks: HashMap::new(),
             ready: VecDeque::new(),
             openings: TaskQueue::default(),
@@ -240,7 +244,13 @@ impl Engine {
     /// Where it cannot be done; then nothing has changed.
     pub fn handle_command(&mut self, now: Now, command: Command) -> Result<(), CommandError> {
         self.start_due(now);
-        let result = match command {
+        let result = self.carry_out(now, command);
+        self.pump(now);
+        result
+    }
+
+    fn carry_out(&mut self, now: Now, command: Command) -> Result<(), CommandError> {
+        match command {
             Command::AddDevices(devices) => {
                 self.add_devices(devices);
                 Ok(())
@@ -306,9 +316,7 @@ impl Engine {
             Command::CancelDeviceRequest { endpoint, id } => {
                 self.cancel_device_request(now, &endpoint, id)
             }
-        };
-        self.pump(now);
-        result
+        }
     }
 
     /// Lets time pass to `now`.

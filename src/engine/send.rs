@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Now;
 use crate::coap::{Code, ContentFormat, Request, Response};
-use crate::fota::Contact;
+use crate::fota::{Contact, Said};
 use crate::lwm2m::{SenmlRecord, UnknownPeer, decode_pack, path};
 use crate::model::{
     CellId, CoverageTier, DeviceReport, EndpointName, FirmwareVersion, Peer, ProductSettings,
@@ -52,9 +52,33 @@ impl Engine {
             self.keep_uplink(&endpoint, record.at(now.utc), &record.value);
         }
         self.counters.sends += 1;
+        self.note_said(now, &endpoint, &records);
         self.take_values(now, &endpoint, records);
         self.heard(now, slot, Contact::Uplink);
         Response::new(Code::CHANGED)
+    }
+
+    /// What a device with a task need not be asked for.
+    fn note_said(&mut self, now: Now, endpoint: &EndpointName, records: &[SenmlRecord]) {
+        let Some(id) = self.task_of.get(endpoint).copied() else {
+            return;
+        };
+        let mut said = Said::default();
+        let of_resource = |it: &&SenmlRecord| it.resource_instance.is_none();
+        for record in records.iter().filter(of_resource) {
+            if let Some(value) = record.value.as_integer() {
+                let age = now.utc.saturating_since(record.at(now.utc));
+                said.note(now.instant, record.path, value, age);
+            }
+        }
+        match self.tasks.get_mut(&id) {
+            Some(TaskEntry::Running(session)) => session.handle_said(now, &said),
+            // It begins by the contact that this is, or soon.
+            Some(TaskEntry::Idle(_)) if !said.is_empty() => {
+                self.said.insert(id, said);
+            }
+            Some(TaskEntry::Idle(_)) | None => {}
+        }
     }
 
     /// What a device said of itself otherwise than to its session, which must not write its older copy

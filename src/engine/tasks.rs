@@ -142,6 +142,9 @@ impl Engine {
         };
         let mut session = open(now, task, wanted, terms, report, capability);
         session.handle_gate(now, gate);
+        if let Some(said) = self.said.remove(&id) {
+            session.handle_said(now, &said);
+        }
         self.timers.set(Timer::Retry(id), None);
         self.tasks.insert(id, TaskEntry::Running(Box::new(session)));
         self.ready.push_back(id);
@@ -326,7 +329,10 @@ impl Engine {
 
     fn request_slot(&mut self, now: Now, task: &UpdateTask, claim: SlotClaim) {
         let policy = self.admission(task.campaign);
-        let line = self.campaigns.get(&task.campaign).and_then(|it| it.line());
+        let line = self
+            .campaigns
+            .get(&task.campaign)
+            .and_then(RunningCampaign::line);
         let (admission, others) = self.scheduler.request(task.id, claim, policy, line);
         match admission {
             Admission::Granted => self.grant(now, task.id),
@@ -469,6 +475,7 @@ impl Engine {
         if let Some(running) = self.campaigns.get_mut(&campaign) {
             running.tasks.remove(&id);
         }
+        self.said.remove(&id);
         if self.task_of.get(&endpoint) == Some(&id) {
             self.task_of.remove(&endpoint);
         }

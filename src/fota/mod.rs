@@ -4,11 +4,13 @@
 
 mod action;
 mod object5;
+mod said;
 mod session;
 mod step;
 
 pub use action::{Action, Contact, End};
 pub use object5::{State, UpdateResult};
+pub use said::Said;
 pub use session::{Gate, HELD_EVIDENCE, Session};
 pub use step::{
     BatteryStatus, DeferralResources, Execution, Observation, Precedence, Progress, Reading,

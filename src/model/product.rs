@@ -191,6 +191,9 @@ pub struct ProductSettings {
     pub version_settle: Duration,
     /// A slot of a silent device is freed this long after its capability was withdrawn.
     pub quarantine: Duration,
+    /// For how long what a device sent of itself (cell, signal, battery, free memory) is taken instead of
+    /// reading it; zero: it is read.
+    pub send_fresh_for: Duration,
 }
 
 impl Default for ProductSettings {
@@ -219,6 +222,7 @@ impl Default for ProductSettings {
             silence_before_result_read: MINUTE,
             version_settle: MINUTE,
             quarantine: 5 * MINUTE,
+            send_fresh_for: 3 * MINUTE,
         }
     }
 }

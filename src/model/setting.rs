@@ -58,6 +58,8 @@ words! {
         VersionSettle = "version_settle",
         /// [`ProductSettings::quarantine`].
         Quarantine = "quarantine",
+        /// [`ProductSettings::send_fresh_for`].
+        SendFreshFor = "send_fresh_for",
     }
 }
 
@@ -200,7 +202,8 @@ impl Setting {
             | Self::SilenceBeforeResultRead
             | Self::ResultTimeout
             | Self::VersionSettle
-            | Self::Quarantine => &[],
+            | Self::Quarantine
+            | Self::SendFreshFor => &[],
         }
     }
 
@@ -304,6 +307,7 @@ impl ProductSettings {
             Setting::ResultTimeout => SettingValue::Time(self.result_timeout),
             Setting::VersionSettle => SettingValue::Time(self.version_settle),
             Setting::Quarantine => SettingValue::Time(self.quarantine),
+            Setting::SendFreshFor => SettingValue::Time(self.send_fresh_for),
         }
     }
 
@@ -345,7 +349,8 @@ impl ProductSettings {
             | Setting::SilenceBeforeResultRead
             | Setting::ResultTimeout
             | Setting::VersionSettle
-            | Setting::Quarantine => return None,
+            | Setting::Quarantine
+            | Setting::SendFreshFor => return None,
         }
         Some(())
     }
@@ -372,6 +377,7 @@ impl ProductSettings {
             Setting::ResultTimeout => &mut self.result_timeout,
             Setting::VersionSettle => &mut self.version_settle,
             Setting::Quarantine => &mut self.quarantine,
+            Setting::SendFreshFor => &mut self.send_fresh_for,
             Setting::Transmission
             | Setting::ObservationCancel
             | Setting::SlotHeld

@@ -406,7 +406,7 @@ async fn settings_show_what_counts_and_whose_it_is() {
     assert_eq!(settings["quirks"], Value::Null);
     assert_eq!(settings["own"], json!({}));
     let effective = settings["effective"].as_object().expect("an object");
-    assert_eq!(effective.len(), 23);
+    assert_eq!(effective.len(), 24);
     assert!(effective.values().all(|it| it["origin"] == "server"));
     assert_eq!(effective["awake_time"]["value"], "1m 33s");
 

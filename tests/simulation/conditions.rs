@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use narrowcast::clock::Instant;
+use narrowcast::coap::ContentFormat;
 use narrowcast::engine::CommandError;
+use narrowcast::lwm2m::{SenmlRecord, Value, path};
 use narrowcast::model::{
     CampaignId, Consent, CoverageTier, FailureReason, Preconditions, RetryPolicy, Severity,
     TaskState, TimelineStep, WaitingFor,
@@ -89,6 +91,41 @@ fn a_device_with_a_low_battery_waits_for_it_and_uses_no_attempt_up() {
         assert_eq!((task.state, task.attempt), (TaskState::Succeeded, 1));
         assert_eq!(executes(&world, device).len(), 1);
     }
+    assert!(world.verdict().holds(), "{:?}", world.verdict());
+}
+
+#[test]
+fn what_a_device_sends_of_itself_is_not_read_again() {
+    let mut world = World::new(1502, fleet::engine_config(), meters(&[LOW]));
+    let id = asking(&mut world);
+    world.run_until("it lacks something", |world| {
+        waits(world, id, 0) == Some(WaitingFor::Condition)
+    });
+    let reads = |world: &World, path| {
+        let requests = world.requests.iter();
+        requests.filter(|(_, _, it)| it.path == path).count()
+    };
+    let watched = [path::BATTERY_LEVEL, path::MEMORY_FREE, path::CELL_ID];
+    let before = watched.map(|path| reads(&world, path));
+    // What it would say if it were asked is still too little.
+    let said = [
+        (path::BATTERY_LEVEL, 80),
+        (path::MEMORY_FREE, 900),
+        (path::CELL_ID, 4711),
+    ];
+    let said = said.map(|(path, value)| SenmlRecord::new(path, Value::Integer(value)));
+    world.device(0, |core, now| {
+        core.send_values(now, ContentFormat::SENML_CBOR, &said);
+    });
+    world.run_to_the_end();
+    assert_eq!(world.task(id, 0).state, TaskState::Succeeded);
+    assert_eq!(watched.map(|path| reads(&world, path)), before);
+    let negotiated = world.steps(0, TimelineStep::Negotiated);
+    let told = &negotiated[0].detail;
+    assert!(
+        told.contains("/4/0/8 = 4711") && told.contains("/3/0/9 = 80 %"),
+        "{told}"
+    );
     assert!(world.verdict().holds(), "{:?}", world.verdict());
 }
 

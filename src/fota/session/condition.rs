@@ -7,6 +7,7 @@ use crate::clock::{Instant, Now};
 use crate::lwm2m::{Answer, Path, Value, path};
 use crate::model::{FailureReason, Phase, TimelineStep, WaitingFor};
 
+use super::super::said::Said;
 use super::super::step::{BatteryStatus, Reading};
 use super::Session;
 use super::negotiate::interpret;
@@ -108,14 +109,24 @@ impl Session {
         self.give_up(now, FailureReason::ConditionUnmet, &evidence);
     }
 
+    /// One of these is read anew.
+    pub(super) fn forget(&mut self, resource: Path) {
+        match resource {
+            path::CELL_ID => self.reported.cell = Reading::Unread,
+            path::RADIO_SIGNAL_STRENGTH => self.reported.rsrp = Reading::Unread,
+            path::SIGNAL_SNR => self.reported.sinr = Reading::Unread,
+            path::BATTERY_LEVEL => self.reported.battery_percent = Reading::Unread,
+            path::BATTERY_STATUS => self.reported.battery_status = Reading::Unread,
+            path::MEMORY_FREE => self.reported.free_kib = Reading::Unread,
+            Path { .. } => {}
+        }
+    }
+
     /// What was read of the radio and of what the campaign asks for is read anew.
     pub(super) fn forget_radio(&mut self) {
-        self.reported.cell = Reading::Unread;
-        self.reported.rsrp = Reading::Unread;
-        self.reported.sinr = Reading::Unread;
-        self.reported.battery_percent = Reading::Unread;
-        self.reported.battery_status = Reading::Unread;
-        self.reported.free_kib = Reading::Unread;
+        for resource in Said::RESOURCES {
+            self.forget(resource);
+        }
     }
 
     /// What could not be read of it in time is unknown.

@@ -1,6 +1,6 @@
 //! One attempt of one update task (seed 004, steps 3 to 16).
 //!
-//! Every input ends in `proceed`: ask [`step`] what comes next and do it. A session has at most one
+//! Every input ends in `proceed`: ask `step` what comes next and do it. A session has at most one
 //! operation outstanding, and when it has none it waits for something that has a deadline.
 //!
 //! ```text
@@ -21,6 +21,7 @@ mod negotiate;
 mod outcome;
 mod pace;
 mod push;
+mod said;
 mod stop;
 mod waiting;
 
@@ -36,8 +37,9 @@ use crate::model::{
 
 use super::action::{Action, End};
 use super::object5::State;
+use super::said::Said;
 use super::step::{
-    Execution, Observation, Progress, Reading, Reported, Step, Terms, UriWrite, Wanted, step,
+    Execution, Observation, Progress, Reading, Reported, Step, Terms, UriWrite, Wanted,
 };
 use close::Closing;
 use condition::ConditionWait;
@@ -72,6 +74,8 @@ pub struct Session {
     capability_if_none: DownloadCapability,
 
     reported: Reported,
+    /// What the device said of itself, before it is asked.
+    said: Said,
     progress: Progress,
     presence: Presence,
     /// Several devices answer to its name: nothing is asked, whoever is heard.
@@ -141,6 +145,7 @@ impl Session {
             report,
             capability_if_none,
             reported: Reported::default(),
+            said: Said::default(),
             presence: Presence::Listening,
             held: false,
             gate: None,
@@ -322,7 +327,7 @@ impl Session {
         if self.outstanding.is_some() || self.closing.is_some() {
             return;
         }
-        let next = step(&self.wanted, &self.terms, &self.reported, &self.progress);
+        let next = self.next_step(now);
         let next = self.unless_expired(now, next);
         if let Some(cause) = self.stopped_before(&next) {
             return self.stop_now(now, cause);

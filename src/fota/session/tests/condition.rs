@@ -1,8 +1,10 @@
 //! What a campaign asks of a device before it waits for a slot.
 
+use std::time::Duration;
+
 use super::bench::{Bench, Device, NEW, new_task, secs, wanted};
-use crate::fota::{Contact, End, Terms};
-use crate::lwm2m::Answer;
+use crate::fota::{Contact, End, Said, Terms};
+use crate::lwm2m::{Answer, Path, path};
 use crate::model::{
     FailureReason, Phase, Preconditions, TaskState, TimelineStep, UnknownValue, WaitingFor,
 };
@@ -58,6 +60,76 @@ fn a_device_that_has_all_goes_on_and_what_was_read_is_told() {
         .find(|it| it.0 == TimelineStep::Negotiated);
     let told = "asked for: /3/0/9 = 80 %; /4/0/2 = -97 dBm; /4/0/11 = 9 dB; /3/0/10 = 4096 KiB";
     assert!(negotiated.unwrap().1.ends_with(told), "{negotiated:?}");
+}
+
+fn said(bench: &Bench, age: Duration, numbers: &[(Path, i64)]) -> Said {
+    let mut said = Said::default();
+    for (path, value) in numbers {
+        said.note(bench.now.instant, *path, *value, age);
+    }
+    said
+}
+
+const SENT: [(Path, i64); 5] = [
+    (path::CELL_ID, 4711),
+    (path::RADIO_SIGNAL_STRENGTH, -90),
+    (path::SIGNAL_SNR, 20),
+    (path::BATTERY_LEVEL, 70),
+    (path::MEMORY_FREE, 900),
+];
+
+#[test]
+fn what_a_device_has_just_sent_is_taken_instead_of_reading_it() {
+    let terms = Terms {
+        preconditions: ASKED,
+        ..Terms::default()
+    };
+    for (age, is_taken) in [(0, true), (179, true), (180, false)] {
+        let mut bench = Bench::with(Device::default(), wanted(), terms.clone(), new_task());
+        let said = said(&bench, secs(age), &SENT);
+        bench.session.handle_said(bench.now, &said);
+        bench.run();
+        for (path, _) in SENT {
+            assert_eq!(
+                bench.count(&format!("read {path}")) == 0,
+                is_taken,
+                "{path}"
+            );
+        }
+        let cell = bench.requested.or(bench.slot).map(|claim| claim.cell.0);
+        assert_eq!(cell, Some(if is_taken { 4711 } else { 21103 }));
+        let notes = bench
+            .timeline
+            .iter()
+            .filter(|it| it.0 == TimelineStep::Note);
+        let notes: Vec<_> = notes.map(|it| it.1.as_str()).collect();
+        let told = notes
+            .iter()
+            .any(|it| it.contains("/3/0/9 = 70, /3/0/10 = 900"));
+        assert_eq!(told, is_taken, "{notes:?}");
+    }
+}
+
+#[test]
+fn a_device_that_says_what_it_lacked_goes_on_at_once_and_is_asked_the_next_time() {
+    let device = Device {
+        battery_percent: Some(3),
+        ..Device::default()
+    };
+    let mut bench = bench(device, ASKED);
+    assert!(waits(&bench));
+    let reads = bench.count("read /3/0/9");
+    let low = said(&bench, secs(0), &[(path::BATTERY_LEVEL, 29)]);
+    bench.session.handle_said(bench.now, &low);
+    bench.contact(Contact::Uplink);
+    bench.run();
+    assert!(waits(&bench));
+    let enough = said(&bench, secs(0), &[(path::BATTERY_LEVEL, 30)]);
+    bench.session.handle_said(bench.now, &enough);
+    bench.contact(Contact::Uplink);
+    bench.run();
+    assert!(!waits(&bench), "{:?}", bench.log);
+    assert_eq!(bench.count("read /3/0/9"), reads);
 }
 
 #[test]
