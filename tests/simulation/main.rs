@@ -12,6 +12,7 @@ mod cells;
 mod chaos;
 mod clock;
 mod conditions;
+mod contact_time;
 mod device_requests;
 mod downgrades;
 mod estimates;

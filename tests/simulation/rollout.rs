@@ -7,9 +7,9 @@ use std::time::Duration;
 use narrowcast::clock::{Instant, Utc};
 use narrowcast::engine::{Command, CommandError, EngineConfig};
 use narrowcast::model::{
-    CampaignId, CampaignState, ErrorThreshold, OnErrors, PauseReason, PhaseMembers, RetryPolicy,
-    Rollout, RolloutPhase, RolloutState, RolloutStep, TaskState, TimelineStep, UpdateTask,
-    WaitingFor,
+    CampaignId, CampaignState, ErrorThreshold, FailureReason, OnErrors, PauseReason, PhaseMembers,
+    RetryPolicy, Rollout, RolloutPhase, RolloutState, RolloutStep, TaskState, TimelineStep,
+    UpdateTask, WaitingFor,
 };
 use narrowcast::sim::log::DeviceEvent;
 use narrowcast::sim::{DeviceConfig, Outcome};
@@ -256,6 +256,77 @@ fn devices_that_fall_silent_after_their_update_pause_the_rollout() {
 }
 
 #[test]
+fn a_soak_that_somebody_lets_pass_still_waits_for_its_approval() {
+    let mut rollout = soaking();
+    rollout.phases[0].approval_required = true;
+    let (mut world, id) = world(5, &[], rollout);
+    world.run_until("it soaks", |world| {
+        state(world, id).1.step == RolloutStep::Soaking
+    });
+    let updated = (0..DEVICES).find(|index| task_of(&world, id, *index).rollout_phase == 0);
+    world.cut_off = updated;
+    world.run_for(30 * HOUR);
+    assert_eq!(state(&world, id).1.paused, Some(PauseReason::Soak));
+    world.restart();
+    world.cut_off = None;
+    let resumed = world.command(Command::ResumeCampaign(id));
+    assert_eq!(resumed, server::Outcome::Done(Ok(())));
+    for _ in 0..2 {
+        let (campaign, rollout) = state(&world, id);
+        assert_eq!(campaign, CampaignState::Running);
+        assert_eq!(rollout.step, RolloutStep::AwaitingApproval);
+        assert_eq!((rollout.phase, rollout.paused), (0, None));
+        world.run_for(30 * HOUR);
+        assert_eq!(world.count(id, TaskState::Succeeded), 4);
+        world.restart();
+    }
+    let approved = world.command(Command::ApprovePhase(id));
+    assert_eq!(approved, server::Outcome::Done(Ok(())));
+    world.run_to_the_end();
+    assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+}
+
+#[test]
+fn devices_that_are_lost_after_execute_count_towards_the_threshold() {
+    let mut devices = devices(&[]);
+    for device in devices.iter_mut().step_by(2) {
+        device.reboot = 100 * HOUR;
+    }
+    let mut world = World::new(12, fleet::engine_config(), devices);
+    world.policy.governors.error_threshold = Some(ErrorThreshold {
+        failed_percent_max: 20,
+        ended_min: 5,
+        action: OnErrors::Pause,
+    });
+    let id = world.campaign_for_all(RetryPolicy {
+        retries_max: 0,
+        ..RetryPolicy::default()
+    });
+    world.run_until("it is paused", |world| {
+        state(world, id).0 == CampaignState::Paused
+    });
+    assert_eq!(
+        state(&world, id).1.paused,
+        Some(PauseReason::ErrorThreshold)
+    );
+    let failed: Vec<usize> = (0..DEVICES)
+        .filter(|index| task_of(&world, id, *index).state == TaskState::Failed)
+        .collect();
+    assert!(failed.iter().all(|index| index % 2 == 0), "{failed:?}");
+    assert!(failed.len() > 1, "{failed:?}");
+    for index in failed {
+        let failure = world.failure(id, index);
+        assert_eq!(failure.reason, FailureReason::ResultTimeout);
+        let steps = [TimelineStep::ExecuteIntended, TimelineStep::Failed];
+        let [told, ended] = steps.map(|step| world.steps(index, step)[0].at);
+        let took = ended.saturating_since(told);
+        // The outcome's time, then one last question.
+        let expected = HOUR / 2..HOUR;
+        assert!(expected.contains(&took), "{took:?}");
+    }
+}
+
+#[test]
 fn a_phase_waits_for_its_approval() {
     let first = RolloutPhase {
         approval_required: true,
@@ -425,6 +496,8 @@ fn no_rate_is_passed_over_restarts() {
             let begun = slot_times(&world).len();
             if begun > granted {
                 granted = begun;
+                // What was granted is committed with what it is for.
+                world.run_for(Duration::from_secs(10));
                 world.restart();
             }
             world.run_for(Duration::from_secs(1));

@@ -21,6 +21,7 @@ mod halt;
 mod http_downloads;
 mod http_updates;
 mod https;
+mod joins;
 mod kills;
 mod links;
 mod lossy;

@@ -84,7 +84,7 @@ fn what_a_device_has_just_sent_is_taken_instead_of_reading_it() {
         preconditions: ASKED,
         ..Terms::default()
     };
-    for (age, is_taken) in [(0, true), (179, true), (180, false)] {
+    for (age, is_taken) in [(0, true), (120, true), (180, false)] {
         let mut bench = Bench::with(Device::default(), wanted(), terms.clone(), new_task());
         let said = said(&bench, secs(age), &SENT);
         bench.session.handle_said(bench.now, &said);
