@@ -78,6 +78,8 @@ pub struct WebhooksConfig {
     pub deliveries_kept: u32,
     /// Certificates in PEM that are trusted beside the machine's own.
     pub ca_file: Option<PathBuf>,
+    /// Whether addresses of this machine itself (127.0.0.0/8, ::1) may be named.
+    pub allow_loopback: bool,
     /// Whether also link-local and metadata addresses and this server's own listeners may be named.
     pub allow_special_addresses: bool,
 }
@@ -92,6 +94,7 @@ impl Default for WebhooksConfig {
             retry_for: Duration::from_secs(7 * 24 * 3600),
             deliveries_kept: 200,
             ca_file: None,
+            allow_loopback: false,
             allow_special_addresses: false,
         }
     }

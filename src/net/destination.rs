@@ -14,6 +14,9 @@ pub enum DestinationRefused {
     /// Link-local, multicast or unspecified addresses, and those of cloud metadata.
     #[error("{0} is an address of this link, of a group, of none or of a metadata service")]
     Special(IpAddr),
+    /// Whatever listens on this machine alone is not meant for those who may enter a URL.
+    #[error("{0} is an address of this machine itself (webhooks.allow_loopback)")]
+    Loopback(IpAddr),
     /// The server would talk to itself.
     #[error("{0} is one of this server's own listeners")]
     OwnListener(SocketAddr),
@@ -24,6 +27,8 @@ pub enum DestinationRefused {
 pub struct Destinations {
     /// Where this server listens.
     pub own_listeners: Vec<SocketAddr>,
+    /// Whether an operator has allowed those that lead to this machine alone.
+    pub allow_loopback: bool,
     /// Whether an operator has allowed all of them.
     pub allow_all: bool,
 }
@@ -41,6 +46,9 @@ impl Destinations {
         let ip = embedded(address.ip());
         if is_special(ip) {
             return Err(DestinationRefused::Special(address.ip()));
+        }
+        if ip.is_loopback() && !self.allow_loopback {
+            return Err(DestinationRefused::Loopback(address.ip()));
         }
         let is_own = |own: &SocketAddr| {
             own.port() == address.port()
@@ -108,7 +116,6 @@ mod tests {
         for address in [
             "10.0.0.1:80",
             "192.168.1.5:443",
-            "127.0.0.1:9000",
             "[fd12::1]:80",
             "203.0.113.5:443",
             "[2001:db8::1]:443",
@@ -123,12 +130,34 @@ mod tests {
     }
 
     #[test]
+    fn this_machine_itself_is_refused_unless_an_operator_allows_it() {
+        for address in [
+            "127.0.0.1:9000",
+            "127.9.9.9:80",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]:80",
+            "[64:ff9b::7f00:1]:80",
+        ] {
+            assert!(refused(&Destinations::default(), address), "{address}");
+            for (allow_loopback, allow_all) in [(true, false), (false, true)] {
+                let allowed = Destinations {
+                    own_listeners: Vec::new(),
+                    allow_loopback,
+                    allow_all,
+                };
+                assert!(!refused(&allowed, address), "{address}");
+            }
+        }
+    }
+
+    #[test]
     fn the_servers_own_listeners_are_refused_by_any_address_of_the_machine() {
         let destinations = Destinations {
             own_listeners: vec![
                 "0.0.0.0:8080".parse().unwrap(),
                 "127.0.0.1:9090".parse().unwrap(),
             ],
+            allow_loopback: true,
             allow_all: false,
         };
         for address in ["127.0.0.1:8080", "127.0.0.2:8080", "127.0.0.1:9090"] {

@@ -34,6 +34,7 @@ impl Telling {
         let own = [listening.device_http, listening.device_https];
         let destinations = Destinations {
             own_listeners: own.into_iter().flatten().chain([listening.http]).collect(),
+            allow_loopback: config.webhooks.allow_loopback,
             allow_all: config.webhooks.allow_special_addresses,
         };
         let limits = event_limits(&config.events, &config.webhooks);

@@ -1,6 +1,6 @@
 //! `/api/v1/webhooks`: what operators enter. What receivers are told is tested with the program itself.
 
-use narrowcast::model::{DeliveryState, WebhookDelivery, WebhookId};
+use narrowcast::model::{AuditActor, AuditStamp, DeliveryState, WebhookDelivery, WebhookId};
 use narrowcast::store::{EventStore, NotedDeliveries};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::service::{EVENT_LIMITS, Service, send};
 const WEBHOOKS: &str = "/api/v1/webhooks";
 
 async fn created(service: &Service) -> Value {
-    let body = json!({"url": "http://127.0.0.1:9/hook", "types": ["task.*"]});
+    let body = json!({"url": "http://192.0.2.9:9/hook", "types": ["task.*"]});
     service.post(WEBHOOKS, &body).await.expect(201)
 }
 
@@ -93,13 +93,13 @@ async fn what_cannot_be_told_or_reached_is_refused_with_its_field() {
         ("secret", json!("short")),
         ("secret", json!("whsec_AAAA")),
     ] {
-        let mut body = json!({"url": "http://127.0.0.1:9/"});
+        let mut body = json!({"url": "http://192.0.2.9:9/"});
         body[field] = value;
         let answer = service.post(WEBHOOKS, &body).await;
         answer.problem(422, "invalid_field", Some(field));
     }
     let body =
-        json!({"url": "http://127.0.0.1:9/", "secret": "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"});
+        json!({"url": "http://192.0.2.9:9/", "secret": "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"});
     let made = service.post(WEBHOOKS, &body).await.expect(201);
     assert_eq!(made["secret"], body["secret"]);
 }
@@ -110,7 +110,7 @@ async fn webhooks_and_what_is_asked_of_them_by_hand_are_bounded() {
     for _ in 0..EVENT_LIMITS.webhooks_max {
         created(&service).await;
     }
-    let body = json!({"url": "http://127.0.0.1:9/"});
+    let body = json!({"url": "http://192.0.2.9:9/"});
     let full = service.post(WEBHOOKS, &body).await;
     full.problem(507, "limit_reached", None);
     // Nobody delivers here.
@@ -120,6 +120,29 @@ async fn webhooks_and_what_is_asked_of_them_by_hand_are_bounded() {
     }
     let full = service.post("/api/v1/webhooks/1/test", &json!({})).await;
     full.problem(507, "limit_reached", None);
+}
+
+#[tokio::test]
+async fn a_webhook_beyond_a_lowered_limit_says_that_it_is_told_of_nothing() {
+    let service = Service::start().await;
+    for _ in 0..EVENT_LIMITS.webhooks_max {
+        created(&service).await;
+    }
+    let stored = service.store.webhook(WebhookId(1)).await.expect("a store");
+    let stamp = AuditStamp {
+        at: service.clock.now().utc,
+        actor: AuditActor::server(),
+    };
+    let beyond = service.store.add_webhook(stored, stamp).await;
+    let beyond = beyond.expect("a store").0;
+    for (id, is_beyond) in [(1, false), (beyond - 1, false), (beyond, true)] {
+        let shown = service.get(&format!("{WEBHOOKS}/{id}")).await.expect(200);
+        assert_eq!(shown["beyond_limit"], is_beyond, "{shown:#}");
+    }
+    let listed = service.get(WEBHOOKS).await.expect(200);
+    let listed = listed.as_array().expect("a list");
+    let are_beyond = listed.iter().filter(|it| it["beyond_limit"] == true);
+    assert_eq!(are_beyond.count(), 1);
 }
 
 #[tokio::test]

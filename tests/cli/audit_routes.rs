@@ -357,7 +357,7 @@ async fn consents(walk: &mut Walk) {
 
 async fn webhooks(walk: &mut Walk) {
     // Nobody listens there.
-    let hook = json!({"url": "http://127.0.0.1:9/", "types": ["key.revoked"]});
+    let hook = json!({"url": "http://192.0.2.9:9/", "types": ["key.revoked"]});
     let made = walk
         .step("POST /api/v1/webhooks", &[], hook, "webhook_created")
         .await;

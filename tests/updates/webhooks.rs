@@ -33,7 +33,8 @@ use crate::server::{SHORT_TIMES, Server, own_address};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// As seconds are minutes here.
-const QUICK: &str = "[webhooks]\nretry_first = \"100ms\"\nretry_most = \"1s\"\n";
+const QUICK: &str =
+    "[webhooks]\nallow_loopback = true\nretry_first = \"100ms\"\nretry_most = \"1s\"\n";
 
 /// What came, and how the next that come are answered; 200 where nothing is said.
 #[derive(Debug, Default)]
@@ -206,7 +207,8 @@ async fn events_come_signed_and_in_order_and_what_is_not_taken_comes_again_with_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_given_up_is_listed_and_told_once_more_and_a_test_comes_beside_it() {
-    let settings = "[webhooks]\nretry_first = \"50ms\"\nretry_for = \"1s\"\n";
+    let settings =
+        "[webhooks]\nallow_loopback = true\nretry_first = \"50ms\"\nretry_for = \"1s\"\n";
     let server = Server::start(settings);
     let (rest, receiver) = (server.rest(), Receiver::default());
     let url = receiver.start().await;
@@ -345,7 +347,10 @@ async fn https_receivers_are_known_by_the_certificates_that_are_named() {
     assert_eq!(receiver.came().len(), 0);
 
     let authority = folder.path().join("ca.pem");
-    let settings = format!("[webhooks]\nca_file = \"{}\"\n", authority.display());
+    let settings = format!(
+        "[webhooks]\nallow_loopback = true\nca_file = \"{}\"\n",
+        authority.display()
+    );
     let friend = Server::start(&settings);
     let rest = friend.rest();
     let (id, secret) = hook(&rest, &url, &[]).await;
@@ -401,11 +406,16 @@ async fn serve_tls(receiver: &Receiver, folder: &Path, stop: watch::Receiver<boo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_servers_own_listener_and_addresses_of_the_link_are_not_connected_to() {
+    let strict = Server::start("");
     let server = Server::start(QUICK);
-    let rest = server.rest();
-    for url in [
-        format!("http://{}/api/v1/keys", server.http()),
-        "http://169.254.169.254/".to_owned(),
+    for (rest, url) in [
+        (
+            server.rest(),
+            format!("http://{}/api/v1/keys", server.http()),
+        ),
+        (server.rest(), "http://169.254.169.254/".to_owned()),
+        (strict.rest(), "http://127.0.0.1:9/".to_owned()),
+        (strict.rest(), "http://[::1]:9/".to_owned()),
     ] {
         let (status, refused) = rest.answer_to_post("/webhooks", &json!({"url": url})).await;
         assert_eq!(
@@ -418,7 +428,7 @@ async fn the_servers_own_listener_and_addresses_of_the_link_are_not_connected_to
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_is_told_step_by_step_and_said_why_it_waits() {
-    let bench = Bench::new(SHORT_TIMES).await;
+    let bench = Bench::new(&format!("{SHORT_TIMES}{QUICK}")).await;
     let (rest, receiver) = (&bench.rest, Receiver::default());
     let url = receiver.start().await;
     hook(rest, &url, &["campaign.*", "task.*", "device.registered"]).await;

@@ -5,7 +5,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{WebhookView, find, tag};
+use super::{WebhookView, find, last_told, tag};
 use crate::http::error::Problem;
 use crate::http::extract::{JsonBody, PathParams};
 use crate::http::precondition::IfMatch;
@@ -45,5 +45,6 @@ pub(crate) async fn change_webhook(
         state.events.change_webhooks();
     }
     let last = state.store.last_event().await?;
-    Ok(Json(WebhookView::of(find(&state, id).await?, last)))
+    let told = last_told(&state).await?;
+    Ok(Json(WebhookView::of(find(&state, id).await?, last, told)))
 }

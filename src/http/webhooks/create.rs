@@ -10,7 +10,7 @@ use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{HookUrl, WebhookView};
+use super::{HookUrl, WebhookView, last_told};
 use crate::http::HttpState;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::JsonBody;
@@ -96,7 +96,7 @@ pub(crate) async fn create_webhook(
     let last = webhook.cursor;
     let created = CreatedWebhook {
         secret: format!("{SECRET_PREFIX}{}", STANDARD.encode(&secret)),
-        webhook: WebhookView::of(webhook, last),
+        webhook: WebhookView::of(webhook, last, last_told(&state).await?),
     };
     Ok((StatusCode::CREATED, Json(created)))
 }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 
-use super::WebhookView;
+use super::{WebhookView, last_told};
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::QueryParams;
@@ -20,9 +20,10 @@ pub(crate) async fn list_webhooks(
     let mut webhooks = state.store.webhooks(page.to_store()).await?;
     let next = page.cut(&mut webhooks, |webhook| webhook.id.0.to_string());
     let last = state.store.last_event().await?;
+    let told = last_told(&state).await?;
     let rows: Vec<_> = webhooks
         .into_iter()
-        .map(|webhook| WebhookView::of(webhook, last))
+        .map(|webhook| WebhookView::of(webhook, last, told))
         .collect();
     Ok(next.respond("/api/v1/webhooks", &[], rows))
 }

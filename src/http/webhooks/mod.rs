@@ -25,6 +25,7 @@ use super::error::Problem;
 use super::precondition::EntityTag;
 use super::{HttpState, fields};
 use crate::model::{Webhook, WebhookId, WebhookState};
+use crate::store::{Page, StoreError};
 
 /// A receiver of events. Its secret was shown once.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,6 +41,9 @@ pub(super) struct WebhookView {
     types: Vec<String>,
     /// `active`, or `disabled`: by an operator, or by its answer 410.
     state: &'static str,
+    /// Whether `webhooks.webhooks_max` was lowered below the number of webhooks, and this is one of those
+    /// that are told of nothing by that.
+    beyond_limit: bool,
     /// Why it is disabled, where its receiver did that.
     reason: Option<String>,
     /// The last event that it was told of, or that is not for it. Of those that are not for it, the newest
@@ -55,8 +59,10 @@ pub(super) struct WebhookView {
 }
 
 impl WebhookView {
-    fn of(webhook: Webhook, last_event: u64) -> Self {
+    /// `last_event` is the last that there is, `last_told` as [`last_told`] says.
+    fn of(webhook: Webhook, last_event: u64, last_told: WebhookId) -> Self {
         Self {
+            beyond_limit: webhook.id > last_told,
             id: webhook.id.0,
             url: webhook.url,
             topics: webhook.topics,
@@ -69,6 +75,18 @@ impl WebhookView {
             created_by: webhook.created_by,
         }
     }
+}
+
+/// The last webhook that is told of anything: there may be more than the limit.
+async fn last_told(state: &HttpState) -> Result<WebhookId, StoreError> {
+    let max = state.events.limits.webhooks_max;
+    let limit = u32::try_from(max).unwrap_or(u32::MAX);
+    let told = state.store.webhooks(Page { after: None, limit }).await?;
+    let last = told.last().map_or(WebhookId(0), |webhook| webhook.id);
+    Ok(match told.len() < max {
+        true => WebhookId(u64::MAX),
+        false => last,
+    })
 }
 
 async fn find(state: &HttpState, id: u64) -> Result<Webhook, Problem> {

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::{WebhookView, find, tag};
+use super::{WebhookView, find, last_told, tag};
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
@@ -20,5 +20,6 @@ pub(crate) async fn show_webhook(
     let webhook = find(&state, id).await?;
     let last = state.store.last_event().await?;
     let tag = tag(webhook.state);
-    Ok(tag.with(Json(WebhookView::of(webhook, last))))
+    let told = last_told(&state).await?;
+    Ok(tag.with(Json(WebhookView::of(webhook, last, told))))
 }

@@ -57,6 +57,7 @@ impl Webhooks {
             hub,
             clock,
             workers: BTreeMap::new(),
+            first_left_out: None,
         };
         let runs = tokio::spawn(office.run(stopped));
         Ok(Self { stop, runs })
@@ -80,6 +81,8 @@ struct Office {
     timeout: Duration,
     schedule: RetrySchedule,
     workers: BTreeMap<WebhookId, (watch::Sender<bool>, JoinHandle<()>)>,
+    /// The first webhook of those that are too many.
+    first_left_out: Option<WebhookId>,
 }
 
 impl Office {
@@ -103,9 +106,14 @@ impl Office {
 
     /// Each active webhook has one worker, and no other has any.
     async fn employ(&mut self) -> Result<(), StoreError> {
-        let limit = u32::try_from(self.hub.limits.webhooks_max).unwrap_or(u32::MAX);
+        let max = self.hub.limits.webhooks_max;
+        // One more says that there are more.
+        let limit = u32::try_from(max).unwrap_or(u32::MAX).saturating_add(1);
         let page = Page { after: None, limit };
-        let webhooks = self.store.webhooks(page).await?;
+        let mut webhooks = self.store.webhooks(page).await?;
+        let first_left_out = webhooks.get(max).map(|webhook| webhook.id);
+        webhooks.truncate(max);
+        self.note_left_out(first_left_out);
         let active = webhooks
             .into_iter()
             .filter(|webhook| webhook.state == WebhookState::Active);
@@ -125,6 +133,22 @@ impl Office {
             }
         }
         Ok(())
+    }
+
+    /// `webhooks_max` was lowered below what is stored: said once, and not at each look.
+    fn note_left_out(&mut self, first: Option<WebhookId>) {
+        if self.first_left_out == first {
+            return;
+        }
+        self.first_left_out = first;
+        if let Some(first) = first {
+            let webhooks_max = self.hub.limits.webhooks_max;
+            tracing::warn!(
+                webhooks_max,
+                first_left_out = first.0,
+                "there are more webhooks than webhooks.webhooks_max: from this one on none is told of anything"
+            );
+        }
     }
 
     fn worker(&self, webhook: Webhook) -> Option<(watch::Sender<bool>, JoinHandle<()>)> {
