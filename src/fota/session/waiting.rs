@@ -148,7 +148,8 @@ impl Session {
     pub(super) fn ping_later(&mut self, now: Now) {
         if let Some(room) = &self.room {
             let next = now.instant + self.ping_every();
-            self.deadlines.ping = Some(next.min(room.ends_at));
+            // The answer to a ping may come behind the end of the hold.
+            self.deadlines.ping = Some(next.min(room.ends_at).max(now.instant));
         }
     }
 

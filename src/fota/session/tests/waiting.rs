@@ -63,6 +63,23 @@ fn it_is_pinged_within_its_awake_time_and_says_until_when() {
 }
 
 #[test]
+fn a_ping_that_is_answered_behind_the_end_of_the_hold_ends_it() {
+    let (mut bench, _) = queued();
+    bench.room(WaitingRoomPolicy {
+        hold_seconds_max: 60,
+        ..WaitingRoomPolicy::default()
+    });
+    bench.pass(secs(56));
+    assert!(bench.pinged);
+    bench.pass(secs(20));
+    bench.pong();
+    let due = bench.session.poll_timeout();
+    assert_eq!(due, Some(bench.now.instant), "no deadline lies in the past");
+    bench.pass(secs(1));
+    assert!(!bench.session.is_kept_awake());
+}
+
+#[test]
 fn a_slot_that_is_free_is_taken_at_once() {
     let (mut bench, claim) = in_room();
     wait(&mut bench, 170);
