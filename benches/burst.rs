@@ -11,7 +11,7 @@ use std::time::Duration;
 use narrowcast::model::{
     AdmissionMode, AdmissionPolicy, AirtimePermille, TierLimits, WaitingRoomPolicy,
 };
-use narrowcast::sim::{CeLevel, Report, Scenario, ScenarioError, Stop, UplinkPattern};
+use narrowcast::sim::{CeLevel, Report, Stop, Trial, TrialError, UplinkPattern};
 
 const ASSUMED: &str = "\
 Of the model: 800/150/50 devices of CE0/1/2 in one cell, 100 KB, ACK_TIMEOUT 15 s, awake 93 s, update and
@@ -82,16 +82,16 @@ impl Row {
         }
     }
 
-    fn run(&self, seed: u64) -> Result<Report, ScenarioError> {
-        let mut scenario = Scenario::burst(seed).with_waiting_room(self.room);
-        scenario.admission = self.admission;
-        scenario.limits = self.limits;
-        scenario.uplink = self.uplink.unwrap_or(scenario.uplink);
-        scenario.ack_timeout = self.ack_timeout.unwrap_or(scenario.ack_timeout);
+    fn run(&self, seed: u64) -> Result<Report, TrialError> {
+        let mut trial = Trial::burst(seed).with_waiting_room(self.room);
+        trial.admission = self.admission;
+        trial.limits = self.limits;
+        trial.uplink = self.uplink.unwrap_or(trial.uplink);
+        trial.ack_timeout = self.ack_timeout.unwrap_or(trial.ack_timeout);
         if let Some(days_max) = self.days_max {
-            scenario.stop = Stop::WhenAllAreUpdated { days_max };
+            trial.stop = Stop::WhenAllAreUpdated { days_max };
         }
-        scenario.run()
+        trial.run()
     }
 }
 
@@ -102,13 +102,13 @@ fn plain() -> Row {
 
 /// What is compared with it.
 fn best() -> Row {
-    Row::new("room 4 h, airtime 500", AdmissionMode::PerClass, 500).held(Scenario::FOUR_HOURS)
+    Row::new("room 4 h, airtime 500", AdmissionMode::PerClass, 500).held(Trial::FOUR_HOURS)
 }
 
 /// All others.
 fn rows() -> Vec<Row> {
     use AdmissionMode::{PerCell, PerClass, Strictest};
-    let room = Scenario::FOUR_HOURS;
+    let room = Trial::FOUR_HOURS;
     let (awake, spread) = (UplinkPattern::AlwaysAwake, UplinkPattern::Uniform24h);
     let mut two_seconds = Row::new("uniform 24 h, ACK_TIMEOUT 2 s", PerClass, 0).speaking(spread);
     two_seconds.ack_timeout = Some(Duration::from_secs(2));
@@ -161,7 +161,7 @@ fn main() -> ExitCode {
 }
 
 /// Prints what of the table is wanted of a seed; whether all holds that must.
-fn table(seed: u64, rows: &[Row]) -> Result<bool, ScenarioError> {
+fn table(seed: u64, rows: &[Row]) -> Result<bool, TrialError> {
     println!("\nseed {seed}");
     println!(
         "{:<30} {:>6} {:>6} {:>6} {:>8} {:>6}  {:>16} {:>8}",

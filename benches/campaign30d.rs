@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use narrowcast::clock::SystemClock;
 use narrowcast::model::Sha256Digest;
-use narrowcast::sim::Scenario;
+use narrowcast::sim::Trial;
 
 const DEVICES: usize = 20_000;
 
@@ -22,8 +22,8 @@ fn main() -> ExitCode {
     let mut figures = std::env::args().filter_map(|arg| arg.parse::<u64>().ok());
     let devices = figures.next().and_then(|it| usize::try_from(it).ok());
     let seed = figures.next().unwrap_or(1);
-    let scenario = Scenario::thirty_days(seed, devices.unwrap_or(DEVICES));
-    match (run(&scenario), run(&scenario)) {
+    let trial = Trial::thirty_days(seed, devices.unwrap_or(DEVICES));
+    match (run(&trial), run(&trial)) {
         (Some(one), Some(other)) if one == other => ExitCode::SUCCESS,
         (Some(_), Some(_)) => {
             println!("one seed has given two logs");
@@ -34,10 +34,10 @@ fn main() -> ExitCode {
 }
 
 /// One run: the hash of its log, unless it is not as it must be.
-fn run(scenario: &Scenario) -> Option<Sha256Digest> {
+fn run(trial: &Trial) -> Option<Sha256Digest> {
     let clock = SystemClock::new();
     let (begun, begun_cpu) = (clock.now().instant, cpu_time());
-    let report = scenario.run().map_err(|error| println!("{error}")).ok()?;
+    let report = trial.run().map_err(|error| println!("{error}")).ok()?;
     let took = clock.now().instant.saturating_since(begun);
     let cpu = cpu_time().zip(begun_cpu).map(|(now, then)| now - then);
     println!(

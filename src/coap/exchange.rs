@@ -288,7 +288,7 @@ impl Exchanges {
                 && *retransmissions < live.exchange.parameters.retransmissions()
             {
                 *retransmissions += 1;
-                *timeout = timeout.saturating_mul(2);
+                *timeout = live.exchange.parameters.next_timeout(*timeout);
                 live.deadline = now + *timeout;
                 self.deadlines.push(live.deadline, id);
                 outbox.counters.retransmissions += 1;

@@ -48,4 +48,4 @@ pub use endpoint::Endpoint;
 pub use event::{Event, Full, Reliability, ReplyTo, RequestId, TransferError};
 pub use message::{Code, ContentFormat, Message, MessageId, MessageType, Request, Response, Token};
 pub use option::{OptionNumber, Options};
-pub use params::TransmissionParameters;
+pub use params::{RetransmissionBackoff, TransmissionParameters};

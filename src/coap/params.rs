@@ -20,6 +20,18 @@ pub struct TransmissionParameters {
     pub nstart: u8,
     /// MAX_LATENCY: the longest that a datagram may be under way.
     pub max_latency: Duration,
+    /// How the wait grows with each retransmission.
+    pub backoff: RetransmissionBackoff,
+}
+
+/// How the wait for an acknowledgement grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RetransmissionBackoff {
+    /// It doubles (RFC 7252 §4.2).
+    #[default]
+    Doubled,
+    /// It grows by ACK_TIMEOUT, as some modules have it.
+    Added,
 }
 
 impl TransmissionParameters {
@@ -28,12 +40,12 @@ impl TransmissionParameters {
 
     /// MAX_TRANSMIT_SPAN: from the first transmission to the last retransmission.
     pub fn max_transmit_span(&self) -> Duration {
-        self.longest((1 << self.retransmissions()) - 1)
+        self.longest(self.waits(self.retransmissions()))
     }
 
     /// MAX_TRANSMIT_WAIT: from the first transmission to giving up.
     pub fn max_transmit_wait(&self) -> Duration {
-        self.longest((1 << (self.retransmissions() + 1)) - 1)
+        self.longest(self.waits(self.retransmissions() + 1))
     }
 
     /// PROCESSING_DELAY: how long a peer may take before it acknowledges.
@@ -64,6 +76,22 @@ impl TransmissionParameters {
         rng.gen_range(self.ack_timeout..=self.longest(1))
     }
 
+    /// The wait that follows one of `timeout`, which was not answered.
+    pub(super) fn next_timeout(&self, timeout: Duration) -> Duration {
+        match self.backoff {
+            RetransmissionBackoff::Doubled => timeout.saturating_mul(2),
+            RetransmissionBackoff::Added => timeout.saturating_add(self.ack_timeout),
+        }
+    }
+
+    /// The first `count` waits together, in ACK_TIMEOUTs.
+    const fn waits(&self, count: u8) -> u32 {
+        match self.backoff {
+            RetransmissionBackoff::Doubled => (1 << count) - 1,
+            RetransmissionBackoff::Added => count as u32 * (count as u32 + 1) / 2,
+        }
+    }
+
     /// MAX_RETRANSMIT as far as it takes effect.
     pub(super) fn retransmissions(&self) -> u8 {
         self.max_retransmit.min(Self::MAX_RETRANSMIT_LIMIT)
@@ -88,6 +116,7 @@ impl Default for TransmissionParameters {
             max_retransmit: 4,
             nstart: 1,
             max_latency: Duration::from_secs(100),
+            backoff: RetransmissionBackoff::Doubled,
         }
     }
 }
@@ -128,6 +157,21 @@ mod tests {
     }
 
     #[test]
+    fn waits_that_are_added_to_grow_by_as_much_each_time() {
+        let parameters = TransmissionParameters {
+            ack_timeout: Duration::from_secs(5),
+            ack_random_factor_permille: 1000,
+            backoff: RetransmissionBackoff::Added,
+            ..TransmissionParameters::default()
+        };
+        let second = parameters.next_timeout(Duration::from_secs(5));
+        assert_eq!(second, Duration::from_secs(10));
+        // 5, 10, 15 and 20 s, and 25 s more.
+        assert_eq!(parameters.max_transmit_span(), Duration::from_secs(50));
+        assert_eq!(parameters.max_transmit_wait(), Duration::from_secs(75));
+    }
+
+    #[test]
     fn the_first_wait_lies_within_the_random_factor() {
         let mut rng = StdRng::seed_from_u64(7);
         let parameters = TransmissionParameters::default();
@@ -152,6 +196,7 @@ mod tests {
             max_retransmit: u8::MAX,
             nstart: 0,
             max_latency: Duration::MAX,
+            backoff: RetransmissionBackoff::Doubled,
         };
         assert!(parameters.exchange_lifetime() >= parameters.max_transmit_span());
         let little = TransmissionParameters {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::device::Radio;
 use super::log::{DeviceEvent, LogLine};
-use crate::model::{CellId, CoverageTier, Sha256Digest, SlotClaim, TierLimits};
+use crate::model::{CellId, CoverageTier, Sha256Digest, SlotClaim, TierBorders, TierLimits};
 
 /// Update Result 1.
 const SUCCESS: u8 = 1;
@@ -124,6 +125,18 @@ impl Judge {
         }
     }
 
+    /// From its next update on a device counts in the tier that its radio says, by the default borders.
+    fn signal_told(&mut self, device: usize, rsrp: Option<i64>, sinr: Option<i64>) {
+        if let Some(class) = self.limits.classes.get_mut(device) {
+            class.tier = Radio {
+                cell_id: None,
+                rsrp,
+                sinr,
+            }
+            .tier(&TierBorders::default());
+        }
+    }
+
     /// Takes the next line.
     pub fn read(&mut self, line: &LogLine) {
         let Some(device) = self.devices.get_mut(line.device) else {
@@ -137,6 +150,10 @@ impl Judge {
             | DeviceEvent::RegistrationUnanswered
             | DeviceEvent::DownlinkTaken { .. }
             | DeviceEvent::RebootTaken { .. }
+            | DeviceEvent::BootFailed { .. }
+            | DeviceEvent::OldVersionKept
+            | DeviceEvent::DownloadRestarted
+            | DeviceEvent::PortChanged
             | DeviceEvent::ObservationsForgotten => {}
             DeviceEvent::UriAccepted => self.begin(line),
             DeviceEvent::Downloaded { sha256 } => {
@@ -169,13 +186,24 @@ impl Judge {
                 }
                 self.end(line);
             }
-            DeviceEvent::PowerCut => {
+            DeviceEvent::PowerCut | DeviceEvent::SwitchedOff => {
                 if std::mem::take(&mut device.installs) {
                     device.executes_of_image = 0;
                 }
                 self.end(line);
             }
-            DeviceEvent::DownloadFailed { .. } => self.end(line),
+            DeviceEvent::DownloadFailed { .. } | DeviceEvent::Bricked => self.end(line),
+            DeviceEvent::RolledBack { version } => {
+                device.flashes.remove(version);
+            }
+            DeviceEvent::InstallResumed => {
+                device.installs = true;
+                match self.limits.at_rest {
+                    AtRest::Active | AtRest::Resting => self.begin(line),
+                    AtRest::Done => {}
+                }
+            }
+            DeviceEvent::SignalTold { rsrp, sinr } => self.signal_told(line.device, *rsrp, *sinr),
         }
     }
 

@@ -68,6 +68,35 @@ pub enum DeviceEvent {
     },
     /// Its power went without warning. What was active and not persisted has ended.
     PowerCut,
+    /// It was switched off for good.
+    SwitchedOff,
+    /// It wrote the new image and comes back no more.
+    Bricked,
+    /// The new version did not start: it resets.
+    BootFailed {
+        /// The version that does not run.
+        version: String,
+    },
+    /// It runs the version that it had before, as the new one did not start.
+    RolledBack {
+        /// The version that it gave up.
+        version: String,
+    },
+    /// It takes the update for done, and runs the version that it had.
+    OldVersionKept,
+    /// It goes on with the install that the power cut off.
+    InstallResumed,
+    /// It asked for a block twice, and fetches from the start again.
+    DownloadRestarted,
+    /// Its NAT had forgotten it: it sends from another port.
+    PortChanged,
+    /// Its radio reports something else than the last time.
+    SignalTold {
+        /// `/4/0/2`, as it reports it.
+        rsrp: Option<i64>,
+        /// `/4/0/11`.
+        sinr: Option<i64>,
+    },
 }
 
 /// A line of the log.

@@ -11,16 +11,15 @@ mod habits;
 mod judge;
 pub mod log;
 mod network;
-mod scenario;
+mod trial;
 
 pub use air::{CeLevel, CellAir, Direction, SharedCarrier};
-pub use device::DailyUplink;
 pub use device::{
-    Condition, DeviceConfig, DeviceOutput, NotifyReliability, Outcome, Quirks, Radio, SimDevice,
-    SocketKind,
+    Chance, CoapTimers, Condition, DailyUplink, DeviceConfig, DeviceOutput, Fault, Faults,
+    NotifyReliability, Outcome, Quirks, Radio, SignalDrift, SimDevice, SmallerBlocks, SocketKind,
 };
 pub use fleet::{Fleet, FleetError};
 pub use habits::Habits;
 pub use judge::{AtRest, ClassPeak, Judge, Limits, Verdict};
-pub use network::{Account, Network, NetworkDevice};
-pub use scenario::{Mix, Report, Scenario, ScenarioError, Stop, UplinkPattern};
+pub use network::{Account, Kept, Network, NetworkDevice, Told, at_once, ended_tasks};
+pub use trial::{Mix, Report, Stop, Trial, TrialError, UplinkPattern};

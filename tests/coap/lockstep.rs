@@ -6,7 +6,8 @@ use bytes::Bytes;
 use narrowcast::clock::Instant;
 use narrowcast::coap::{
     Code, Endpoint, EndpointConfig, Event, Message, MessageId, MessageType, OptionNumber,
-    Reliability, ReplyTo, Request, RequestId, Response, Token, TransmissionParameters,
+    Reliability, ReplyTo, Request, RequestId, Response, RetransmissionBackoff, Token,
+    TransmissionParameters,
 };
 use narrowcast::model::{Peer, Transmit};
 use rand::SeedableRng;
@@ -18,6 +19,7 @@ pub(crate) const RFC: TransmissionParameters = TransmissionParameters {
     max_retransmit: 4,
     nstart: 1,
     max_latency: Duration::from_secs(100),
+    backoff: RetransmissionBackoff::Doubled,
 };
 
 pub(crate) struct Lockstep {

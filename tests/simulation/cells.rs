@@ -4,22 +4,22 @@ use std::num::{NonZeroU8, NonZeroU16};
 use std::time::Duration;
 
 use narrowcast::model::{AdmissionPolicy, AirtimePermille, TierLimits, WaitingRoomPolicy};
-use narrowcast::sim::{CeLevel, Mix, Report, Scenario, Stop, UplinkPattern};
+use narrowcast::sim::{CeLevel, Mix, Report, Stop, Trial, UplinkPattern};
 
 /// Runs it; nothing forbidden may happen in any run.
-fn run(scenario: &Scenario) -> Report {
-    let report = scenario.run().unwrap();
+fn run(trial: &Trial) -> Report {
+    let report = trial.run().unwrap();
     assert!(report.verdict.holds(), "{:?}", report.verdict);
     report
 }
 
 /// A few days of a fleet of sleepers in four cells.
-fn thirty_days_in_small(seed: u64) -> Scenario {
-    Scenario {
+fn thirty_days_in_small(seed: u64) -> Trial {
+    Trial {
         cells: 4,
         image_bytes: 2 * 1024,
         stop: Stop::AfterDays(3),
-        ..Scenario::thirty_days(seed, 200)
+        ..Trial::thirty_days(seed, 200)
     }
 }
 
@@ -35,9 +35,9 @@ fn a_fleet_of_sleepers_is_updated_in_days_and_a_seed_gives_one_log() {
 }
 
 /// One cell of always listening devices of one level.
-fn one_level(level: CeLevel, devices: usize) -> Scenario {
+fn one_level(level: CeLevel, devices: usize) -> Trial {
     let permille = |of| if level == of { 1000 } else { 0 };
-    Scenario {
+    Trial {
         devices,
         mix: Mix {
             ce0_permille: permille(CeLevel::Ce0),
@@ -52,7 +52,7 @@ fn one_level(level: CeLevel, devices: usize) -> Scenario {
             tier2: 50,
             unknown: 50,
         },
-        ..Scenario::burst(3)
+        ..Trial::burst(3)
     }
 }
 
@@ -91,7 +91,7 @@ fn burst_in_small(
     airtime_permille: u16,
     room: WaitingRoomPolicy,
 ) -> Report {
-    let scenario = Scenario {
+    let trial = Trial {
         devices: 100,
         uplink: UplinkPattern::Burst {
             from: EIGHT,
@@ -101,9 +101,9 @@ fn burst_in_small(
             airtime: NonZeroU16::new(airtime_permille).map(AirtimePermille),
             ..AdmissionPolicy::default()
         },
-        ..Scenario::burst(seed)
+        ..Trial::burst(seed)
     };
-    let report = run(&scenario.with_waiting_room(room));
+    let report = run(&trial.with_waiting_room(room));
     assert_eq!(report.succeeded, 100);
     report
 }
@@ -117,7 +117,7 @@ fn t95(report: &Report) -> Duration {
 fn a_waiting_room_and_airtime_shorten_the_campaign_of_a_burst_and_spare_it_failures() {
     let within = Duration::from_secs(600);
     let plain = burst_in_small(1, within, 0, WaitingRoomPolicy::OFF);
-    let held = burst_in_small(1, within, 500, Scenario::FOUR_HOURS);
+    let held = burst_in_small(1, within, 500, Trial::FOUR_HOURS);
     let (of_plain, of_held) = (t95(&plain), t95(&held));
     assert!(of_plain >= 3 * of_held, "{of_plain:?}, {of_held:?}");
     let (of_plain, of_held) = (plain.failed_attempts(), held.failed_attempts());
@@ -133,7 +133,7 @@ fn a_waiting_room_and_airtime_shorten_the_campaign_of_a_burst_and_spare_it_failu
 #[test]
 fn weak_coverage_does_not_stop_its_cell_before_the_others_had_their_part() {
     let within = Duration::from_secs(3600);
-    let of = |seed| t95(&burst_in_small(seed, within, 500, Scenario::FOUR_HOURS));
+    let of = |seed| t95(&burst_in_small(seed, within, 500, Trial::FOUR_HOURS));
     let both = of(3) + of(4);
     assert!(both < Duration::from_secs(10 * 3600), "{both:?}");
 }

@@ -110,7 +110,16 @@ impl Milestones {
             | DeviceEvent::RebootTaken { .. }
             | DeviceEvent::Flashed { .. }
             | DeviceEvent::ObservationsForgotten
-            | DeviceEvent::PowerCut => return,
+            | DeviceEvent::PowerCut
+            | DeviceEvent::SwitchedOff
+            | DeviceEvent::Bricked
+            | DeviceEvent::BootFailed { .. }
+            | DeviceEvent::RolledBack { .. }
+            | DeviceEvent::InstallResumed
+            | DeviceEvent::OldVersionKept
+            | DeviceEvent::DownloadRestarted
+            | DeviceEvent::PortChanged
+            | DeviceEvent::SignalTold { .. } => return,
         };
         self.reached[milestone].insert(line.device);
     }

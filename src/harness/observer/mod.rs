@@ -444,6 +444,11 @@ impl Observer {
             | DeviceEvent::RegistrationUnanswered
             | DeviceEvent::RebootTaken { .. }
             | DeviceEvent::ObservationsForgotten
+            | DeviceEvent::BootFailed { .. }
+            | DeviceEvent::RolledBack { .. }
+            | DeviceEvent::DownloadRestarted
+            | DeviceEvent::PortChanged
+            | DeviceEvent::SignalTold { .. }
             | DeviceEvent::DownlinkTaken { .. } => {
                 self.of_registration(level, line);
                 None
@@ -455,6 +460,10 @@ impl Observer {
             DeviceEvent::ExecuteAccepted
             | DeviceEvent::Flashed { .. }
             | DeviceEvent::UpdateEnded { .. }
+            | DeviceEvent::InstallResumed
+            | DeviceEvent::OldVersionKept
+            | DeviceEvent::Bricked
+            | DeviceEvent::SwitchedOff
             | DeviceEvent::PowerCut => self.of_install(level, line),
         };
         if let Some(cause) = cause {
@@ -498,6 +507,15 @@ impl Observer {
             | DeviceEvent::UpdateEnded { .. }
             | DeviceEvent::ObservationsForgotten
             | DeviceEvent::DownlinkTaken { .. }
+            | DeviceEvent::InstallResumed
+            | DeviceEvent::OldVersionKept
+            | DeviceEvent::Bricked
+            | DeviceEvent::SwitchedOff
+            | DeviceEvent::BootFailed { .. }
+            | DeviceEvent::RolledBack { .. }
+            | DeviceEvent::DownloadRestarted
+            | DeviceEvent::PortChanged
+            | DeviceEvent::SignalTold { .. }
             | DeviceEvent::PowerCut => {}
         }
     }
@@ -537,6 +555,15 @@ impl Observer {
             | DeviceEvent::RebootTaken { .. }
             | DeviceEvent::ObservationsForgotten
             | DeviceEvent::DownlinkTaken { .. }
+            | DeviceEvent::InstallResumed
+            | DeviceEvent::OldVersionKept
+            | DeviceEvent::Bricked
+            | DeviceEvent::SwitchedOff
+            | DeviceEvent::BootFailed { .. }
+            | DeviceEvent::RolledBack { .. }
+            | DeviceEvent::DownloadRestarted
+            | DeviceEvent::PortChanged
+            | DeviceEvent::SignalTold { .. }
             | DeviceEvent::PowerCut => {}
         }
         None
@@ -573,9 +600,19 @@ impl Observer {
                     result => Cow::Owned(format!("result_{result}")),
                 });
             }
+            DeviceEvent::InstallResumed => watch.state = DeviceState::Updating,
+            DeviceEvent::OldVersionKept => watch.wrong_version = true,
             DeviceEvent::PowerCut => {
                 let interrupted = watch.power_cut(at);
                 return interrupted.then_some(Cow::Borrowed("power_cut"));
+            }
+            DeviceEvent::SwitchedOff => {
+                let interrupted = watch.power_cut(at);
+                return interrupted.then_some(Cow::Borrowed("switched_off"));
+            }
+            DeviceEvent::Bricked => {
+                watch.power_cut(at);
+                return Some(Cow::Borrowed("bricked"));
             }
             DeviceEvent::Booted { .. }
             | DeviceEvent::Registered
@@ -587,6 +624,11 @@ impl Observer {
             | DeviceEvent::DownloadFailed { .. }
             | DeviceEvent::RebootTaken { .. }
             | DeviceEvent::ObservationsForgotten
+            | DeviceEvent::BootFailed { .. }
+            | DeviceEvent::RolledBack { .. }
+            | DeviceEvent::DownloadRestarted
+            | DeviceEvent::PortChanged
+            | DeviceEvent::SignalTold { .. }
             | DeviceEvent::DownlinkTaken { .. } => {}
         }
         None

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::daily_uplink::DailyUplink;
+use super::faults::Faults;
+use super::signal::SignalDrift;
 use crate::coap::{ContentFormat, TransmissionParameters};
 use crate::model::{
     CellId, CoverageTier, RadioUnit, Rsrp, Sha256Digest, SignalReading, Sinr, SlotClaim,
@@ -19,6 +21,18 @@ pub struct Radio {
     pub rsrp: Option<i64>,
     /// `/4/0/11`.
     pub sinr: Option<i64>,
+}
+
+impl Radio {
+    /// The tier of what it reports.
+    pub fn tier(&self, borders: &TierBorders) -> CoverageTier {
+        let rsrp = self.rsrp;
+        let reading = SignalReading {
+            rsrp: rsrp.and_then(|value| Rsrp::normalise(value, RadioUnit::Auto)),
+            sinr: self.sinr.and_then(Sinr::normalise),
+        };
+        CoverageTier::of(reading, borders)
+    }
 }
 
 /// What the device says of its battery and memory; `None`: 4.04.
@@ -89,6 +103,24 @@ pub struct Quirks {
     pub takes_only_push: bool,
     /// Gives a download up when it is told to, by `/5/0/10` or by an empty URI.
     pub cancels: bool,
+    /// Takes every observation, and never notifies.
+    pub never_notifies: bool,
+    /// Fetches from block 0 again when it had to ask for a block twice (sdk-nrf, issue 15892).
+    pub restarts_after_retransmission: bool,
+    /// Its radio sleeps after `awake`, whatever it waits for: PSM was left on for the update (seed 000).
+    pub sleeps_while_waiting: bool,
+    /// Goes on with an install that the power cut off when it boots (seed 000), and does not wait for
+    /// another Execute.
+    pub resumes_install: bool,
+}
+
+/// A download that goes on in smaller blocks (RFC 7959 §2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SmallerBlocks {
+    /// How much it has by then, in bytes.
+    pub after_bytes: usize,
+    /// Block size exponent from there on.
+    pub szx: u8,
 }
 
 /// One device.
@@ -133,10 +165,12 @@ pub struct DeviceConfig {
     pub notify: NotifyReliability,
     /// CoAP timing.
     pub transmission: TransmissionPreset,
-    /// Its ACK_TIMEOUT, where it is not that of `transmission`.
-    pub ack_timeout: Option<Duration>,
+    /// The timing that it has instead.
+    pub timers: Option<TransmissionParameters>,
     /// Block size exponent that it asks for, 0 to 6.
     pub szx: u8,
+    /// From where on in a download it asks for smaller blocks.
+    pub smaller_blocks: Option<SmallerBlocks>,
     /// How often it asks for a block anew once all retransmissions went unanswered. Then it ends the
     /// download with Result 4.
     pub block_retries: u8,
@@ -146,8 +180,20 @@ pub struct DeviceConfig {
     pub daily_uplink: Option<DailyUplink>,
     /// First wait before it tries to register again.
     pub retry: Duration,
-    /// It switches on within this time.
+    /// It switches on not before this, from the run's begin.
+    pub start_after: Duration,
+    /// It switches on within this time from then on.
     pub start_spread: Duration,
+    /// It hears what comes while it is quiet only at the end of each such cycle (eDRX, 3GPP TS 24.008
+    /// §10.5.5.32); where it is not in queue mode.
+    pub edrx_cycle: Option<Duration>,
+    /// Its NAT forgets it when it has sent nothing for so long (RFC 4787 REQ-5): nothing reaches it any
+    /// more, and it sends from another port.
+    pub nat_timeout: Option<Duration>,
+    /// How what its radio reports moves about what `radio` says.
+    pub drift: Option<SignalDrift>,
+    /// What goes wrong in its updates.
+    pub faults: Faults,
     /// How long the install takes.
     pub install: Duration,
     /// How long it is off while it reboots.
@@ -157,25 +203,15 @@ pub struct DeviceConfig {
 impl DeviceConfig {
     /// The timing of its messages.
     pub(super) fn parameters(&self) -> TransmissionParameters {
-        let preset = TransmissionParameters::from(self.transmission);
-        TransmissionParameters {
-            ack_timeout: self.ack_timeout.unwrap_or(preset.ack_timeout),
-            ..preset
-        }
+        self.timers
+            .unwrap_or_else(|| TransmissionParameters::from(self.transmission))
     }
 
     /// The class that its own radio puts it in.
     pub fn class(&self, borders: &TierBorders) -> SlotClaim {
-        let reading = SignalReading {
-            rsrp: self
-                .radio
-                .rsrp
-                .and_then(|value| Rsrp::normalise(value, RadioUnit::Auto)),
-            sinr: self.radio.sinr.and_then(Sinr::normalise),
-        };
         SlotClaim {
             cell: CellId(self.radio.cell_id.unwrap_or_default()),
-            tier: CoverageTier::of(reading, borders),
+            tier: self.radio.tier(borders),
         }
     }
 
@@ -204,13 +240,19 @@ impl DeviceConfig {
             quirks: Quirks::default(),
             notify: NotifyReliability::default(),
             transmission: TransmissionPreset::NbIot,
-            ack_timeout: None,
+            timers: None,
             szx: 5,
+            smaller_blocks: None,
             block_retries: 0,
             update_interval: Duration::from_secs(3600),
             daily_uplink: None,
             retry: Duration::from_secs(2),
+            start_after: Duration::ZERO,
             start_spread: Duration::ZERO,
+            edrx_cycle: None,
+            nat_timeout: None,
+            drift: None,
+            faults: Faults::default(),
             install: Duration::from_secs(10),
             reboot: Duration::from_secs(5),
         }

@@ -9,30 +9,40 @@
 
 mod config;
 mod daily_uplink;
+mod deferral;
+mod faults;
+mod install;
+mod link;
 mod objects;
 mod own;
 mod push;
+mod registration;
+mod signal;
+mod timers;
 mod update;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-pub use config::{Condition, DeviceConfig, NotifyReliability, Outcome, Quirks, Radio};
+pub use config::{
+    Condition, DeviceConfig, NotifyReliability, Outcome, Quirks, Radio, SmallerBlocks,
+};
+pub use daily_uplink::DailyUplink;
+pub use faults::{Chance, Fault, Faults};
+pub use signal::SignalDrift;
+pub use timers::CoapTimers;
 
 use crate::clock::Instant;
 use crate::coap::{
-    Code, ContentFormat, Endpoint, EndpointConfig, Event, OptionNumber, Reliability, Request,
-    RequestId, Response, Token,
+    Endpoint, EndpointConfig, Event, Reliability, Request, RequestId, Response, Token,
 };
 use crate::lwm2m::{Links, Path};
 use crate::model::{Datagram, Peer};
 
 use super::log::DeviceEvent;
-pub use daily_uplink::DailyUplink;
 use update::Update;
 
 /// Which of a device's sockets a datagram belongs to.
@@ -102,6 +112,9 @@ pub struct SimDevice {
     observers: BTreeMap<Path, Observer>,
     uplink_sequence: u32,
     own: own::Own,
+    link: link::Link,
+    signal: signal::Signal,
+    misfortune: faults::Misfortune,
     outputs: VecDeque<DeviceOutput>,
 }
 
@@ -111,8 +124,8 @@ struct Observer {
     sequence: u32,
 }
 
-/// The longest wait between two tries to register.
-const REGISTER_RETRY_MAX: Duration = Duration::from_secs(60);
+/// A device that comes back then does not.
+const NEVER: Instant = Instant::from_origin(Duration::MAX);
 
 /// The most links that it reads of its own.
 const LINKS_MAX: usize = 100;
@@ -122,9 +135,10 @@ impl SimDevice {
     /// its time of day.
     pub fn new(config: DeviceConfig, now: Instant, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
+        let start = now + config.start_after;
         let until = match config.daily_uplink {
-            Some(daily) => daily.next(now, &mut rng),
-            None => now + spread(&mut rng, config.start_spread),
+            Some(daily) if config.start_after.is_zero() => daily.next(now, &mut rng),
+            Some(_) | None => start + spread(&mut rng, config.start_spread),
         };
         let server = Peer::Address(config.server);
         Self {
@@ -139,6 +153,9 @@ impl SimDevice {
             observers: BTreeMap::new(),
             uplink_sequence: 0,
             own: own::Own::default(),
+            link: link::Link::new(now),
+            signal: signal::Signal::default(),
+            misfortune: faults::Misfortune::default(),
             outputs: VecDeque::new(),
             server,
             rng,
@@ -148,9 +165,17 @@ impl SimDevice {
 
     /// Takes a datagram from the server. Without power, or while it sleeps, it is lost.
     pub fn handle_datagram(&mut self, now: Instant, socket: SocketKind, datagram: &[u8]) {
-        if matches!(self.presence, Presence::Off { .. }) || self.sleeps(now) {
+        if matches!(self.presence, Presence::Off { .. })
+            || self.sleeps(now)
+            || self.is_forgotten_by_nat(now)
+            || self.waits_for_paging(now, socket, datagram)
+        {
             return;
         }
+        self.take_datagram(now, socket, datagram);
+    }
+
+    fn take_datagram(&mut self, now: Instant, socket: SocketKind, datagram: &[u8]) {
         self.awake_until = now + self.config.awake;
         let server = self.server.clone();
         self.endpoint(socket)
@@ -161,6 +186,7 @@ impl SimDevice {
 
     /// Lets time pass to `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.hear_pages(now);
         self.main.handle_timeout(now);
         self.download.handle_timeout(now);
         match &self.presence {
@@ -176,6 +202,7 @@ impl SimDevice {
             | Presence::Registering { .. }
             | Presence::Registered { .. } => {}
         }
+        self.power_cut_timeout(now);
         self.update_timeout(now);
         self.pump(now);
         self.watch_push(now);
@@ -195,6 +222,8 @@ impl SimDevice {
                 self.main.poll_timeout(),
                 self.download.poll_timeout(),
                 self.update.deadline(),
+                self.link.deadline(),
+                self.misfortune.deadline(),
             ];
             DeviceOutput::Timeout(deadlines.into_iter().flatten().min())
         })
@@ -203,7 +232,14 @@ impl SimDevice {
     /// The power goes without warning and comes back after `off`.
     pub fn cut_power(&mut self, now: Instant, off: Duration) {
         self.log(DeviceEvent::PowerCut);
+        self.keep_install(now);
         self.lose_power(now + off);
+    }
+
+    /// It is switched off for good, without a word.
+    pub fn switch_off(&mut self) {
+        self.log(DeviceEvent::SwitchedOff);
+        self.lose_power(NEVER);
     }
 
     /// The power goes as [`Self::cut_power`] says, and what was fetched is lost.
@@ -255,14 +291,6 @@ impl SimDevice {
         }
     }
 
-    /// Whether its radio is off: it has nothing to wait for, and was quiet for a while.
-    fn sleeps(&self, now: Instant) -> bool {
-        let waits = [self.main.poll_timeout(), self.download.poll_timeout()];
-        self.config.queue_mode
-            && self.awake_until < now
-            && waits.into_iter().flatten().next().is_none()
-    }
-
     fn pump(&mut self, now: Instant) {
         for socket in [SocketKind::Main, SocketKind::Download] {
             while let Some(event) = self.endpoint(socket).poll_event() {
@@ -272,6 +300,7 @@ impl SimDevice {
         for socket in [SocketKind::Main, SocketKind::Download] {
             while let Some(transmit) = self.endpoint(socket).poll_transmit() {
                 let datagram = transmit.datagram;
+                self.touch_nat(now);
                 self.awake_until = now + self.config.awake;
                 self.outputs
                     .push_back(DeviceOutput::Transmit { socket, datagram });
@@ -332,24 +361,6 @@ impl SimDevice {
         }
     }
 
-    fn handle_register_response(&mut self, now: Instant, response: &Response, retries: u32) {
-        if response.code != Code::CREATED {
-            return self.retry_registering(now, retries);
-        }
-        let location = response
-            .options
-            .all(OptionNumber::LOCATION_PATH)
-            .map(|segment| String::from_utf8_lossy(segment).into_owned())
-            .collect();
-        let update_at = self.next_update(now);
-        self.presence = Presence::Registered {
-            location,
-            update_at,
-        };
-        self.log(DeviceEvent::Registered);
-        self.after_registration(now);
-    }
-
     /// A message of ours was never answered, or was refused.
     fn handle_lost(&mut self, now: Instant, lost: Sent) {
         match &self.presence {
@@ -369,77 +380,14 @@ impl SimDevice {
         }
     }
 
-    fn boot(&mut self, now: Instant) {
-        self.log(DeviceEvent::Booted {
-            version: self.version.clone(),
-        });
-        self.register(now, 0);
-    }
-
-    fn register(&mut self, now: Instant, retries: u32) {
-        let binding = if self.config.queue_mode {
-            "b=UQ"
-        } else {
-            "b=U"
-        };
-        let mut request = Request::new(Code::POST, "/rd")
-            .with_query("lwm2m=1.0")
-            .with_query(&format!("ep={}", self.config.endpoint))
-            .with_query(binding)
-            .with_query(&format!("lt={}", self.config.lifetime.as_secs()));
-        if !self.config.links.is_empty() {
-            let links = Bytes::from(self.config.links.clone());
-            request = request.with_payload(ContentFormat::LINK_FORMAT, links);
-        }
-        self.registration_update = None;
-        self.presence = match self.send(now, SocketKind::Main, request) {
-            Some(request) => Presence::Registering { request, retries },
-            None => Presence::Unregistered {
-                retry_at: now + self.config.retry,
-                retries,
-            },
-        };
-    }
-
-    fn retry_registering(&mut self, now: Instant, retries: u32) {
-        let backed_off = self.config.retry.saturating_mul(1 << retries.min(6));
-        let delay = self.jittered(backed_off.min(REGISTER_RETRY_MAX));
-        self.presence = Presence::Unregistered {
-            retry_at: now + delay,
-            retries: retries.saturating_add(1),
-        };
-    }
-
-    fn update_registration(&mut self, now: Instant) {
-        let next = self.next_update(now);
-        let Presence::Registered {
-            location,
-            update_at,
-        } = &mut self.presence
-        else {
-            return;
-        };
-        *update_at = next;
-        let path = location.join("/");
-        if self.registration_update.is_none() {
-            self.registration_update =
-                self.send(now, SocketKind::Main, Request::new(Code::POST, &path));
-        }
-    }
-
-    fn next_update(&mut self, now: Instant) -> Instant {
-        match self.config.daily_uplink {
-            Some(daily) => daily.next(now, &mut self.rng),
-            None => now + self.jittered(self.config.update_interval),
-        }
-    }
-
     fn lose_power(&mut self, until: Instant) {
         self.main = endpoint(&self.config, &mut self.rng);
         self.download = endpoint(&self.config, &mut self.rng);
         self.presence = Presence::Off { until };
         self.registration_update = None;
         self.forget_volatile();
+        self.link.forget();
+        self.misfortune.power_was_lost();
         if self.config.quirks.new_port_after_reboot {
             self.outputs.push_back(DeviceOutput::Rebind);
         }

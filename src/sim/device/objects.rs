@@ -26,6 +26,7 @@ impl SimDevice {
             return response;
         }
         if request.code == Code::GET {
+            self.drift_signal(now, path);
             self.read(path, request, token)
         } else if request.code == Code::PUT {
             self.write(now, path, request)
@@ -43,6 +44,9 @@ impl SimDevice {
 
     /// Tells the server of a new value, where it observes it.
     pub(super) fn notify(&mut self, now: Instant, path: Path) -> Option<Sent> {
+        if self.config.quirks.never_notifies {
+            return None;
+        }
         let response = self.content(path);
         let observer = self.observers.get_mut(&path)?;
         observer.sequence += 1;
@@ -117,7 +121,7 @@ impl SimDevice {
     }
 
     fn value(&self, path: Path) -> Option<Value> {
-        let (radio, condition) = (self.config.radio, self.config.condition);
+        let (radio, condition) = (self.reported_radio(), self.config.condition);
         let number = |number: Option<i64>| number.map(Value::Integer);
         let text = |text: &str| Some(Value::Text(text.to_owned()));
         match path {

@@ -1,14 +1,13 @@
 //! Object 5: the firmware update as the device lives it.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::{Outcome, Presence, Sent, SimDevice, SocketKind};
+use super::faults::Fault;
+use super::{Outcome, Sent, SimDevice, SocketKind};
 use crate::clock::Instant;
 use crate::coap::{BlockValue, Code, OptionNumber, Request, Response};
-use crate::lwm2m::{Path, path};
+use crate::lwm2m::path;
 use crate::model::Sha256Digest;
 
 use super::super::log::DeviceEvent;
@@ -19,12 +18,12 @@ pub(super) const DOWNLOADED: u8 = 2;
 pub(super) const UPDATING: u8 = 3;
 
 pub(super) const RESULT_INITIAL: u8 = 0;
-const RESULT_SUCCESS: u8 = 1;
+pub(super) const RESULT_SUCCESS: u8 = 1;
 pub(super) const RESULT_CONNECTION_LOST: u8 = 4;
 const RESULT_INTEGRITY_CHECK_FAILED: u8 = 5;
+const RESULT_UNSUPPORTED_PACKAGE: u8 = 6;
 const RESULT_INVALID_URI: u8 = 7;
-const RESULT_FAILED: u8 = 8;
-const RESULT_DEFERRED: u8 = 11;
+pub(super) const RESULT_FAILED: u8 = 8;
 
 /// The largest image that a device takes, in bytes.
 pub(super) const IMAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -33,18 +32,18 @@ pub(super) const IMAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Update {
     pub(super) state: u8,
-    result: u8,
+    pub(super) result: u8,
     uri: String,
-    transfer: Option<Transfer>,
+    pub(super) transfer: Option<Transfer>,
     /// Whether blocks of a pushed package were there when it was last looked.
     pub(super) receiving: bool,
     /// The notification that must be acknowledged before the first block is asked for.
     awaited: Option<Sent>,
-    installed_at: Option<Instant>,
+    pub(super) installed_at: Option<Instant>,
     /// Until when its user has put the installation off.
-    deferred_until: Option<Instant>,
+    pub(super) deferred_until: Option<Instant>,
     /// Whether it was put off already.
-    deferred: bool,
+    pub(super) deferred: bool,
     pub(super) severity: Option<u32>,
     pub(super) defer_period: Option<u32>,
     executing: bool,
@@ -52,13 +51,15 @@ pub(super) struct Update {
 
 /// A download under way.
 #[derive(Debug, Default)]
-struct Transfer {
+pub(super) struct Transfer {
     path: String,
     received_bytes: usize,
     hash: Sha256,
     etag: Option<Bytes>,
     szx: u8,
     request: Option<Sent>,
+    /// How often anything was sent again before that.
+    retransmissions: u64,
     /// How often the block under way was asked for anew.
     retries: u8,
 }
@@ -89,6 +90,18 @@ impl Update {
             .min()
     }
 
+    /// The new version does not run, the old one does.
+    pub(super) const fn fail(&mut self, result: u8) {
+        self.state = IDLE;
+        self.result = result;
+    }
+
+    /// It installs until then.
+    pub(super) const fn install_until(&mut self, at: Instant) {
+        self.state = UPDATING;
+        self.installed_at = Some(at);
+    }
+
     /// XY: a failure is told once; from then on it is 8, and the update is over.
     pub(super) fn result_was_read(&mut self, reads_once: bool) {
         if reads_once && (2..=7).contains(&self.result) {
@@ -115,7 +128,9 @@ impl SimDevice {
         }
         let resumed = self.config.quirks.resumes && self.update.uri == uri;
         uri.clone_into(&mut self.update.uri);
-        let path = path_of(uri).filter(|_| !self.config.quirks.finds_uris_bad);
+        self.draw_fault();
+        let finds_bad = self.config.quirks.finds_uris_bad || self.misfortune.suffers(Fault::BadUri);
+        let path = path_of(uri).filter(|_| !finds_bad);
         let Some(path) = path else {
             // A bad URI changes only the Result: State stays 0.
             self.update.state = IDLE;
@@ -155,6 +170,7 @@ impl SimDevice {
         self.update.state = UPDATING;
         self.update.executing = true;
         self.update.installed_at = Some(now + self.config.install);
+        self.plan_power_cut(now);
         Code::CHANGED
     }
 
@@ -192,13 +208,18 @@ impl SimDevice {
 
     /// A block that was asked for.
     pub(super) fn handle_block(&mut self, now: Instant, answered: Sent, response: &Response) {
+        let transfer = self.update.transfer.as_mut();
+        let Some(transfer) = transfer.filter(|transfer| transfer.request == Some(answered)) else {
+            return;
+        };
+        transfer.request = None;
+        let retransmissions = transfer.retransmissions;
+        if self.restarts_download(answered.socket, retransmissions) {
+            return self.ask_for_block(now);
+        }
         let Some(transfer) = &mut self.update.transfer else {
             return;
         };
-        if transfer.request != Some(answered) {
-            return;
-        }
-        transfer.request = None;
         if response.code != Code::CONTENT {
             return self.end_download(now, RESULT_INVALID_URI);
         }
@@ -223,11 +244,34 @@ impl SimDevice {
         transfer.szx = transfer.szx.min(block.szx);
         transfer.hash.update(&response.payload);
         transfer.received_bytes += response.payload.len();
+        if let Some(smaller) = self.config.smaller_blocks
+            && transfer.received_bytes >= smaller.after_bytes
+        {
+            transfer.szx = transfer.szx.min(smaller.szx);
+        }
+        if self.block_brings_fault(now, block.more) {
+            return;
+        }
         if block.more {
             self.ask_for_block(now);
         } else {
             self.downloaded(now);
         }
+    }
+
+    /// Some stacks take the answer to a request that was sent again for that of a new download.
+    fn restarts_download(&mut self, socket: SocketKind, retransmissions: u64) -> bool {
+        let now_is = self.endpoint(socket).counters().retransmissions;
+        if !self.config.quirks.restarts_after_retransmission || now_is == retransmissions {
+            return false;
+        }
+        let Some(transfer) = &mut self.update.transfer else {
+            return false;
+        };
+        transfer.received_bytes = 0;
+        transfer.hash = Sha256::new();
+        self.log(DeviceEvent::DownloadRestarted);
+        true
     }
 
     /// A message of the update was never answered, or was refused.
@@ -246,79 +290,6 @@ impl SimDevice {
             }
         } else if self.update.awaited == Some(lost) {
             self.end_download(now, RESULT_FAILED);
-        }
-    }
-
-    /// `PUT /5/0/11` or `/5/0/13`; `None` where it knows of neither, or it is of another.
-    pub(super) fn take_deferral(&mut self, path: Path, request: &Request) -> Option<Code> {
-        self.config.deferral?;
-        let told = match path {
-            path::FIRMWARE_SEVERITY => &mut self.update.severity,
-            path::FIRMWARE_DEFER_PERIOD => &mut self.update.defer_period,
-            Path { .. } => return None,
-        };
-        let text = std::str::from_utf8(&request.payload).ok();
-        let Some(number) = text.and_then(|text| text.parse().ok()) else {
-            return Some(Code::BAD_REQUEST);
-        };
-        *told = Some(number);
-        Some(Code::CHANGED)
-    }
-
-    /// Its user puts the installation off, once for each package, and lets it go on later.
-    fn deferral_timeout(&mut self, now: Instant) {
-        if let Some(until) = self.update.deferred_until
-            && until <= now
-            && !matches!(self.presence, Presence::Off { .. })
-        {
-            self.update.deferred_until = None;
-            self.update.state = UPDATING;
-            self.update.installed_at = Some(now + self.config.install);
-            self.notify(now, path::FIRMWARE_STATE);
-        }
-    }
-
-    fn defers(&mut self, now: Instant) -> bool {
-        let Some(deferral) = self.config.deferral.filter(|_| !self.update.deferred) else {
-            return false;
-        };
-        self.update.deferred = true;
-        self.update.deferred_until = Some(now + deferral);
-        self.update.state = DOWNLOADED;
-        self.change_result(now, RESULT_DEFERRED);
-        let result = RESULT_DEFERRED;
-        self.log(DeviceEvent::UpdateEnded { result });
-        self.notify(now, path::FIRMWARE_STATE);
-        true
-    }
-
-    /// The install ends at its time.
-    pub(super) fn update_timeout(&mut self, now: Instant) {
-        self.deferral_timeout(now);
-        if self.update.installed_at.is_none_or(|at| now < at) {
-            return;
-        }
-        self.update.installed_at = None;
-        if matches!(self.presence, Presence::Off { .. }) {
-            return;
-        }
-        if self.defers(now) {
-            return;
-        }
-        match self.config.outcome {
-            Outcome::InstallFails(result) => {
-                self.update.state = DOWNLOADED;
-                self.change_result(now, result);
-                self.log(DeviceEvent::UpdateEnded { result });
-                self.notify(now, path::FIRMWARE_STATE);
-            }
-            Outcome::Succeeds | Outcome::DownloadFails(_) => {
-                self.flash(now, self.config.next_version.clone());
-            }
-            Outcome::WrongVersion => {
-                let version = format!("{}-other", self.config.next_version);
-                self.flash(now, version);
-            }
         }
     }
 
@@ -359,22 +330,6 @@ impl SimDevice {
         }
     }
 
-    fn flash(&mut self, now: Instant, version: String) {
-        self.log(DeviceEvent::Flashed {
-            version: version.clone(),
-        });
-        self.version = version;
-        self.update.deferred_until = None;
-        self.update.state = IDLE;
-        self.update.result = RESULT_SUCCESS;
-        self.update.transfer = None;
-        self.log(DeviceEvent::UpdateEnded {
-            result: RESULT_SUCCESS,
-        });
-        let off: Duration = self.config.reboot;
-        self.lose_power(now + off);
-    }
-
     fn ask_for_block(&mut self, now: Instant) {
         let without_block2 = self.config.quirks.first_request_without_block2;
         let socket = if self.config.quirks.own_download_socket {
@@ -396,9 +351,13 @@ impl SimDevice {
             };
             request.options.push(OptionNumber::BLOCK2, block.encode());
         }
+        let retransmissions = self.endpoint(socket).counters().retransmissions;
         let sent = self.send(now, socket, request);
         match (&mut self.update.transfer, sent) {
-            (Some(transfer), Some(sent)) => transfer.request = Some(sent),
+            (Some(transfer), Some(sent)) => {
+                transfer.request = Some(sent);
+                transfer.retransmissions = retransmissions;
+            }
             (Some(_), None) => self.end_download(now, RESULT_CONNECTION_LOST),
             (None, _) => {}
         }
@@ -430,10 +389,18 @@ impl SimDevice {
             return;
         };
         let sha256 = Sha256Digest(transfer.hash.finalize().into());
-        if (self.config.image_sha256).is_some_and(|expected| expected != sha256) {
+        let is_wrong = (self.config.image_sha256).is_some_and(|expected| expected != sha256);
+        if is_wrong || self.misfortune.suffers(Fault::WrongHash) {
             return self.end_download(now, RESULT_INTEGRITY_CHECK_FAILED);
         }
+        if self.misfortune.suffers(Fault::WrongType) {
+            return self.end_download(now, RESULT_UNSUPPORTED_PACKAGE);
+        }
         self.log(DeviceEvent::Downloaded { sha256 });
+        if self.misfortune.suffers(Fault::PowerCutDownloaded) {
+            self.update.state = DOWNLOADED;
+            return self.cut_power_by_fault(now);
+        }
         if let Outcome::DownloadFails(result) = self.config.outcome {
             return self.end_download(now, result);
         }
@@ -456,6 +423,7 @@ impl SimDevice {
     /// A pushed package begins to come: what was there before is gone.
     pub(super) fn begin_receiving(&mut self, now: Instant) {
         self.update.transfer = None;
+        self.draw_fault();
         self.change_result(now, RESULT_INITIAL);
         self.update.state = DOWNLOADING;
         self.log(DeviceEvent::UriAccepted);
@@ -463,7 +431,7 @@ impl SimDevice {
     }
 
     /// Tells the server, where it observes the Result.
-    fn change_result(&mut self, now: Instant, result: u8) {
+    pub(super) fn change_result(&mut self, now: Instant, result: u8) {
         if std::mem::replace(&mut self.update.result, result) != result {
             self.notify(now, path::FIRMWARE_UPDATE_RESULT);
         }

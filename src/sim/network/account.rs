@@ -1,6 +1,7 @@
 //! What comes of a run: by the devices' logs, and by what the server commits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use super::digest::LogDigest;
@@ -101,6 +102,18 @@ impl Account {
         (self.datagrams[index], self.bytes[index])
     }
 
+    pub(super) fn keep_log(&mut self) {
+        self.digest.keep();
+    }
+
+    pub(super) fn take_log(&mut self) -> String {
+        self.digest.take()
+    }
+
+    pub(super) fn note(&mut self, line: fmt::Arguments<'_>) {
+        self.digest.line(line);
+    }
+
     pub(super) const fn sent(&mut self, direction: Direction, bytes: usize) {
         self.datagrams[direction as usize] += 1;
         self.bytes[direction as usize] += bytes as u64;
@@ -124,7 +137,9 @@ impl Account {
                     times.or_default().push(at.saturating_since(begun));
                 }
             }
-            DeviceEvent::DownloadFailed { .. } | DeviceEvent::PowerCut => {
+            DeviceEvent::DownloadFailed { .. }
+            | DeviceEvent::PowerCut
+            | DeviceEvent::SwitchedOff => {
                 self.download_ended(device);
             }
             DeviceEvent::Booted { .. }
@@ -137,7 +152,15 @@ impl Account {
             | DeviceEvent::UpdateEnded { .. }
             | DeviceEvent::ObservationsForgotten
             | DeviceEvent::DownlinkTaken { .. }
-            | DeviceEvent::RebootTaken { .. } => {}
+            | DeviceEvent::RebootTaken { .. }
+            | DeviceEvent::Bricked
+            | DeviceEvent::BootFailed { .. }
+            | DeviceEvent::RolledBack { .. }
+            | DeviceEvent::InstallResumed
+            | DeviceEvent::OldVersionKept
+            | DeviceEvent::DownloadRestarted
+            | DeviceEvent::PortChanged
+            | DeviceEvent::SignalTold { .. } => {}
         }
     }
 

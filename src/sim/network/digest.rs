@@ -13,16 +13,32 @@ const BUFFER_BYTES: usize = 4096;
 pub(super) struct LogDigest {
     hash: Sha256,
     buffer: String,
+    /// Text that was not taken yet, where it is wanted.
+    kept: Option<String>,
 }
 
 impl LogDigest {
     pub(super) fn line(&mut self, line: fmt::Arguments<'_>) {
+        let begins = self.buffer.len();
         // A String takes whatever is written.
         let _ = writeln!(self.buffer, "{line}");
+        if let Some(kept) = &mut self.kept {
+            kept.push_str(&self.buffer[begins..]);
+        }
         if self.buffer.len() > BUFFER_BYTES {
             self.hash.update(&self.buffer);
             self.buffer.clear();
         }
+    }
+
+    /// The text is wanted from now on.
+    pub(super) fn keep(&mut self) {
+        self.kept.get_or_insert_default();
+    }
+
+    /// The text since it was taken last.
+    pub(super) fn take(&mut self) -> String {
+        self.kept.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Of all lines so far.

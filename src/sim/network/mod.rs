@@ -1,14 +1,17 @@
 //! A server's engine and devices in cells, on one virtual clock: each datagram goes through the codec on
-//! both sides and over the air of its cell. No sockets, no store, no wait: days pass as fast as they can
-//! be reckoned, and a seed gives the same run on every machine.
+//! both sides and over the air of its cell. No sockets, no wait: days pass as fast as they can be
+//! reckoned, and a seed gives the same run on every machine.
 
 mod account;
+mod core;
 mod digest;
 mod events;
+mod flights;
+mod happenings;
 
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU8;
+use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -19,9 +22,13 @@ use super::judge::Limits;
 use super::log::LogLine;
 use crate::clock::{Instant, Now};
 use crate::engine::{Command, CommandError, Engine, EngineConfig, Output};
-use crate::model::{CellId, Datagram, Peer, Transmit};
+use crate::model::{CellId, Datagram, Record};
+use crate::net::{Impairer, Impairment};
 
+pub use self::core::{Kept, at_once, ended_tasks};
 pub use account::Account;
+
+use self::core::Core;
 use events::{Event, Events, Schedule};
 
 /// The first port of a device's sockets, and how many it can come back from.
@@ -31,29 +38,66 @@ const PORTS: u16 = 20_000;
 /// A device of a [`Network`].
 #[derive(Clone, Debug)]
 pub struct NetworkDevice {
-    /// What it is. Its cell is what its radio reports.
+    /// What it is.
     pub config: DeviceConfig,
-    /// How well it hears its cell.
+    /// The cell whose air it uses.
+    pub cell: CellId,
+    /// How well it hears it.
     pub level: CeLevel,
+    /// From which its own chance comes, and that of its air, so that both are the same whatever other
+    /// devices there are; `None`: from the network's, in turn.
+    pub seed: Option<u64>,
+    /// How bad its path is beside its cell's air.
+    pub impairment: Option<Arc<Impairment>>,
+}
+
+/// Something that happened in a network, for whoever listens.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// A line of a device's log.
+    Line(LogLine),
+    /// A datagram left a device.
+    Sent {
+        /// Which device's.
+        device: usize,
+        /// From which socket.
+        socket: SocketKind,
+        /// The datagram.
+        datagram: Vec<u8>,
+    },
+    /// A datagram came to a device.
+    Received {
+        /// To which device.
+        device: usize,
+        /// To which socket.
+        socket: SocketKind,
+        /// The datagram.
+        datagram: Vec<u8>,
+    },
+    /// The server committed it.
+    Record(Box<Record>),
 }
 
 /// The engine, its devices, and the air between them.
 #[derive(Debug)]
 pub struct Network {
     now: Now,
-    engine: Engine,
-    engine_deadline: Option<Instant>,
+    core: Core,
     devices: Vec<Member>,
     cells: Vec<Cell>,
     events: Events<Flight>,
     rng: StdRng,
     account: Account,
+    told: Option<VecDeque<Told>>,
 }
 
 #[derive(Debug)]
 struct Member {
     core: SimDevice,
     level: CeLevel,
+    /// Chance of its own, where it has such.
+    rng: Option<StdRng>,
+    path: Option<Impairer>,
     /// Its place in `cells`.
     cell: usize,
     /// How often it came back from other ports.
@@ -63,7 +107,10 @@ struct Member {
 
 #[derive(Debug)]
 struct Cell {
+    id: CellId,
     air: CellAir<Flight>,
+    /// Nothing goes through it until then.
+    dark_until: Instant,
     uplink: Schedule,
     downlink: Schedule,
 }
@@ -82,12 +129,12 @@ struct Flight {
 
 impl Network {
     /// An engine that knows nothing yet and devices that are switched off, at `now`. What chance decides
-    /// comes from `seed`.
+    /// comes from `seed`. With a store the server can be killed.
     pub fn new(
-        engine: EngineConfig,
+        (engine, kept): (EngineConfig, Option<Kept>),
         devices: Vec<NetworkDevice>,
         limits: Limits,
-        downlink_share_percent: NonZeroU8,
+        downlink_share_percent: impl Fn(CellId) -> NonZeroU8,
         now: Now,
         seed: u64,
     ) -> Self {
@@ -95,29 +142,41 @@ impl Network {
         let levels = devices.iter().map(|device| device.level).collect();
         let mut network = Self {
             now,
-            engine: Engine::new(engine, rng.r#gen()),
-            engine_deadline: None,
+            core: Core::new(engine, rng.r#gen(), kept),
             account: Account::new(levels, limits),
+            told: None,
             devices: Vec::with_capacity(devices.len()),
             cells: Vec::new(),
             events: Events::default(),
             rng,
         };
         let mut cells = BTreeMap::new();
-        for NetworkDevice { config, level } in devices {
-            let id = CellId(config.radio.cell_id.unwrap_or_default());
+        for device in devices {
+            let NetworkDevice {
+                config,
+                cell: id,
+                level,
+                seed,
+                impairment,
+            } = device;
             let cell = *cells.entry(id).or_insert_with(|| {
                 network.cells.push(Cell {
-                    air: CellAir::new(downlink_share_percent),
+                    id,
+                    air: CellAir::new(downlink_share_percent(id)),
+                    dark_until: Instant::ORIGIN,
                     uplink: Schedule::default(),
                     downlink: Schedule::default(),
                 });
                 network.cells.len() - 1
             });
-            let seed = network.rng.r#gen();
+            let mut own = seed.map(StdRng::seed_from_u64);
+            let seed: u64 = own.as_mut().unwrap_or(&mut network.rng).r#gen();
+            let path = impairment.map(|it| Impairer::new(it, now.instant, !seed));
             network.devices.push(Member {
                 core: SimDevice::new(config, now.instant, seed),
                 level,
+                rng: own,
+                path,
                 cell,
                 rebinds: 0,
                 deadline: Schedule::default(),
@@ -134,7 +193,44 @@ impl Network {
 
     /// The server's core.
     pub const fn engine(&self) -> &Engine {
-        &self.engine
+        &self.core.engine
+    }
+
+    /// What the server keeps.
+    pub fn kept(&self) -> Option<&Kept> {
+        self.core.kept()
+    }
+
+    /// The same, for an operator who enters something.
+    pub fn kept_mut(&mut self) -> Option<&mut Kept> {
+        self.core.kept_mut()
+    }
+
+    /// Why the server can no longer be trusted: its store failed.
+    pub fn fault(&self) -> Option<&str> {
+        self.core.fault()
+    }
+
+    /// From now on what happens is told, and the log is kept until it is taken.
+    pub fn listen(&mut self) {
+        self.told = Some(VecDeque::new());
+        self.account.keep_log();
+    }
+
+    /// The next thing that happened, where somebody listens.
+    pub fn poll_told(&mut self) -> Option<Told> {
+        self.told.as_mut()?.pop_front()
+    }
+
+    /// What was added to the log since it was taken last.
+    pub fn take_log(&mut self) -> String {
+        self.account.take_log()
+    }
+
+    /// Adds a line to the log: something that happens to the run.
+    pub fn note(&mut self, line: &str) {
+        let since = self.now.instant.since_origin();
+        self.account.note(format_args!("{since:?} run {line}"));
     }
 
     /// What has come of it so far.
@@ -158,14 +254,14 @@ impl Network {
     /// # Errors
     /// Where the engine refuses it.
     pub fn command(&mut self, command: Command) -> Result<(), CommandError> {
-        let result = self.engine.handle_command(self.now, command);
+        let result = self.core.command(self.now, command);
         self.drain_engine();
         result
     }
 
     /// Lets the next thing happen, if that is not after `until`; says whether it did.
     pub fn step(&mut self, until: Instant) -> bool {
-        let of_engine = self.engine_deadline;
+        let of_engine = self.core.deadline();
         let next = [of_engine, self.events.next_at()].into_iter().flatten();
         let Some(next) = next.min().filter(|next| *next <= until) else {
             self.pass(until);
@@ -173,7 +269,7 @@ impl Network {
         };
         self.pass(next);
         if of_engine == Some(next) {
-            self.engine.handle_timeout(self.now);
+            self.core.handle_timeout(self.now);
             self.drain_engine();
         } else if let Some(event) = self.events.pop() {
             self.happen(event);
@@ -216,75 +312,19 @@ impl Network {
         }
     }
 
-    fn take_air(&mut self, flight: Flight) {
-        let member = &self.devices[flight.device];
-        let (cell, level, direction) = (member.cell, member.level, flight.direction);
-        // What is over is over before this begins.
-        self.arrivals(cell, direction);
-        let bytes = flight.datagram.len();
-        let air = &mut self.cells[cell].air;
-        air.begin(self.now.instant, level, direction, bytes, flight);
-        self.arm_carrier(cell, direction);
-    }
-
-    fn arrivals(&mut self, cell: usize, direction: Direction) {
-        let now = self.now.instant;
-        while let Some(flight) = self.cells[cell].air.poll_arrival(direction, now) {
-            if !flight.lost {
-                self.arrive(&flight);
-            }
-        }
-    }
-
-    fn arrive(&mut self, flight: &Flight) {
-        let datagram = flight.datagram.to_vec();
-        match flight.direction {
-            Direction::Uplink => {
-                let from = address(flight.device, flight.socket, flight.rebinds);
-                let peer = Peer::Address(from);
-                self.engine.handle_datagram(self.now, &peer, &datagram);
-                self.drain_engine();
-            }
-            Direction::Downlink => {
-                let device = &mut self.devices[flight.device];
-                if device.rebinds == flight.rebinds {
-                    device
-                        .core
-                        .handle_datagram(self.now.instant, flight.socket, &datagram);
-                    self.drain_device(flight.device);
-                }
-            }
-        }
-    }
-
-    fn arm_carrier(&mut self, cell: usize, direction: Direction) {
-        let at = self.cells[cell].air.poll_timeout(direction);
-        if let Some(at) = self.cells[cell].schedule(direction).set(at) {
-            self.events.push(at, Event::Carrier(cell, direction));
-        }
-    }
-
-    /// A datagram leaves; it takes air when its turn comes.
-    fn send(&mut self, flight: Flight) {
-        let member = &self.devices[flight.device];
-        let (level, direction) = (member.level, flight.direction);
-        let bytes = flight.datagram.len();
-        let rng = &mut self.rng;
-        let turn = self.cells[member.cell]
-            .air
-            .turn(level, direction, bytes, rng);
-        let lost = level.loses(rng);
-        let flight = Box::new(Flight { lost, ..flight });
-        self.account.sent(direction, bytes);
-        self.events
-            .push(self.now.instant + turn, Event::OnAir(flight));
-    }
-
     fn drain_device(&mut self, index: usize) {
         loop {
             let device = &mut self.devices[index];
             match device.core.poll_output() {
                 DeviceOutput::Transmit { socket, datagram } => {
+                    if let Some(told) = &mut self.told {
+                        told.push_back(Told::Sent {
+                            device: index,
+                            socket,
+                            datagram: datagram.to_vec(),
+                        });
+                    }
+                    let device = &self.devices[index];
                     let flight = Flight {
                         device: index,
                         socket,
@@ -296,11 +336,15 @@ impl Network {
                     self.send(flight);
                 }
                 DeviceOutput::Rebind => device.rebinds = (device.rebinds + 1) % (PORTS / 2),
-                DeviceOutput::Log(event) => self.account.device(LogLine {
-                    at: self.now.instant,
-                    device: index,
-                    event,
-                }),
+                DeviceOutput::Log(event) => {
+                    let line = LogLine {
+                        at: self.now.instant,
+                        device: index,
+                        event,
+                    };
+                    self.tell(|| Told::Line(line.clone()));
+                    self.account.device(line);
+                }
                 DeviceOutput::Timeout(deadline) => {
                     if let Some(at) = device.deadline.set(deadline) {
                         self.events.push(at, Event::Device(index));
@@ -312,43 +356,31 @@ impl Network {
     }
 
     fn drain_engine(&mut self) {
-        loop {
-            match self.engine.poll_output() {
+        let (keeps, mut records) = (self.core.kept().is_some(), Vec::new());
+        while let Some(output) = self.core.poll() {
+            match output {
                 Output::Transmit(transmit) => self.send_down(transmit),
-                Output::Record(record) => self.account.record(self.now, &record),
-                Output::Timeout(deadline) => {
-                    self.engine_deadline = deadline;
-                    return;
+                Output::Record(record) => {
+                    self.account.record(self.now, &record);
+                    self.tell(|| Told::Record(Box::new(record.clone())));
+                    if keeps {
+                        records.push(record);
+                    }
                 }
                 // For the live view and for other listeners, of which there are none.
-                Output::Heard { .. }
+                Output::Timeout(_)
+                | Output::Heard { .. }
                 | Output::Flapping { .. }
                 | Output::Progress(_)
                 | Output::Download(_) => {}
             }
         }
+        self.core.commit(records);
     }
 
-    fn send_down(&mut self, transmit: Transmit) {
-        let Peer::Address(SocketAddr::V4(to)) = transmit.peer else {
-            return;
-        };
-        let [_, a, b, c] = to.ip().octets();
-        let device = u32::from_be_bytes([0, a, b, c]) as usize;
-        let port = to.port().saturating_sub(FIRST_PORT);
-        if device < self.devices.len() {
-            self.send(Flight {
-                device,
-                socket: if port.is_multiple_of(2) {
-                    SocketKind::Main
-                } else {
-                    SocketKind::Download
-                },
-                rebinds: port / 2,
-                direction: Direction::Downlink,
-                lost: false,
-                datagram: transmit.datagram,
-            });
+    fn tell(&mut self, what: impl FnOnce() -> Told) {
+        if let Some(told) = &mut self.told {
+            told.push_back(what());
         }
     }
 }
@@ -360,15 +392,4 @@ impl Cell {
             Direction::Downlink => &mut self.downlink,
         }
     }
-}
-
-/// Where a device sends from: its number is in the address.
-fn address(device: usize, socket: SocketKind, rebinds: u16) -> SocketAddr {
-    let [_, a, b, c] = u32::try_from(device).unwrap_or(u32::MAX).to_be_bytes();
-    let of_socket = match socket {
-        SocketKind::Main => 0,
-        SocketKind::Download => 1,
-    };
-    let port = FIRST_PORT + 2 * rebinds + of_socket;
-    SocketAddr::from((Ipv4Addr::new(10, a, b, c), port))
 }

@@ -1,4 +1,4 @@
-//! What came of a scenario, in figures.
+//! What came of a trial, in figures.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::super::air::{CeLevel, Direction};
 use super::super::judge::Verdict;
 use super::super::network::Network;
-use super::Scenario;
+use super::Trial;
 use crate::model::{FailureReason, Sha256Digest};
 
-/// What came of a scenario. Times are from the campaign's activation.
+/// What came of a trial. Times are from the campaign's activation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Devices that the campaign is for.
@@ -41,7 +41,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn of(network: &Network, scenario: &Scenario) -> Self {
+    pub(super) fn of(network: &Network, trial: &Trial) -> Self {
         let account = network.account();
         let succeeded = account.succeeded();
         let medians = CeLevel::ALL.into_iter().filter_map(|level| {
@@ -50,7 +50,7 @@ impl Report {
             Some((level, *times.get(times.len() / 2)?))
         });
         Self {
-            devices: scenario.devices,
+            devices: trial.devices,
             succeeded: succeeded.len(),
             succeeded_after: succeeded.iter().map(|at| at.since_origin()).collect(),
             failures: account.failures().clone(),

@@ -19,10 +19,12 @@ use super::device::{DailyUplink, DeviceConfig, Quirks};
 use super::judge::{AtRest, Limits};
 use super::network::{Network, NetworkDevice};
 use crate::clock::{Instant, Now, Utc};
+use crate::coap::TransmissionParameters;
 use crate::engine::{Command, CommandError, EngineConfig};
 use crate::model::{
-    AdmissionPolicy, CampaignPolicy, EndpointName, InvalidName, ProductSettings, RetryPolicy,
-    Sha256Digest, SlotHeld, TierBorders, TierLimits, WaitingRoomPolicy,
+    AdmissionPolicy, CampaignPolicy, CellId, EndpointName, InvalidName, ProductSettings,
+    RetryPolicy, Sha256Digest, SlotHeld, TierBorders, TierLimits, TransmissionPreset,
+    WaitingRoomPolicy,
 };
 use operator::Operator;
 
@@ -85,9 +87,9 @@ impl Mix {
     }
 }
 
-/// Why a scenario did not run.
+/// Why a trial did not run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ScenarioError {
+pub enum TrialError {
     /// A device, or the package, would have a name that is none.
     #[error(transparent)]
     Name(#[from] InvalidName),
@@ -110,7 +112,7 @@ pub enum Stop {
 
 /// A fleet, a campaign, and how it is run.
 #[derive(Clone, Debug)]
-pub struct Scenario {
+pub struct Trial {
     /// From which all chance comes.
     pub seed: u64,
     /// How many devices.
@@ -148,7 +150,7 @@ pub struct Scenario {
     pub stop: Stop,
 }
 
-impl Scenario {
+impl Trial {
     /// Four hours, for all who wait.
     pub const FOUR_HOURS: WaitingRoomPolicy = WaitingRoomPolicy {
         hold_seconds_max: 4 * 3600,
@@ -213,7 +215,7 @@ impl Scenario {
     ///
     /// # Errors
     /// Where the engine refuses the campaign.
-    pub fn run(&self) -> Result<Report, ScenarioError> {
+    pub fn run(&self) -> Result<Report, TrialError> {
         let mut rng = StdRng::seed_from_u64(self.seed);
         let mut image = vec![0; self.image_bytes];
         rng.fill_bytes(&mut image);
@@ -240,7 +242,8 @@ impl Scenario {
         let names = (0..self.devices).map(|index| EndpointName::parse(&name(index)));
         let names: Vec<_> = names.collect::<Result<_, _>>()?;
         let (config, share) = (self.engine(), self.downlink_share_percent);
-        let mut network = Network::new(config, devices, limits, share, now, rng.r#gen());
+        let seed = rng.r#gen();
+        let mut network = Network::new((config, None), devices, limits, |_| share, now, seed);
         let operator = Operator::new(self, now.utc, image, sha256)?;
         network.command(Command::AddDevices(operator::known(&names, now.utc)?))?;
         network.command(operator.start(names))?;
@@ -249,7 +252,7 @@ impl Scenario {
     }
 
     /// At each midnight the operator has what has failed tried again.
-    fn days(&self, network: &mut Network, operator: &Operator) -> Result<(), ScenarioError> {
+    fn days(&self, network: &mut Network, operator: &Operator) -> Result<(), TrialError> {
         let (days, to_the_end) = match self.stop {
             Stop::AfterDays(days) => (days, true),
             Stop::WhenAllAreUpdated { days_max } => (days_max, false),
@@ -316,7 +319,10 @@ impl Scenario {
                     awake: self.awake,
                     links: LINKS.to_owned(),
                     radio: level.radio(cell),
-                    ack_timeout: Some(self.ack_timeout),
+                    timers: Some(TransmissionParameters {
+                        ack_timeout: self.ack_timeout,
+                        ..TransmissionPreset::NbIot.into()
+                    }),
                     daily_uplink,
                     start_spread: HOUR,
                     install: self.install,
@@ -327,7 +333,13 @@ impl Scenario {
                     },
                     ..DeviceConfig::new(name(index), SERVER)
                 };
-                NetworkDevice { config, level }
+                NetworkDevice {
+                    config,
+                    cell: CellId(cell),
+                    level,
+                    seed: None,
+                    impairment: None,
+                }
             })
             .collect()
     }

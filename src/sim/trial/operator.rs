@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::network::Account;
-use super::Scenario;
+use super::Trial;
 use crate::campaign::Progress;
 
 use crate::clock::Utc;
@@ -31,7 +31,7 @@ pub(super) struct Operator {
 
 impl Operator {
     pub(super) fn new(
-        scenario: &Scenario,
+        trial: &Trial,
         now: Utc,
         image: Bytes,
         sha256: Sha256Digest,
@@ -42,10 +42,10 @@ impl Operator {
                 name: "a scenario".to_owned(),
                 package: PackageId(1),
                 targets: CampaignTargets::default(),
-                retry: scenario.retry,
+                retry: trial.retry,
                 downgrade: None,
                 admission: None,
-                policy: scenario.policy.clone(),
+                policy: trial.policy.clone(),
                 rollout: RolloutState::default(),
                 created_by: String::new(),
                 state: CampaignState::Draft,
