@@ -17,6 +17,9 @@ pub(super) enum CliError {
     /// The command has said why already. Exit 1.
     #[error("")]
     Reported,
+    /// The same, with an exit code of its own: 99 where a threshold is broken.
+    #[error("")]
+    Ended(u8),
 }
 
 impl CliError {
@@ -24,6 +27,7 @@ impl CliError {
         match self {
             Self::Usage(_) => 2,
             Self::Failed(_) | Self::Reported => 1,
+            Self::Ended(code) => *code,
         }
     }
 

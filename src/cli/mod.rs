@@ -13,8 +13,10 @@ mod openapi;
 mod output;
 mod passphrase;
 mod profile;
+mod scenario;
 mod serve;
 mod sign;
+mod simulate;
 mod telemetry;
 mod token;
 mod verify;
@@ -46,6 +48,8 @@ enum Command {
     Profile(profile::ProfileArgs),
     Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
+    Scenario(scenario::ScenarioArgs),
+    Simulate(simulate::SimulateArgs),
     Token(token::TokenArgs),
     Audit(audit::AuditArgs),
     Config(config::ConfigArgs),
@@ -63,6 +67,8 @@ impl Command {
             Self::Profile(args) => profile::run(args, &Output::new(language, args.json())),
             Self::Serve(args) => serve::run(args, &Output::new(language, false)),
             Self::Demo(args) => demo::run(args, &Output::new(language, args.json)),
+            Self::Scenario(args) => scenario::run(args, &Output::new(language, args.json())),
+            Self::Simulate(args) => simulate::run(args, &Output::new(language, args.json)),
             Self::Token(args) => token::run(args, &Output::new(language, args.json())),
             Self::Audit(args) => audit::run(args, &Output::new(language, args.json())),
             Self::Config(args) => config::run(args, &Output::new(language, false)),

@@ -74,7 +74,7 @@ impl Output {
     /// Says why the command failed.
     pub(super) fn error(&self, error: &CliError) {
         match error {
-            CliError::Reported => {}
+            CliError::Reported | CliError::Ended(_) => {}
             CliError::Usage(_) => {
                 let label = self.pick("usage", "用法错误");
                 self.message(&format!("narrowcast: {label}: {error}"));

@@ -7,6 +7,8 @@
 mod metric;
 mod observer;
 mod result;
+pub mod scenario;
+pub mod simulate;
 mod threshold;
 
 pub use metric::{

@@ -27,6 +27,7 @@ mod profile;
 mod program;
 mod releases;
 mod reload;
+mod scenario;
 mod serve;
 mod server;
 mod shutdown;

@@ -111,13 +111,12 @@ impl Core {
         if self.starts_at.is_some() {
             return None;
         }
-        match self.engine.poll_output() {
-            Output::Timeout(deadline) => {
-                self.deadline = deadline;
-                None
-            }
-            output => Some(output),
+        let output = self.engine.poll_output();
+        if let Output::Timeout(deadline) = output {
+            self.deadline = deadline;
+            return None;
         }
+        Some(output)
     }
 
     /// Keeps what was said in one go.

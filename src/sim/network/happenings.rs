@@ -55,7 +55,8 @@ impl Network {
 
     /// The clock on the wall is set.
     pub fn set_clock(&mut self, by_ms: i64) {
-        self.now.utc = Utc::from_unix_ms(self.now.utc.unix_ms().saturating_add(by_ms));
+        let set = |utc: Utc| Utc::from_unix_ms(utc.unix_ms().saturating_add(by_ms));
+        (self.epoch, self.now.utc) = (set(self.epoch), set(self.now.utc));
     }
 
     /// `/5/0/3` of a device, as it is.

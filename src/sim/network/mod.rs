@@ -20,7 +20,7 @@ use super::air::{CeLevel, CellAir, Direction};
 use super::device::{DeviceConfig, DeviceOutput, SimDevice, SocketKind};
 use super::judge::Limits;
 use super::log::LogLine;
-use crate::clock::{Instant, Now};
+use crate::clock::{Instant, Now, Utc};
 use crate::engine::{Command, CommandError, Engine, EngineConfig, Output};
 use crate::model::{CellId, Datagram, Record};
 use crate::net::{Impairer, Impairment};
@@ -82,6 +82,8 @@ pub enum Told {
 #[derive(Debug)]
 pub struct Network {
     now: Now,
+    /// What the clock on the wall said at the clock's origin, as it is set now.
+    epoch: Utc,
     core: Core,
     devices: Vec<Member>,
     cells: Vec<Cell>,
@@ -142,6 +144,7 @@ impl Network {
         let levels = devices.iter().map(|device| device.level).collect();
         let mut network = Self {
             now,
+            epoch: Utc::from_unix_ms(now.utc.unix_ms() - whole_ms(now.instant)),
             core: Core::new(engine, rng.r#gen(), kept),
             account: Account::new(levels, limits),
             told: None,
@@ -283,8 +286,10 @@ impl Network {
     }
 
     fn pass(&mut self, to: Instant) {
-        let passed = to.saturating_since(self.now.instant);
-        self.now = self.now + passed;
+        // Reckoned from the origin: parts of milliseconds would be lost at each step.
+        let instant = to.max(self.now.instant);
+        let utc = self.epoch + instant.since_origin();
+        self.now = Now { instant, utc };
     }
 
     fn happen(&mut self, event: Event<Flight>) {
@@ -383,6 +388,10 @@ impl Network {
             told.push_back(what());
         }
     }
+}
+
+fn whole_ms(instant: Instant) -> i64 {
+    i64::try_from(instant.since_origin().as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Cell {
