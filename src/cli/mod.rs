@@ -1,7 +1,8 @@
 //! The `narrowcast` command line: data to stdout, messages to stderr; exit 0 done, 1 failed, 2 wrong
-//! usage.
+//! usage, 99 a threshold is broken.
 
 mod audit;
+mod compare;
 mod config;
 mod demo;
 mod error;
@@ -13,6 +14,7 @@ mod openapi;
 mod output;
 mod passphrase;
 mod profile;
+mod report;
 mod scenario;
 mod serve;
 mod sign;
@@ -53,6 +55,8 @@ enum Command {
     Token(token::TokenArgs),
     Audit(audit::AuditArgs),
     Config(config::ConfigArgs),
+    Report(report::ReportArgs),
+    Compare(compare::CompareArgs),
     /// Print the OpenAPI document of the REST interface.
     Openapi,
 }
@@ -72,6 +76,8 @@ impl Command {
             Self::Token(args) => token::run(args, &Output::new(language, args.json())),
             Self::Audit(args) => audit::run(args, &Output::new(language, args.json())),
             Self::Config(args) => config::run(args, &Output::new(language, false)),
+            Self::Report(args) => report::run(args, &Output::new(language, args.json)),
+            Self::Compare(args) => compare::run(args, &Output::new(language, args.json)),
             Self::Openapi => openapi::run(&Output::new(language, false)),
         }
     }

@@ -4,13 +4,23 @@
 //! time. It keeps no raw samples; what it says at the end is a [`RunResult`], the one thing that reports
 //! and comparisons read.
 
+mod compare;
+mod limit;
 mod metric;
 mod observer;
+mod report;
 mod result;
+#[cfg(test)]
+mod sample;
 pub mod scenario;
 pub mod simulate;
 mod threshold;
 
+pub use compare::{
+    Change, Comparison, FailIf, FailIfError, Met, OTHERS_MAX, Row, SIGNIFICANT, compare_exit_code,
+    compare_html,
+};
+pub use limit::{FoundLimit, Tried, find_limit};
 pub use metric::{
     Aggregate, Definition, Kind, Labels, METRICS, Metrics, SeriesId, Trend, Unit, Value,
 };
@@ -18,6 +28,7 @@ pub use observer::{
     CoapSample, DeviceInfo, DeviceState, Live, LiveCell, Observer, ObserverConfig, Rates,
     ServerSample,
 };
+pub use report::{ReportFiles, devices_csv, junit_xml, report_html, series_csv};
 pub use result::{
     CellResult, DeviceStep, End, FailureCount, Mode, RESULT_SCHEMA, ReadError, RunResult, SaidBy,
     Series, SlowDevice, StepKind,

@@ -158,7 +158,7 @@ pub struct Series {
     pub bucket_ms: u64,
     /// Devices in each state at the part's end, by the state's word.
     pub states: BTreeMap<String, Vec<u64>>,
-    /// Devices that had come to the new version by the part's end.
+    /// Devices that ran the new version at the part's end.
     pub updated: Vec<u64>,
     /// Blocks that devices took.
     pub blocks: Vec<u64>,
@@ -245,6 +245,18 @@ words! {
         Deferred = "deferred",
         /// The installation failed.
         UpdateFailed = "update_failed",
+        /// The download began anew.
+        DownloadRestarted = "download_restarted",
+        /// It goes on with an install that the power cut off.
+        InstallResumed = "install_resumed",
+        /// The new version did not start.
+        BootFailed = "boot_failed",
+        /// It runs the version again that it had before.
+        RolledBack = "rolled_back",
+        /// It comes back no more.
+        Bricked = "bricked",
+        /// It was switched off for good.
+        SwitchedOff = "switched_off",
         /// It was told to reboot.
         RebootTaken = "reboot_taken",
         /// Its power went.

@@ -307,7 +307,7 @@ fn names() -> String {
 }
 
 /// `name`, or `name{label=value,…}`; k6 writes the labels with colons.
-fn parse_metric(text: &str) -> Result<(&'static Definition, Labels), ThresholdError> {
+pub(super) fn parse_metric(text: &str) -> Result<(&'static Definition, Labels), ThresholdError> {
     let text: String = text.trim().chars().take(TEXT_BYTES_MAX).collect();
     let (name, labels) = match text.split_once('{') {
         Some((name, rest)) => (name.trim(), Some(rest)),
@@ -367,7 +367,7 @@ fn parse_expression<'a>(
 }
 
 /// What is asked, as the grammar writes it.
-fn parse_aggregate(text: &str) -> Option<Aggregate> {
+pub(super) fn parse_aggregate(text: &str) -> Option<Aggregate> {
     match text {
         "avg" => Some(Aggregate::Avg),
         "min" => Some(Aggregate::Min),

@@ -212,10 +212,9 @@ impl Judge {
         self.active.get(&class).copied().unwrap_or_default()
     }
 
-    /// Whether this device is active now.
-    pub fn is_active(&self, device: usize) -> bool {
-        let device = self.devices.get(device);
-        device.is_some_and(|device| device.active.is_some())
+    /// The class in which this device is active now.
+    pub fn active_class(&self, device: usize) -> Option<SlotClaim> {
+        self.devices.get(device)?.active
     }
 
     /// What has been counted so far, without the peaks: nothing is copied.

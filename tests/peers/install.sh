@@ -7,7 +7,7 @@
 #   PEERS/bin/aiocoap-client, aiocoap-fileserver                      aiocoap (PyPI)
 #   PEERS/aiocoap/bin/python3                                         a Python that has it
 #   PEERS/npm/node_modules                                            coap-node, lwm2m-node-lib, coap (npm)
-#   coap-client-notls, coap-client-openssl, openssl, ssh-keygen, curl, …    on the PATH (Debian)
+#   coap-client-notls, openssl, ssh-keygen, curl, chromium, …    on the PATH (Debian)
 #
 # Takes from the registries only what is missing; a second run takes a moment.
 set -euo pipefail
@@ -22,6 +22,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
 need coap-client-notls libcoap3-bin
+need chromium chromium
 need curl curl
 need wget wget
 need gcc gcc

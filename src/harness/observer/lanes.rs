@@ -27,7 +27,6 @@ pub(super) struct Class {
 /// Sums over the whole run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Totals {
-    pub(super) updated: u64,
     pub(super) blocks: u64,
     pub(super) block_bytes: u64,
     pub(super) sent: u64,
@@ -39,7 +38,6 @@ pub(super) struct Lanes {
     buckets: Buckets,
     totals: Totals,
     states: BTreeMap<DeviceState, Lane>,
-    updated: Lane,
     blocks: Lane,
     block_bytes: Lane,
     sent: Lane,
@@ -50,34 +48,40 @@ pub(super) struct Lanes {
     last_sample: Option<ServerSample>,
 }
 
-/// The classes that there are, in order, and of which each device is.
-pub(super) fn classes(devices: &[DeviceInfo], metrics: &mut Metrics) -> (Vec<Class>, Vec<usize>) {
+/// The classes of these devices, in order, and where each is.
+pub(super) fn classes(
+    devices: &[DeviceInfo],
+    metrics: &mut Metrics,
+) -> (Vec<Class>, BTreeMap<SlotClaim, usize>) {
     let mut counts: BTreeMap<SlotClaim, u64> = BTreeMap::new();
     for device in devices {
         *counts.entry(device.class).or_default() += 1;
     }
     let mut places = BTreeMap::new();
     let mut classes = Vec::with_capacity(counts.len());
-    for (claim, devices) in counts {
-        let place = classes.len();
+    for (place, (claim, devices)) in counts.into_iter().enumerate() {
         places.insert(claim, place);
+        let class = Class::new(claim, place, metrics);
+        classes.push(Class { devices, ..class });
+    }
+    (classes, places)
+}
+
+impl Class {
+    /// One of no devices yet.
+    pub(super) fn new(claim: SlotClaim, place: usize, metrics: &mut Metrics) -> Self {
         let labels = Labels::of([
             ("cell", claim.cell.to_string()),
             ("tier", claim.tier.word().to_owned()),
         ]);
-        classes.push(Class {
+        Self {
             claim,
-            devices,
+            devices: 0,
             peak: 0,
             gauge: metrics.gauge_at_zero("cell.active", labels),
             lane: (place < CLASSES_FOLLOWED_MAX).then(|| Lane::new(Keeps::Max)),
-        });
+        }
     }
-    let of_devices = devices.iter().map(|device| {
-        let place = places.get(&device.class);
-        place.copied().unwrap_or_default()
-    });
-    (classes, of_devices.collect())
 }
 
 impl Lanes {
@@ -90,7 +94,6 @@ impl Lanes {
             states: states
                 .map(|state| (*state, Lane::new(Keeps::Last)))
                 .collect(),
-            updated: Lane::new(Keeps::Last),
             blocks: Lane::new(Keeps::Sum),
             block_bytes: Lane::new(Keeps::Sum),
             sent: Lane::new(Keeps::Sum),
@@ -107,7 +110,6 @@ impl Lanes {
             buckets,
             totals: _,
             states,
-            updated,
             blocks,
             block_bytes,
             sent,
@@ -122,15 +124,7 @@ impl Lanes {
             tiers.values_mut().for_each(Lane::halve);
             let of_classes = classes.iter_mut().filter_map(|class| class.lane.as_mut());
             of_classes.for_each(Lane::halve);
-            for lane in [
-                &mut *updated,
-                blocks,
-                block_bytes,
-                sent,
-                retransmitted,
-                cpu_us,
-                rss,
-            ] {
+            for lane in [&mut *blocks, block_bytes, sent, retransmitted, cpu_us, rss] {
                 lane.halve();
             }
         });
@@ -144,11 +138,6 @@ impl Lanes {
         if let Some(lane) = self.states.get_mut(&state) {
             lane.set(self.buckets.now(), count);
         }
-    }
-
-    pub(super) fn updated(&mut self, more: u64) {
-        self.totals.updated += more;
-        self.updated.set(self.buckets.now(), self.totals.updated);
     }
 
     pub(super) fn block(&mut self, size_bytes: u64) {
@@ -206,14 +195,16 @@ impl Lanes {
             let active = class.lane.take().map(|lane| lane.finish(last));
             (class, active.unwrap_or_default())
         });
+        let states: BTreeMap<String, Vec<u64>> = self
+            .states
+            .into_iter()
+            .map(|(state, lane)| by_word(state.word(), lane))
+            .collect();
+        let updated = states.get(DeviceState::Updated.word());
         let series = Series {
             bucket_ms: u64::try_from(self.buckets.width().as_millis()).unwrap_or(u64::MAX),
-            states: self
-                .states
-                .into_iter()
-                .map(|(state, lane)| by_word(state.word(), lane))
-                .collect(),
-            updated: self.updated.finish(last),
+            updated: updated.cloned().unwrap_or_default(),
+            states,
             blocks: self.blocks.finish(last),
             block_bytes: self.block_bytes.finish(last),
             sent: self.sent.finish(last),

@@ -1,139 +1,38 @@
 //! Turns what devices did into metrics, series and a result, in memory that does not grow with what
 //! happens.
 
+mod happened;
+mod ids;
 mod lane;
 mod lanes;
 mod live;
 mod timeline;
+mod told;
 mod watch;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use self::ids::Ids;
 use self::lanes::{Class, Lanes};
 use self::watch::Watch;
-use super::metric::{Labels, Metrics, SeriesId};
-use super::result::{
-    CellResult, End, FailureCount, Mode, RESULT_SCHEMA, RunResult, SaidBy, SlowDevice, StepKind,
-};
+use super::metric::{Labels, Metrics};
+use super::result::{CellResult, End, FailureCount, RESULT_SCHEMA, RunResult, SaidBy, SlowDevice};
 use super::threshold::Threshold;
-use crate::campaign::Windows;
-use crate::clock::{Instant, Utc};
-use crate::model::{CellId, FailureReason, Sha256Digest, SlotClaim, TierLimits, words};
-use crate::sim::log::{DeviceEvent, LogLine};
-use crate::sim::{AtRest, CeLevel, Judge, Limits};
+use crate::clock::Instant;
+use crate::model::{FailureReason, Sha256Digest, SlotClaim};
+use crate::sim::log::LogLine;
+use crate::sim::{Judge, Limits};
 
 pub use live::{Live, LiveCell, Rates};
+pub use told::{CoapSample, DeviceInfo, DeviceState, ObserverConfig, ServerSample};
 
 /// How many devices are told of whose updates took longest.
 const SLOWEST: usize = 20;
 
 /// How many cells a look shows.
 const LIVE_CELLS: usize = 12;
-
-/// How long after a push window's end a device may take a URI that was written within it: as long as a
-/// request is repeated where coverage is weak (15 s, four retransmissions).
-const WINDOW_GRACE: Duration = Duration::from_secs(465);
-
-/// Update Result 1 and 11.
-const SUCCESS: u8 = 1;
-const DEFERRED: u8 = 11;
-
-words! {
-    /// Where a device is, by its own log.
-    pub enum DeviceState {
-        /// Switched off, or without power.
-        Off = "off",
-        /// It has no registration that the server takes.
-        Registering = "registering",
-        /// Registered, and not at an update.
-        Registered = "registered",
-        /// It has a URI.
-        Downloading = "downloading",
-        /// It has the image.
-        Downloaded = "downloaded",
-        /// It was told to install.
-        Updating = "updating",
-        /// It runs the new version.
-        Updated = "updated",
-        /// Its last attempt failed.
-        Failed = "failed",
-    }
-}
-
-/// One device, as it is planned.
-#[derive(Clone, Debug)]
-pub struct DeviceInfo {
-    /// Its endpoint name.
-    pub endpoint: String,
-    /// Its cell.
-    pub cell: CellId,
-    /// How well it hears it.
-    pub level: CeLevel,
-    /// The class in which a server is to count it.
-    pub class: SlotClaim,
-    /// The mix of the scenario that it is of.
-    pub mix: u16,
-}
-
-/// What CoAP did on a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CoapSample {
-    /// A message went out for the first time.
-    Sent,
-    /// One went out again.
-    Retransmitted,
-    /// An answer came, so long after the first transmission.
-    RoundTrip(Duration),
-    /// No answer came to any transmission.
-    GaveUp,
-    /// A block of an image came.
-    BlockReceived {
-        /// Its size.
-        size_bytes: u32,
-    },
-}
-
-/// What the server's process has used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerSample {
-    /// CPU time since it started.
-    pub cpu: Duration,
-    /// Resident memory.
-    pub rss_bytes: u64,
-}
-
-/// What an observer is told beforehand.
-#[derive(Clone, Debug)]
-pub struct ObserverConfig {
-    /// The scenario's name.
-    pub name: String,
-    /// How it is run.
-    pub mode: Mode,
-    /// The seed.
-    pub seed: u64,
-    /// The scenario, as it was.
-    pub scenario_toml: String,
-    /// When the run began, in a load run.
-    pub started_at: Option<Utc>,
-    /// The UTC time at the run's origin, by which push windows are open.
-    pub epoch: Utc,
-    /// The limits of every cell.
-    pub limits: TierLimits,
-    /// The image that devices must end up with, where it is known.
-    pub image: Option<Sha256Digest>,
-    /// The version that it is, where that is known: a device that runs another one has failed.
-    pub target_version: Option<String>,
-    /// What a device counts as between download and Execute.
-    pub at_rest: AtRest,
-    /// When updates may begin; `None`: always.
-    pub windows: Option<Windows>,
-    /// How long one part of the series is at first.
-    pub bucket: Duration,
-    /// What is asked of the run.
-    pub thresholds: Vec<Threshold>,
-}
 
 /// Watches all devices of a run. Fed in the order of time.
 #[derive(Debug)]
@@ -142,6 +41,8 @@ pub struct Observer {
     infos: Vec<DeviceInfo>,
     devices: Vec<Watch>,
     classes: Vec<Class>,
+    /// Where each is among them.
+    places: BTreeMap<SlotClaim, usize>,
     judge: Judge,
     metrics: Metrics,
     ids: Ids,
@@ -153,33 +54,12 @@ pub struct Observer {
     now: Instant,
 }
 
-/// Series of what happens often, found once.
-#[derive(Debug)]
-struct Ids {
-    sent: [SeriesId; 3],
-    retransmitted: [SeriesId; 3],
-    ratio: [SeriesId; 3],
-    gave_up: [SeriesId; 3],
-    round_trip: [SeriesId; 3],
-    blocks: [SeriesId; 3],
-    register: [SeriesId; 3],
-    download: [SeriesId; 3],
-    update: [SeriesId; 3],
-    awake: [SeriesId; 3],
-    outside: SeriesId,
-    retry_gap: SeriesId,
-    double_execute: SeriesId,
-    second_flash: SeriesId,
-    lost_update: SeriesId,
-    registration_failed: SeriesId,
-}
-
 impl Observer {
     /// An observer of these devices, which are switched off.
     pub fn new(devices: Vec<DeviceInfo>, config: ObserverConfig) -> Self {
         let mut metrics = Metrics::default();
         let ids = Ids::new(&mut metrics);
-        let (classes, class_of) = lanes::classes(&devices, &mut metrics);
+        let (classes, places) = lanes::classes(&devices, &mut metrics);
         let mut states = BTreeMap::new();
         for state in DeviceState::ALL {
             states.insert(*state, [0; 3]);
@@ -197,9 +77,10 @@ impl Observer {
         });
         let mut observer = Self {
             lanes: Lanes::new(config.bucket),
-            devices: class_of.into_iter().map(Watch::new).collect(),
+            devices: vec![Watch::default(); devices.len()],
             infos: devices,
             classes,
+            places,
             judge,
             metrics,
             ids,
@@ -232,14 +113,17 @@ impl Observer {
             return;
         }
         let before = self.counted();
-        let was_active = self.judge.is_active(device);
+        let was = self.judge.active_class(device);
         self.judge.read(line);
+        let is = self.judge.active_class(device);
         let after = self.counted();
         self.metrics
             .add(self.ids.double_execute, after.0 - before.0);
         self.metrics.add(self.ids.second_flash, after.1 - before.1);
-        if self.judge.is_active(device) != was_active {
-            self.activity(device, was_active);
+        if is != was {
+            for claim in [was, is].into_iter().flatten() {
+                self.activity(claim, is == Some(claim));
+            }
         }
         self.happened(line);
     }
@@ -327,7 +211,7 @@ impl Observer {
         Live {
             elapsed: self.now.since_origin(),
             states: self.states.clone(),
-            updated: totals.updated,
+            updated: self.in_state(DeviceState::Updated),
             failed_attempts: self.failed_by(SaidBy::Device),
             blocks: totals.blocks,
             block_bytes: totals.block_bytes,
@@ -418,235 +302,24 @@ impl Observer {
         *self.failures.entry((said_by, cause)).or_default() += 1;
     }
 
-    /// A device became active in its class, or is so no more.
-    fn activity(&mut self, device: usize, was_active: bool) {
-        let Some(class) = self.devices.get(device).map(|watch| watch.class) else {
-            return;
+    /// One more device is active in a class, or one less. A class in which no device began may be new:
+    /// a device comes to it by what its radio says later.
+    fn activity(&mut self, claim: SlotClaim, more: bool) {
+        let place = match self.places.get(&claim) {
+            Some(place) => *place,
+            None => {
+                let place = self.classes.len();
+                self.places.insert(claim, place);
+                let class = Class::new(claim, place, &mut self.metrics);
+                self.classes.push(class);
+                place
+            }
         };
-        if let Some(class) = self.classes.get_mut(class) {
-            let active = self.judge.active(class.claim);
+        if let Some(class) = self.classes.get_mut(place) {
+            let active = self.judge.active(claim);
             class.peak = class.peak.max(active);
             self.metrics.set(class.gauge, i64::from(active));
-            self.lanes.activity(class, active, !was_active);
-        }
-    }
-
-    fn happened(&mut self, line: &LogLine) {
-        let level = self.infos.get(line.device).map(|info| info.level as usize);
-        let before = self.devices.get(line.device).map(|watch| watch.state);
-        let (Some(level), Some(before)) = (level, before) else {
-            return;
-        };
-        let cause = match &line.event {
-            DeviceEvent::Booted { .. }
-            | DeviceEvent::Registered
-            | DeviceEvent::RegistrationRefused { .. }
-            | DeviceEvent::RegistrationUnanswered
-            | DeviceEvent::RebootTaken { .. }
-            | DeviceEvent::ObservationsForgotten
-            | DeviceEvent::BootFailed { .. }
-            | DeviceEvent::RolledBack { .. }
-            | DeviceEvent::DownloadRestarted
-            | DeviceEvent::PortChanged
-            | DeviceEvent::SignalTold { .. }
-            | DeviceEvent::DownlinkTaken { .. } => {
-                self.of_registration(level, line);
-                None
-            }
-            DeviceEvent::UriAccepted
-            | DeviceEvent::DownloadResumed { .. }
-            | DeviceEvent::Downloaded { .. }
-            | DeviceEvent::DownloadFailed { .. } => self.of_download(level, line),
-            DeviceEvent::ExecuteAccepted
-            | DeviceEvent::Flashed { .. }
-            | DeviceEvent::UpdateEnded { .. }
-            | DeviceEvent::InstallResumed
-            | DeviceEvent::OldVersionKept
-            | DeviceEvent::Bricked
-            | DeviceEvent::SwitchedOff
-            | DeviceEvent::PowerCut => self.of_install(level, line),
-        };
-        if let Some(cause) = cause {
-            self.count_failure(SaidBy::Device, cause);
-        }
-        let Some(watch) = self.devices.get_mut(line.device) else {
-            return;
-        };
-        let after = watch.state;
-        if !watch.in_attempt && std::mem::take(&mut watch.outside) {
-            self.began_outside -= 1;
-        }
-        self.metrics.set(self.ids.outside, self.began_outside);
-        self.moved(level, before, after);
-    }
-
-    fn of_registration(&mut self, level: usize, line: &LogLine) {
-        let (at, Some(watch)) = (line.at, self.devices.get_mut(line.device)) else {
-            return;
-        };
-        match &line.event {
-            DeviceEvent::Booted { .. } => watch.booted(at),
-            DeviceEvent::Registered => {
-                if let Some(took) = watch.registered(at) {
-                    self.metrics.record(self.ids.register[level], took);
-                }
-            }
-            DeviceEvent::RegistrationRefused { .. } | DeviceEvent::RegistrationUnanswered => {
-                watch.registration_lost(at);
-                self.metrics.add(self.ids.registration_failed, 1);
-            }
-            DeviceEvent::RebootTaken { .. } => {
-                watch.timeline.add(at, StepKind::RebootTaken, None);
-            }
-            DeviceEvent::UriAccepted
-            | DeviceEvent::DownloadResumed { .. }
-            | DeviceEvent::Downloaded { .. }
-            | DeviceEvent::DownloadFailed { .. }
-            | DeviceEvent::ExecuteAccepted
-            | DeviceEvent::Flashed { .. }
-            | DeviceEvent::UpdateEnded { .. }
-            | DeviceEvent::ObservationsForgotten
-            | DeviceEvent::DownlinkTaken { .. }
-            | DeviceEvent::InstallResumed
-            | DeviceEvent::OldVersionKept
-            | DeviceEvent::Bricked
-            | DeviceEvent::SwitchedOff
-            | DeviceEvent::BootFailed { .. }
-            | DeviceEvent::RolledBack { .. }
-            | DeviceEvent::DownloadRestarted
-            | DeviceEvent::PortChanged
-            | DeviceEvent::SignalTold { .. }
-            | DeviceEvent::PowerCut => {}
-        }
-    }
-
-    /// The cause, where it failed.
-    fn of_download(&mut self, level: usize, line: &LogLine) -> Option<Cow<'static, str>> {
-        let (at, watch) = (line.at, self.devices.get_mut(line.device)?);
-        match &line.event {
-            DeviceEvent::UriAccepted => {
-                let began = watch.uri_accepted(at);
-                if let Some(gap) = began.retry_gap {
-                    self.metrics.record(self.ids.retry_gap, gap);
-                }
-                let is_outside = began.anew && is_outside(&self.config, at);
-                watch.outside |= is_outside;
-                self.began_outside += i64::from(is_outside);
-            }
-            DeviceEvent::Downloaded { .. } => {
-                if let Some(took) = watch.downloaded(at) {
-                    self.metrics.record(self.ids.download[level], took);
-                }
-            }
-            DeviceEvent::DownloadFailed { result } => {
-                watch.failed(at, StepKind::DownloadFailed, *result);
-                return Some(Cow::Owned(format!("result_{result}")));
-            }
-            DeviceEvent::DownloadResumed { .. } => {
-                watch.timeline.add(at, StepKind::DownloadResumed, None);
-            }
-            DeviceEvent::Booted { .. }
-            | DeviceEvent::Registered
-            | DeviceEvent::RegistrationRefused { .. }
-            | DeviceEvent::RegistrationUnanswered
-            | DeviceEvent::ExecuteAccepted
-            | DeviceEvent::Flashed { .. }
-            | DeviceEvent::UpdateEnded { .. }
-            | DeviceEvent::RebootTaken { .. }
-            | DeviceEvent::ObservationsForgotten
-            | DeviceEvent::DownlinkTaken { .. }
-            | DeviceEvent::InstallResumed
-            | DeviceEvent::OldVersionKept
-            | DeviceEvent::Bricked
-            | DeviceEvent::SwitchedOff
-            | DeviceEvent::BootFailed { .. }
-            | DeviceEvent::RolledBack { .. }
-            | DeviceEvent::DownloadRestarted
-            | DeviceEvent::PortChanged
-            | DeviceEvent::SignalTold { .. }
-            | DeviceEvent::PowerCut => {}
-        }
-        None
-    }
-
-    /// The cause, where it failed.
-    fn of_install(&mut self, level: usize, line: &LogLine) -> Option<Cow<'static, str>> {
-        let (at, watch) = (line.at, self.devices.get_mut(line.device)?);
-        match &line.event {
-            DeviceEvent::ExecuteAccepted => {
-                watch.state = DeviceState::Updating;
-                watch.timeline.add(at, StepKind::ExecuteTaken, None);
-            }
-            DeviceEvent::Flashed { version } => {
-                let target = self.config.target_version.as_ref();
-                watch.wrong_version = target.is_some_and(|target| target != version);
-                watch.timeline.add(at, StepKind::Flashed, None);
-            }
-            DeviceEvent::UpdateEnded { result: DEFERRED } => {
-                watch.state = DeviceState::Downloaded;
-                watch.timeline.add(at, StepKind::Deferred, None);
-            }
-            DeviceEvent::UpdateEnded { result: SUCCESS } if !watch.wrong_version => {
-                let (took, first) = watch.succeeded(at);
-                if let Some(took) = took {
-                    self.metrics.record(self.ids.update[level], took);
-                }
-                self.lanes.updated(u64::from(first));
-            }
-            DeviceEvent::UpdateEnded { result } => {
-                watch.failed(at, StepKind::UpdateFailed, *result);
-                return Some(match *result {
-                    SUCCESS => Cow::Borrowed("version_mismatch"),
-                    result => Cow::Owned(format!("result_{result}")),
-                });
-            }
-            DeviceEvent::InstallResumed => watch.state = DeviceState::Updating,
-            DeviceEvent::OldVersionKept => watch.wrong_version = true,
-            DeviceEvent::PowerCut => {
-                let interrupted = watch.power_cut(at);
-                return interrupted.then_some(Cow::Borrowed("power_cut"));
-            }
-            DeviceEvent::SwitchedOff => {
-                let interrupted = watch.power_cut(at);
-                return interrupted.then_some(Cow::Borrowed("switched_off"));
-            }
-            DeviceEvent::Bricked => {
-                watch.power_cut(at);
-                return Some(Cow::Borrowed("bricked"));
-            }
-            DeviceEvent::Booted { .. }
-            | DeviceEvent::Registered
-            | DeviceEvent::RegistrationRefused { .. }
-            | DeviceEvent::RegistrationUnanswered
-            | DeviceEvent::UriAccepted
-            | DeviceEvent::DownloadResumed { .. }
-            | DeviceEvent::Downloaded { .. }
-            | DeviceEvent::DownloadFailed { .. }
-            | DeviceEvent::RebootTaken { .. }
-            | DeviceEvent::ObservationsForgotten
-            | DeviceEvent::BootFailed { .. }
-            | DeviceEvent::RolledBack { .. }
-            | DeviceEvent::DownloadRestarted
-            | DeviceEvent::PortChanged
-            | DeviceEvent::SignalTold { .. }
-            | DeviceEvent::DownlinkTaken { .. } => {}
-        }
-        None
-    }
-
-    fn moved(&mut self, level: usize, before: DeviceState, after: DeviceState) {
-        if before == after {
-            return;
-        }
-        if let Some(left) = self.states.get_mut(&before) {
-            left[level] = left[level].saturating_sub(1);
-        }
-        if let Some(reached) = self.states.get_mut(&after) {
-            reached[level] += 1;
-        }
-        for state in [before, after] {
-            let count = self.in_state(state);
-            self.lanes.set_state(state, count);
+            self.lanes.activity(class, active, more);
         }
     }
 
@@ -689,63 +362,6 @@ impl Observer {
         failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
         failures
     }
-}
-
-impl DeviceState {
-    /// Between URI and result.
-    const fn is_at_update(self) -> bool {
-        matches!(self, Self::Downloading | Self::Downloaded | Self::Updating)
-    }
-}
-
-impl Ids {
-    fn new(metrics: &mut Metrics) -> Self {
-        let ce = |level: u8| Labels::of([("ce", level.to_string())]);
-        let mut counters = |name| [0, 1, 2].map(|level| metrics.counter(name, ce(level)));
-        let (sent, retransmitted, gave_up, blocks) = (
-            counters("coap.sent"),
-            counters("coap.retransmitted"),
-            counters("coap.gave_up"),
-            counters("block.received"),
-        );
-        let mut trends = |name| [0, 1, 2].map(|level| metrics.trend(name, ce(level)));
-        let (round_trip, register, download, update, awake) = (
-            trends("coap.round_trip"),
-            trends("device.register"),
-            trends("device.download"),
-            trends("device.update"),
-            trends("device.awake"),
-        );
-        let ratio = [0, 1, 2].map(|level| metrics.rate("coap.retransmit_ratio", ce(level)));
-        let mut counter = |name| metrics.counter(name, Labels::none());
-        Self {
-            sent,
-            retransmitted,
-            ratio,
-            gave_up,
-            round_trip,
-            blocks,
-            register,
-            download,
-            update,
-            awake,
-            double_execute: counter("device.double_execute"),
-            second_flash: counter("device.second_flash"),
-            lost_update: counter("device.lost_update"),
-            registration_failed: counter("registration.failed"),
-            outside: metrics.gauge_at_zero("cell.active_outside_window", Labels::none()),
-            retry_gap: metrics.trend("device.retry_gap", Labels::none()),
-        }
-    }
-}
-
-fn is_outside(config: &ObserverConfig, at: Instant) -> bool {
-    let Some(windows) = &config.windows else {
-        return false;
-    };
-    let passed = at.since_origin();
-    let is_open = |passed: Duration| windows.is_open(config.epoch + passed);
-    !is_open(passed) && !is_open(passed.saturating_sub(WINDOW_GRACE))
 }
 
 #[cfg(test)]

@@ -1,6 +1,12 @@
 use super::*;
+use crate::campaign::Windows;
+use crate::clock::Utc;
 use crate::harness::Judged;
-use crate::model::{CoverageTier, PushWindow, Weekdays};
+use crate::harness::result::Mode;
+use crate::harness::threshold::Threshold;
+use crate::model::{CellId, CoverageTier, PushWindow, TierLimits, Weekdays};
+use crate::sim::log::DeviceEvent;
+use crate::sim::{AtRest, CeLevel};
 
 const IMAGE: Sha256Digest = Sha256Digest([7; 32]);
 

@@ -8,10 +8,8 @@ use crate::clock::Instant;
 use crate::harness::result::StepKind;
 
 /// One device.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Watch {
-    /// Its class' place.
-    pub(super) class: usize,
     pub(super) state: DeviceState,
     pub(super) timeline: Timeline,
     /// Since when it has been without a registration.
@@ -20,7 +18,7 @@ pub(super) struct Watch {
     first_uri: Mark,
     download: Mark,
     failed: Mark,
-    /// When it first came to the new version.
+    /// When it came to the new version.
     updated: Mark,
     /// How long its last update took.
     last_took: Duration,
@@ -42,25 +40,6 @@ pub(super) struct Began {
 }
 
 impl Watch {
-    pub(super) fn new(class: usize) -> Self {
-        Self {
-            class,
-            state: DeviceState::Off,
-            timeline: Timeline::default(),
-            unregistered: Mark::default(),
-            first_uri: Mark::default(),
-            download: Mark::default(),
-            failed: Mark::default(),
-            updated: Mark::default(),
-            last_took: Duration::ZERO,
-            blocks: 0,
-            retransmitted: 0,
-            in_attempt: false,
-            outside: false,
-            wrong_version: false,
-        }
-    }
-
     pub(super) fn booted(&mut self, at: Instant) {
         self.unregistered.set(at);
         if self.is_idle() {
@@ -120,20 +99,19 @@ impl Watch {
         self.timeline.add(at, step, Some(result));
     }
 
-    /// How long it took from the first URI on, and whether it is the first time that it succeeded.
-    pub(super) fn succeeded(&mut self, at: Instant) -> (Option<Duration>, bool) {
+    /// How long it took from the first URI on.
+    pub(super) fn succeeded(&mut self, at: Instant) -> Option<Duration> {
         self.state = DeviceState::Updated;
         self.in_attempt = false;
         self.failed.take();
         self.timeline.add(at, StepKind::Updated, None);
-        let first = self.updated.at().is_none();
         self.updated.set(at);
         let took = self
             .first_uri
             .take()
             .map(|since| at.saturating_since(since));
         self.last_took = took.unwrap_or_default();
-        (took, first)
+        took
     }
 
     /// Whether it was at an update.
