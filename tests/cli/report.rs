@@ -298,6 +298,23 @@ fn a_comparison_as_json_has_each_change_with_its_probability() {
 }
 
 #[test]
+fn all_files_on_a_run_go_into_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    written(folder.path(), "a", &result("a", 1.0));
+    run(folder.path(), &["report", "a", "--files", "all"]).exits(0);
+    for name in [
+        "result.json",
+        "report.html",
+        "series.csv",
+        "slowest.csv",
+        "junit.xml",
+    ] {
+        assert!(folder.path().join("all").join(name).is_file(), "{name}");
+    }
+    run(folder.path(), &["report", "all"]).exits(0);
+}
+
+#[test]
 fn what_is_no_result_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("x.json"), "{}").unwrap();

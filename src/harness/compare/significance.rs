@@ -31,7 +31,10 @@ impl Shares {
             // Both are the same share, all or none: no difference is left to be explained.
             return (of_a > 0.0 && of_b > 0.0).then_some(1.0);
         }
-        if expected.iter().any(|expected| !(*expected >= EXPECTED_MIN)) {
+        if expected
+            .iter()
+            .any(|expected| *expected < EXPECTED_MIN || expected.is_nan())
+        {
             return None;
         }
         let spread = (pooled * (1.0 - pooled) * (1.0 / of_a + 1.0 / of_b)).sqrt();

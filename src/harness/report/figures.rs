@@ -72,12 +72,15 @@ pub(in crate::harness) fn distribution(
         y: per_cent(),
         legend: trends
             .iter()
-            .map(|(class, name, _)| Key { class, name: *name })
+            .map(|trend| Key {
+                class: trend.0,
+                name: trend.1,
+            })
             .collect(),
     };
     frame.chart(page, |page| {
         for (class, _, trend) in trends {
-            chart::line(page, class, cumulated(trend, from, to));
+            chart::line(page, *class, cumulated(trend, from, to));
         }
     });
 }
