@@ -60,7 +60,7 @@ fn bars(page: &mut Page, title: Words, failures: &[&FailureCount]) {
         page.raw("\"></i></span><span class=\"number\">")
             .count(failure.count);
         page.raw(" <small>Σ ")
-            .percent(so_far as f64 / all as f64)
+            .text(&format!("{:.0} %", so_far as f64 / all as f64 * 100.0))
             .raw("</small></span></li>");
     }
     page.raw("</ol>");

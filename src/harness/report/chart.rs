@@ -46,7 +46,6 @@ impl Frame<'_> {
         page.raw("<figure class=\"chart\"><figcaption><h3>");
         page.words(self.title).raw("</h3><p>");
         page.words(self.note).raw("</p></figcaption>");
-        self.legend(page);
         page.raw("<div class=\"plot\"><div class=\"y\">");
         for (at, text) in &self.y {
             page.raw("<span style=\"bottom:").percent(*at);
@@ -64,7 +63,9 @@ impl Frame<'_> {
             page.raw("<span style=\"left:").percent(*at);
             page.raw("\">").text(text).raw("</span>");
         }
-        page.raw("</div></div></figure>");
+        page.raw("</div></div>");
+        self.legend(page);
+        page.raw("</figure>");
     }
 
     fn legend(&self, page: &mut Page) {
