@@ -3,6 +3,7 @@
 mod destination;
 mod impair;
 mod receive_drops;
+mod shared_sockets;
 mod udp;
 
 pub use destination::{DestinationRefused, Destinations};
@@ -11,4 +12,5 @@ pub use impair::{
     NatMapping, OneWay, PassCounters, Probability, packet_bytes,
 };
 pub use receive_drops::ReceiveDrops;
+pub use shared_sockets::{Batch, Received, SharedSockets, SocketsWaker};
 pub use udp::{DATAGRAM_BYTES_MAX, RECEIVE_BYTES, UdpEndpoint, is_wildcard};

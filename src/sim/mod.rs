@@ -5,6 +5,7 @@
 //! [`log`]; [`Judge`] reads nothing else.
 
 mod air;
+mod coap_watch;
 mod device;
 mod fleet;
 mod habits;
@@ -14,11 +15,12 @@ mod network;
 mod trial;
 
 pub use air::{CeLevel, CellAir, Direction, SharedCarrier};
+pub use coap_watch::{CoapKind, CoapSample, CoapWatch};
 pub use device::{
     Chance, CoapTimers, Condition, DailyUplink, DeviceConfig, DeviceOutput, Fault, Faults,
     NotifyReliability, Outcome, Quirks, Radio, SignalDrift, SimDevice, SmallerBlocks, SocketKind,
 };
-pub use fleet::{Fleet, FleetError};
+pub use fleet::{Fleet, FleetConfig, FleetError, FleetEvent, FleetSink, Order, sources_towards};
 pub use habits::Habits;
 pub use judge::{AtRest, ClassPeak, Judge, Limits, Verdict};
 pub use network::{Account, Kept, Network, NetworkDevice, Told, at_once, ended_tasks};

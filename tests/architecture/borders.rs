@@ -34,7 +34,9 @@ const BORDERS: &[(&str, &[&str])] = &[
     ),
     ("k256", &["src/signing/keys/"]),
     ("minicbor", &["src/lwm2m/codec/"]),
+    ("mio", &["src/net/"]),
     ("pkcs8", &["src/signing/"]),
+    ("quinn_udp", &["src/net/"]),
     ("rsa", &["src/signing/"]),
     (
         "rustls",

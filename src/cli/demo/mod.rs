@@ -85,7 +85,7 @@ async fn demo(args: &DemoArgs, output: &Output) -> Result<(), CliError> {
     let plan = Plan::new(args.devices, coap);
     let (package, image) = upload_package(&client, output).await?;
     let group = enter_devices(&client, &plan).await?;
-    let mut fleet = Fleet::start(plan.devices(), clock, 1).map_err(CliError::failed)?;
+    let fleet = Fleet::start(plan.devices(), clock, 1).map_err(CliError::failed)?;
     wait_registered(&fleet, plan.len()).await?;
     output.message(&format!("{} devices are registered", plan.len()));
 
