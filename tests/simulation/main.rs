@@ -22,6 +22,7 @@ mod flapping;
 mod fleet;
 mod formats;
 mod holds;
+mod impairments;
 mod lifecycle;
 mod limits;
 mod link;

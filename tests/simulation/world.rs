@@ -21,6 +21,7 @@ use narrowcast::model::{
     AdmissionPolicy, AuditActor, AuditStamp, CampaignPolicy, DowngradeAllowed, FirmwareVersion,
     PackageId, TaskId, Transmit,
 };
+use narrowcast::net::Impairer;
 use narrowcast::sim::log::{DeviceEvent, LogLine};
 use narrowcast::sim::{DeviceConfig, DeviceOutput, Judge, SimDevice, SocketKind};
 use narrowcast::store::Store;
@@ -68,6 +69,8 @@ pub(crate) struct World {
     /// What else is wanted of campaigns made from here on.
     pub(crate) policy: CampaignPolicy,
     pub(crate) link: Link,
+    /// Each device's own path, instead of `link`; or none at all.
+    pub(crate) paths: Vec<Impairer>,
     /// Of a thousand inputs of the server, in how many it dies.
     pub(crate) crash_permille: u32,
     /// Of a hundred moments of consequence on a device, after how many its power goes.
@@ -150,6 +153,7 @@ impl World {
             admission: None,
             policy: CampaignPolicy::default(),
             link: Link::clean(),
+            paths: Vec::new(),
             crash_permille: 0,
             cut_percent: 0,
             cut_off: None,

@@ -22,6 +22,7 @@ mod http_downloads;
 mod http_updates;
 mod https;
 mod joins;
+mod impaired;
 mod kills;
 mod links;
 mod lossy;

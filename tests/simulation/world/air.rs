@@ -1,9 +1,10 @@
 //! Datagrams under way, and what else is to happen.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use narrowcast::model::{Peer, Transmit};
+use narrowcast::net::Deliveries;
 use narrowcast::sim::{SimDevice, SocketKind};
 use rand::Rng;
 
@@ -81,6 +82,7 @@ impl World {
             let Peer::Address(to) = transmit.peer else {
                 panic!("nothing is secured here");
             };
+            let (to, mapping) = unmapped(to);
             let datagram = transmit.datagram.to_vec();
             if let Some(request) = SentRequest::decode(&datagram)
                 && let Some(index) = self.devices.iter().position(|it| it.main == to)
@@ -91,7 +93,14 @@ impl World {
             }
             self.check_answer(&datagram);
             self.check_request(&datagram);
-            self.fly((to, false), datagram, Happening::ToDevice);
+            match self.receiver(to) {
+                Some((index, _)) if !self.paths.is_empty() => {
+                    let now = self.now.instant;
+                    let copies = self.paths[index].handle_downlink(now, mapping, datagram.len());
+                    self.take_path(copies, (to, false), &datagram);
+                }
+                Some(_) | None => self.fly((to, false), datagram, Happening::ToDevice),
+            }
         }
     }
 
@@ -104,7 +113,30 @@ impl World {
             Some(Bug::StaleState) => self.chaos.stale(device).believed(datagram),
             Some(_) | None => datagram,
         };
-        self.fly((from, true), datagram, Happening::ToServer);
+        if self.paths.is_empty() {
+            self.fly((from, true), datagram, Happening::ToServer);
+        } else {
+            let copies = self.paths[device].handle_uplink(self.now.instant, datagram.len());
+            self.take_path(copies, (from, true), &datagram);
+        }
+    }
+
+    /// Out over the device's own path; `way` as in [`Self::fly`].
+    fn take_path(&mut self, copies: Deliveries, way: (SocketAddr, bool), datagram: &[u8]) {
+        for copy in copies {
+            let mut datagram = datagram.to_vec();
+            if copy.flipped_bit.is_some() {
+                self.server.requests.damaged(&datagram);
+                self.chaos.damages(way, copy.at);
+                copy.damage(&mut datagram);
+            }
+            self.chaos.arrives(way, copy.at);
+            let happening = match way {
+                (from, true) => Happening::ToServer(mapped(from, copy.mapping), datagram),
+                (to, false) => Happening::ToDevice(to, datagram),
+            };
+            self.after(copy.at.saturating_since(self.now.instant), happening);
+        }
     }
 
     /// Out over the link; `way` is the device's side and whether it sends.
@@ -132,4 +164,23 @@ impl World {
         let at = self.now.instant + delay;
         self.to_come.insert((at, self.happenings), happening);
     }
+}
+
+/// Where the server sees a device: the mapping of its NAT is in the middle of its address.
+fn mapped(address: SocketAddr, mapping: u32) -> SocketAddr {
+    let IpAddr::V4(ip) = address.ip() else {
+        panic!("{address}");
+    };
+    let [first, .., last] = ip.octets();
+    let [a, b] = u16::try_from(mapping).unwrap().to_be_bytes();
+    SocketAddr::from((Ipv4Addr::new(first, a, b, last), address.port()))
+}
+
+/// The device's own address, and by which mapping it is reached.
+fn unmapped(address: SocketAddr) -> (SocketAddr, u32) {
+    let IpAddr::V4(ip) = address.ip() else {
+        panic!("{address}");
+    };
+    let [_, a, b, _] = ip.octets();
+    (mapped(address, 0), u32::from(u16::from_be_bytes([a, b])))
 }
