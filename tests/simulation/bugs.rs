@@ -3,9 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use narrowcast::clock::Now;
 use narrowcast::coap::{Message, Token};
 use narrowcast::lwm2m::path;
-use narrowcast::model::{DeviceRequestState, Record, Restored, TaskId, Transmit, UpdateTask};
+use narrowcast::model::{
+    Campaign, CampaignState, Consent, DeviceRequestState, PauseReason, Record, Restored,
+    RolloutStep, TaskId, Transmit, UpdateTask,
+};
 
 use crate::wire::SentRequest;
 
@@ -25,6 +29,24 @@ pub(crate) enum Bug {
     WriteAgain,
     /// The State of the last notification is believed where it was read anew.
     StaleState,
+    /// After a restart the next phase of a rollout runs.
+    PhaseTooEarly,
+    /// After a restart devices have reported for as long as they should.
+    SoakSkipped,
+    /// After a restart a paused campaign runs.
+    PauseForgotten,
+    /// After a restart a halted campaign is merely paused.
+    HaltForgotten,
+    /// After a restart no campaign has windows.
+    WindowForgotten,
+    /// After a restart nobody need agree.
+    ConsentForgotten,
+    /// After a restart a retry is due.
+    RetryWithoutDelay,
+    /// After a restart campaigns are admitted as the server does it by default.
+    AirtimeForgotten,
+    /// Whoever is kept awake is taken to answer its pings, and keeps its place though it sleeps.
+    LeakedPlace,
 }
 
 impl Bug {
@@ -39,24 +61,24 @@ impl Bug {
                 return true;
             };
             let held = |task: &UpdateTask| task.slot.is_some();
-            match self {
-                Self::LeakedSlot => held(task) || !stored.get(&task.id).is_some_and(held),
-                Self::LostRetry => task.retry_at.is_none(),
-                Self::SecondExecute
-                | Self::SlotsForgotten
-                | Self::AnswerBeforeCommit
-                | Self::WriteAgain
-                | Self::StaleState => true,
-            }
+            let is_leaked = || !held(task) && stored.get(&task.id).is_some_and(held);
+            !(self == Self::LeakedSlot && is_leaked()
+                || self == Self::LostRetry && task.retry_at.is_some())
         });
         records
     }
 
-    pub(crate) fn restored(self, restored: &mut Restored) {
-        if self == Self::SlotsForgotten {
-            for task in &mut restored.tasks {
+    pub(crate) fn restored(self, now: Now, restored: &mut Restored) {
+        for task in &mut restored.tasks {
+            if self == Self::SlotsForgotten {
                 task.slot = None;
             }
+            if self == Self::RetryWithoutDelay && task.retry_at.is_some() {
+                task.retry_at = Some(now.utc);
+            }
+        }
+        for campaign in &mut restored.campaigns {
+            self.restored_campaign(campaign);
         }
         if self == Self::WriteAgain {
             for request in &mut restored.device_requests {
@@ -64,6 +86,33 @@ impl Bug {
                     request.state = DeviceRequestState::Queued;
                 }
             }
+        }
+    }
+
+    fn restored_campaign(self, campaign: &mut Campaign) {
+        let rollout = &mut campaign.rollout;
+        if self == Self::PhaseTooEarly
+            && campaign.policy.rollout.gate_after(rollout.phase).is_some()
+        {
+            rollout.phase += 1;
+        }
+        if self == Self::SoakSkipped && rollout.step == RolloutStep::Soaking {
+            rollout.since_unix_ms = 0;
+        }
+        if self == Self::PauseForgotten && campaign.state == CampaignState::Paused {
+            campaign.state = CampaignState::Running;
+        }
+        if self == Self::HaltForgotten && rollout.paused == Some(PauseReason::Halted) {
+            rollout.paused = Some(PauseReason::Operator);
+        }
+        if self == Self::WindowForgotten {
+            campaign.policy.schedule.windows.clear();
+        }
+        if self == Self::ConsentForgotten {
+            campaign.policy.conditions.consent = Consent::Silent;
+        }
+        if self == Self::AirtimeForgotten {
+            campaign.admission = None;
         }
     }
 

@@ -1,7 +1,7 @@
 //! Everything goes wrong at once, from a seed: the link, the devices, the server, its store and its
 //! clock. Whatever happens, the checks hold after every input, and all comes to an end.
 
-mod plan;
+pub(crate) mod plan;
 
 use std::collections::BTreeMap;
 

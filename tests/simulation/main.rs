@@ -31,6 +31,7 @@ mod loss;
 mod milestones;
 mod notifications;
 mod outcomes;
+mod policies;
 mod products;
 mod push;
 mod quirks;

@@ -21,7 +21,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::bugs::Bug;
-use crate::world::{Breach, Check, Requests, Since};
+use crate::world::{Breach, Check, Order, Requests, Since, Watch};
 
 /// Where in an input the server dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub(crate) struct Server {
     pub(crate) changed: bool,
     /// What operators asked of devices.
     pub(crate) requests: Requests,
+    /// What is held against the policies of campaigns.
+    pub(crate) watch: Watch,
     rng: StdRng,
 }
 
@@ -109,6 +111,7 @@ impl Server {
             breach: None,
             changed: false,
             requests: Requests::default(),
+            watch: Watch::default(),
             rng: StdRng::from_seed(rng.r#gen()),
         }
     }
@@ -123,7 +126,7 @@ impl Server {
         self.inputs += 1;
         let result = input(&mut self.engine);
         let (records, mut transmits) = self.drain(now);
-        let lost = crash == Some(Crash::BeforeCommit) || !self.commit(now.instant, records);
+        let lost = crash == Some(Crash::BeforeCommit) || !self.commit(now, records);
         if !lost && crash.is_none() {
             return (Some(result), transmits);
         }
@@ -141,9 +144,13 @@ impl Server {
         crash: Option<Crash>,
         command: Command,
     ) -> (Outcome, Vec<Transmit>) {
+        let order = Order::of(&command);
+        self.watch.ordered(order);
         let (result, transmits) =
             self.handle(now, crash, |engine| engine.handle_command(now, command));
-        (result.map_or(Outcome::Lost, Outcome::Done), transmits)
+        let outcome = result.map_or(Outcome::Lost, Outcome::Done);
+        self.watch.answered(order, &outcome);
+        (outcome, transmits)
     }
 
     /// As `POST /campaigns/{id}/activate` makes it.
@@ -208,9 +215,10 @@ impl Server {
         loop {
             self.rebuilds += 1;
             self.engine = self.restored(now);
+            self.watch.rebuilt(now, &self.tasks);
             self.changed = true;
             let (records, transmits) = self.drain(now);
-            if self.commit(now.instant, records) {
+            if self.commit(now, records) {
                 return transmits;
             }
         }
@@ -220,7 +228,7 @@ impl Server {
         let mut engine = Engine::new(self.config.clone(), self.rng.r#gen());
         let mut restored = ready(self.store.restore()).unwrap();
         if let Some(bug) = self.bug {
-            bug.restored(&mut restored);
+            bug.restored(now, &mut restored);
         }
         let mut resumptions = BTreeMap::new();
         for campaign in &restored.campaigns {
@@ -298,7 +306,8 @@ impl Server {
         }
     }
 
-    fn commit(&mut self, at: Instant, records: Vec<Record>) -> bool {
+    fn commit(&mut self, now: Now, records: Vec<Record>) -> bool {
+        let at = now.instant;
         if records.is_empty() {
             return true;
         }
@@ -324,11 +333,15 @@ impl Server {
                 self.locations.insert(location);
             }
         }
+        let mut changes = Vec::new();
         for (campaign, id) in changed {
             let task = self.stored_task(campaign, id);
             self.check_change(at, &task);
-            self.tasks.insert(id, task);
+            if let Some(before) = self.tasks.insert(id, task.clone()) {
+                changes.push((before, task));
+            }
         }
+        self.check_policies(now, &records, &changes);
         true
     }
 

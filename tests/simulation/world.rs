@@ -1,13 +1,17 @@
 //! One server, its devices, the datagrams between them, and the only clock.
 
 mod account;
+mod admission;
 mod air;
+mod calendar;
 mod campaigns;
 mod chaos;
 mod checks;
 mod end;
+mod features;
 mod operators;
 mod requests;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,9 +37,13 @@ use crate::link::{Link, percent};
 use crate::server::{Crash, Outcome, Server, ready};
 use crate::wire::SentRequest;
 
+pub(crate) use calendar::ZONES;
 pub(crate) use chaos::{Chaos, Fate, Fault, Trouble};
 pub(crate) use checks::{Breach, Check, Since};
+pub(crate) use features::Feature;
+pub(crate) use operators::Deed;
 pub(crate) use requests::{Ask, Errand, Requests};
+pub(crate) use watch::{Order, Watch};
 
 use air::Happening;
 
@@ -51,6 +59,8 @@ const DOWNLOADED: u8 = 2;
 pub(crate) struct World {
     seed: u64,
     pub(crate) now: Now,
+    /// How much of a millisecond has passed of which the clock on the wall does not tell.
+    below_a_millisecond: Duration,
     pub(crate) server: Server,
     pub(crate) devices: Vec<Simulated>,
     pub(crate) image: Bytes,
@@ -68,6 +78,8 @@ pub(crate) struct World {
     pub(crate) admission: Option<AdmissionPolicy>,
     /// What else is wanted of campaigns made from here on.
     pub(crate) policy: CampaignPolicy,
+    /// Whether devices may join campaigns made from here on.
+    pub(crate) dynamic: bool,
     pub(crate) link: Link,
     /// Each device's own path, instead of `link`; or none at all.
     pub(crate) paths: Vec<Impairer>,
@@ -140,6 +152,7 @@ impl World {
         let mut world = Self {
             seed,
             now,
+            below_a_millisecond: Duration::ZERO,
             judge: Judge::new(fleet::limits(&devices, &image, at_rest)),
             judged: 0,
             server,
@@ -152,6 +165,7 @@ impl World {
             downgrade: None,
             admission: None,
             policy: CampaignPolicy::default(),
+            dynamic: false,
             link: Link::clean(),
             paths: Vec::new(),
             crash_permille: 0,
@@ -193,6 +207,8 @@ impl World {
         let index = u8::try_from(self.devices.len()).unwrap();
         let ip = Ipv4Addr::new(10, 0, 0, index + 1);
         let core = SimDevice::new(config.clone(), self.now.instant, seed);
+        let endpoint = fleet::endpoint(&config);
+        self.server.watch.knows(endpoint, usize::from(index));
         self.devices.push(Simulated {
             core,
             config,
@@ -207,8 +223,7 @@ impl World {
     /// Goes on to the next thing that happens, and lets it happen.
     pub(crate) fn step(&mut self) {
         let next = self.next();
-        let passed = next.saturating_since(self.now.instant);
-        self.now = self.now + passed;
+        self.advance(next);
         if self.next_arrival() == Some(next) {
             let (_, happening) = self.to_come.pop_first().unwrap();
             self.happen(happening);
@@ -226,6 +241,15 @@ impl World {
         if let Some(breach) = &self.server.breach {
             assert!(self.lenient, "{breach}");
         }
+    }
+
+    /// Time passes, on both clocks alike: what is less than a millisecond is not lost to the wall's.
+    fn advance(&mut self, to: Instant) {
+        let passed = to.saturating_since(self.now.instant) + self.below_a_millisecond;
+        self.now.instant = to.max(self.now.instant);
+        self.now.utc = self.now.utc + passed;
+        self.below_a_millisecond =
+            Duration::from_nanos(u64::from(passed.subsec_nanos()) % 1_000_000);
     }
 
     /// The server dies now, and another goes on from the store.
@@ -267,7 +291,7 @@ impl World {
         while self.next() <= end.instant {
             self.step();
         }
-        self.now = end;
+        self.advance(end.instant);
     }
 
     /// Runs until every task is final, no slot is in use and no campaign active.

@@ -18,7 +18,7 @@ use crate::fleet;
 use crate::link::{Link, percent};
 use crate::world::{Ask, Fate, Trouble, World};
 
-pub(super) const DEVICES: usize = 12;
+pub(crate) const DEVICES: usize = 12;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -26,7 +26,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const BUSY_SECONDS: u64 = 90 * 60;
 
 /// Small enough that bounds are reached.
-pub(super) fn config(rng: &mut StdRng) -> EngineConfig {
+pub(crate) fn config(rng: &mut StdRng) -> EngineConfig {
     let defaults = fleet::engine_config();
     EngineConfig {
         coap: EndpointConfig {
@@ -106,18 +106,18 @@ const LOTS: [Lot; 23] = [
 ];
 
 /// A device and what goes wrong with it at last; `None`: nothing must keep it from its update.
-pub(super) struct Drawn {
-    pub(super) device: DeviceConfig,
+pub(crate) struct Drawn {
+    pub(crate) device: DeviceConfig,
     lot: Lot,
 }
 
 impl Drawn {
-    pub(super) fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         self.lot == Lot::Sound
     }
 }
 
-pub(super) fn devices(rng: &mut StdRng, image: Sha256Digest) -> Vec<Drawn> {
+pub(crate) fn devices(rng: &mut StdRng, image: Sha256Digest) -> Vec<Drawn> {
     let turn = rng.gen_range(0..12);
     let mut devices = fleet::mixed(DEVICES);
     for (index, device) in devices.iter_mut().enumerate() {
@@ -161,7 +161,7 @@ pub(super) fn devices(rng: &mut StdRng, image: Sha256Digest) -> Vec<Drawn> {
 }
 
 /// What the first campaign asks of its devices and of people.
-pub(super) fn conditions(rng: &mut StdRng) -> Conditions {
+pub(crate) fn conditions(rng: &mut StdRng) -> Conditions {
     Conditions {
         preconditions: Preconditions {
             battery_percent_min: Some(30),
@@ -177,7 +177,7 @@ pub(super) fn conditions(rng: &mut StdRng) -> Conditions {
 }
 
 /// How devices that wait for a slot are kept awake. Apart from what else is drawn.
-pub(super) fn waiting_room(seed: u64) -> Option<WaitingRoomPolicy> {
+pub(crate) fn waiting_room(seed: u64) -> Option<WaitingRoomPolicy> {
     let mut rng = StdRng::seed_from_u64(seed ^ 0x700d);
     percent(&mut rng, 60).then(|| WaitingRoomPolicy {
         hold_seconds_max: rng.gen_range(0..4 * 3600),
@@ -187,7 +187,7 @@ pub(super) fn waiting_room(seed: u64) -> Option<WaitingRoomPolicy> {
 }
 
 /// Everything that goes wrong of itself, in a world whose campaign has just been activated.
-pub(super) fn plan(world: &mut World, rng: &mut StdRng, drawn: &[Drawn], first: CampaignId) {
+pub(crate) fn plan(world: &mut World, rng: &mut StdRng, drawn: &[Drawn], first: CampaignId) {
     world.link = if percent(rng, 50) {
         Link::bad(rng)
     } else {
@@ -254,7 +254,7 @@ pub(super) fn plan(world: &mut World, rng: &mut StdRng, drawn: &[Drawn], first: 
 }
 
 /// Most campaigns may begin something at any time; some end while they are at work, some have windows.
-pub(super) fn schedule(world: &World, rng: &mut StdRng) -> Schedule {
+pub(crate) fn schedule(world: &World, rng: &mut StdRng) -> Schedule {
     let mut schedule = Schedule::default();
     if percent(rng, 8) {
         let end = Duration::from_secs(rng.gen_range(5 * 60..BUSY_SECONDS));
@@ -303,7 +303,7 @@ fn trouble(rng: &mut StdRng) -> Trouble {
     }
 }
 
-pub(super) fn retries(rng: &mut StdRng) -> RetryPolicy {
+pub(crate) fn retries(rng: &mut StdRng) -> RetryPolicy {
     RetryPolicy {
         retries_max: rng.gen_range(0..=RetryPolicy::RETRIES_MAX),
         delay: 2 * MINUTE,

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use narrowcast::coap::MessageId;
 use narrowcast::model::{Peer, Transmit};
 use narrowcast::net::Deliveries;
 use narrowcast::sim::{SimDevice, SocketKind};
@@ -17,6 +18,8 @@ use crate::wire::SentRequest;
 pub(super) enum Happening {
     ToServer(SocketAddr, Vec<u8>),
     ToDevice(SocketAddr, Vec<u8>),
+    /// What the server takes for a device's, and no device sent.
+    Forged(SocketAddr, Vec<u8>),
     /// For how long, and whether the package that was fetched goes with it.
     PowerCut(usize, Duration, bool),
     Trouble(Trouble),
@@ -26,12 +29,13 @@ impl World {
     pub(super) fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::ToServer(from, datagram) => {
-                let (now, crash) = (self.now, self.crash());
-                let (_, transmits) = self.server.handle(now, crash, |engine| {
-                    engine.handle_datagram(now, &Peer::Address(from), &datagram);
-                });
-                self.served(transmits);
+                let mut devices = self.devices.iter();
+                if let Some(index) = devices.position(|device| device.main.ip() == from.ip()) {
+                    self.server.watch.heard(self.now, index);
+                }
+                self.arrive(from, &datagram);
             }
+            Happening::Forged(from, datagram) => self.arrive(from, &datagram),
             Happening::ToDevice(to, datagram) => {
                 if let Some((index, socket)) = self.receiver(to)
                     && self.cut_off != Some(index)
@@ -56,6 +60,14 @@ impl World {
             }
             Happening::Trouble(trouble) => self.trouble(trouble),
         }
+    }
+
+    fn arrive(&mut self, from: SocketAddr, datagram: &[u8]) {
+        let (now, crash) = (self.now, self.crash());
+        let (_, transmits) = self.server.handle(now, crash, |engine| {
+            engine.handle_datagram(now, &Peer::Address(from), datagram);
+        });
+        self.served(transmits);
     }
 
     fn receiver(&self, to: SocketAddr) -> Option<(usize, SocketKind)> {
@@ -91,6 +103,7 @@ impl World {
                 self.chaos.asked(self.now.instant, index, &request);
                 self.requests.push((self.now.instant, index, request));
             }
+            self.pinged(to, &datagram);
             self.check_answer(&datagram);
             self.check_request(&datagram);
             match self.receiver(to) {
@@ -101,6 +114,23 @@ impl World {
                 }
                 Some(_) | None => self.fly((to, false), datagram, Happening::ToDevice),
             }
+        }
+    }
+
+    /// A ping (RFC 7252 §4.3) leaves, where this is one.
+    fn pinged(&mut self, to: SocketAddr, datagram: &[u8]) {
+        let &[0x40, 0, high, low] = datagram else {
+            return;
+        };
+        let mut devices = self.devices.iter();
+        let Some(device) = devices.position(|device| device.main == to) else {
+            return;
+        };
+        let id = MessageId(u16::from_be_bytes([high, low]));
+        self.server.check_ping(self.now.instant, device, id);
+        if self.server.bug == Some(Bug::LeakedPlace) {
+            let reset = Happening::Forged(to, vec![0x70, 0, high, low]);
+            self.after(Duration::from_secs(1), reset);
         }
     }
 

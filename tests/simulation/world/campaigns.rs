@@ -10,7 +10,7 @@ use narrowcast::profile::change_settings;
 use narrowcast::store::{NewCampaign, Store, StoredProfile};
 use serde_json::Value;
 
-use super::World;
+use super::{Feature, World};
 use crate::fleet;
 use crate::server::{ALL, Outcome, ready};
 
@@ -58,6 +58,7 @@ impl World {
             targets: CampaignTargets {
                 groups: Vec::new(),
                 devices: asked,
+                dynamic: self.dynamic,
                 ..CampaignTargets::default()
             },
             retry,
@@ -76,7 +77,10 @@ impl World {
             },
         ))
         .unwrap();
-        for task in ready(self.server.store.tasks(id, None, ALL)).unwrap() {
+        let tasks = ready(self.server.store.tasks(id, None, ALL)).unwrap();
+        let (campaign, _) = ready(self.server.store.campaign(id)).unwrap();
+        self.server.watch_campaign(&campaign, tasks.len());
+        for task in tasks {
             self.server.tasks.insert(task.id, task);
         }
         id
@@ -139,7 +143,14 @@ impl World {
     }
 
     pub(crate) fn stop_as(&mut self, id: CampaignId, mode: StopMode) -> Outcome {
-        self.command(Command::StopCampaign { id, mode })
+        let outcome = self.command(Command::StopCampaign { id, mode });
+        if outcome == Outcome::Done(Ok(())) {
+            self.server.watch.count(match mode {
+                StopMode::Soft => Feature::StoppedSoftly,
+                StopMode::Hard => Feature::StoppedHard,
+            });
+        }
+        outcome
     }
 
     /// Has failed tasks tried again.

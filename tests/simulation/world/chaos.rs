@@ -12,6 +12,7 @@ use narrowcast::sim::log::DeviceEvent;
 
 use super::World;
 use super::air::Happening;
+use super::operators::Deed;
 use super::requests::Ask;
 use crate::bugs::Stale;
 use crate::fleet;
@@ -92,6 +93,8 @@ pub(crate) enum Trouble {
     Revoke,
     /// An operator asks something of a device, to be done within this time.
     Asked(usize, Ask, Duration),
+    /// An operator does something with a campaign.
+    Deed(CampaignId, Deed),
     /// Nothing more goes wrong from now on.
     Calm,
 }
@@ -238,6 +241,7 @@ impl World {
                 });
                 let back_ms = jump_ms.min(0).unsigned_abs();
                 self.server.requests.set_back += Duration::from_millis(back_ms);
+                self.server.watch.clock_set(self.now, jump_ms > 0);
                 self.now.utc = Utc::from_unix_ms(self.now.utc.unix_ms() + jump_ms);
             }
             Trouble::StoreError => {
@@ -265,6 +269,7 @@ impl World {
                 self.revoke(package.key_id().expect("it is signed"));
             }
             Trouble::Asked(device, ask, within) => self.ask(device, ask, within),
+            Trouble::Deed(id, deed) => self.deed(id, deed),
             Trouble::Calm => self.calm(),
         }
     }

@@ -48,6 +48,20 @@ pub(crate) enum Check {
     Requests,
     /// An Execute is for a device that had the package not long ago.
     Believed,
+    /// Nothing begins while its campaign is paused or its window closed, or before somebody has agreed.
+    Gates,
+    /// No Execute leaves once its campaign is halted.
+    Halts,
+    /// Nothing begins before its phase; and that not before the one before it is proven.
+    Phases,
+    /// A cell bears whoever begins in it, by its campaign's policy.
+    Admission,
+    /// No attempt follows a failed one before its delay is over.
+    Delays,
+    /// A waiting room has no more devices than places, for no longer than they may, and no more pings.
+    Rooms,
+    /// Whoever is not done says what it waits for, since when, and until when.
+    Waits,
     /// All comes to an end, and nothing stays behind.
     End,
 }
@@ -154,6 +168,8 @@ impl Server {
         if let Some(told) = self.wrong_tasks() {
             self.breach(at, Check::Tasks, told);
         }
+        self.check_conservation(at);
+        self.check_rooms(at);
         if let Some(told) = self.over_bounds().or_else(|| self.too_many_requests()) {
             self.breach(at, Check::Bounds, told);
         }
@@ -332,12 +348,17 @@ impl World {
                     || (request.is_execute() && execute && held == held_for_execute))
         });
         let attempt = intended.map(|task| (task.id, task.attempt));
+        let is_halted = intended.is_some_and(|task| self.server.is_halted(task));
         if attempt.is_none() && (request.is_uri_write() || request.is_execute()) {
             let told = format!("not committed: {request:?} to device {device}");
             self.breach(Check::Committed, told);
         }
         if let (Some(attempt), true) = (attempt, request.is_execute()) {
             self.check_execute(device, attempt, request);
+            if is_halted {
+                let told = format!("halted, and {attempt:?} of device {device} is executed");
+                self.breach(Check::Halts, told);
+            }
         }
     }
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 use narrowcast::model::{SuccessNote, TaskState};
 use narrowcast::store::Store;
 
-use super::{Breach, Check, Fault, LONGEST, World};
+use super::air::Happening;
+use super::{Breach, Check, Deed, Fault, LONGEST, Trouble, World};
 use crate::fleet;
 use crate::server::{ALL, ready};
 
 /// More steps than any run has that goes on.
-const STEPS_MAX: u64 = 5_000_000;
+const STEPS_MAX: u64 = 1_000_000;
 
 /// Longer than any exchange and any quarantine.
 const AFTERMATH: Duration = Duration::from_secs(20 * 60);
@@ -21,11 +22,21 @@ impl World {
     pub(crate) fn live(&mut self) -> Result<(), Breach> {
         let begun = self.now.instant;
         let mut steps = 0;
-        while !(self.chaos.calm && self.is_over()) {
+        while !(self.chaos.calm && self.is_over() && !self.has_plans()) {
             self.step();
             steps += 1;
             let took = self.now.instant.saturating_since(begun);
             if took > LONGEST || steps > STEPS_MAX {
+                println!(
+                    "DEBUG deadline {:?} now {:?} requests {} log {} commits {} tail {:?} next {:?}",
+                    self.server.deadline,
+                    self.now,
+                    self.requests.len(),
+                    self.log.len(),
+                    self.server.commits,
+                    &self.requests[self.requests.len().saturating_sub(3)..],
+                    self.to_come.iter().next()
+                );
                 let mut tasks = self.server.tasks.values();
                 let told = format!("{:?}", tasks.find(|task| !task.state.is_final()));
                 self.breach(Check::End, told);
@@ -37,6 +48,13 @@ impl World {
 
     fn holds(&self) -> Result<(), Breach> {
         self.server.breach.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether somebody is still to do something, beside looking after campaigns.
+    fn has_plans(&self) -> bool {
+        let is_care = |trouble: &Trouble| matches!(trouble, Trouble::Deed(_, Deed::Care));
+        let mut to_come = self.to_come.values();
+        to_come.any(|it| matches!(it, Happening::Trouble(trouble) if !is_care(trouble)))
     }
 
     pub(crate) fn is_over(&self) -> bool {
