@@ -11,6 +11,7 @@ mod end;
 mod features;
 mod operators;
 mod requests;
+mod rooms;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -25,6 +25,13 @@ impl World {
         self.server.task_of(id, &endpoint)
     }
 
+    /// Whether a device has a task in a campaign.
+    pub(super) fn has_task(&self, id: CampaignId, device: usize) -> bool {
+        let endpoint = fleet::endpoint(&self.devices[device].config);
+        let mut tasks = self.server.tasks.values();
+        tasks.any(|task| task.campaign == id && task.endpoint == endpoint)
+    }
+
     pub(crate) fn failure(&self, id: CampaignId, device: usize) -> &Failure {
         let task = self.task(id, device);
         assert_eq!(task.state, TaskState::Failed, "{task:?}");

@@ -261,7 +261,10 @@ impl World {
                 self.retry(id, |_| true);
             }
             Trouble::Consent(id, device) => {
-                self.consent(id, device, true);
+                // One that may join later has no task yet.
+                if device.is_none_or(|device| self.has_task(id, device)) {
+                    self.consent(id, device, true);
+                }
             }
             Trouble::Revoke => {
                 let package = fleet::package(&self.image, self.now.utc);

@@ -27,8 +27,8 @@ pub(crate) enum Deed {
     Reschedule(Schedule),
     /// These devices match its targets now.
     Join(Vec<usize>),
-    /// Once all is calm, somebody looks after all campaigns now and then: what is paused is resumed, what
-    /// waits is approved, and what only waits for devices to join is stopped.
+    /// Once all is calm, somebody looks after all campaigns now and then: none has windows any more, what is
+    /// paused is resumed, what waits is approved, and what only waits for devices to join is stopped.
     Care,
 }
 
@@ -52,11 +52,21 @@ impl World {
     /// An operator does it; it may be refused.
     pub(super) fn deed(&mut self, id: CampaignId, deed: Deed) {
         match deed {
-            Deed::Pause => drop(self.command(Command::PauseCampaign { id, halted: false })),
-            Deed::Halt => drop(self.command(Command::PauseCampaign { id, halted: true })),
-            Deed::HaltAll => drop(self.command(Command::HaltCampaigns)),
-            Deed::Resume => drop(self.command(Command::ResumeCampaign(id))),
-            Deed::Approve => drop(self.command(Command::ApprovePhase(id))),
+            Deed::Pause => {
+                self.command(Command::PauseCampaign { id, halted: false });
+            }
+            Deed::Halt => {
+                self.command(Command::PauseCampaign { id, halted: true });
+            }
+            Deed::HaltAll => {
+                self.command(Command::HaltCampaigns);
+            }
+            Deed::Resume => {
+                self.command(Command::ResumeCampaign(id));
+            }
+            Deed::Approve => {
+                self.command(Command::ApprovePhase(id));
+            }
             Deed::Reschedule(schedule) => {
                 let done = self.command(Command::SetSchedule { id, schedule });
                 if done == Outcome::Done(Ok(())) {
@@ -77,6 +87,11 @@ impl World {
         let campaigns = ready(self.server.store.campaigns(ALL)).unwrap();
         for (campaign, counts) in campaigns {
             let Campaign { id, state, .. } = campaign;
+            let mut schedule = campaign.policy.schedule;
+            if state.is_active() && !schedule.windows.is_empty() {
+                schedule.windows.clear();
+                self.deed(id, Deed::Reschedule(schedule));
+            }
             if state == CampaignState::Paused {
                 self.deed(id, Deed::Resume);
             } else if state == CampaignState::Running

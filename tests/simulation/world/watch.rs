@@ -21,11 +21,11 @@ use crate::server::{Outcome, Server, ready};
 const RECHECK: Duration = Duration::from_secs(60);
 
 /// UTC is kept in milliseconds, and deadlines are of another clock.
-const SLACK: Duration = Duration::from_secs(1);
+pub(super) const SLACK: Duration = Duration::from_secs(1);
 
 /// What is known of a campaign from outside.
 #[derive(Clone, Debug, Default)]
-struct Standing {
+pub(super) struct Standing {
     rollout: RolloutState,
     /// Since when the devices of its running phase have to report.
     soaks_since: Option<Instant>,
@@ -36,33 +36,33 @@ struct Standing {
     /// Somebody had it paused, and was told that it is; whether it was halted.
     ordered: Option<bool>,
     is_active: bool,
-    room: Option<WaitingRoomPolicy>,
+    pub(super) room: Option<WaitingRoomPolicy>,
 }
 
 /// Whose device is kept awake.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    campaign: CampaignId,
-    device: usize,
-    since: Instant,
+pub(super) struct Place {
+    pub(super) campaign: CampaignId,
+    pub(super) device: usize,
+    pub(super) since: Instant,
 }
 
 /// All that is remembered from one input to the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watch {
-    devices: BTreeMap<EndpointName, usize>,
-    standings: BTreeMap<CampaignId, Standing>,
+    pub(super) devices: BTreeMap<EndpointName, usize>,
+    pub(super) standings: BTreeMap<CampaignId, Standing>,
     /// When the attempt failed behind which a task waits for its next.
     failed: BTreeMap<TaskId, Instant>,
-    places: BTreeMap<TaskId, Place>,
+    pub(super) places: BTreeMap<TaskId, Place>,
     /// Whoever has a slot, since it was granted: that is committed with the URI only.
     pub(super) granted: BTreeMap<TaskId, SlotClaim>,
-    heard: BTreeMap<usize, Instant>,
-    /// Of an attempt, since the last restart.
-    pings: BTreeMap<(TaskId, u8), BTreeSet<MessageId>>,
+    pub(super) heard: BTreeMap<usize, Instant>,
+    /// Of an attempt.
+    pub(super) pings: BTreeMap<(TaskId, u8), BTreeSet<MessageId>>,
     /// How many tasks each campaign was made with, and was joined by.
     tasks: BTreeMap<CampaignId, u64>,
-    clock_set: Option<Instant>,
+    pub(super) clock_set: Option<Instant>,
     clock_ahead: Vec<Instant>,
     rebuilt: Instant,
     pub(crate) features: BTreeMap<Feature, u64>,
@@ -111,8 +111,13 @@ impl Watch {
             .values()
             .filter_map(|task| Some((task.id, task.slot?)));
         self.granted = held.collect();
-        self.places.clear();
-        self.pings.clear();
+        // A hold goes on where it is committed.
+        let is_held = |task: &TaskId| tasks.get(task).is_some_and(|it| it.held_since.is_some());
+        self.places.retain(|task, _| is_held(task));
+        if self.clock_set.is_some() {
+            // How many pings there were before is reckoned by the clock on the wall.
+            self.pings.clear();
+        }
     }
 
     pub(super) fn clock_set(&mut self, now: Now, ahead: bool) {
@@ -189,7 +194,9 @@ impl Server {
     pub(super) fn watch_campaign(&mut self, campaign: &Campaign, tasks: usize) {
         let standing = self.watch.standings.entry(campaign.id).or_default();
         standing.room = campaign.policy.waiting_room;
-        self.watch.tasks.insert(campaign.id, tasks as u64);
+        if tasks > 0 {
+            self.watch.tasks.insert(campaign.id, tasks as u64);
+        }
     }
 
     /// What was just committed: tasks as they were before and as they are.
@@ -476,6 +483,7 @@ impl Server {
 
     fn note_step(&mut self, now: Now, entry: &TimelineEntry, changes: &[(UpdateTask, UpdateTask)]) {
         if entry.step == TimelineStep::SlotGranted {
+            self.watch.places.remove(&entry.task);
             self.check_grant(now, entry, changes);
         } else if entry.step == TimelineStep::SlotReleased {
             self.watch.granted.remove(&entry.task);
@@ -497,62 +505,6 @@ impl Server {
             self.watch.places.remove(&entry.task);
         } else if entry.step == TimelineStep::SlotQueued && entry.detail.contains("are taken") {
             self.watch.count(Feature::RoomFull);
-        }
-    }
-
-    fn room_of(&self, campaign: CampaignId) -> WaitingRoomPolicy {
-        let standing = self.watch.standings.get(&campaign);
-        let room = standing.and_then(|standing| standing.room);
-        room.unwrap_or(self.config.waiting_room)
-    }
-
-    /// Whoever has a place in a waiting room was heard not long ago, and has it for no longer than it may;
-    /// and there are no more such than places.
-    pub(super) fn check_rooms(&mut self, at: Instant) {
-        let awake = self.config.product.awake_time + SLACK;
-        let of_places = |place: &&Place| {
-            let heard = self.watch.heard.get(&place.device);
-            let is_awake = heard.is_some_and(|heard| at.saturating_since(*heard) <= awake);
-            let held_max = self.room_of(place.campaign).hold_max() + SLACK;
-            is_awake && at.saturating_since(place.since) <= held_max
-        };
-        let rightly = self.watch.places.values().filter(of_places).count();
-        let held = self.engine.waiting_room_devices();
-        if held > rightly {
-            let told = format!(
-                "{held} have a place, {rightly} may: {:?}",
-                self.watch.places
-            );
-            self.breach(at, Check::Rooms, told);
-        }
-        let rooms = self.activated.iter().map(|id| self.room_of(*id));
-        let most = rooms.map(|room| room.places_per_cell).max();
-        for cell in self.engine.cells(None, usize::MAX) {
-            let held: u32 = cell.tiers.iter().map(|tier| tier.held).sum();
-            if held > most.unwrap_or_default() {
-                let told = format!("{held} have a place in a cell, which has {most:?}");
-                self.breach(at, Check::Rooms, told);
-            }
-        }
-    }
-
-    /// A ping leaves: an attempt costs no more of them than it may.
-    pub(super) fn check_ping(&mut self, at: Instant, device: usize, id: MessageId) {
-        let mut tasks = self.tasks.values();
-        let of_device = |task: &&UpdateTask| {
-            self.watch.devices.get(&task.endpoint) == Some(&device)
-                && task.state == TaskState::Running
-        };
-        let Some(task) = tasks.find(of_device) else {
-            return;
-        };
-        let (attempt, campaign) = ((task.id, task.attempt), task.campaign);
-        let pings = self.watch.pings.entry(attempt).or_default();
-        pings.insert(id);
-        let (count, most) = (pings.len(), self.room_of(campaign).pings_max);
-        if count > most as usize {
-            let told = format!("{count} pings of {attempt:?}, {most} allowed");
-            self.breach(at, Check::Rooms, told);
         }
     }
 

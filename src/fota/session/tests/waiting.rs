@@ -109,6 +109,21 @@ fn a_slot_that_is_free_while_a_ping_is_under_way_is_taken_at_once() {
 }
 
 #[test]
+fn an_answer_behind_the_end_of_the_hold_ends_it_and_leaves_no_deadline_in_the_past() {
+    let (mut bench, _) = in_room();
+    wait(&mut bench, 550);
+    while !bench.pinged {
+        bench.pass(secs(1));
+    }
+    bench.pass(secs(60));
+    bench.pong();
+    let deadline = bench.session.poll_timeout().unwrap();
+    assert!(deadline >= bench.now.instant, "{deadline:?}");
+    bench.pass(secs(1));
+    assert!(!bench.session.is_kept_awake());
+}
+
+#[test]
 fn the_hold_has_an_end_and_a_new_contact_begins_another() {
     let (mut bench, _) = in_room();
     assert_eq!(wait(&mut bench, 599), 10);
