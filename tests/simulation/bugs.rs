@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use narrowcast::clock::Now;
 use narrowcast::coap::{Message, Token};
+use narrowcast::engine::Command;
 use narrowcast::lwm2m::path;
 use narrowcast::model::{
-    Campaign, CampaignState, Consent, DeviceRequestState, PauseReason, Record, Restored,
-    RolloutStep, TaskId, Transmit, UpdateTask,
+    Campaign, CampaignState, Consent, DeviceRequestState, Record, Restored, RolloutStep, TaskId,
+    Transmit, UpdateTask,
 };
 
 use crate::wire::SentRequest;
@@ -35,8 +36,8 @@ pub(crate) enum Bug {
     SoakSkipped,
     /// After a restart a paused campaign runs.
     PauseForgotten,
-    /// After a restart a halted campaign is merely paused.
-    HaltForgotten,
+    /// Who halts a campaign only pauses it.
+    HaltAsPause,
     /// After a restart no campaign has windows.
     WindowForgotten,
     /// After a restart nobody need agree.
@@ -45,7 +46,7 @@ pub(crate) enum Bug {
     RetryWithoutDelay,
     /// After a restart campaigns are admitted as the server does it by default.
     AirtimeForgotten,
-    /// Whoever is kept awake is taken to answer its pings, and keeps its place though it sleeps.
+    /// Pings do not leave and are taken for answered: who sleeps keeps its place in the waiting room.
     LeakedPlace,
 }
 
@@ -89,6 +90,16 @@ impl Bug {
         }
     }
 
+    /// What the engine is told in place of what an operator said.
+    pub(crate) fn command(self, command: Command) -> Command {
+        if self == Self::HaltAsPause
+            && let Command::PauseCampaign { id, .. } = command
+        {
+            return Command::PauseCampaign { id, halted: false };
+        }
+        command
+    }
+
     fn restored_campaign(self, campaign: &mut Campaign) {
         let rollout = &mut campaign.rollout;
         if self == Self::PhaseTooEarly
@@ -101,9 +112,6 @@ impl Bug {
         }
         if self == Self::PauseForgotten && campaign.state == CampaignState::Paused {
             campaign.state = CampaignState::Running;
-        }
-        if self == Self::HaltForgotten && rollout.paused == Some(PauseReason::Halted) {
-            rollout.paused = Some(PauseReason::Operator);
         }
         if self == Self::WindowForgotten {
             campaign.policy.schedule.windows.clear();

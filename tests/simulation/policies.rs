@@ -168,7 +168,7 @@ fn a_pause_that_lets_one_begin_is_found() {
 
 #[test]
 fn a_halt_that_lets_an_execute_through_is_found() {
-    finds(Bug::HaltForgotten, Check::Halts);
+    finds(Bug::HaltAsPause, Check::Halts);
 }
 
 #[test]

@@ -146,6 +146,10 @@ impl Server {
     ) -> (Outcome, Vec<Transmit>) {
         let order = Order::of(&command);
         self.watch.ordered(order);
+        let command = match self.bug {
+            Some(bug) => bug.command(command),
+            None => command,
+        };
         let (result, transmits) =
             self.handle(now, crash, |engine| engine.handle_command(now, command));
         let outcome = result.map_or(Outcome::Lost, Outcome::Done);

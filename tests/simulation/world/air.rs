@@ -103,7 +103,9 @@ impl World {
                 self.chaos.asked(self.now.instant, index, &request);
                 self.requests.push((self.now.instant, index, request));
             }
-            self.pinged(to, &datagram);
+            if self.pinged(to, &datagram) {
+                continue;
+            }
             self.check_answer(&datagram);
             self.check_request(&datagram);
             match self.receiver(to) {
@@ -117,21 +119,23 @@ impl World {
         }
     }
 
-    /// A ping (RFC 7252 §4.3) leaves, where this is one.
-    fn pinged(&mut self, to: SocketAddr, datagram: &[u8]) {
+    /// A ping (RFC 7252 §4.3) leaves, where this is one; whether it is lost to a bug.
+    fn pinged(&mut self, to: SocketAddr, datagram: &[u8]) -> bool {
         let &[0x40, 0, high, low] = datagram else {
-            return;
+            return false;
         };
         let mut devices = self.devices.iter();
         let Some(device) = devices.position(|device| device.main == to) else {
-            return;
+            return false;
         };
         let id = MessageId(u16::from_be_bytes([high, low]));
         self.server.check_ping(self.now.instant, device, id);
-        if self.server.bug == Some(Bug::LeakedPlace) {
+        let is_lost = self.server.bug == Some(Bug::LeakedPlace);
+        if is_lost {
             let reset = Happening::Forged(to, vec![0x70, 0, high, low]);
             self.after(Duration::from_secs(1), reset);
         }
+        is_lost
     }
 
     /// What a device sends.

@@ -56,6 +56,8 @@ pub(crate) enum Check {
     Phases,
     /// A cell bears whoever begins in it, by its campaign's policy.
     Admission,
+    /// No minute between two restarts has more that begin than it may.
+    Rates,
     /// No attempt follows a failed one before its delay is over.
     Delays,
     /// A waiting room has no more devices than places, for no longer than they may, and no more pings.

@@ -1,6 +1,7 @@
 //! What the policies of campaigns ask, held against what is committed and what leaves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use narrowcast::clock::{Instant, Now};
@@ -19,6 +20,8 @@ use crate::server::{Outcome, Server, ready};
 
 /// How long the server does not look at the clock on the wall, at most.
 const RECHECK: Duration = Duration::from_secs(60);
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// UTC is kept in milliseconds, and deadlines are of another clock.
 pub(super) const SLACK: Duration = Duration::from_secs(1);
@@ -60,6 +63,8 @@ pub(crate) struct Watch {
     pub(super) heard: BTreeMap<usize, Instant>,
     /// Of an attempt.
     pub(super) pings: BTreeMap<(TaskId, u8), BTreeSet<MessageId>>,
+    /// Who began in the last minute, since the last restart.
+    starts: Vec<(Instant, CampaignId)>,
     /// How many tasks each campaign was made with, and was joined by.
     tasks: BTreeMap<CampaignId, u64>,
     pub(super) clock_set: Option<Instant>,
@@ -111,6 +116,8 @@ impl Watch {
             .values()
             .filter_map(|task| Some((task.id, task.slot?)));
         self.granted = held.collect();
+        // The engine does not remember either.
+        self.starts.clear();
         // A hold goes on where it is committed.
         let is_held = |task: &TaskId| tasks.get(task).is_some_and(|it| it.held_since.is_some());
         self.places.retain(|task, _| is_held(task));
@@ -264,7 +271,32 @@ impl Server {
         if let Some(told) = admission::passed(self, claim, policy) {
             self.breach(now.instant, Check::Admission, told);
         }
+        self.check_rate(now, &campaign);
         self.note_start(&campaign);
+    }
+
+    /// No minute between two restarts has more that begin than it may.
+    fn check_rate(&mut self, now: Now, campaign: &Campaign) {
+        let starts = &mut self.watch.starts;
+        starts.retain(|(at, _)| now.instant.saturating_since(*at) < MINUTE);
+        starts.push((now.instant, campaign.id));
+        let of_campaign = starts.iter().filter(|(_, id)| *id == campaign.id);
+        let rates = [
+            (
+                campaign.policy.governors.starts_per_minute_max,
+                of_campaign.count(),
+            ),
+            (
+                self.config.starts_per_minute_max.map(NonZeroU32::get),
+                starts.len(),
+            ),
+        ];
+        let is_passed =
+            |(most, count): &(Option<u32>, usize)| most.is_some_and(|most| *count > most as usize);
+        if rates.iter().any(is_passed) {
+            let told = format!("begun in a minute: {:?}", self.watch.starts);
+            self.breach(now.instant, Check::Rates, told);
+        }
     }
 
     /// A task may begin something from now on.
