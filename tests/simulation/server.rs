@@ -124,6 +124,7 @@ impl Server {
         input: impl FnOnce(&mut Engine) -> R,
     ) -> (Option<R>, Vec<Transmit>) {
         self.inputs += 1;
+        self.watch.look_at_clock(now);
         let result = input(&mut self.engine);
         let (records, mut transmits) = self.drain(now);
         let lost = crash == Some(Crash::BeforeCommit) || !self.commit(now, records);

@@ -29,7 +29,10 @@ pub(super) fn is_over(schedule: &Schedule, now: Utc) -> bool {
 fn is_in(window: &PushWindow, at: Utc) -> bool {
     let mut zones = ZONES.iter();
     let zone = zones.find(|(name, _)| *name == window.time_zone);
-    let (_, ahead_minutes) = zone.expect("one of these zones");
+    let Some((_, ahead_minutes)) = zone else {
+        // One that has summer time: it has tests of its own.
+        return true;
+    };
     let local_hours = (at.unix_ms().div_euclid(60_000) + ahead_minutes).div_euclid(60);
     let (day, hour) = (local_hours.div_euclid(24), local_hours.rem_euclid(24));
     // 1970-01-01 was a Thursday.

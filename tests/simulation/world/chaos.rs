@@ -241,7 +241,6 @@ impl World {
                 });
                 let back_ms = jump_ms.min(0).unsigned_abs();
                 self.server.requests.set_back += Duration::from_millis(back_ms);
-                self.server.watch.clock_set(self.now, jump_ms > 0);
                 self.now.utc = Utc::from_unix_ms(self.now.utc.unix_ms() + jump_ms);
             }
             Trouble::StoreError => {

@@ -69,6 +69,9 @@ pub(crate) struct Watch {
     tasks: BTreeMap<CampaignId, u64>,
     pub(super) clock_set: Option<Instant>,
     clock_ahead: Vec<Instant>,
+    /// By how much it was set back in all.
+    set_back: Duration,
+    last: Option<Now>,
     rebuilt: Instant,
     pub(crate) features: BTreeMap<Feature, u64>,
 }
@@ -127,7 +130,20 @@ impl Watch {
         }
     }
 
-    pub(super) fn clock_set(&mut self, now: Now, ahead: bool) {
+    /// Sees whether the clock on the wall was set since the last input.
+    pub(crate) fn look_at_clock(&mut self, now: Now) {
+        if let Some(before) = self.last.replace(now) {
+            let passed = now.instant.saturating_since(before.instant);
+            let jumped_ms = now.utc.unix_ms() - (before.utc + passed).unix_ms();
+            if jumped_ms.unsigned_abs() > 1000 {
+                self.clock_set(now, jumped_ms > 0);
+                let back_ms = jumped_ms.min(0).unsigned_abs();
+                self.set_back += Duration::from_millis(back_ms);
+            }
+        }
+    }
+
+    fn clock_set(&mut self, now: Now, ahead: bool) {
         self.clock_set = Some(now.instant);
         if ahead {
             self.clock_ahead.push(now.instant);
@@ -476,7 +492,7 @@ impl Server {
             );
         };
         let since = after.since.saturating_since(now.utc);
-        if since > self.requests.set_back {
+        if since > self.watch.set_back + SLACK {
             let told = format!("it waits since {since:?} from now on: {after:?}");
             self.breach(now.instant, Check::Waits, told);
         }
