@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod error;
 mod file;
+mod impair;
 mod inspect;
 mod keygen;
 mod language;
@@ -54,6 +55,7 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     Token(token::TokenArgs),
     Audit(audit::AuditArgs),
+    Impair(Box<impair::ImpairArgs>),
     Config(config::ConfigArgs),
     Report(report::ReportArgs),
     Compare(compare::CompareArgs),
@@ -75,6 +77,7 @@ impl Command {
             Self::Simulate(args) => simulate::run(args, &Output::new(language, args.json)),
             Self::Token(args) => token::run(args, &Output::new(language, args.json())),
             Self::Audit(args) => audit::run(args, &Output::new(language, args.json())),
+            Self::Impair(args) => impair::run(args, &Output::new(language, args.json)),
             Self::Config(args) => config::run(args, &Output::new(language, false)),
             Self::Report(args) => report::run(args, &Output::new(language, args.json)),
             Self::Compare(args) => compare::run(args, &Output::new(language, args.json)),

@@ -2,10 +2,11 @@
 //!
 //! Whoever runs devices, on the virtual clock or on real sockets, feeds an [`Observer`] in the order of
 //! time. It keeps no raw samples; what it says at the end is a [`RunResult`], the one thing that reports
-//! and comparisons read.
+//! and comparisons read. A [`Proxy`] puts a bad path between devices and a server.
 
 mod compare;
 mod limit;
+mod impair;
 mod metric;
 mod observer;
 mod report;
@@ -21,6 +22,7 @@ pub use compare::{
     compare_html,
 };
 pub use limit::{FoundLimit, Tried, find_limit};
+pub use impair::{Proxy, ProxyConfig, ProxyCounters, ProxyError};
 pub use metric::{
     Aggregate, Definition, Kind, Labels, METRICS, Metrics, SeriesId, Trend, Unit, Value,
 };

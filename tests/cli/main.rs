@@ -20,6 +20,7 @@ mod demo;
 mod fixture;
 #[path = "../signing/forged.rs"]
 mod forged;
+mod impair;
 mod keys;
 mod language;
 mod listening;
