@@ -24,8 +24,8 @@ one cell, five retries and at midnight what has failed again. It ranks policies;
 const T95_RATIO_MIN: f64 = 3.0;
 const FAILURES_RATIO_MIN: u64 = 5;
 
-/// How many days are played of a campaign without limits: hardly anything comes of more.
-const NO_CAP_DAYS: u32 = 30;
+/// How many days are played at the most where devices stand in each other's way so that some never end.
+const HOPELESS_DAYS: u32 = 20;
 
 /// More than there are devices.
 const NO_CAP: TierLimits = TierLimits {
@@ -73,11 +73,11 @@ impl Row {
         Self { uplink, ..self }
     }
 
-    /// Nothing is limited. It is not waited for such a campaign's end.
+    /// Nothing is limited.
     fn without_cap(self) -> Self {
         Self {
             limits: NO_CAP,
-            days_max: Some(NO_CAP_DAYS),
+            days_max: Some(HOPELESS_DAYS),
             ..self
         }
     }
@@ -112,6 +112,7 @@ fn rows() -> Vec<Row> {
     let (awake, spread) = (UplinkPattern::AlwaysAwake, UplinkPattern::Uniform24h);
     let mut two_seconds = Row::new("uniform 24 h, ACK_TIMEOUT 2 s", PerClass, 0).speaking(spread);
     two_seconds.ack_timeout = Some(Duration::from_secs(2));
+    two_seconds.days_max = Some(HOPELESS_DAYS);
     vec![
         Row::new("always awake, no cap", PerClass, 0)
             .speaking(awake)
