@@ -5,8 +5,8 @@
 //! and comparisons read. A [`Proxy`] puts a bad path between devices and a server.
 
 mod compare;
-mod limit;
 mod impair;
+mod limit;
 mod metric;
 mod observer;
 mod report;
@@ -21,8 +21,8 @@ pub use compare::{
     Change, Comparison, FailIf, FailIfError, Met, OTHERS_MAX, Row, SIGNIFICANT, compare_exit_code,
     compare_html,
 };
-pub use limit::{FoundLimit, Tried, find_limit};
 pub use impair::{Proxy, ProxyConfig, ProxyCounters, ProxyError};
+pub use limit::{FoundLimit, Tried, find_limit};
 pub use metric::{
     Aggregate, Definition, Kind, Labels, METRICS, Metrics, SeriesId, Trend, Unit, Value,
 };

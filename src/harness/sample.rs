@@ -38,55 +38,9 @@ pub(super) fn campaign(name: &str, devices: usize, factor: f64) -> RunResult {
             ("campaign.success_rate", "rate==1"),
         ],
     );
-    let mut events: Vec<(u64, usize, Seen)> = Vec::new();
-    for device in 0..devices {
-        let level = device % 3;
-        let download = [60.0, 300.0, 1800.0][level] * factor * (1.0 + (device % 7) as f64 / 10.0);
-        let apart = [20.0, 60.0, 3200.0 * factor.max(1.0)][level] as u64;
-        let spread = apart * (device / 12) as u64;
-        let mut at_s = 60 + spread;
-        events.push((
-            10,
-            device,
-            Seen::Line(DeviceEvent::Booted {
-                version: "1".to_owned(),
-            }),
-        ));
-        events.push((15, device, Seen::Line(DeviceEvent::Registered)));
-        if device % 10 == 9 {
-            events.push((at_s, device, Seen::Line(DeviceEvent::UriAccepted)));
-            events.push((
-                at_s + 9,
-                device,
-                Seen::Line(DeviceEvent::DownloadFailed { result: 5 }),
-            ));
-            at_s += 200;
-        }
-        let end_s = at_s + download as u64;
-        events.push((at_s, device, Seen::Line(DeviceEvent::UriAccepted)));
-        events.push((at_s + 1, device, Seen::Coap(CoapSample::Sent)));
-        events.push((
-            at_s + 2,
-            device,
-            Seen::Coap(CoapSample::RoundTrip(Duration::from_millis(900))),
-        ));
-        events.push((
-            at_s + 2,
-            device,
-            Seen::Coap(CoapSample::BlockReceived { size_bytes: 512 }),
-        ));
-        events.push((
-            end_s,
-            device,
-            Seen::Line(DeviceEvent::Downloaded { sha256: IMAGE }),
-        ));
-        events.push((end_s + 5, device, Seen::Line(DeviceEvent::ExecuteAccepted)));
-        events.push((
-            end_s + 60,
-            device,
-            Seen::Line(DeviceEvent::UpdateEnded { result: 1 }),
-        ));
-    }
+    let mut events: Vec<_> = (0..devices)
+        .flat_map(|device| story(device, factor))
+        .collect();
     events.sort_by_key(|(second, device, _)| (*second, *device));
     for (second, device, seen) in events {
         let at = Instant::from_origin(Duration::from_secs(second));
@@ -104,6 +58,58 @@ pub(super) fn campaign(name: &str, devices: usize, factor: f64) -> RunResult {
         );
     }
     watched.finish(End::AllDone)
+}
+
+/// What happens on one device, and in which second.
+fn story(device: usize, factor: f64) -> Vec<(u64, usize, Seen)> {
+    let mut events = Vec::new();
+    let level = device % 3;
+    let download = [60.0, 300.0, 1800.0][level] * factor * (1.0 + (device % 7) as f64 / 10.0);
+    let apart = [20.0, 60.0, 3200.0 * factor.max(1.0)][level] as u64;
+    let spread = apart * (device / 12) as u64;
+    let mut at_s = 60 + spread;
+    events.push((
+        10,
+        device,
+        Seen::Line(DeviceEvent::Booted {
+            version: "1".to_owned(),
+        }),
+    ));
+    events.push((15, device, Seen::Line(DeviceEvent::Registered)));
+    if device % 10 == 9 {
+        events.push((at_s, device, Seen::Line(DeviceEvent::UriAccepted)));
+        events.push((
+            at_s + 9,
+            device,
+            Seen::Line(DeviceEvent::DownloadFailed { result: 5 }),
+        ));
+        at_s += 200;
+    }
+    let end_s = at_s + download as u64;
+    events.push((at_s, device, Seen::Line(DeviceEvent::UriAccepted)));
+    events.push((at_s + 1, device, Seen::Coap(CoapSample::Sent)));
+    events.push((
+        at_s + 2,
+        device,
+        Seen::Coap(CoapSample::RoundTrip(Duration::from_millis(900))),
+    ));
+    events.push((
+        at_s + 2,
+        device,
+        Seen::Coap(CoapSample::BlockReceived { size_bytes: 512 }),
+    ));
+    events.push((
+        end_s,
+        device,
+        Seen::Line(DeviceEvent::Downloaded { sha256: IMAGE }),
+    ));
+    events.push((end_s + 5, device, Seen::Line(DeviceEvent::ExecuteAccepted)));
+    events.push((
+        end_s + 60,
+        device,
+        Seen::Line(DeviceEvent::UpdateEnded { result: 1 }),
+    ));
+    events
 }
 
 enum Seen {

@@ -48,62 +48,9 @@ fn result(name: &str, factor: f64) -> RunResult {
         }
     });
     let mut observer = Observer::new(infos.collect(), config(name));
-    let mut events = Vec::new();
-    for device in 0..DEVICES {
-        let slow = [90.0, 400.0, 900.0][device % 3] * factor * (1.0 + (device % 11) as f64 / 8.0);
-        let mut at = 120 + [12, 40, 1000][device % 3] * (device as u64 / 12);
-        events.push((
-            10 + device as u64 / 4,
-            device,
-            Told::Line(DeviceEvent::Booted {
-                version: "1".to_owned(),
-            }),
-        ));
-        events.push((
-            14 + device as u64 / 4,
-            device,
-            Told::Line(DeviceEvent::Registered),
-        ));
-        if device % 9 == 8 {
-            events.push((at, device, Told::Line(DeviceEvent::UriAccepted)));
-            let result = if device % 2 == 0 { 5 } else { 4 };
-            events.push((
-                at + 60,
-                device,
-                Told::Line(DeviceEvent::DownloadFailed { result }),
-            ));
-            at += 300;
-        }
-        let end = at + slow as u64;
-        events.push((at, device, Told::Line(DeviceEvent::UriAccepted)));
-        for block in 0..20 {
-            let moment = at + block * (end - at) / 20;
-            events.push((moment, device, Told::Coap(CoapSample::Sent)));
-            if block % 9 == 0 && device % 3 == 2 {
-                events.push((moment, device, Told::Coap(CoapSample::Retransmitted)));
-            }
-            let took = Duration::from_millis([700, 2000, 8000][device % 3]);
-            events.push((moment, device, Told::Coap(CoapSample::RoundTrip(took))));
-            events.push((
-                moment,
-                device,
-                Told::Coap(CoapSample::BlockReceived { size_bytes: 512 }),
-            ));
-        }
-        events.push((
-            end,
-            device,
-            Told::Line(DeviceEvent::Downloaded { sha256: IMAGE }),
-        ));
-        events.push((end + 10, device, Told::Line(DeviceEvent::ExecuteAccepted)));
-        if device % 60 != 59 {
-            events.push((
-                end + 90,
-                device,
-                Told::Line(DeviceEvent::UpdateEnded { result: 1 }),
-            ));
-        }
-    }
+    let mut events: Vec<_> = (0..DEVICES)
+        .flat_map(|device| story(device, factor))
+        .collect();
     events.sort_by_key(|(second, device, _)| (*second, *device));
     let mut cpu = Duration::ZERO;
     for (second, device, seen) in events {
@@ -117,6 +64,65 @@ fn result(name: &str, factor: f64) -> RunResult {
         observer.server(at, ServerSample { cpu, rss_bytes });
     }
     observer.finish(End::DurationOver)
+}
+
+/// What happens on one device, and in which second.
+fn story(device: usize, factor: f64) -> Vec<(u64, usize, Told)> {
+    let mut events = Vec::new();
+    let slow = [90.0, 400.0, 900.0][device % 3] * factor * (1.0 + (device % 11) as f64 / 8.0);
+    let mut at = 120 + [12, 40, 1000][device % 3] * (device as u64 / 12);
+    events.push((
+        10 + device as u64 / 4,
+        device,
+        Told::Line(DeviceEvent::Booted {
+            version: "1".to_owned(),
+        }),
+    ));
+    events.push((
+        14 + device as u64 / 4,
+        device,
+        Told::Line(DeviceEvent::Registered),
+    ));
+    if device % 9 == 8 {
+        events.push((at, device, Told::Line(DeviceEvent::UriAccepted)));
+        let result = if device.is_multiple_of(2) { 5 } else { 4 };
+        events.push((
+            at + 60,
+            device,
+            Told::Line(DeviceEvent::DownloadFailed { result }),
+        ));
+        at += 300;
+    }
+    let end = at + slow as u64;
+    events.push((at, device, Told::Line(DeviceEvent::UriAccepted)));
+    for block in 0..20 {
+        let moment = at + block * (end - at) / 20;
+        events.push((moment, device, Told::Coap(CoapSample::Sent)));
+        if block % 9 == 0 && device % 3 == 2 {
+            events.push((moment, device, Told::Coap(CoapSample::Retransmitted)));
+        }
+        let took = Duration::from_millis([700, 2000, 8000][device % 3]);
+        events.push((moment, device, Told::Coap(CoapSample::RoundTrip(took))));
+        events.push((
+            moment,
+            device,
+            Told::Coap(CoapSample::BlockReceived { size_bytes: 512 }),
+        ));
+    }
+    events.push((
+        end,
+        device,
+        Told::Line(DeviceEvent::Downloaded { sha256: IMAGE }),
+    ));
+    events.push((end + 10, device, Told::Line(DeviceEvent::ExecuteAccepted)));
+    if device % 60 != 59 {
+        events.push((
+            end + 90,
+            device,
+            Told::Line(DeviceEvent::UpdateEnded { result: 1 }),
+        ));
+    }
+    events
 }
 
 fn config(name: &str) -> ObserverConfig {

@@ -363,6 +363,27 @@ async fn how_a_campaign_admits_its_devices_is_kept(store: &dyn Store) {
     assert!(entries.iter().any(|entry| entry.details.contains(told)));
 }
 
+/// Of a rollout that has come a long way.
+fn far_on() -> RolloutState {
+    RolloutState {
+        phase: 1,
+        step: RolloutStep::Soaking,
+        since_unix_ms: 7,
+        approved_by: Some("bob".to_owned()),
+        paused: Some(PauseReason::Soak),
+        stop: Some(CampaignStop {
+            mode: StopMode::Hard,
+            cause: Failure {
+                reason: FailureReason::KeyRevoked,
+                evidence: "the key was lost".to_owned(),
+            },
+        }),
+        failures_excused: 3,
+        phase_failures_excused: 2,
+        contact_since_unix_ms: Some(5),
+    }
+}
+
 async fn what_else_is_wanted_of_a_campaign_is_kept_and_so_is_how_far_it_is(store: &dyn Store) {
     let package = store.add_package(package("V2"), stamp()).await.unwrap();
     let policy = CampaignPolicy {
@@ -394,23 +415,7 @@ async fn what_else_is_wanted_of_a_campaign_is_kept_and_so_is_how_far_it_is(store
     let phases: Vec<u16> = tasks.iter().map(|task| task.rollout_phase).collect();
     assert_eq!(phases, [0, 1, 1, 2, 2]);
 
-    let state = RolloutState {
-        phase: 1,
-        step: RolloutStep::Soaking,
-        since_unix_ms: 7,
-        approved_by: Some("bob".to_owned()),
-        paused: Some(PauseReason::Soak),
-        stop: Some(CampaignStop {
-            mode: StopMode::Hard,
-            cause: Failure {
-                reason: FailureReason::KeyRevoked,
-                evidence: "the key was lost".to_owned(),
-            },
-        }),
-        failures_excused: 3,
-        phase_failures_excused: 2,
-        contact_since_unix_ms: Some(5),
-    };
+    let state = far_on();
     let record = Record::Rollout {
         id,
         state: state.clone(),

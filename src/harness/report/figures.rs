@@ -80,7 +80,7 @@ pub(in crate::harness) fn distribution(
     };
     frame.chart(page, |page| {
         for (class, _, trend) in trends {
-            chart::line(page, *class, cumulated(trend, from, to));
+            chart::line(page, class, cumulated(trend, from, to));
         }
     });
 }

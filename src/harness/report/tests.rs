@@ -95,7 +95,8 @@ fn the_largest_report_is_less_than_half_a_megabyte() {
     let mut result = sample::campaign("a run", 600, 1.0);
     let parts = 512;
     result.series.bucket_ms = result.duration_ms.div_ceil(parts as u64);
-    let wild = |seed: usize| (0..parts).map(|part| ((part * 7919 + seed * 104_729) % 600) as u64);
+    let wild =
+        |seed: usize| (0..parts).map(move |part| ((part * 7919 + seed * 104_729) % 600) as u64);
     for (number, values) in result.series.states.values_mut().enumerate() {
         *values = wild(number).collect();
     }
