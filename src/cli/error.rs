@@ -17,7 +17,7 @@ pub(super) enum CliError {
     /// The command has said why already. Exit 1.
     #[error("")]
     Reported,
-    /// What was run has ended so, and has said why: 99 where a threshold is broken.
+    /// The same, with an exit code of its own: 99 where a threshold is broken.
     #[error("")]
     Ended(u8),
 }

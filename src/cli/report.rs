@@ -73,7 +73,11 @@ pub(super) fn read(run: &Path) -> Result<(PathBuf, RunResult), CliError> {
 ///
 /// # Errors
 /// Where it cannot be written.
-fn write_all(result: &RunResult, folder: &Path, output: &Output) -> Result<(), CliError> {
+pub(super) fn write_all(
+    result: &RunResult,
+    folder: &Path,
+    output: &Output,
+) -> Result<(), CliError> {
     fs::create_dir_all(folder).map_err(|error| CliError::file("write", folder, &error))?;
     let files = ReportFiles::of(result, output.language).map_err(CliError::failed)?;
     for (name, content) in files.iter() {

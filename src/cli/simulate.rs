@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::error::CliError;
 use super::output::Output;
+use super::report::write_all;
 use super::scenario::{read, refused};
 use crate::harness::scenario::Scenario;
 use crate::harness::{End, RunResult, simulate};
@@ -24,7 +25,8 @@ pub(super) struct SimulateArgs {
     /// Draw all chance from this seed, not from that of the file.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Write the result into this folder, as result.json.
+    /// Write what it came to into this folder: result.json, report.html, series.csv, slowest.csv,
+    /// junit.xml.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Write the event log: all that devices did and the server committed. Its SHA-256 is that which is
@@ -60,7 +62,7 @@ pub(super) fn run(args: &SimulateArgs, output: &Output) -> Result<(), CliError> 
             .map_err(|error| CliError::file("write", path, &error))?;
     }
     if let Some(folder) = &args.out {
-        write_result(&result, folder)?;
+        write_all(&result, folder, output)?;
     }
     let json = serde_json::to_value(&result).map_err(CliError::failed)?;
     output.result(&json!({ "result": json }), &told(&result, output))?;
@@ -68,13 +70,6 @@ pub(super) fn run(args: &SimulateArgs, output: &Output) -> Result<(), CliError> 
         0 => Ok(()),
         code => Err(CliError::Ended(code)),
     }
-}
-
-fn write_result(result: &RunResult, folder: &PathBuf) -> Result<(), CliError> {
-    let path = folder.join("result.json");
-    let bytes = result.to_json().map_err(CliError::failed)?;
-    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, bytes));
-    written.map_err(|error| CliError::file("write", &path, &error))
 }
 
 fn told(result: &RunResult, output: &Output) -> String {

@@ -297,7 +297,8 @@ mod tests {
     #[test]
     fn a_waker_ends_a_wait() {
         let mut sockets = SharedSockets::bind(false, 1).unwrap();
-        sockets.waker().unwrap().wake().unwrap();
+        let waker = sockets.waker().unwrap();
+        waker.wake().unwrap();
         sockets.wait(None).unwrap();
         assert_eq!(sockets.receive(&mut Batch::new()), None);
     }

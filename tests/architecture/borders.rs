@@ -9,6 +9,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     (
         "base64",
         &[
+            "src/harness/report/",
             "src/lwm2m/codec/",
             "src/http/devices/resources/value.rs",
             "src/http/webhooks/create.rs",
@@ -44,7 +45,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ),
     ("rustls_native_certs", &["src/server/webhooks/client.rs"]),
     ("sqlx", &["src/store/sqlite"]),
-    ("toml", &["src/profile/quirks/"]),
+    ("toml", &["src/harness/scenario/", "src/profile/quirks/"]),
     (
         "tokio_rustls",
         &["src/http/listener/tls.rs", "src/server/webhooks/"],

@@ -37,7 +37,7 @@ fn result(name: &str, factor: f64) -> RunResult {
     let infos = (0..DEVICES).map(|device| {
         let cell = CellId(21_101 + u32::try_from(device / 3 % 4).unwrap());
         DeviceInfo {
-            endpoint: format!("86{device:013}{}", if device == 5 { "<b>" } else { "" }),
+            endpoint: format!("86{device:013}{}", if device == 59 { "<b>" } else { "" }),
             cell,
             level: CeLevel::ALL[device % 3],
             class: SlotClaim {

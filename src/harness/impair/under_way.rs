@@ -1,4 +1,4 @@
-//! Sans-IO: datagrams that are to arrive later.
+//! Datagrams that are to arrive later: it is told the time, and waits for nothing.
 
 use std::collections::BTreeMap;
 

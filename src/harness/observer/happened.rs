@@ -30,9 +30,6 @@ impl Observer {
             | DeviceEvent::RegistrationUnanswered
             | DeviceEvent::RebootTaken { .. }
             | DeviceEvent::ObservationsForgotten
-            | DeviceEvent::BootFailed { .. }
-            | DeviceEvent::RolledBack { .. }
-            | DeviceEvent::DownloadRestarted
             | DeviceEvent::PortChanged
             | DeviceEvent::SignalTold { .. }
             | DeviceEvent::DownlinkTaken { .. } => {
@@ -41,6 +38,7 @@ impl Observer {
             }
             DeviceEvent::UriAccepted
             | DeviceEvent::DownloadResumed { .. }
+            | DeviceEvent::DownloadRestarted
             | DeviceEvent::Downloaded { .. }
             | DeviceEvent::DownloadFailed { .. } => self.of_download(level, line),
             DeviceEvent::ExecuteAccepted
@@ -48,6 +46,8 @@ impl Observer {
             | DeviceEvent::UpdateEnded { .. }
             | DeviceEvent::InstallResumed
             | DeviceEvent::OldVersionKept
+            | DeviceEvent::BootFailed { .. }
+            | DeviceEvent::RolledBack { .. }
             | DeviceEvent::Bricked
             | DeviceEvent::SwitchedOff
             | DeviceEvent::PowerCut => self.of_install(level, line),
@@ -92,16 +92,16 @@ impl Observer {
             | DeviceEvent::Flashed { .. }
             | DeviceEvent::UpdateEnded { .. }
             | DeviceEvent::ObservationsForgotten
+            | DeviceEvent::DownlinkTaken { .. }
+            | DeviceEvent::InstallResumed
+            | DeviceEvent::OldVersionKept
             | DeviceEvent::BootFailed { .. }
             | DeviceEvent::RolledBack { .. }
+            | DeviceEvent::Bricked
+            | DeviceEvent::SwitchedOff
             | DeviceEvent::DownloadRestarted
             | DeviceEvent::PortChanged
             | DeviceEvent::SignalTold { .. }
-            | DeviceEvent::InstallResumed
-            | DeviceEvent::OldVersionKept
-            | DeviceEvent::Bricked
-            | DeviceEvent::SwitchedOff
-            | DeviceEvent::DownlinkTaken { .. }
             | DeviceEvent::PowerCut => {}
         }
     }
@@ -131,6 +131,9 @@ impl Observer {
             DeviceEvent::DownloadResumed { .. } => {
                 watch.timeline.add(at, StepKind::DownloadResumed, None);
             }
+            DeviceEvent::DownloadRestarted => {
+                watch.timeline.add(at, StepKind::DownloadRestarted, None);
+            }
             DeviceEvent::Booted { .. }
             | DeviceEvent::Registered
             | DeviceEvent::RegistrationRefused { .. }
@@ -140,16 +143,15 @@ impl Observer {
             | DeviceEvent::UpdateEnded { .. }
             | DeviceEvent::RebootTaken { .. }
             | DeviceEvent::ObservationsForgotten
-            | DeviceEvent::BootFailed { .. }
-            | DeviceEvent::RolledBack { .. }
-            | DeviceEvent::DownloadRestarted
-            | DeviceEvent::PortChanged
-            | DeviceEvent::SignalTold { .. }
+            | DeviceEvent::DownlinkTaken { .. }
             | DeviceEvent::InstallResumed
             | DeviceEvent::OldVersionKept
+            | DeviceEvent::BootFailed { .. }
+            | DeviceEvent::RolledBack { .. }
             | DeviceEvent::Bricked
             | DeviceEvent::SwitchedOff
-            | DeviceEvent::DownlinkTaken { .. }
+            | DeviceEvent::PortChanged
+            | DeviceEvent::SignalTold { .. }
             | DeviceEvent::PowerCut => {}
         }
         None
@@ -184,18 +186,27 @@ impl Observer {
                     result => Cow::Owned(format!("result_{result}")),
                 });
             }
+            DeviceEvent::InstallResumed => {
+                watch.state = DeviceState::Updating;
+                watch.timeline.add(at, StepKind::InstallResumed, None);
+            }
+            DeviceEvent::OldVersionKept => watch.wrong_version = true,
+            DeviceEvent::BootFailed { .. } => {
+                watch.timeline.add(at, StepKind::BootFailed, None);
+            }
+            DeviceEvent::RolledBack { .. } => {
+                watch.timeline.add(at, StepKind::RolledBack, None);
+            }
             DeviceEvent::PowerCut => {
-                let interrupted = watch.power_cut(at);
+                let interrupted = watch.power_cut(at, StepKind::PowerCut);
                 return interrupted.then_some(Cow::Borrowed("power_cut"));
             }
-            DeviceEvent::InstallResumed => watch.state = DeviceState::Updating,
-            DeviceEvent::OldVersionKept => watch.wrong_version = true,
             DeviceEvent::SwitchedOff => {
-                let interrupted = watch.power_cut(at);
+                let interrupted = watch.power_cut(at, StepKind::SwitchedOff);
                 return interrupted.then_some(Cow::Borrowed("switched_off"));
             }
             DeviceEvent::Bricked => {
-                watch.power_cut(at);
+                watch.bricked(at);
                 return Some(Cow::Borrowed("bricked"));
             }
             DeviceEvent::Booted { .. }
@@ -208,8 +219,6 @@ impl Observer {
             | DeviceEvent::DownloadFailed { .. }
             | DeviceEvent::RebootTaken { .. }
             | DeviceEvent::ObservationsForgotten
-            | DeviceEvent::BootFailed { .. }
-            | DeviceEvent::RolledBack { .. }
             | DeviceEvent::DownloadRestarted
             | DeviceEvent::PortChanged
             | DeviceEvent::SignalTold { .. }

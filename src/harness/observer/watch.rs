@@ -115,14 +115,22 @@ impl Watch {
     }
 
     /// Whether it was at an update.
-    pub(super) fn power_cut(&mut self, at: Instant) -> bool {
-        self.timeline.add(at, StepKind::PowerCut, None);
+    pub(super) fn power_cut(&mut self, at: Instant, step: StepKind) -> bool {
+        self.timeline.add(at, step, None);
         self.download.take();
         let interrupted = self.state.is_at_update();
         if interrupted || self.is_idle() {
             self.state = DeviceState::Off;
         }
         interrupted
+    }
+
+    /// It does not come back: what it was at has failed.
+    pub(super) fn bricked(&mut self, at: Instant) {
+        self.state = DeviceState::Failed;
+        self.in_attempt = false;
+        self.download.take();
+        self.timeline.add(at, StepKind::Bricked, None);
     }
 
     /// From its first URI to success, or until now; `None` where it never had one.

@@ -90,6 +90,10 @@ fn meaning(failure: &FailureCount) -> (String, String) {
     }
     let words = match failure.cause.as_str() {
         "power_cut" => words("the power went during an update", "升级中断电"),
+        "switched_off" => words(
+            "it was switched off for good during an update",
+            "升级中被永久关机",
+        ),
         "bricked" => words("the device did not come back", "终端升级后未恢复"),
         "version_mismatch" => words(
             "it runs another version than the target",

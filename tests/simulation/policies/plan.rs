@@ -137,7 +137,8 @@ fn schedule(world: &World, rng: &mut StdRng) -> Schedule {
     if percent(rng, 10) {
         schedule.end_at = Some(world.now.utc + 90 * MINUTE + minutes(rng, 240));
     }
-    if percent(rng, 25) {
+    // Windows of which none opens before the end are refused.
+    if schedule.end_at.is_none() && percent(rng, 25) {
         let windows = rng.gen_range(1..3);
         schedule.windows = (0..windows).map(|_| window(rng)).collect();
     }

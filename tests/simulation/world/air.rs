@@ -94,7 +94,11 @@ impl World {
             let Peer::Address(to) = transmit.peer else {
                 panic!("nothing is secured here");
             };
-            let (to, mapping) = unmapped(to);
+            let (to, mapping) = if self.paths.is_empty() {
+                (to, 0)
+            } else {
+                unmapped(to)
+            };
             let datagram = transmit.datagram.to_vec();
             if let Some(request) = SentRequest::decode(&datagram)
                 && let Some(index) = self.devices.iter().position(|it| it.main == to)

@@ -277,6 +277,10 @@ impl Server {
         let Some(after) = self.tasks.get(&entry.task).cloned() else {
             return;
         };
+        // Given back in the same commit, as what it waited for has paused the campaign: nothing begins.
+        if after.slot.is_none() && !after.uri_intended {
+            return;
+        }
         let mut changes = changes.iter();
         let change = changes.find(|(_, changed)| changed.id == entry.task);
         let before = change.map_or_else(|| after.clone(), |(before, _)| before.clone());
@@ -497,13 +501,13 @@ impl Server {
             self.breach(now.instant, Check::Waits, told);
         }
         let is_open_ended = match waiting_for {
-            WaitingFor::Paused | WaitingFor::RolloutPhase => true,
+            // It has not been told yet that its campaign runs.
+            WaitingFor::Activation | WaitingFor::Paused | WaitingFor::RolloutPhase => true,
             WaitingFor::Window => {
                 let campaign = self.campaign_of(after);
                 calendar::is_over(&campaign.policy.schedule, now.utc)
             }
-            WaitingFor::Activation
-            | WaitingFor::Contact
+            WaitingFor::Contact
             | WaitingFor::Answer
             | WaitingFor::Slot
             | WaitingFor::Block
