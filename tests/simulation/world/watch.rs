@@ -324,7 +324,9 @@ impl Server {
         let campaign = self.campaign_of(after);
         let standing = self.watch.standings.get(&campaign.id);
         let standing = standing.cloned().unwrap_or_default();
-        let had_begun = before.uri_intended || before.execute_intended_attempt.is_some();
+        let had_begun = before.slot.is_some()
+            || before.uri_intended
+            || before.execute_intended_attempt.is_some();
         let is_open = calendar::is_open(&campaign.policy.schedule, now.utc)
             || self.was_set_lately(now)
             || had_begun && calendar::is_over(&campaign.policy.schedule, now.utc);
