@@ -34,7 +34,9 @@ pub(super) fn passed(
             *active.entry(*tier).or_default() += 1;
         }
     }
-    server.watch.count(Feature::of_admission(policy));
+    if active.values().sum::<u32>() > 1 {
+        server.watch.count(Feature::of_admission(policy));
+    }
     let limits = server.config.tier_limits;
     (!bears(&active, claim.tier, policy, &limits))
         .then(|| format!("{active:?} are active, {claim:?} the last: {policy:?}"))

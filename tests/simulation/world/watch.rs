@@ -277,8 +277,8 @@ impl Server {
         let Some(after) = self.tasks.get(&entry.task).cloned() else {
             return;
         };
-        // Given back in the same commit, as what it waited for has paused the campaign: nothing begins.
-        if after.slot.is_none() && !after.uri_intended {
+        // Given back in the same commit, in which the campaign was paused: it still waits for one.
+        if after.waiting_for == Some(WaitingFor::Slot) {
             return;
         }
         let mut changes = changes.iter();
@@ -324,7 +324,8 @@ impl Server {
         let campaign = self.campaign_of(after);
         let standing = self.watch.standings.get(&campaign.id);
         let standing = standing.cloned().unwrap_or_default();
-        let had_begun = before.slot.is_some()
+        // It has a slot, by which it has begun: the task says so with its URI.
+        let had_begun = self.watch.granted.contains_key(&after.id)
             || before.uri_intended
             || before.execute_intended_attempt.is_some();
         let is_open = calendar::is_open(&campaign.policy.schedule, now.utc)
