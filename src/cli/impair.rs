@@ -231,6 +231,9 @@ fn shown_counters(counters: &[(&str, u64)]) -> Vec<String> {
         .collect()
 }
 
-fn duration(text: &str) -> Result<Duration, humantime_serde::re::humantime::DurationError> {
+/// `90s`, `10m`, `2h`.
+pub(super) fn duration(
+    text: &str,
+) -> Result<Duration, humantime_serde::re::humantime::DurationError> {
     humantime_serde::re::humantime::parse_duration(text)
 }

@@ -11,11 +11,13 @@ mod impair;
 mod inspect;
 mod keygen;
 mod language;
+mod load;
 mod openapi;
 mod output;
 mod passphrase;
 mod profile;
 mod report;
+mod run_result;
 mod scenario;
 mod serve;
 mod sign;
@@ -51,6 +53,7 @@ enum Command {
     Profile(profile::ProfileArgs),
     Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
+    Load(load::LoadArgs),
     Scenario(scenario::ScenarioArgs),
     Simulate(simulate::SimulateArgs),
     Token(token::TokenArgs),
@@ -73,6 +76,7 @@ impl Command {
             Self::Profile(args) => profile::run(args, &Output::new(language, args.json())),
             Self::Serve(args) => serve::run(args, &Output::new(language, false)),
             Self::Demo(args) => demo::run(args, &Output::new(language, args.json)),
+            Self::Load(args) => load::run(args, &Output::new(language, args.json)),
             Self::Scenario(args) => scenario::run(args, &Output::new(language, args.json())),
             Self::Simulate(args) => simulate::run(args, &Output::new(language, args.json)),
             Self::Token(args) => token::run(args, &Output::new(language, args.json())),

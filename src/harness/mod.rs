@@ -7,6 +7,7 @@
 mod compare;
 mod impair;
 mod limit;
+pub mod load;
 mod metric;
 mod observer;
 mod report;

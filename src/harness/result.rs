@@ -104,15 +104,15 @@ impl RunResult {
         self.unfinished().is_none() && self.thresholds.iter().all(ThresholdResult::held)
     }
 
-    /// What a command ends with that ran it: 99 where a threshold is broken, 1 where it did not finish,
-    /// else 0.
+    /// What a command ends with that ran it: 99 where a threshold is broken, else 0. That a server was too
+    /// slow for a load run to finish is its result; a rehearsal that does not finish has failed: 1.
     pub fn exit_code(&self) -> u8 {
         let broken = self.thresholds.iter().any(|threshold| !threshold.held());
         match &self.end {
             End::Aborted { .. } => EXIT_BROKEN,
             End::AllDone | End::DurationOver | End::DidNotFinish { .. } if broken => EXIT_BROKEN,
-            End::DidNotFinish { .. } => 1,
-            End::AllDone | End::DurationOver => 0,
+            End::DidNotFinish { .. } if self.mode == Mode::Simulate => 1,
+            End::AllDone | End::DurationOver | End::DidNotFinish { .. } => 0,
         }
     }
 

@@ -75,15 +75,20 @@ pub struct Received<'a> {
 }
 
 impl SharedSockets {
-    /// Binds `count` sockets to free ports, of all addresses of one family.
+    /// Binds `count` sockets to the next of these ports that are free, of all addresses of one family; 0
+    /// is any free port.
     ///
     /// # Errors
     /// Where there are no more file descriptors or ports.
-    pub fn bind(is_ipv6: bool, count: usize) -> io::Result<Self> {
+    pub fn bind(
+        is_ipv6: bool,
+        count: usize,
+        ports: &mut dyn Iterator<Item = u16>,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut sockets = Vec::with_capacity(count);
         for index in 0..count {
-            let mut socket = SharedSocket::bind(is_ipv6)?;
+            let mut socket = SharedSocket::bind_next(is_ipv6, ports)?;
             let token = Token(index);
             poll.registry()
                 .register(&mut socket.socket, token, Interest::READABLE)?;
@@ -182,11 +187,22 @@ impl SharedSockets {
 }
 
 impl SharedSocket {
-    fn bind(is_ipv6: bool) -> io::Result<Self> {
+    fn bind_next(is_ipv6: bool, ports: &mut dyn Iterator<Item = u16>) -> io::Result<Self> {
+        for port in ports {
+            match Self::bind(is_ipv6, port) {
+                Err(error) if port != 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+                bound => return bound,
+            }
+        }
+        let told = "the range has no more free ports";
+        Err(io::Error::new(io::ErrorKind::AddrNotAvailable, told))
+    }
+
+    fn bind(is_ipv6: bool, port: u16) -> io::Result<Self> {
         let any = if is_ipv6 {
-            SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))
         } else {
-            SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
         };
         let socket = Socket::new(Domain::for_address(any), Type::DGRAM, Some(Protocol::UDP))?;
         if is_ipv6 {
@@ -258,11 +274,30 @@ impl Default for Batch {
 mod tests {
     use super::*;
 
+    fn any_port() -> impl Iterator<Item = u16> {
+        std::iter::repeat(0)
+    }
+
+    #[test]
+    fn the_ports_are_those_of_the_range_that_are_free_until_there_are_no_more() {
+        let taken = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        let first = taken.local_addr().unwrap().port();
+        let mut ports = first..=first.saturating_add(40);
+        let sockets = SharedSockets::bind(false, 2, &mut ports).unwrap();
+        assert!(
+            sockets.ports().iter().all(|port| *port > first),
+            "{:?}",
+            sockets.ports()
+        );
+        let error = SharedSockets::bind(false, 1, &mut (first..=first)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+    }
+
     #[test]
     fn one_socket_speaks_and_hears_for_many_addresses() {
         let peer = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let server = peer.local_addr().unwrap();
-        let mut sockets = SharedSockets::bind(false, 2).unwrap();
+        let mut sockets = SharedSockets::bind(false, 2, &mut any_port()).unwrap();
         let ports = sockets.ports();
         let addresses = [[127, 1, 0, 1], [127, 1, 200, 7]].map(IpAddr::from);
         let mut buffer = [0; 16];
@@ -296,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_waker_ends_a_wait() {
-        let mut sockets = SharedSockets::bind(false, 1).unwrap();
+        let mut sockets = SharedSockets::bind(false, 1, &mut any_port()).unwrap();
         let waker = sockets.waker().unwrap();
         waker.wake().unwrap();
         sockets.wait(None).unwrap();

@@ -24,6 +24,7 @@ mod impair;
 mod keys;
 mod language;
 mod listening;
+mod load;
 mod packages;
 mod profile;
 mod program;

@@ -175,6 +175,10 @@ impl Observer {
         let rss = i64::try_from(sample.rss_bytes).unwrap_or(i64::MAX);
         self.metrics.gauge("server.rss", Labels::none(), rss);
         self.lanes.server(sample);
+        // What the server did before the first block is of no block.
+        if blocks == 0 {
+            self.server = None;
+        }
         let (first, before) = *self.server.get_or_insert((sample, blocks));
         let used = sample.cpu.saturating_sub(first.cpu).as_micros();
         if let Some(each) = used.checked_div(u128::from(blocks - before)) {

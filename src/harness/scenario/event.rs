@@ -21,8 +21,8 @@ pub struct TimedEvent {
     cells: CellsOf,
     /// Mixes, by their numbers; empty: all.
     mixes: Vec<u16>,
-    /// Which of the scenario's events it is: chance of its own.
-    number: u64,
+    /// Which of the file's events it is: chance of its own.
+    pub(super) number: u64,
 }
 
 /// What happens.

@@ -14,6 +14,7 @@ mod persona;
 mod plan;
 mod quantity;
 mod signal;
+mod sockets;
 mod stage;
 mod template;
 mod uplink;

@@ -67,7 +67,7 @@ impl UplinkPattern {
                 .unwrap_or_default(),
             );
             let to = from + (window.to - window.from);
-            Self::Daily(DailyUplink { from, to })
+            Self::Daily(DailyUplink::between(from, to))
         };
         Ok(match (pattern, window) {
             (Pattern::Uniform24h, _) => Self::Uniform24h,
@@ -90,11 +90,20 @@ impl UplinkPattern {
         })
     }
 
+    /// The shortest time between two uplinks of a device, give or take a tenth.
+    pub(super) const fn shortest(self) -> Duration {
+        match self {
+            Self::Uniform24h | Self::Daily(_) => DAY,
+            Self::Mar => Duration::from_secs(HOUR.as_secs() / 2),
+            Self::Every(every) => every,
+        }
+    }
+
     /// Gives a device its times.
     pub(super) fn give(self, config: &mut DeviceConfig, rng: &mut StdRng) {
         let at_own_time = |rng: &mut StdRng| {
             let at = Duration::from_secs(rng.gen_range(0..DAY.as_secs()));
-            DailyUplink { from: at, to: at }
+            DailyUplink::between(at, at)
         };
         match self {
             Self::Uniform24h => config.daily_uplink = Some(at_own_time(rng)),
@@ -147,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_window_is_of_its_own_time_zone() {
-        let of = |from, to| UplinkPattern::Daily(DailyUplink { from, to });
+        let of = |from, to| UplinkPattern::Daily(DailyUplink::between(from, to));
         assert_eq!(burst("UTC"), Ok(of(8 * HOUR, 9 * HOUR)));
         // Eight in the morning in China is midnight in UTC, where the run begins.
         assert_eq!(burst("Asia/Shanghai"), Ok(of(Duration::ZERO, HOUR)));

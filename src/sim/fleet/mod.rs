@@ -10,6 +10,7 @@ mod shard;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -71,6 +72,8 @@ pub struct FleetConfig {
     /// Addresses of this machine, of the server's family. Each device has a pair of address and port
     /// of its own.
     pub sources: Vec<IpAddr>,
+    /// Ports of these addresses, of which those that are taken are left out; `None`: any that are free.
+    pub ports: Option<RangeInclusive<u16>>,
     /// How many threads.
     pub loops: usize,
 }
@@ -87,6 +90,8 @@ pub enum Order {
         /// Only where its `/5/0/3` is this.
         in_state: Option<u8>,
     },
+    /// It is switched off for good, without a word.
+    SwitchOff,
     /// It sends a Registration Update.
     Speak,
     /// It sends data of its own.
@@ -127,6 +132,7 @@ impl Fleet {
         let server = configs.first().map(|config| config.server);
         let config = FleetConfig {
             sources: server.map(sources_towards).transpose()?.unwrap_or_default(),
+            ports: None,
             loops: 1,
         };
         let seeds = (0..).map(|device: u64| seed ^ device);
@@ -166,10 +172,11 @@ impl Fleet {
                 slots.push(Slot::new(device, core, server, own_socket));
             }
         }
+        let mut ports = ports(config.ports.clone());
         let loops = slots
             .into_iter()
             .filter(|slots| !slots.is_empty())
-            .map(|slots| start_loop(slots, config, clock, sink))
+            .map(|slots| start_loop(slots, config, &mut ports, clock, sink))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             log: Arc::default(),
@@ -285,9 +292,18 @@ pub fn sources_towards(server: SocketAddr) -> Result<Vec<IpAddr>, FleetError> {
     Ok(vec![local.ip()])
 }
 
+/// Ports to bind, 0 being any that is free.
+fn ports(range: Option<RangeInclusive<u16>>) -> Box<dyn Iterator<Item = u16>> {
+    match range {
+        Some(range) => Box::new(range),
+        None => Box::new(std::iter::repeat(0)),
+    }
+}
+
 fn start_loop(
     slots: Vec<Slot>,
     config: &FleetConfig,
+    ports: &mut dyn Iterator<Item = u16>,
     clock: SystemClock,
     sink: &FleetSink,
 ) -> Result<Loop, FleetError> {
@@ -301,7 +317,7 @@ fn start_loop(
         error,
     };
     let is_ipv6 = sources.first().is_some_and(IpAddr::is_ipv6);
-    let sockets = SharedSockets::bind(is_ipv6, sockets).map_err(failed)?;
+    let sockets = SharedSockets::bind(is_ipv6, sockets, ports).map_err(failed)?;
     let waker = sockets.waker().map_err(failed)?;
     let addresses = Addresses::new(sources, sockets.ports().len());
     let (sender, orders) = mpsc::channel();

@@ -307,10 +307,10 @@ impl Trial {
                 let cell = u32::try_from(index % cells + 1).unwrap_or(u32::MAX);
                 let daily_uplink = match self.uplink {
                     UplinkPattern::AlwaysAwake => None,
-                    UplinkPattern::Burst { from, to } => Some(DailyUplink { from, to }),
+                    UplinkPattern::Burst { from, to } => Some(DailyUplink::between(from, to)),
                     UplinkPattern::Uniform24h => {
                         let at = Duration::from_secs(rng.gen_range(0..DAY.as_secs()));
-                        Some(DailyUplink { from: at, to: at })
+                        Some(DailyUplink::between(at, at))
                     }
                 };
                 let config = DeviceConfig {
