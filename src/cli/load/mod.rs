@@ -34,7 +34,7 @@ pub(super) struct LoadArgs {
     /// The scenario.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The server, coap://HOST:PORT; that of the scenario's [target] without it.
+    /// The server, coap://HOST:PORT; that of the scenario's `[target]` without it.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// Give devices addresses of this network, all of which must be this machine's. Without it and
@@ -48,7 +48,7 @@ pub(super) struct LoadArgs {
     #[arg(long, value_name = "FIRST-LAST", value_parser = ports)]
     ports: Option<RangeInclusive<u16>>,
     /// Enter devices, packages and campaigns on a narrowcast server first, http://HOST:PORT; as the
-    /// scenario's [target] says without it.
+    /// scenario's `[target]` says without it.
     #[arg(long, value_name = "URL", requires = "token_file")]
     provision: Option<String>,
     /// The file with the token for it.
