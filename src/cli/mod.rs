@@ -11,6 +11,7 @@ mod impair;
 mod inspect;
 mod keygen;
 mod language;
+mod limit;
 mod load;
 mod openapi;
 mod output;

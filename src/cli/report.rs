@@ -27,7 +27,7 @@ pub(super) struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write all that there is on the run into this folder: result.json, report.html, series.csv,
-    /// slowest.csv, junit.xml.
+    /// slowest.csv, junit.xml, metrics.txt (OpenMetrics), summary.md (for a CI job).
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     files: Option<PathBuf>,
     /// Print what was written as JSON.
@@ -68,8 +68,7 @@ pub(super) fn read(run: &Path) -> Result<(PathBuf, RunResult), CliError> {
     Ok((path, result))
 }
 
-/// Writes all that there is on a run into a folder: result.json, report.html, series.csv, slowest.csv,
-/// junit.xml.
+/// Writes all that there is on a run into a folder: [`ReportFiles`].
 ///
 /// # Errors
 /// Where it cannot be written.

@@ -62,24 +62,32 @@ pub fn find_limit<E>(
 impl FoundLimit {
     /// Notes a run, and says whether it held.
     fn take(&mut self, amount: u64, result: &RunResult) -> bool {
-        let held = result.held();
-        let broken = result
-            .thresholds
-            .iter()
-            .filter(|threshold| !threshold.held());
-        let broken = broken.map(|of| format!("{}: {}", of.metric, of.expression));
-        let broken = broken.chain(result.unfinished()).collect();
+        let tried = Tried::of(amount, result);
+        let held = tried.held;
         *(if held {
             &mut self.holds
         } else {
             &mut self.breaks
         }) = Some(amount);
-        self.tried.push(Tried {
-            amount,
-            held,
-            broken,
-        });
+        self.tried.push(tried);
         held
+    }
+}
+
+impl Tried {
+    /// What a run with so much came to.
+    pub fn of(amount: u64, result: &RunResult) -> Self {
+        let broken = result
+            .thresholds
+            .iter()
+            .filter(|threshold| !threshold.held());
+        let broken =
+            broken.map(|of| format!("{}: {} ({})", of.metric, of.expression, of.observed_text));
+        Self {
+            amount,
+            held: result.held(),
+            broken: broken.chain(result.unfinished()).collect(),
+        }
     }
 }
 
@@ -127,7 +135,7 @@ mod tests {
             .map(|tried| (tried.amount, tried.held))
             .collect();
         assert_eq!(amounts, [(10, true), (20, false), (15, false)]);
-        assert_eq!(found.tried[1].broken, ["cell.active: max<=12"]);
+        assert_eq!(found.tried[1].broken, ["cell.active: max<=12 (20)"]);
         assert_eq!((found.holds, found.breaks), (Some(10), Some(15)));
     }
 

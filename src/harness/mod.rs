@@ -28,10 +28,13 @@ pub use metric::{
     Aggregate, Definition, Kind, Labels, METRICS, Metrics, SeriesId, Trend, Unit, Value,
 };
 pub use observer::{
-    CoapSample, DeviceInfo, DeviceState, Live, LiveCell, Observer, ObserverConfig, Rates,
-    ServerSample,
+    Cause, CoapSample, DeviceInfo, DeviceRow, DeviceState, Live, LiveCell, Observer,
+    ObserverConfig, Rates, ServerSample,
 };
-pub use report::{ReportFiles, devices_csv, junit_xml, report_html, series_csv};
+pub use report::{
+    ReportFiles, devices_csv, junit_xml, open_metrics, report_html, series_csv, slowest_csv,
+    summary_markdown,
+};
 pub use result::{
     CellResult, DeviceStep, End, FailureCount, Mode, RESULT_SCHEMA, ReadError, RunResult, SaidBy,
     Series, SlowDevice, StepKind,

@@ -14,7 +14,7 @@ pub mod log;
 mod network;
 mod trial;
 
-pub use air::{CeLevel, CellAir, Direction, SharedCarrier};
+pub use air::{Carrier, CeLevel, CellAir, Direction, OperationMode, SharedCarrier};
 pub use coap_watch::{CoapKind, CoapSample, CoapWatch};
 pub use device::{
     Chance, CoapTimers, Condition, DailyUplink, DeviceConfig, DeviceOutput, Fault, Faults,

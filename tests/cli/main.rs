@@ -35,6 +35,7 @@ mod scenario;
 mod serve;
 mod server;
 mod shutdown;
+mod simulate;
 mod token;
 mod uploads;
 mod usage;

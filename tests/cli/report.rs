@@ -314,6 +314,8 @@ fn all_files_on_a_run_go_into_a_folder() {
         "series.csv",
         "slowest.csv",
         "junit.xml",
+        "metrics.txt",
+        "summary.md",
     ] {
         assert!(folder.path().join("all").join(name).is_file(), "{name}");
     }

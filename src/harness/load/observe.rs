@@ -8,9 +8,9 @@ use super::provision::TARGET_VERSION;
 use crate::campaign::Windows;
 use crate::clock::Utc;
 use crate::harness::scenario::Scenario;
-use crate::harness::{CoapSample, Mode, Observer, ObserverConfig};
+use crate::harness::{Mode, Observer, ObserverConfig};
 use crate::model::Sha256Digest;
-use crate::sim::{AtRest, CoapKind, FleetEvent, FleetSink};
+use crate::sim::{AtRest, FleetEvent, FleetSink};
 
 /// How long one part of the series is at first.
 const BUCKET: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ pub(super) fn sink(observer: &Arc<Mutex<Observer>>) -> FleetSink {
             match event {
                 FleetEvent::Log(line) => observer.line(line),
                 FleetEvent::Coap(sample) => {
-                    observer.coap(sample.at, sample.device, sample_of(sample.kind));
+                    observer.coap(sample.at, sample.device, sample.kind.into());
                 }
             }
         }
@@ -59,15 +59,5 @@ pub(super) fn config_of(
         windows: windows.filter(|windows| !windows.is_empty()),
         bucket: BUCKET,
         thresholds: scenario.thresholds.clone(),
-    }
-}
-
-fn sample_of(kind: CoapKind) -> CoapSample {
-    match kind {
-        CoapKind::Sent => CoapSample::Sent,
-        CoapKind::Retransmitted => CoapSample::Retransmitted,
-        CoapKind::RoundTrip(took) => CoapSample::RoundTrip(took),
-        CoapKind::GaveUp => CoapSample::GaveUp,
-        CoapKind::Block { size_bytes } => CoapSample::BlockReceived { size_bytes },
     }
 }

@@ -318,9 +318,15 @@ impl Metrics {
         name: &'a str,
         labels: &'a Labels,
     ) -> impl Iterator<Item = (&'a Labels, &'a Value)> {
-        self.iter()
-            .filter(move |(of, has, _)| *of == name && has.has_all(labels))
-            .map(|(_, has, value)| (has, value))
+        let first = Key {
+            name: Cow::Owned(name.to_owned()),
+            labels: Labels::none(),
+        };
+        let of_name = self.index.range(first..);
+        of_name
+            .take_while(move |(key, _)| key.name == name)
+            .filter(|(key, _)| key.labels.has_all(labels))
+            .filter_map(|(key, index)| Some((&key.labels, self.values.get(*index)?)))
     }
 
     /// All times of a metric's series that have these labels; `None` where there are none.

@@ -1,19 +1,19 @@
 //! What each line of a device's log means.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{DeviceState, Observer, ObserverConfig};
+use super::watch::SUCCESS;
+use super::{Cause, DeviceState, Observer, ObserverConfig};
 use crate::clock::Instant;
-use crate::harness::result::{SaidBy, StepKind};
+use crate::harness::metric::SeriesId;
+use crate::harness::result::StepKind;
 use crate::sim::log::{DeviceEvent, LogLine};
 
 /// How long after a push window's end a device may take a URI that was written within it: as long as a
 /// request is repeated where coverage is weak (15 s, four retransmissions).
 const WINDOW_GRACE: Duration = Duration::from_secs(465);
 
-/// Update Result 1 and 11.
-const SUCCESS: u8 = 1;
+/// Update Result 11.
 const DEFERRED: u8 = 11;
 
 impl Observer {
@@ -23,37 +23,8 @@ impl Observer {
         let (Some(level), Some(before)) = (level, before) else {
             return;
         };
-        let cause = match &line.event {
-            DeviceEvent::Booted { .. }
-            | DeviceEvent::Registered
-            | DeviceEvent::RegistrationRefused { .. }
-            | DeviceEvent::RegistrationUnanswered
-            | DeviceEvent::RebootTaken { .. }
-            | DeviceEvent::ObservationsForgotten
-            | DeviceEvent::PortChanged
-            | DeviceEvent::SignalTold { .. }
-            | DeviceEvent::DownlinkTaken { .. } => {
-                self.of_registration(level, line);
-                None
-            }
-            DeviceEvent::UriAccepted
-            | DeviceEvent::DownloadResumed { .. }
-            | DeviceEvent::DownloadRestarted
-            | DeviceEvent::Downloaded { .. }
-            | DeviceEvent::DownloadFailed { .. } => self.of_download(level, line),
-            DeviceEvent::ExecuteAccepted
-            | DeviceEvent::Flashed { .. }
-            | DeviceEvent::UpdateEnded { .. }
-            | DeviceEvent::InstallResumed
-            | DeviceEvent::OldVersionKept
-            | DeviceEvent::BootFailed { .. }
-            | DeviceEvent::RolledBack { .. }
-            | DeviceEvent::Bricked
-            | DeviceEvent::SwitchedOff
-            | DeviceEvent::PowerCut => self.of_install(level, line),
-        };
-        if let Some(cause) = cause {
-            self.count_failure(SaidBy::Device, cause);
+        if let Some(cause) = self.meaning(level, line) {
+            self.count_failure(Some(line.device), cause);
         }
         let Some(watch) = self.devices.get_mut(line.device) else {
             return;
@@ -66,165 +37,80 @@ impl Observer {
         self.moved(level, before, after);
     }
 
-    fn of_registration(&mut self, level: usize, line: &LogLine) {
-        let (at, Some(watch)) = (line.at, self.devices.get_mut(line.device)) else {
-            return;
-        };
+    /// The cause, where it is a failure.
+    fn meaning(&mut self, level: usize, line: &LogLine) -> Option<Cause> {
+        let (at, watch) = (line.at, self.devices.get_mut(line.device)?);
         match &line.event {
             DeviceEvent::Booted { .. } => watch.booted(at),
             DeviceEvent::Registered => {
-                if let Some(took) = watch.registered(at) {
-                    self.metrics.record(self.ids.register[level], took);
-                }
+                let took = watch.registered(at);
+                self.timed(self.ids.register[level], took);
             }
             DeviceEvent::RegistrationRefused { .. } | DeviceEvent::RegistrationUnanswered => {
                 watch.registration_lost(at);
                 self.metrics.add(self.ids.registration_failed, 1);
             }
-            DeviceEvent::RebootTaken { .. } => {
-                watch.timeline.add(at, StepKind::RebootTaken, None);
-            }
-            DeviceEvent::UriAccepted
-            | DeviceEvent::DownloadResumed { .. }
-            | DeviceEvent::Downloaded { .. }
-            | DeviceEvent::DownloadFailed { .. }
-            | DeviceEvent::ExecuteAccepted
-            | DeviceEvent::Flashed { .. }
-            | DeviceEvent::UpdateEnded { .. }
-            | DeviceEvent::ObservationsForgotten
-            | DeviceEvent::DownlinkTaken { .. }
-            | DeviceEvent::InstallResumed
-            | DeviceEvent::OldVersionKept
-            | DeviceEvent::BootFailed { .. }
-            | DeviceEvent::RolledBack { .. }
-            | DeviceEvent::Bricked
-            | DeviceEvent::SwitchedOff
-            | DeviceEvent::DownloadRestarted
-            | DeviceEvent::PortChanged
-            | DeviceEvent::SignalTold { .. }
-            | DeviceEvent::PowerCut => {}
-        }
-    }
-
-    /// The cause, where it failed.
-    fn of_download(&mut self, level: usize, line: &LogLine) -> Option<Cow<'static, str>> {
-        let (at, watch) = (line.at, self.devices.get_mut(line.device)?);
-        match &line.event {
-            DeviceEvent::UriAccepted => {
-                let began = watch.uri_accepted(at);
-                if let Some(gap) = began.retry_gap {
-                    self.metrics.record(self.ids.retry_gap, gap);
-                }
-                let is_outside = began.anew && is_outside(&self.config, at);
-                watch.outside |= is_outside;
-                self.began_outside += i64::from(is_outside);
-            }
+            DeviceEvent::UriAccepted => self.uri_accepted(line),
+            DeviceEvent::DownloadResumed { .. } => watch.step(at, StepKind::DownloadResumed),
+            DeviceEvent::DownloadRestarted => watch.step(at, StepKind::DownloadRestarted),
             DeviceEvent::Downloaded { .. } => {
-                if let Some(took) = watch.downloaded(at) {
-                    self.metrics.record(self.ids.download[level], took);
-                }
+                let took = watch.downloaded(at);
+                self.timed(self.ids.download[level], took);
             }
             DeviceEvent::DownloadFailed { result } => {
                 watch.failed(at, StepKind::DownloadFailed, *result);
-                return Some(Cow::Owned(format!("result_{result}")));
+                return Some(Cause::Result(*result));
             }
-            DeviceEvent::DownloadResumed { .. } => {
-                watch.timeline.add(at, StepKind::DownloadResumed, None);
-            }
-            DeviceEvent::DownloadRestarted => {
-                watch.timeline.add(at, StepKind::DownloadRestarted, None);
-            }
-            DeviceEvent::Booted { .. }
-            | DeviceEvent::Registered
-            | DeviceEvent::RegistrationRefused { .. }
-            | DeviceEvent::RegistrationUnanswered
-            | DeviceEvent::ExecuteAccepted
-            | DeviceEvent::Flashed { .. }
-            | DeviceEvent::UpdateEnded { .. }
-            | DeviceEvent::RebootTaken { .. }
-            | DeviceEvent::ObservationsForgotten
-            | DeviceEvent::DownlinkTaken { .. }
-            | DeviceEvent::InstallResumed
-            | DeviceEvent::OldVersionKept
-            | DeviceEvent::BootFailed { .. }
-            | DeviceEvent::RolledBack { .. }
-            | DeviceEvent::Bricked
-            | DeviceEvent::SwitchedOff
-            | DeviceEvent::PortChanged
-            | DeviceEvent::SignalTold { .. }
-            | DeviceEvent::PowerCut => {}
-        }
-        None
-    }
-
-    /// The cause, where it failed.
-    fn of_install(&mut self, level: usize, line: &LogLine) -> Option<Cow<'static, str>> {
-        let (at, watch) = (line.at, self.devices.get_mut(line.device)?);
-        match &line.event {
-            DeviceEvent::ExecuteAccepted => {
-                watch.state = DeviceState::Updating;
-                watch.timeline.add(at, StepKind::ExecuteTaken, None);
-            }
+            DeviceEvent::ExecuteAccepted => watch.execute_taken(at),
             DeviceEvent::Flashed { version } => {
-                let target = self.config.target_version.as_ref();
-                watch.wrong_version = target.is_some_and(|target| target != version);
-                watch.timeline.add(at, StepKind::Flashed, None);
+                watch.flashed(at, version, self.config.target_version.as_deref());
             }
-            DeviceEvent::UpdateEnded { result: DEFERRED } => {
-                watch.state = DeviceState::Downloaded;
-                watch.timeline.add(at, StepKind::Deferred, None);
-            }
+            DeviceEvent::UpdateEnded { result: DEFERRED } => watch.deferred(at),
             DeviceEvent::UpdateEnded { result: SUCCESS } if !watch.wrong_version => {
-                if let Some(took) = watch.succeeded(at) {
-                    self.metrics.record(self.ids.update[level], took);
-                }
+                let took = watch.succeeded(at);
+                self.timed(self.ids.update[level], took);
             }
-            DeviceEvent::UpdateEnded { result } => {
-                watch.failed(at, StepKind::UpdateFailed, *result);
-                return Some(match *result {
-                    SUCCESS => Cow::Borrowed("version_mismatch"),
-                    result => Cow::Owned(format!("result_{result}")),
-                });
-            }
-            DeviceEvent::InstallResumed => {
-                watch.state = DeviceState::Updating;
-                watch.timeline.add(at, StepKind::InstallResumed, None);
-            }
+            DeviceEvent::UpdateEnded { result } => return Some(watch.update_failed(at, *result)),
+            DeviceEvent::InstallResumed => watch.install_resumed(at),
             DeviceEvent::OldVersionKept => watch.wrong_version = true,
-            DeviceEvent::BootFailed { .. } => {
-                watch.timeline.add(at, StepKind::BootFailed, None);
-            }
-            DeviceEvent::RolledBack { .. } => {
-                watch.timeline.add(at, StepKind::RolledBack, None);
-            }
+            DeviceEvent::BootFailed { .. } => watch.step(at, StepKind::BootFailed),
+            DeviceEvent::RolledBack { .. } => watch.step(at, StepKind::RolledBack),
+            DeviceEvent::RebootTaken { .. } => watch.step(at, StepKind::RebootTaken),
             DeviceEvent::PowerCut => {
                 let interrupted = watch.power_cut(at, StepKind::PowerCut);
-                return interrupted.then_some(Cow::Borrowed("power_cut"));
+                return interrupted.then_some(Cause::PowerCut);
             }
             DeviceEvent::SwitchedOff => {
                 let interrupted = watch.power_cut(at, StepKind::SwitchedOff);
-                return interrupted.then_some(Cow::Borrowed("switched_off"));
+                return interrupted.then_some(Cause::SwitchedOff);
             }
             DeviceEvent::Bricked => {
                 watch.bricked(at);
-                return Some(Cow::Borrowed("bricked"));
+                return Some(Cause::Bricked);
             }
-            DeviceEvent::Booted { .. }
-            | DeviceEvent::Registered
-            | DeviceEvent::RegistrationRefused { .. }
-            | DeviceEvent::RegistrationUnanswered
-            | DeviceEvent::UriAccepted
-            | DeviceEvent::DownloadResumed { .. }
-            | DeviceEvent::Downloaded { .. }
-            | DeviceEvent::DownloadFailed { .. }
-            | DeviceEvent::RebootTaken { .. }
-            | DeviceEvent::ObservationsForgotten
-            | DeviceEvent::DownloadRestarted
+            DeviceEvent::ObservationsForgotten
             | DeviceEvent::PortChanged
             | DeviceEvent::SignalTold { .. }
             | DeviceEvent::DownlinkTaken { .. } => {}
         }
         None
+    }
+
+    fn uri_accepted(&mut self, line: &LogLine) {
+        let Some(watch) = self.devices.get_mut(line.device) else {
+            return;
+        };
+        let began = watch.uri_accepted(line.at);
+        let is_outside = began.anew && is_outside(&self.config, line.at);
+        watch.outside |= is_outside;
+        self.began_outside += i64::from(is_outside);
+        self.timed(self.ids.retry_gap, began.retry_gap);
+    }
+
+    fn timed(&mut self, id: SeriesId, took: Option<Duration>) {
+        if let Some(took) = took {
+            self.metrics.record(id, took);
+        }
     }
 
     fn moved(&mut self, level: usize, before: DeviceState, after: DeviceState) {

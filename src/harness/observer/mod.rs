@@ -1,16 +1,17 @@
 //! Turns what devices did into metrics, series and a result, in memory that does not grow with what
 //! happens.
 
+mod cause;
 mod happened;
 mod ids;
 mod lane;
 mod lanes;
 mod live;
+mod row;
 mod timeline;
 mod told;
 mod watch;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -25,7 +26,9 @@ use crate::model::{FailureReason, Sha256Digest, SlotClaim};
 use crate::sim::log::LogLine;
 use crate::sim::{Judge, Limits};
 
+pub use cause::Cause;
 pub use live::{Live, LiveCell, Rates};
+pub use row::DeviceRow;
 pub use told::{CoapSample, DeviceInfo, DeviceState, ObserverConfig, ServerSample};
 
 /// How many devices are told of whose updates took longest.
@@ -48,7 +51,7 @@ pub struct Observer {
     ids: Ids,
     lanes: Lanes,
     states: BTreeMap<DeviceState, [u64; 3]>,
-    failures: BTreeMap<(SaidBy, Cow<'static, str>), u64>,
+    failures: BTreeMap<Cause, u64>,
     began_outside: i64,
     server: Option<(ServerSample, u64)>,
     now: Instant,
@@ -154,6 +157,7 @@ impl Observer {
             CoapSample::GaveUp => self.metrics.add(self.ids.gave_up[level], 1),
             CoapSample::BlockReceived { size_bytes } => {
                 watch.blocks = watch.blocks.saturating_add(1);
+                watch.block_bytes += u64::from(size_bytes);
                 self.metrics.add(self.ids.blocks[level], 1);
                 self.lanes.block(u64::from(size_bytes));
             }
@@ -188,10 +192,10 @@ impl Observer {
         }
     }
 
-    /// An attempt failed, by the server's word.
-    pub fn attempt_failed(&mut self, at: Instant, reason: FailureReason) {
+    /// An attempt of a device failed, by the server's word; `None`: of one that takes no part.
+    pub fn attempt_failed(&mut self, at: Instant, device: Option<usize>, reason: FailureReason) {
         self.advance(at);
-        self.count_failure(SaidBy::Server, Cow::Borrowed(reason.word()));
+        self.count_failure(device, Cause::Server(reason));
     }
 
     /// How it stands.
@@ -298,12 +302,18 @@ impl Observer {
     }
 
     fn failed_by(&self, said_by: SaidBy) -> u64 {
-        let of = self.failures.iter().filter(|((by, _), _)| *by == said_by);
+        let of = self
+            .failures
+            .iter()
+            .filter(|(cause, _)| cause.said_by() == said_by);
         of.map(|(_, count)| count).sum()
     }
 
-    fn count_failure(&mut self, said_by: SaidBy, cause: Cow<'static, str>) {
-        *self.failures.entry((said_by, cause)).or_default() += 1;
+    fn count_failure(&mut self, device: Option<usize>, cause: Cause) {
+        *self.failures.entry(cause).or_default() += 1;
+        if let Some(watch) = device.and_then(|device| self.devices.get_mut(device)) {
+            watch.note_failure(cause);
+        }
     }
 
     /// One more device is active in a class, or one less. A class in which no device began may be new:
@@ -357,8 +367,8 @@ impl Observer {
         let mut failures: Vec<_> = self
             .failures
             .iter()
-            .map(|((said_by, cause), count)| FailureCount {
-                said_by: *said_by,
+            .map(|(cause, count)| FailureCount {
+                said_by: cause.said_by(),
                 cause: cause.to_string(),
                 count: *count,
             })

@@ -330,6 +330,57 @@ fn coap_and_the_servers_cpu_are_set_against_blocks() {
 }
 
 #[test]
+fn each_device_is_told_with_the_time_of_its_stages_and_why_it_failed() {
+    let mut observer = observer(2, &[]);
+    see(&mut observer, 10, 0, booted());
+    see(&mut observer, 14, 0, DeviceEvent::Registered);
+    see(&mut observer, 100, 0, DeviceEvent::UriAccepted);
+    see(
+        &mut observer,
+        130,
+        0,
+        DeviceEvent::DownloadFailed { result: 5 },
+    );
+    observer.attempt_failed(at(131), Some(0), FailureReason::IntegrityCheckFailed);
+    update(&mut observer, 300, 0);
+    let size_bytes = 512;
+    observer.coap(at(301), 0, CoapSample::BlockReceived { size_bytes });
+    observer.coap(at(302), 0, CoapSample::Retransmitted);
+    let rows: Vec<_> = observer.devices().collect();
+    let seconds = |second| Some(Duration::from_secs(second));
+    let expected = DeviceRow {
+        endpoint: "device-0",
+        mix: 0,
+        cell: 1,
+        ce: 0,
+        state: DeviceState::Updated,
+        attempts: 2,
+        register: seconds(4),
+        wait: seconds(86),
+        download: seconds(60),
+        rest: seconds(1),
+        install: seconds(10),
+        update: seconds(271),
+        blocks: 1,
+        block_bytes: 512,
+        retransmitted: 1,
+        failed_with: Some(Cause::Result(5)),
+        server_says: Some(Cause::Server(FailureReason::IntegrityCheckFailed)),
+    };
+    assert_eq!(rows[0], expected);
+    assert_eq!((rows[1].state, rows[1].wait), (DeviceState::Off, None));
+    let mixes = ["a,b"];
+    let lines: Vec<_> = crate::harness::devices_csv(&observer, &mixes).collect();
+    assert_eq!(lines.len(), 3);
+    let row =
+        "device-0,\"a,b\",1,0,updated,2,4.000,86.000,60.000,1.000,10.000,271.000,1,512,1,result_5,";
+    assert!(lines[1].starts_with(row), "{}", lines[1]);
+    let columns = lines[0].split(',').count();
+    // The mix's name has a comma.
+    assert_eq!(lines[2].split(',').count(), columns + 1);
+}
+
+#[test]
 fn the_slowest_are_told_the_slowest_first_and_no_more_than_twenty() {
     let mut observer = observer(90, &[]);
     for device in 0..90 {

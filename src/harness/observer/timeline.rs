@@ -107,6 +107,23 @@ impl Mark {
     }
 }
 
+/// A length of time in four bytes of which some are none: milliseconds go up to 49 days, what is longer
+/// has that length.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Took(u32);
+
+impl Took {
+    pub(super) fn set(&mut self, took: Duration) {
+        let ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
+        self.0 = ms.saturating_add(1);
+    }
+
+    pub(super) fn get(self) -> Option<Duration> {
+        let ms = self.0.checked_sub(1)?;
+        Some(Duration::from_millis(u64::from(ms)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use crate::clock::Utc;
 use crate::harness::result::Mode;
 use crate::harness::threshold::Threshold;
 use crate::model::{CellId, Sha256Digest, SlotClaim, TierLimits, words};
-use crate::sim::{AtRest, CeLevel};
+use crate::sim::{AtRest, CeLevel, CoapKind};
 
 words! {
     /// Where a device is, by its own log.
@@ -64,6 +64,18 @@ pub enum CoapSample {
         /// Its size.
         size_bytes: u32,
     },
+}
+
+impl From<CoapKind> for CoapSample {
+    fn from(kind: CoapKind) -> Self {
+        match kind {
+            CoapKind::Sent => Self::Sent,
+            CoapKind::Retransmitted => Self::Retransmitted,
+            CoapKind::RoundTrip(took) => Self::RoundTrip(took),
+            CoapKind::GaveUp => Self::GaveUp,
+            CoapKind::Block { size_bytes } => Self::BlockReceived { size_bytes },
+        }
+    }
 }
 
 /// What the server's process has used.

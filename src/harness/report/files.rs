@@ -1,9 +1,11 @@
-//! What a run came to, for programs: JSON, CSV, JUnit XML. Sans-IO.
+//! What a run came to, for programs: JSON, CSV, JUnit XML and more. Sans-IO.
 
 use std::fmt::Write;
 
 use super::markup::Page;
+use super::open_metrics::open_metrics;
 use super::report_html;
+use super::summary::summary_markdown;
 use crate::harness::result::{ReadError, RunResult, Series};
 use crate::harness::threshold::{Judged, ThresholdResult};
 use crate::model::Language;
@@ -11,12 +13,15 @@ use crate::model::Language;
 /// All that is written of a run: names of files, and what is in them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportFiles {
-    files: [(&'static str, Vec<u8>); 5],
+    files: [(&'static str, Vec<u8>); 7],
 }
 
 impl ReportFiles {
     /// The file that reports and comparisons read again.
     pub const RESULT: &'static str = "result.json";
+
+    /// What came of each device: only the run itself can write it.
+    pub const DEVICES: &'static str = "devices.csv";
 
     /// The page.
     pub const PAGE: &'static str = "report.html";
@@ -30,8 +35,13 @@ impl ReportFiles {
             (Self::RESULT, result.to_json()?),
             (Self::PAGE, report_html(result, language).into_bytes()),
             ("series.csv", series_csv(&result.series).into_bytes()),
-            ("slowest.csv", devices_csv(result).into_bytes()),
+            ("slowest.csv", slowest_csv(result).into_bytes()),
             ("junit.xml", junit_xml(result).into_bytes()),
+            ("metrics.txt", open_metrics(result).into_bytes()),
+            (
+                "summary.md",
+                summary_markdown(result, language).into_bytes(),
+            ),
         ];
         Ok(Self { files })
     }
@@ -85,8 +95,8 @@ pub fn series_csv(series: &Series) -> String {
     text
 }
 
-/// The slowest devices as CSV: the run keeps no more of them.
-pub fn devices_csv(result: &RunResult) -> String {
+/// The slowest devices as CSV, with their steps.
+pub fn slowest_csv(result: &RunResult) -> String {
     let mut text = String::from("endpoint,cell,ce,took_ms,updated,blocks,retransmitted,steps\r\n");
     for device in &result.slowest {
         let steps: Vec<_> = device
@@ -111,7 +121,7 @@ pub fn devices_csv(result: &RunResult) -> String {
 }
 
 /// A cell; quoted where it must be, and never a formula to a spreadsheet.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let guard = if formula { "'" } else { "" };
     if formula || text.contains([',', '"', '\r', '\n']) {

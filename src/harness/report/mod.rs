@@ -7,13 +7,16 @@
 mod causes;
 mod cells;
 pub(in crate::harness) mod chart;
+mod device_rows;
 mod devices;
 mod figures;
 mod files;
 pub(in crate::harness) mod markup;
+mod open_metrics;
 mod over_time;
 mod overview;
 pub(in crate::harness) mod scale;
+mod summary;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,7 +29,10 @@ use crate::model::Language;
 pub(in crate::harness) use figures::{distribution, trend_of};
 pub(in crate::harness) use over_time::per_cent;
 
-pub use files::{ReportFiles, devices_csv, junit_xml, series_csv};
+pub use device_rows::devices_csv;
+pub use files::{ReportFiles, junit_xml, series_csv, slowest_csv};
+pub use open_metrics::open_metrics;
+pub use summary::summary_markdown;
 
 const STYLE: &str = include_str!("report.css");
 

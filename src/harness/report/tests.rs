@@ -198,7 +198,9 @@ fn all_files_of_a_run_are_written_and_the_result_is_read_again() {
             "report.html",
             "series.csv",
             "slowest.csv",
-            "junit.xml"
+            "junit.xml",
+            "metrics.txt",
+            "summary.md",
         ]
     );
     let (_, json) = files.iter().next().unwrap();

@@ -15,12 +15,11 @@ use super::{CellPlan, Mix, Scenario, ScenarioError, TargetPlan, check_campaign, 
 use crate::clock::Utc;
 use crate::model::{CellId, DeviceModel, Manufacturer};
 use crate::profile::QuirkSet;
-use crate::sim::{Chance, Faults, SignalDrift};
+use crate::sim::{Chance, Faults, OperationMode, SignalDrift};
 
 /// The longest file, in bytes.
 const TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// The most of each.
-const DEVICES_MAX: usize = 1_000_000;
 const CELLS_MAX: usize = 100_000;
 const MIXES_MAX: usize = 1000;
 pub(super) const EVENTS_MAX: usize = 1000;
@@ -62,8 +61,8 @@ fn check(document: Document, text: &str) -> Result<Scenario, Fault> {
     let cells = cells(&document.cell)?;
     let mixes = mixes(document.mix, start)?;
     let count = document.devices.count;
-    if !(1..=DEVICES_MAX).contains(&count) {
-        let told = format!("must be 1 to {DEVICES_MAX}");
+    if !(1..=Scenario::DEVICES_MAX).contains(&count) {
+        let told = format!("must be 1 to {}", Scenario::DEVICES_MAX);
         return Err(Field::of("devices").key("count").fault(told));
     }
     let run = document.run;
@@ -154,6 +153,7 @@ fn cells(tables: &[Cell]) -> Result<Vec<CellPlan>, Fault> {
             cells.push(CellPlan {
                 id: CellId(id),
                 fota_share_percent,
+                operation_mode: table.operation_mode,
                 radio,
             });
         }
@@ -168,6 +168,7 @@ fn cells(tables: &[Cell]) -> Result<Vec<CellPlan>, Fault> {
         cells.push(CellPlan {
             id: CellId(1),
             fota_share_percent: NonZeroU8::MIN.saturating_add(69),
+            operation_mode: OperationMode::default(),
             radio: None,
         });
     }
@@ -295,6 +296,21 @@ fn traits(persona: Option<&str>, said: Traits, mix: &Field) -> Result<Traits, Fa
         let known = sets.collect::<Vec<_>>().join(", ");
         let told = format!("there is no quirk set \"{quirks}\"; write one of {known}");
         return Err(field.key("server_quirks").fault(told));
+    }
+    let zero = |time: Option<Time>| time.is_some_and(|Time(time)| time.is_zero());
+    if zero(traits.data_every) {
+        let told = "must be longer than nothing, such as \"30s\"";
+        return Err(field.key("data_every").fault(told));
+    }
+    if let (Some(Time(early)), lifetime) =
+        (traits.update_before_expiry, traits.lifetime_or_default())
+        && early >= lifetime
+    {
+        let told = "must be shorter than the lifetime";
+        return Err(field.key("update_before_expiry").fault(told));
+    }
+    if traits.battery_percent.is_some_and(|percent| percent > 100) {
+        return Err(field.key("battery_percent").fault("must be 0 to 100"));
     }
     let manufacturer = traits.manufacturer.as_deref().map(Manufacturer::parse);
     if let Some(Err(fault)) = manufacturer {

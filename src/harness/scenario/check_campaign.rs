@@ -12,9 +12,9 @@ use super::{CampaignPlan, ServerPlan};
 use crate::campaign::Windows;
 use crate::engine::EngineConfig;
 use crate::model::{
-    AdmissionMode, AdmissionPolicy, AirtimePermille, Backoff, CampaignPolicy, ErrorThreshold,
-    Governors, PhaseMembers, PushWindow, RetryPacing, RetryPolicy, Rollout, RolloutPhase, Schedule,
-    TierLimits, WaitingRoomPolicy, Weekdays,
+    AdmissionMode, AdmissionPolicy, AirtimePermille, Backoff, CampaignPolicy, Conditions,
+    ErrorThreshold, Governors, PhaseMembers, PushWindow, RetryPacing, RetryPolicy, Rollout,
+    RolloutPhase, Schedule, TierLimits, WaitingRoomPolicy, Weekdays,
 };
 
 const PHASES_MAX: usize = 20;
@@ -91,7 +91,10 @@ pub(super) fn campaign(table: Campaign) -> Result<CampaignPlan, Fault> {
                     action: it.action,
                 }),
             },
-            ..CampaignPolicy::default()
+            conditions: Conditions {
+                preconditions: table.preconditions.unwrap_or_default(),
+                ..Conditions::default()
+            },
         },
     })
 }

@@ -9,7 +9,8 @@ use super::path::PathTable;
 use super::persona::Traits;
 use super::quantity::{CellNumber, DayWindow, Probability, Rate, SignedTime, Size, Time};
 use crate::harness::ThresholdSpec;
-use crate::sim::Fault;
+use crate::model::Preconditions;
+use crate::sim::{Fault, OperationMode};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,6 +136,7 @@ pub(super) struct Campaign {
     #[serde(default)]
     pub(super) phases: Vec<Phase>,
     pub(super) waiting_room: Option<WaitingRoom>,
+    pub(super) preconditions: Option<Preconditions>,
     pub(super) starts_per_minute_max: Option<u32>,
     pub(super) error_threshold: Option<ErrorThreshold>,
     /// An operator who tries again what has failed, so long after it was looked at last.
@@ -203,6 +205,8 @@ pub(super) struct Cell {
     /// The part of the downlink that is there for the server's traffic, in per cent.
     #[serde(default = "fota_share")]
     pub(super) fota_share_percent: u8,
+    #[serde(default)]
+    pub(super) operation_mode: OperationMode,
     pub(super) radio: Option<Radio>,
 }
 

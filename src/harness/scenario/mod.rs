@@ -42,7 +42,7 @@ use crate::model::{
     AdmissionPolicy, CampaignPolicy, CellId, RetryPolicy, TierLimits, WaitingRoomPolicy,
 };
 use crate::net::Impairment;
-use crate::sim::{Faults, SignalDrift};
+use crate::sim::{Faults, OperationMode, SignalDrift};
 
 /// Where the server is, for devices that are not told otherwise. Nothing is sent there (RFC 5737).
 pub const SERVER: SocketAddr = SocketAddr::new(
@@ -134,6 +134,8 @@ pub struct CellPlan {
     pub id: CellId,
     /// The part of the downlink that is there for the server's traffic, in per cent.
     pub fota_share_percent: NonZeroU8,
+    /// Where its carrier is.
+    pub operation_mode: OperationMode,
     radio: Option<SignalMix>,
 }
 
@@ -151,6 +153,9 @@ struct Mix {
 }
 
 impl Scenario {
+    /// The most devices.
+    pub const DEVICES_MAX: usize = 1_000_000;
+
     /// Reads a scenario.
     ///
     /// # Errors
@@ -162,6 +167,18 @@ impl Scenario {
     /// How many devices there are.
     pub const fn device_count(&self) -> usize {
         self.device_count
+    }
+
+    /// The same with another number of devices, from 1 to [`Self::DEVICES_MAX`]: of each mix and cell the
+    /// same part, switched on at the same rate, or in the same stages.
+    #[must_use]
+    pub fn with_devices(&self, count: usize) -> Self {
+        let count = count.clamp(1, Self::DEVICES_MAX);
+        Self {
+            ramp: self.ramp.with_devices(self.device_count, count),
+            device_count: count,
+            ..self.clone()
+        }
     }
 
     /// What the kinds of devices are called, in order.

@@ -63,6 +63,12 @@ pub(super) struct Traits {
     pub(super) awake: Option<Time>,
     pub(super) edrx_cycle: Option<Time>,
     pub(super) lifetime: Option<Time>,
+    /// How long before its registration ends it prolongs it, where it has nothing to say before.
+    pub(super) update_before_expiry: Option<Time>,
+    /// How often the meter sends data of its own while the module downloads.
+    pub(super) data_every: Option<Time>,
+    pub(super) battery_percent: Option<u8>,
+    pub(super) free_kib: Option<u32>,
     pub(super) nat_timeout: Option<Time>,
     pub(super) install: Option<TimeRange>,
     pub(super) reboot: Option<TimeRange>,
@@ -164,6 +170,7 @@ pub(super) enum Quirk {
     RestartsAfterRetransmission,
     SleepsWhileWaiting,
     ResumesInstall,
+    ReusesToken,
 }
 
 impl Quirk {
@@ -186,6 +193,7 @@ impl Quirk {
             Self::RestartsAfterRetransmission => quirks.restarts_after_retransmission = true,
             Self::SleepsWhileWaiting => quirks.sleeps_while_waiting = true,
             Self::ResumesInstall => quirks.resumes_install = true,
+            Self::ReusesToken => quirks.reuses_token = true,
         }
     }
 }
@@ -205,6 +213,10 @@ impl Traits {
             awake,
             edrx_cycle,
             lifetime,
+            update_before_expiry,
+            data_every,
+            battery_percent,
+            free_kib,
             nat_timeout,
             install,
             reboot,
@@ -224,6 +236,10 @@ impl Traits {
             awake: awake.or(persona.awake),
             edrx_cycle: edrx_cycle.or(persona.edrx_cycle),
             lifetime: lifetime.or(persona.lifetime),
+            update_before_expiry: update_before_expiry.or(persona.update_before_expiry),
+            data_every: data_every.or(persona.data_every),
+            battery_percent: battery_percent.or(persona.battery_percent),
+            free_kib: free_kib.or(persona.free_kib),
             nat_timeout: nat_timeout.or(persona.nat_timeout),
             install: install.or(persona.install),
             reboot: reboot.or(persona.reboot),
@@ -231,6 +247,10 @@ impl Traits {
             reports: reports.or(persona.reports),
             quirks: quirks.or_else(|| persona.quirks.clone()),
         }
+    }
+
+    pub(super) fn lifetime_or_default(&self) -> Duration {
+        self.lifetime.map_or(LIFETIME, |Time(lifetime)| lifetime)
     }
 
     /// Gives a device what does not differ from one of its kind to the next.
@@ -250,7 +270,14 @@ impl Traits {
         });
         config.block_retries = self.block_retries.unwrap_or(0);
         config.awake = seconds(self.awake, AWAKE);
-        config.lifetime = seconds(self.lifetime, LIFETIME);
+        config.lifetime = self.lifetime_or_default();
+        config.update_before_expiry = Some(seconds(
+            self.update_before_expiry,
+            UPDATE_BEFORE_EXPIRY.min(config.lifetime / 2),
+        ));
+        config.data_every = self.data_every.map(|Time(time)| time);
+        config.condition.battery_percent = self.battery_percent;
+        config.condition.free_kib = self.free_kib;
         config.nat_timeout = self.nat_timeout.map(|Time(time)| time);
         config.queue_mode = self.sleep.unwrap_or_default() == Sleep::Psm;
         config.edrx_cycle =
@@ -269,6 +296,8 @@ impl Traits {
 const AWAKE: Duration = Duration::from_secs(20);
 /// Three days: one that speaks once a day may miss two.
 const LIFETIME: Duration = Duration::from_secs(3 * 24 * 3600);
+/// What 6 s, the default of a client, was found to be too short for (sdk-nrf, pull request 2498).
+const UPDATE_BEFORE_EXPIRY: Duration = Duration::from_secs(30);
 /// The shortest of NB-IoT (3GPP TS 24.008 §10.5.5.32).
 const EDRX_CYCLE: Duration = Duration::from_millis(20_480);
 

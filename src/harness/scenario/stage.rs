@@ -10,6 +10,8 @@ use super::quantity::{Rate, Time};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ramp {
     steps: Vec<Step>,
+    /// How fast devices switch on, where no stage says it.
+    rate: Option<Rate>,
 }
 
 /// Devices of these numbers switch on, or off, evenly over a time.
@@ -45,7 +47,31 @@ impl Ramp {
             at: Duration::ZERO,
             lasts,
         };
-        Self { steps: vec![step] }
+        Self {
+            steps: vec![step],
+            rate: Some(rate),
+        }
+    }
+
+    /// The same course for another number of devices: at the same rate, or of each stage the same part
+    /// in the same time.
+    pub(super) fn with_devices(&self, before: usize, count: usize) -> Self {
+        if let Some(rate) = self.rate {
+            return Self::at_rate(count, rate);
+        }
+        let scaled = |number: usize| {
+            let scaled = number as u128 * count as u128 / (before as u128).max(1);
+            usize::try_from(scaled).unwrap_or(count)
+        };
+        let steps = self.steps.iter().map(|step| Step {
+            first: scaled(step.first),
+            end: scaled(step.end),
+            ..*step
+        });
+        Self {
+            steps: steps.collect(),
+            rate: None,
+        }
     }
 
     fn of_stages(count: usize, stages: &[Stage]) -> Result<Self, Fault> {
@@ -99,7 +125,7 @@ impl Ramp {
             );
             return Err(Field::of("stage").fault(told));
         }
-        Ok(Self { steps })
+        Ok(Self { steps, rate: None })
     }
 
     /// When this device switches on; `None`: at a time of its own.

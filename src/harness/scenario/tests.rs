@@ -98,6 +98,30 @@ const FAULTS: &[(&str, usize, &str, &str)] = &[
         "Mars",
     ),
     (
+        "[[cell]]\nid = 1\noperation_mode = \"outband\"\n",
+        5,
+        "cell[0].operation_mode",
+        "in_band",
+    ),
+    (
+        "[[mix]]\ntraits = { data_every = \"0s\" }\n",
+        4,
+        "mix[0].traits.data_every",
+        "30s",
+    ),
+    (
+        "[[mix]]\ntraits = { lifetime = \"1h\", update_before_expiry = \"1h\" }\n",
+        4,
+        "mix[0].traits.update_before_expiry",
+        "lifetime",
+    ),
+    (
+        "[[mix]]\ntraits = { battery_percent = 101 }\n",
+        4,
+        "mix[0].traits.battery_percent",
+        "0 to 100",
+    ),
+    (
         "[[cell]]\nid = \"0xFFFFFFFFF\"\n",
         4,
         "cell[0].id",
@@ -197,6 +221,42 @@ fn a_device_is_what_it_is_however_many_there_are() {
 }
 
 #[test]
+fn with_other_devices_a_scenario_goes_as_fast_and_each_device_is_the_same() {
+    let text =
+        with("[[cell]]\nid = 1\ncount = 2\n").replace("count = 10", "count = 10\nramp = \"2/s\"");
+    let few = Scenario::parse(&text).unwrap();
+    let many = few.with_devices(40);
+    assert_eq!((many.device_count(), many.devices(1).count()), (40, 40));
+    for (one, other) in few.devices(1).zip(many.devices(1)) {
+        assert_eq!(format!("{one:?}"), format!("{other:?}"));
+    }
+    let last = many.device(1, 39).config.start_after;
+    assert!(
+        last > Duration::from_secs(19) && last <= Duration::from_secs(20),
+        "{last:?}"
+    );
+}
+
+#[test]
+fn with_other_devices_each_stage_moves_the_same_part() {
+    let before = Template::find("50k-register").unwrap().scenario().unwrap();
+    let few = before.with_devices(before.device_count() / 100);
+    let of = |scenario: &Scenario| {
+        let off = scenario
+            .devices(1)
+            .filter(|device| device.switch_off.is_some());
+        let on = scenario.devices(1).map(|device| device.config.start_after);
+        (off.count(), on.max().unwrap())
+    };
+    let ((off, on), (all_off, all_on)) = (of(&few), of(&before));
+    assert_eq!(off, all_off / 100);
+    assert!(
+        all_on.abs_diff(on) < Duration::from_secs(60),
+        "{all_on:?} {on:?}"
+    );
+}
+
+#[test]
 fn mixes_are_as_frequent_as_their_weights_and_bring_their_traits() {
     let template = Template::find("mixed-vendors").unwrap();
     let text = template.text.replace("count = 400", "count = 4000");
@@ -227,6 +287,47 @@ fn mixes_are_as_frequent_as_their_weights_and_bring_their_traits() {
         );
     }
     assert_eq!(scenario.products().len(), 6);
+}
+
+#[test]
+fn uplinks_are_as_frequent_as_their_pattern_says() {
+    let of = |pattern: &str| {
+        let text = with(&format!(
+            "[[mix]]\nuplink = {{ pattern = \"{pattern}\" }}\n"
+        ));
+        let scenario = Scenario::parse(&text.replace("count = 10", "count = 4000")).unwrap();
+        let devices = scenario.devices(1).map(|device| device.config);
+        devices.collect::<Vec<_>>()
+    };
+    // TR 45.820: 40 % daily, 40 % each 2 h, 15 % each hour, 5 % each half hour.
+    let mar = of("mar");
+    let (daily, rest): (Vec<_>, Vec<_>) = mar.iter().partition(|it| it.daily_uplink.is_some());
+    let every = |minutes: u64| {
+        let every = Duration::from_secs(minutes * 60);
+        rest.iter().filter(|it| it.update_interval == every).count()
+    };
+    let counts = [daily.len(), every(120), every(60), every(30)];
+    for (count, expected) in counts.into_iter().zip([1600, 1600, 600, 200]) {
+        assert!(count.abs_diff(expected) < 100, "{counts:?}");
+    }
+    let herd = of("midnight-herd");
+    let five_minutes = Duration::from_secs(300);
+    assert!(
+        herd.iter()
+            .all(|it| it.daily_uplink.unwrap().to <= five_minutes)
+    );
+}
+
+/// The scenario of the README.
+#[test]
+fn what_the_readme_says_of_scenarios_is_one() {
+    let readme = include_str!("../../../README.md");
+    let section = readme.split("\n## Rehearse a campaign\n").nth(1).unwrap();
+    let text = section.split("```toml\n").nth(1).unwrap();
+    let text = text.split("```").next().unwrap();
+    let scenario = Scenario::parse(text).unwrap_or_else(|fault| panic!("{fault}\n{text}"));
+    assert_eq!((scenario.device_count(), scenario.cells.len()), (2000, 20));
+    assert_eq!(scenario.thresholds.len(), 5);
 }
 
 #[test]

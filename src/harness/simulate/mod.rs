@@ -1,7 +1,6 @@
 //! A rehearsal: the server's core and the devices of a scenario in one process, on a virtual clock,
 //! without sockets. A seed gives the same run on every machine, to the last byte of its log. Sans-IO.
 
-mod coap;
 mod operator;
 mod world;
 
@@ -39,12 +38,15 @@ pub struct Progress<'a> {
     pub elapsed: Duration,
     /// What has been measured.
     pub observer: &'a Observer,
+    /// It is over: this is told last.
+    pub is_over: bool,
 }
 
 /// How often progress is told, on the run's clock.
 const TOLD_EVERY: Duration = Duration::from_secs(3600);
 
-/// Runs a scenario. `log` takes the event log piece by piece; `progress` is called each hour of the run.
+/// Runs a scenario. `log` takes the event log piece by piece; `progress` is called each hour of the run,
+/// and at its end.
 ///
 /// # Errors
 /// Where the server refuses the campaign, or the log cannot be written.
@@ -64,10 +66,16 @@ pub fn run(
             progress(&Progress {
                 elapsed,
                 observer: simulation.observer(),
+                is_over: false,
             });
         }
     }
     log(&simulation.take_log()).map_err(SimulateError::Log)?;
+    progress(&Progress {
+        elapsed: simulation.elapsed(),
+        observer: simulation.observer(),
+        is_over: true,
+    });
     Ok(simulation.finish())
 }
 

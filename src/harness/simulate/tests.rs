@@ -7,6 +7,8 @@ use super::*;
 use crate::harness::End;
 use crate::harness::scenario::Template;
 
+mod traits;
+
 /// Six devices that always listen, with the best coverage, and five kilobytes for them.
 const BASE: &str = "
 [run]
@@ -357,6 +359,49 @@ fn a_device_lives_the_same_life_until_others_share_its_cell() {
     };
     assert!(!first(&few).is_empty());
     assert_eq!(first(&few), first(&many));
+}
+
+fn with_threshold(threshold: &str) -> Run {
+    run_of(&format!("{}[thresholds]\n{threshold}\n", all("", "")))
+}
+
+#[test]
+fn a_threshold_that_is_to_end_the_run_ends_it_within_a_minute_of_breaking() {
+    let broken = "threshold = \"max<1s\"";
+    let to_the_end = with_threshold(&format!("\"device.download\" = {{ {broken} }}"));
+    assert_eq!(to_the_end.result.end, End::AllDone, "{}", to_the_end.log);
+    assert_eq!(to_the_end.result.exit_code(), 99);
+    let aborts = format!("\"device.download\" = {{ {broken}, abortOnFail = true }}");
+    let ended = with_threshold(&aborts);
+    let threshold = "device.download: max<1s".to_owned();
+    assert_eq!(ended.result.end, End::Aborted { threshold });
+    assert_eq!(ended.result.exit_code(), 99);
+    let downloaded = ended.lines("device");
+    let mut downloaded = downloaded
+        .iter()
+        .filter(|(_, what)| what.contains(" Downloaded"));
+    let ended_s = ended.result.duration_ms as f64 / 1e3;
+    let broke_s = downloaded.next().unwrap().0;
+    assert!(
+        (0.0..=60.0).contains(&(ended_s - broke_s)),
+        "{ended_s} {broke_s}"
+    );
+    assert!(
+        to_the_end.log.starts_with(&ended.log),
+        "the run is the same until then"
+    );
+    assert!(ended.result.duration_ms < to_the_end.result.duration_ms);
+}
+
+#[test]
+fn a_threshold_is_not_judged_before_its_delay_and_one_that_holds_ends_nothing() {
+    let delayed = with_threshold(
+        "\"coap.sent\" = { threshold = \"count<1\", abort_on_fail = true, delay_abort_eval = \"90s\" }",
+    );
+    assert!(matches!(delayed.result.end, End::Aborted { .. }));
+    assert_eq!(delayed.result.duration_ms, 120_000);
+    let holds = "\"coap.sent\" = { threshold = \"count>=0\", abort_on_fail = true }";
+    assert_eq!(with_threshold(holds).result.end, End::AllDone);
 }
 
 #[test]

@@ -10,25 +10,29 @@ use rand::{Rng, RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 
 use super::SimulateError;
-use super::coap::CoapWatch;
 use super::operator::{Operator, TARGET_VERSION, all_over};
 use crate::campaign::Windows;
 use crate::clock::{Instant, Now};
 use crate::engine::EngineConfig;
 use crate::harness::scenario::{
-    DevicePhase, DevicePlace, Happening, SERVER, Scenario, ServerPlan, TimedEvent, Until,
+    CellPlan, DevicePhase, DevicePlace, Happening, SERVER, Scenario, ServerPlan, TimedEvent, Until,
 };
-use crate::harness::{CoapSample, DeviceInfo, End, Mode, Observer, ObserverConfig, RunResult};
+use crate::harness::{DeviceInfo, End, Mode, Observer, ObserverConfig, RunResult, Threshold};
 use crate::model::{
     CampaignId, CellId, ProductSettings, Record, Sha256Digest, TaskId, TaskState, TierBorders,
     UpdateTask,
 };
 use crate::sim::log::DeviceEvent;
-use crate::sim::{AtRest, Kept, Limits, Network, NetworkDevice, Told};
+use crate::sim::{
+    AtRest, Carrier, CoapKind, CoapWatch, Kept, Limits, Network, NetworkDevice, OperationMode, Told,
+};
 use crate::store::MemoryStore;
 
 /// How long one part of the series is at first: five minutes.
 const BUCKET: Duration = Duration::from_secs(300);
+
+/// How often thresholds that end the run are judged, on its clock.
+const JUDGED_EVERY: Duration = Duration::from_secs(60);
 
 /// How often something of the operator's waits for a server that is down.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,6 +46,8 @@ pub struct Simulation<'a> {
     operator: Operator,
     observer: Observer,
     places: Vec<DevicePlace>,
+    /// Devices' numbers by their endpoint names.
+    numbers: BTreeMap<String, usize>,
     watches: Vec<CoapWatch>,
     to_come: BTreeMap<(Instant, u64), Act>,
     acts: u64,
@@ -58,6 +64,7 @@ enum Act {
     SwitchOff(usize),
     StartCampaign,
     RetryFailed(Duration),
+    Judge,
 }
 
 impl<'a> Simulation<'a> {
@@ -101,11 +108,19 @@ impl<'a> Simulation<'a> {
             images: BTreeMap::new(),
         };
         let server = (engine(&scenario.server, awake), Some(kept));
-        let share = shares(scenario);
-        let mut network = Network::new(server, devices, limits, share, now, rng.r#gen());
+        let mut network = Network::new(
+            server,
+            devices,
+            limits,
+            carriers(scenario),
+            now,
+            rng.r#gen(),
+        );
         network.listen();
         let mut operator = Operator::new(scenario.products(), image, sha256);
         operator.enter(&mut network, entered)?;
+        let endpoints = infos.iter().map(|info| info.endpoint.clone());
+        let numbers = endpoints.zip(0..).collect();
         let observer = Observer::new(infos, observed(scenario, seed, sha256, at_rest));
         let mut simulation = Self {
             scenario,
@@ -115,6 +130,7 @@ impl<'a> Simulation<'a> {
             observer,
             watches: vec![CoapWatch::default(); places.len()],
             places,
+            numbers,
             to_come: BTreeMap::new(),
             acts: 0,
             campaigns: BTreeMap::new(),
@@ -206,6 +222,23 @@ impl<'a> Simulation<'a> {
         for event in &self.scenario.events {
             self.plan(event.at, Act::Event(event.clone()));
         }
+        if self
+            .scenario
+            .thresholds
+            .iter()
+            .any(Threshold::abort_on_fail)
+        {
+            self.plan(JUDGED_EVERY, Act::Judge);
+        }
+    }
+
+    /// Ends the run where a threshold is broken that is to end it.
+    fn judge(&mut self) {
+        self.observer.advance(self.network.now().instant);
+        match self.observer.aborting().map(Threshold::to_string) {
+            Some(threshold) => self.end = Some(End::Aborted { threshold }),
+            None => self.plan(self.elapsed() + JUDGED_EVERY, Act::Judge),
+        }
     }
 
     fn act(&mut self, act: Act) -> Result<(), SimulateError> {
@@ -227,6 +260,7 @@ impl<'a> Simulation<'a> {
                 self.operator.retry_failed(&mut self.network)?;
             }
             Act::Event(event) => self.happen(&event),
+            Act::Judge => self.judge(),
         }
         Ok(())
     }
@@ -290,25 +324,25 @@ impl<'a> Simulation<'a> {
                     socket,
                     datagram,
                 } => {
-                    let sample = self.watches[device].sent(at, socket, &datagram);
-                    self.coap(at, device, [sample, None]);
+                    let seen = self.watches[device].sent(at, socket, &datagram);
+                    self.coap(at, device, seen);
                 }
                 Told::Received {
                     device,
                     socket,
                     datagram,
                 } => {
-                    let samples = self.watches[device].received(at, socket, &datagram);
-                    self.coap(at, device, samples);
+                    let seen = self.watches[device].received(at, socket, &datagram);
+                    self.coap(at, device, seen);
                 }
                 Told::Record(record) => self.record(at, &record),
             }
         }
     }
 
-    fn coap(&mut self, at: Instant, device: usize, samples: [Option<CoapSample>; 2]) {
-        for sample in samples.into_iter().flatten() {
-            self.observer.coap(at, device, sample);
+    fn coap(&mut self, at: Instant, device: usize, seen: [Option<CoapKind>; 2]) {
+        for kind in seen.into_iter().flatten() {
+            self.observer.coap(at, device, kind.into());
         }
     }
 
@@ -326,7 +360,8 @@ impl<'a> Simulation<'a> {
         if let Some(failure) = task.failure.as_ref().filter(|_| has_failed)
             && self.failed_attempts.insert((task.id, task.attempt))
         {
-            self.observer.attempt_failed(at, failure.reason);
+            let device = self.numbers.get(task.endpoint.as_str()).copied();
+            self.observer.attempt_failed(at, device, failure.reason);
         }
         if task.state == TaskState::Succeeded {
             self.look_whether_all_is_done();
@@ -409,13 +444,19 @@ fn cast(scenario: &Scenario, seed: u64) -> Cast {
     cast
 }
 
-/// How much of each cell's downlink is the server's.
-fn shares(scenario: &Scenario) -> impl Fn(CellId) -> NonZeroU8 {
+/// Each cell's carrier.
+fn carriers(scenario: &Scenario) -> impl Fn(CellId) -> Carrier {
+    let of = |cell: &CellPlan| Carrier {
+        operation_mode: cell.operation_mode,
+        downlink_share_percent: cell.fota_share_percent,
+    };
     let cells = scenario.cells.iter();
-    let shares: BTreeMap<_, _> = cells
-        .map(|cell| (cell.id, cell.fota_share_percent))
-        .collect();
-    move |cell| shares.get(&cell).copied().unwrap_or(NonZeroU8::MAX)
+    let carriers: BTreeMap<_, _> = cells.map(|cell| (cell.id, of(cell))).collect();
+    let whole = Carrier {
+        operation_mode: OperationMode::Standalone,
+        downlink_share_percent: NonZeroU8::MAX,
+    };
+    move |cell| carriers.get(&cell).copied().unwrap_or(whole)
 }
 
 const fn state_of(phase: DevicePhase) -> u8 {

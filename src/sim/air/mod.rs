@@ -10,9 +10,11 @@
 
 mod cell_air;
 mod level;
+mod operation_mode;
 mod shared_carrier;
 
 pub use crate::net::Direction;
 pub use cell_air::CellAir;
 pub use level::CeLevel;
+pub use operation_mode::{Carrier, OperationMode};
 pub use shared_carrier::SharedCarrier;

@@ -112,6 +112,8 @@ pub struct Quirks {
     /// Goes on with an install that the power cut off when it boots (seed 000), and does not wait for
     /// another Execute.
     pub resumes_install: bool,
+    /// Has one token for all that it asks.
+    pub reuses_token: bool,
 }
 
 /// A download that goes on in smaller blocks (RFC 7959 §2.4).
@@ -176,6 +178,11 @@ pub struct DeviceConfig {
     pub block_retries: u8,
     /// Time between two Registration Updates, give or take a tenth.
     pub update_interval: Duration,
+    /// It prolongs its registration no later than this before it ends; `None`: it leaves that to its
+    /// interval.
+    pub update_before_expiry: Option<Duration>,
+    /// How often it sends data of its own while it downloads.
+    pub data_every: Option<Duration>,
     /// When it sends its Registration Updates instead, and switches on for the first time.
     pub daily_uplink: Option<DailyUplink>,
     /// First wait before it tries to register again.
@@ -245,6 +252,8 @@ impl DeviceConfig {
             smaller_blocks: None,
             block_retries: 0,
             update_interval: Duration::from_secs(3600),
+            update_before_expiry: None,
+            data_every: None,
             daily_uplink: None,
             retry: Duration::from_secs(2),
             start_after: Duration::ZERO,

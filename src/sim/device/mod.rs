@@ -7,6 +7,7 @@
 //!    A device that takes only pushes gets its blocks by `PUT /5/0/0` (`push.rs`).
 //! 4. `POST /5/0/2`: State 3, install, flash, reboot, register again with State 0 and Result 1.
 
+mod busy;
 mod config;
 mod daily_uplink;
 mod deferral;
@@ -19,6 +20,7 @@ mod push;
 mod registration;
 mod signal;
 mod timers;
+mod token_reuse;
 mod update;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -115,6 +117,9 @@ pub struct SimDevice {
     link: link::Link,
     signal: signal::Signal,
     misfortune: faults::Misfortune,
+    /// When the meter sends data of its own.
+    data_at: Option<Instant>,
+    tokens: token_reuse::TokenReuse,
     outputs: VecDeque<DeviceOutput>,
 }
 
@@ -156,6 +161,8 @@ impl SimDevice {
             link: link::Link::new(now),
             signal: signal::Signal::default(),
             misfortune: faults::Misfortune::default(),
+            data_at: None,
+            tokens: token_reuse::TokenReuse::default(),
             outputs: VecDeque::new(),
             server,
             rng,
@@ -178,8 +185,15 @@ impl SimDevice {
     fn take_datagram(&mut self, now: Instant, socket: SocketKind, datagram: &[u8]) {
         self.awake_until = now + self.config.awake;
         let server = self.server.clone();
-        self.endpoint(socket)
-            .handle_datagram(now, &server, datagram);
+        if self.config.quirks.reuses_token {
+            let mut datagram = datagram.to_vec();
+            self.tokens.received(socket, &mut datagram);
+            self.endpoint(socket)
+                .handle_datagram(now, &server, &datagram);
+        } else {
+            self.endpoint(socket)
+                .handle_datagram(now, &server, datagram);
+        }
         self.pump(now);
         self.watch_push(now);
     }
@@ -203,6 +217,7 @@ impl SimDevice {
             | Presence::Registered { .. } => {}
         }
         self.power_cut_timeout(now);
+        self.data_timeout(now);
         self.update_timeout(now);
         self.pump(now);
         self.watch_push(now);
@@ -224,6 +239,7 @@ impl SimDevice {
                 self.update.deadline(),
                 self.link.deadline(),
                 self.misfortune.deadline(),
+                self.data_deadline(),
             ];
             DeviceOutput::Timeout(deadlines.into_iter().flatten().min())
         })
@@ -299,7 +315,10 @@ impl SimDevice {
         }
         for socket in [SocketKind::Main, SocketKind::Download] {
             while let Some(transmit) = self.endpoint(socket).poll_transmit() {
-                let datagram = transmit.datagram;
+                let mut datagram = transmit.datagram;
+                if self.config.quirks.reuses_token {
+                    self.tokens.sent(socket, &mut datagram.head);
+                }
                 self.touch_nat(now);
                 self.awake_until = now + self.config.awake;
                 self.outputs

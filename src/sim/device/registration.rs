@@ -99,9 +99,13 @@ impl SimDevice {
     }
 
     fn next_update(&mut self, now: Instant) -> Instant {
-        match self.config.daily_uplink {
+        let next = match self.config.daily_uplink {
             Some(daily) => daily.next(now, &mut self.rng),
             None => now + self.jittered(self.config.update_interval),
+        };
+        match self.config.update_before_expiry {
+            Some(early) => next.min(now + self.config.lifetime.saturating_sub(early)),
+            None => next,
         }
     }
 }

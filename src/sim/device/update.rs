@@ -153,6 +153,7 @@ impl SimDevice {
         self.update.awaited = None;
         (self.update.deferred, self.update.deferred_until) = (false, None);
         self.log(DeviceEvent::UriAccepted);
+        self.plan_data(now);
         let notification = self.notify(now, path::FIRMWARE_STATE);
         if self.config.quirks.waits_for_notification_ack {
             self.update.awaited = notification;

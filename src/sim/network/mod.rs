@@ -10,13 +10,12 @@ mod flights;
 mod happenings;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::air::{CeLevel, CellAir, Direction};
+use super::air::{Carrier, CeLevel, CellAir, Direction};
 use super::device::{DeviceConfig, DeviceOutput, SimDevice, SocketKind};
 use super::judge::Limits;
 use super::log::LogLine;
@@ -136,7 +135,7 @@ impl Network {
         (engine, kept): (EngineConfig, Option<Kept>),
         devices: Vec<NetworkDevice>,
         limits: Limits,
-        downlink_share_percent: impl Fn(CellId) -> NonZeroU8,
+        carrier: impl Fn(CellId) -> Carrier,
         now: Now,
         seed: u64,
     ) -> Self {
@@ -165,7 +164,7 @@ impl Network {
             let cell = *cells.entry(id).or_insert_with(|| {
                 network.cells.push(Cell {
                     id,
-                    air: CellAir::new(downlink_share_percent(id)),
+                    air: CellAir::new(carrier(id)),
                     dark_until: Instant::ORIGIN,
                     uplink: Schedule::default(),
                     downlink: Schedule::default(),

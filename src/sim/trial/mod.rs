@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 pub use report::Report;
 
 use super::air::CeLevel;
+use super::air::{Carrier, OperationMode};
 use super::device::{DailyUplink, DeviceConfig, Quirks};
 use super::judge::{AtRest, Limits};
 use super::network::{Network, NetworkDevice};
@@ -241,9 +242,13 @@ impl Trial {
         };
         let names = (0..self.devices).map(|index| EndpointName::parse(&name(index)));
         let names: Vec<_> = names.collect::<Result<_, _>>()?;
-        let (config, share) = (self.engine(), self.downlink_share_percent);
+        let carrier = Carrier {
+            operation_mode: OperationMode::Standalone,
+            downlink_share_percent: self.downlink_share_percent,
+        };
+        let config = self.engine();
         let seed = rng.r#gen();
-        let mut network = Network::new((config, None), devices, limits, |_| share, now, seed);
+        let mut network = Network::new((config, None), devices, limits, |_| carrier, now, seed);
         let operator = Operator::new(self, now.utc, image, sha256)?;
         network.command(Command::AddDevices(operator::known(&names, now.utc)?))?;
         network.command(operator.start(names))?;
