@@ -416,6 +416,10 @@ impl Session {
             });
         if waiting_for != WaitingFor::Answer && self.committed_wait != Some(waiting_for) {
             self.dirty = true;
+            // A download's outer bound is counted from where it began, over restarts.
+            if self.task.phase != Phase::Downloading {
+                self.task.since = now.utc;
+            }
         }
     }
 

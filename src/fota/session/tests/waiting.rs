@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bench::{Bench, Device, new_task, secs, wanted};
-use crate::fota::{Contact, Terms};
+use crate::fota::{Contact, Gate, Terms};
 use crate::model::{FailureReason, Phase, SlotClaim, TimelineStep, WaitingFor, WaitingRoomPolicy};
 
 /// A device of the usual awake time, 93 s, in a queue.
@@ -263,4 +263,21 @@ fn a_stop_a_reboot_and_a_restart_leave_nothing_behind() {
         assert!(bench.turn(), "{:?}", bench.log);
     }
     assert_eq!(bench.count("ping"), 0);
+}
+
+#[test]
+fn since_when_it_waits_is_of_the_wait_and_not_of_the_phase() {
+    let (mut bench, _) = queued();
+    let queued_at = bench.committed.since;
+    bench.pass(secs(1000));
+    assert_eq!(bench.committed.since, queued_at);
+    let gate = Gate {
+        waiting_for: WaitingFor::Paused,
+        until: None,
+        holds_execute: false,
+    };
+    bench.session.handle_gate(bench.now, Some(gate));
+    let task = bench.session.task();
+    assert_eq!(task.waiting_for, Some(WaitingFor::Paused));
+    assert_eq!(task.since, bench.now.utc);
 }
