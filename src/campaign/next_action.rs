@@ -26,10 +26,11 @@ pub(super) const fn next_action_of(waiting_for: WaitingFor) -> NextAction {
         WaitingFor::Consent => NextAction::Consent,
         WaitingFor::Deferred => NextAction::AskUser,
         WaitingFor::Paused => NextAction::Resume,
-        WaitingFor::RolloutPhase => NextAction::LeadRollout,
         WaitingFor::Rate => NextAction::RaiseRate,
         WaitingFor::Flapping => NextAction::SeparateDevices,
-        WaitingFor::Start
+        WaitingFor::DownloadBase => NextAction::SetDownloadBase,
+        WaitingFor::RolloutPhase
+        | WaitingFor::Start
         | WaitingFor::Window
         | WaitingFor::Answer
         | WaitingFor::Block
@@ -49,6 +50,7 @@ pub const fn next_action_after(reason: FailureReason) -> NextAction {
         | FailureReason::ResultTimeout
         | FailureReason::VerificationTimeout
         | FailureReason::OutOfMemory
+        | FailureReason::ConsentMissing
         | FailureReason::ConnectionLost => NextAction::Retry,
         FailureReason::VersionTimeout
         | FailureReason::CellUnknown
@@ -65,7 +67,6 @@ pub const fn next_action_after(reason: FailureReason) -> NextAction {
         FailureReason::Flapping => NextAction::SeparateDevices,
         FailureReason::NotEligible => NextAction::MendDevice,
         FailureReason::ConditionUnmet => NextAction::MeetConditions,
-        FailureReason::ConsentMissing => NextAction::Consent,
         FailureReason::Stopped | FailureReason::CampaignEnded => NextAction::CreateCampaign,
         FailureReason::KeyRevoked => NextAction::SignAnew,
     }
@@ -95,9 +96,18 @@ pub const fn next_action_text(action: NextAction, language: Language) -> &'stati
         ],
         NextAction::Activate => ["Activate the campaign.", "请激活升级任务。"],
         NextAction::Resume => ["Resume the campaign.", "请恢复升级任务。"],
-        NextAction::LeadRollout => [
-            "Wait for the earlier phases, or approve the next one where the campaign waits for that.",
-            "请等待前面的阶段完成;若任务在等待审批,请审批下一阶段。",
+        NextAction::ApprovePhase => [
+            "Have an approver let the next phase of the campaign begin.",
+            "请由审批人批准升级任务进入下一阶段。",
+        ],
+        NextAction::ChangeTargets => [
+            "Make a campaign whose targets and lists let the device in.",
+            "请新建升级任务,并在目标及黑白名单中包含该设备。",
+        ],
+        NextAction::SetDownloadBase => [
+            "Say in the settings where devices fetch from ([coap] public_host, or [device_http] for HTTP), and \
+             start the server anew.",
+            "请在配置中指定设备下载地址 ([coap] public_host,HTTP 为 [device_http]),并重启平台。",
         ],
         NextAction::BringIntoContact => [
             "Bring the device into contact: have it report something, restart it, or check its power and \

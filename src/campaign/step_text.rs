@@ -173,6 +173,11 @@ pub const fn waiting_text(waiting_for: WaitingFor, language: Language) -> &'stat
             "It waits because only so many updates may begin in a time.",
             "因单位时间内可开始的升级数受限而等待。",
         ],
+        WaitingFor::DownloadBase => [
+            "The server does not know under which address devices are to fetch the package, and begins no \
+             update until it does.",
+            "平台未配置设备下载固件包的地址,在此之前不开始升级。",
+        ],
         WaitingFor::Flapping => [
             "Several devices register under this name in turn, and none is updated until that ends.",
             "多台设备以同一终端标识反复抢占注册,在此期间不升级。",

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::next_action::{next_action, next_action_of, next_action_text};
+use super::shown::Hold;
 use super::step_text::{phase_text, waiting_text};
 use super::{failure_text, success_note_text};
 use crate::clock::Utc;
@@ -25,15 +26,28 @@ pub struct WhyFacts<'a> {
     pub barred_since: Option<Utc>,
     /// The task that says most: one under way, else the last that there is.
     pub task: Option<WhyTask<'a>>,
-    /// Campaigns that it was left out of, each as a sentence.
-    pub left_out: Vec<String>,
+    /// Campaigns that it was left out of.
+    pub left_out: Vec<WhyLeftOut>,
+}
+
+/// A campaign that left a device out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WhyLeftOut {
+    /// Which and why, as a sentence.
+    pub sentence: String,
+    /// What to do about it.
+    pub next_action: NextAction,
 }
 
 /// What is known of its task.
 #[derive(Clone, Debug)]
 pub struct WhyTask<'a> {
-    /// As it is.
+    /// As it is shown.
     pub task: &'a UpdateTask,
+    /// What of its campaign holds it up.
+    pub hold: Option<&'a Hold>,
+    /// What was seen that does not meet what its campaign asks for, where it waits for that.
+    pub unmet: Option<&'a str>,
     /// The campaign's name.
     pub campaign_name: &'a str,
     /// How many attempts the campaign makes at most.
@@ -55,6 +69,9 @@ impl WhyTask<'_> {
     }
 
     fn next_action(&self) -> NextAction {
+        if let Some(hold) = self.hold {
+            return hold.next_action();
+        }
         let in_queue_for = self.in_queue_for();
         in_queue_for.map_or_else(|| next_action(self.task), next_action_of)
     }
@@ -103,12 +120,10 @@ pub fn why(facts: &WhyFacts<'_>, language: Language) -> Why {
     } else {
         text.say("The device is in no campaign.", "设备不在任何升级任务中。");
         for left_out in &facts.left_out {
-            text.add(left_out);
+            text.add(&left_out.sentence);
         }
-        match facts.left_out.is_empty() {
-            true => NextAction::CreateCampaign,
-            false => NextAction::MendDevice,
-        }
+        let first = facts.left_out.first();
+        first.map_or(NextAction::CreateCampaign, |it| it.next_action)
     };
     let action = match facts.barred_since {
         Some(since) if action != NextAction::None => {
@@ -119,6 +134,10 @@ pub fn why(facts: &WhyFacts<'_>, language: Language) -> Why {
                 format_args!("因反复下发固件包,设备自 {since} 起被禁止升级。"),
             );
             NextAction::LiftBar
+        }
+        None if action == NextAction::LiftBar => {
+            text.say("It is barred no longer.", "该设备的禁止升级状态已解除。");
+            NextAction::Retry
         }
         Some(_) | None => action,
     };
@@ -173,13 +192,16 @@ fn tell_task(text: &mut Sentences, facts: &WhyFacts<'_>, why: &WhyTask<'_>) {
             text.say("The attempt before failed:", "上一次尝试失败:");
         }
         text.add(failure_text(failure.reason, text.language));
-        if !failure.evidence.is_empty() {
-            let evidence = &failure.evidence;
-            text.say(
-                format_args!("Seen: {evidence}."),
-                format_args!("依据:{evidence}。"),
-            );
-        }
+        tell_seen(text, &failure.evidence);
+    }
+}
+
+fn tell_seen(text: &mut Sentences, evidence: &str) {
+    if !evidence.is_empty() {
+        text.say(
+            format_args!("Seen: {evidence}."),
+            format_args!("依据:{evidence}。"),
+        );
     }
 }
 
@@ -188,6 +210,12 @@ fn tell_wait(text: &mut Sentences, facts: &WhyFacts<'_>, why: &WhyTask<'_>) {
     text.add(phase_text(task.phase, text.language));
     if let Some(waiting_for) = why.in_queue_for().or(task.waiting_for) {
         text.add(waiting_text(waiting_for, text.language));
+    }
+    if let Some(hold) = why.hold {
+        text.add(hold.text(text.language));
+    }
+    if let Some(unmet) = why.unmet {
+        tell_seen(text, unmet);
     }
     match task.until {
         Some(until) => text.say(
@@ -310,6 +338,8 @@ mod tests {
                 task,
                 campaign_name: "spring",
                 attempts_max: 4,
+                hold: None,
+                unmet: None,
                 place: None,
                 served: Some((512, 2048)),
             }),
@@ -438,11 +468,14 @@ mod tests {
         assert_eq!(none.next_action, NextAction::CreateCampaign);
         assert!(none.text.starts_with("设备不在任何升级任务中。"));
         let left_out = WhyFacts {
-            left_out: vec!["Campaign 3 left it out.".to_owned()],
+            left_out: vec![WhyLeftOut {
+                sentence: "Campaign 3 left it out.".to_owned(),
+                next_action: NextAction::ChangeTargets,
+            }],
             ..idle.clone()
         };
         let left_out = why(&left_out, Language::En);
-        assert_eq!(left_out.next_action, NextAction::MendDevice);
+        assert_eq!(left_out.next_action, NextAction::ChangeTargets);
         assert!(left_out.text.contains("Campaign 3 left it out."));
         let barred = WhyFacts {
             barred_since: Some(at(1)),

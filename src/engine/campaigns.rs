@@ -296,6 +296,17 @@ impl Engine {
             return self.wait_at_gate(now, id, gate);
         }
         if let Some(again) = self.held_for(now, task.campaign) {
+            let (waiting_for, since) = match task.waiting_for {
+                Some(WaitingFor::RetryDelay) => (Some(WaitingFor::Contact), now.utc),
+                same => (same, task.since),
+            };
+            let waiting = UpdateTask {
+                waiting_for,
+                since,
+                until: Some(now.utc + again),
+                ..task.clone()
+            };
+            self.keep_idle(waiting);
             return self.timers.set(Timer::Retry(id), Some(now.instant + again));
         }
         let is_flapping = self.flapping.is_flapping(&task.endpoint);

@@ -443,8 +443,11 @@ impl Engine {
             return;
         };
         let state = &mut running.campaign.rollout;
-        let (phase, step) = (state.phase, state.step);
+        let (phase, step, paused) = (state.phase, state.step, state.paused);
         change(state);
+        if state.paused != paused {
+            state.paused_since_unix_ms = state.paused.map(|_| now.utc.unix_ms());
+        }
         if (state.phase, state.step) != (phase, step) {
             state.since_unix_ms = now.utc.unix_ms();
         }

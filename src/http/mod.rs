@@ -59,6 +59,6 @@ pub use package_verifier::{
     VerifyFault,
 };
 pub use router::router;
-pub use state::{HttpLimits, HttpParts, HttpState};
+pub use state::{DownloadBases, HttpLimits, HttpParts, HttpState};
 pub use tokens::{NewToken, is_token_name, new_token};
 pub use webhooks::{HookUrl, InvalidHookUrl};

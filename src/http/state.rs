@@ -14,7 +14,9 @@ use super::error::Problem;
 use super::idempotency::KeptAnswers;
 use super::{CurrentTiers, EngineHandle, EventHub, LinkBases, Links, LiveView, PackageVerifier};
 use crate::clock::{SystemClock, Utc};
-use crate::model::{AuditActor, AuditStamp, EndpointName, InvalidName, ProductSettings};
+use crate::model::{
+    AuditActor, AuditStamp, Delivery, DownloadProtocol, EndpointName, InvalidName, ProductSettings,
+};
 use crate::store::{BlobStore, Store};
 
 /// The bounds of the API. What is larger is refused with 413, 422 or 503.
@@ -75,6 +77,26 @@ impl Default for HttpLimits {
     }
 }
 
+/// Whether devices can be told where to fetch from, by protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DownloadBases {
+    /// By CoAP.
+    pub coap: bool,
+    /// By HTTP.
+    pub http: bool,
+}
+
+impl DownloadBases {
+    /// Whether devices of these settings can be, or need not be, as the package is pushed.
+    pub(super) fn serve(self, settings: &ProductSettings) -> bool {
+        let has_base = match settings.download {
+            DownloadProtocol::Coap => self.coap,
+            DownloadProtocol::Http => self.http,
+        };
+        settings.delivery == Delivery::Push || has_base
+    }
+}
+
 /// What the API is made of.
 #[derive(Debug)]
 pub struct HttpParts {
@@ -98,8 +120,8 @@ pub struct HttpParts {
     pub clock: SystemClock,
     /// How devices are treated of whose product nothing else is known, for what is shown of it.
     pub product: ProductSettings,
-    /// Whether devices have something to fetch from by HTTP.
-    pub http_downloads: bool,
+    /// Whether devices have something to fetch from.
+    pub download_bases: DownloadBases,
     /// The coverage tiers, for what is shown of them.
     pub tiers: CurrentTiers,
     /// What `/metrics` shows.

@@ -1,7 +1,7 @@
 //! What an operator can do about a device that is not updated.
 
 use super::words::words;
-use super::{CampaignId, EndpointName};
+use super::{CampaignId, EndpointName, TaskId};
 
 words! {
     /// What to do next.
@@ -20,8 +20,12 @@ words! {
         Activate = "activate",
         /// Resume the campaign.
         Resume = "resume",
-        /// Let the rollout's next phase begin, or wait until it does.
-        LeadRollout = "lead_rollout",
+        /// Let the rollout's next phase begin.
+        ApprovePhase = "approve_phase",
+        /// Make a campaign that lets the device in.
+        ChangeTargets = "change_targets",
+        /// Say in the settings where devices fetch from.
+        SetDownloadBase = "set_download_base",
         /// Have the device send something: it cannot be called.
         BringIntoContact = "bring_into_contact",
         /// Wait, or raise the limits of the device's cell.
@@ -50,23 +54,35 @@ words! {
 }
 
 impl NextAction {
-    /// The request that does it, where one does.
-    pub fn request(self, campaign: Option<CampaignId>, endpoint: &EndpointName) -> Option<String> {
+    /// The request that does it, where one does, for the device alone where that can be. `of` is its task.
+    pub fn request(
+        self,
+        of: Option<(CampaignId, TaskId)>,
+        endpoint: &EndpointName,
+    ) -> Option<String> {
         let of_campaign = |action: &str| {
-            campaign.map(|campaign| format!("POST /api/v1/campaigns/{}/{action}", campaign.0))
+            of.map(|(campaign, _)| format!("POST /api/v1/campaigns/{}/{action}", campaign.0))
         };
         match self {
             Self::EnterDevice => Some("POST /api/v1/devices".to_owned()),
             Self::MendDevice => Some(format!("PUT /api/v1/devices/{endpoint}")),
-            Self::CreateCampaign | Self::SignAnew => Some("POST /api/v1/campaigns".to_owned()),
+            Self::CreateCampaign | Self::ChangeTargets | Self::SignAnew => {
+                Some("POST /api/v1/campaigns".to_owned())
+            }
             Self::Activate => of_campaign("activate"),
             Self::Resume => of_campaign("resume"),
-            Self::Consent => of_campaign("consent"),
+            Self::ApprovePhase => of_campaign("approve"),
+            Self::Consent => of.map(|(campaign, task)| {
+                format!(
+                    "POST /api/v1/campaigns/{}/tasks/{}/consent",
+                    campaign.0, task.0
+                )
+            }),
             Self::Retry | Self::MendAndRetry => of_campaign("retry"),
             Self::LiftBar => Some(format!("DELETE /api/v1/devices/{endpoint}/bar")),
             Self::None
             | Self::Wait
-            | Self::LeadRollout
+            | Self::SetDownloadBase
             | Self::BringIntoContact
             | Self::RaiseCellLimit
             | Self::RaiseRate

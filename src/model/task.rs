@@ -189,6 +189,8 @@ words! {
         RolloutPhase = "rollout_phase",
         /// The campaign's or the server's rate of starts.
         Rate = "rate",
+        /// The server's being told where its devices are to fetch from.
+        DownloadBase = "download_base",
         /// The end of several devices' taking over the registration from each other.
         Flapping = "flapping",
     }
@@ -211,6 +213,7 @@ impl WaitingFor {
             | Self::Condition
             | Self::Deferred
             | Self::Rate
+            | Self::DownloadBase
             | Self::Flapping => false,
         }
     }
@@ -292,7 +295,8 @@ pub struct UpdateTask {
     pub bytes_served: u64,
     /// What it waits for.
     pub waiting_for: Option<WaitingFor>,
-    /// Since when it is in this phase.
+    /// Since when it waits for that; while it downloads, since when it does; else since when it is in this
+    /// phase.
     pub since: Utc,
     /// Until when it may be.
     pub until: Option<Utc>,

@@ -14,8 +14,8 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::engine::{Engine, EngineConfig};
 use crate::http::{
-    self, CurrentTiers, Downloads, HttpParts, HttpState, Joiner, Links, LiveView, TlsError,
-    TlsIdentity,
+    self, CurrentTiers, DownloadBases, Downloads, HttpParts, HttpState, Joiner, Links, LiveView,
+    TlsError, TlsIdentity,
 };
 use crate::lwm2m::EndpointNameForm;
 use crate::model::{DownloadProtocol, ProductSettings};
@@ -161,7 +161,7 @@ impl Server {
         let blobs = open_packages(data_dir, &*store).await?;
         let (listeners, listening) = Listeners::bind(config).await?;
         let (rebuild, engine) = rebuild(config, listening, &*store, &blobs, clock).await?;
-        let (product, http_downloads) = known_of(&rebuild);
+        let (product, download_bases) = known_of(&rebuild);
 
         let Listeners { udp, rest, devices } = listeners;
         udp.iter().for_each(telemetry::watch_receive_drops);
@@ -202,7 +202,7 @@ impl Server {
             clock,
             parse_endpoint: |text| EndpointNameForm::default().normalise(text),
             product,
-            http_downloads,
+            download_bases,
             tiers,
             metrics,
             metrics_public: config.metrics.public,
@@ -397,9 +397,13 @@ pub(super) fn download_base(
 }
 
 /// How devices are treated, and whether they can be given a URL.
-fn known_of(rebuild: &Rebuild) -> (ProductSettings, bool) {
+fn known_of(rebuild: &Rebuild) -> (ProductSettings, DownloadBases) {
     let config = &rebuild.config;
-    (config.product.clone(), config.http_download_base.is_some())
+    let download_bases = DownloadBases {
+        coap: config.download_base.is_some(),
+        http: config.http_download_base.is_some(),
+    };
+    (config.product.clone(), download_bases)
 }
 
 /// The REST side, until the shutdown.

@@ -416,7 +416,7 @@ async fn an_activated_task_whose_device_was_not_heard_says_so() {
     let activated = Record::Campaign {
         id: CampaignId(1),
         state: CampaignState::Running,
-        at: Utc::from_unix_ms(1_000),
+        at: Utc::from_unix_ms(4_102_444_800_000),
     };
     service
         .store
@@ -425,8 +425,8 @@ async fn an_activated_task_whose_device_was_not_heard_says_so() {
         .expect("a commit");
     let running = service.get(&tasks).await.expect(200);
     assert_eq!(running[0]["waiting_for"], "contact");
-    assert_eq!(running[0]["since"], "1970-01-01T00:00:01.000Z");
-    assert_eq!(running[0]["until"], "1970-01-02T00:00:01.000Z");
+    assert_eq!(running[0]["since"], "2100-01-01T00:00:00.000Z");
+    assert_eq!(running[0]["until"], "2100-01-02T00:00:00.000Z");
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use axum::http::Request;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use narrowcast::clock::SystemClock;
 use narrowcast::http::{
-    EventHub, EventLimits, HttpLimits, HttpParts, HttpState, LinkBases, LinkLimits, Links,
-    LiveView, engine_channel, router,
+    DownloadBases, EventHub, EventLimits, HttpLimits, HttpParts, HttpState, LinkBases, LinkLimits,
+    Links, LiveView, engine_channel, router,
 };
 use narrowcast::model::{EndpointName, ProductSettings};
 use narrowcast::store::{BlobStore, MemoryStore};
@@ -54,7 +54,10 @@ async fn a_service_whose_engine_has_ended_is_alive_and_not_ready() {
         clock: SystemClock::new(),
         metrics: metrics.handle(),
         product: ProductSettings::default(),
-        http_downloads: false,
+        download_bases: DownloadBases {
+            coap: true,
+            http: false,
+        },
         tiers: Default::default(),
         metrics_public: false,
         parse_endpoint: EndpointName::parse,

@@ -30,4 +30,5 @@ mod service;
 mod targets;
 mod tokens;
 mod verifier;
+mod waits;
 mod webhooks;

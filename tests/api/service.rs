@@ -7,9 +7,9 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use narrowcast::clock::{SystemClock, Utc};
 use narrowcast::http::{
-    ConnectionLimits, Downloads, EventHub, EventLimits, HttpLimits, HttpParts, HttpState,
-    LinkBases, LinkLimits, Links, LiveView, Role, engine_channel, firmware_router, new_token,
-    router, serve, serve_devices,
+    ConnectionLimits, DownloadBases, Downloads, EventHub, EventLimits, HttpLimits, HttpParts,
+    HttpState, LinkBases, LinkLimits, Links, LiveView, Role, engine_channel, firmware_router,
+    new_token, router, serve, serve_devices,
 };
 use narrowcast::lwm2m::EndpointNameForm;
 use narrowcast::model::{AuditActor, AuditStamp, EndpointName, InvalidName, ProductSettings};
@@ -117,7 +117,7 @@ impl Service {
             clock,
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             product: ProductSettings::default(),
-            http_downloads: false,
+            download_bases: BY_COAP,
             tiers: Default::default(),
             metrics_public,
             parse_endpoint,
@@ -266,6 +266,12 @@ impl Service {
         package["id"].as_u64().expect("a number")
     }
 }
+
+/// Devices fetch by CoAP alone.
+const BY_COAP: DownloadBases = DownloadBases {
+    coap: true,
+    http: false,
+};
 
 /// What an upload says beside its file.
 pub(crate) const FORM: [(&str, &str); 6] = [

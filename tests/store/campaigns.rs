@@ -371,6 +371,7 @@ fn far_on() -> RolloutState {
         since_unix_ms: 7,
         approved_by: Some("bob".to_owned()),
         paused: Some(PauseReason::Soak),
+        paused_since_unix_ms: Some(1_700_000_000_000),
         stop: Some(CampaignStop {
             mode: StopMode::Hard,
             cause: Failure {

@@ -4,11 +4,14 @@ use super::eligibility::{Exclusions, Judge, Verdict};
 use super::targets::Sources;
 use crate::http::HttpState;
 use crate::http::error::Problem;
-use crate::model::{Campaign, EndpointName, Language};
+use crate::model::{Campaign, EndpointName, Language, NextAction};
 use crate::store::{DeviceDetails, DevicesOf, Page, StoreError};
 
 /// How many campaigns are looked through, from the last.
 const CAMPAIGNS_LOOKED_AT: u32 = 200;
+
+/// The reason where it would be taken in now.
+const LATER: &str = "later";
 
 /// A campaign that asks for a device and left it out.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(in crate::http) struct LeftOut {
     pub(in crate::http) reason: &'static str,
     /// Why, with both values, in the language of the request.
     pub(in crate::http) detail: String,
+    /// What to do about it.
+    pub(in crate::http) next_action: NextAction,
 }
 
 /// Drafts and active campaigns that ask for a device which has no task in any of them.
@@ -46,6 +51,11 @@ pub(in crate::http) async fn left_out_of(
                 campaign,
                 reason,
                 detail,
+                next_action: match reason {
+                    "denied" | "not_allowed" => NextAction::ChangeTargets,
+                    LATER => NextAction::CreateCampaign,
+                    _ => NextAction::MendDevice,
+                },
             });
         }
     }
@@ -86,9 +96,7 @@ async fn why(
             let mut listed = Exclusions::new(1);
             listed.add(&endpoint, &exclusion, language);
             let excluded = listed.listed.pop();
-            excluded.map_or(("later", String::new()), |it| {
-                (it.reason(), it.into_detail())
-            })
+            excluded.map_or((LATER, String::new()), |it| (it.reason(), it.into_detail()))
         }
         Verdict::In => {
             let detail = match language {
@@ -97,7 +105,7 @@ async fn why(
                 }
                 Language::Zh => "任务创建之后设备才符合条件,而该任务不自动纳入新设备",
             };
-            ("later", detail.to_owned())
+            (LATER, detail.to_owned())
         }
     }))
 }

@@ -1,15 +1,12 @@
 //! `GET /api/v1/campaigns/{id}/tasks`.
 
-use std::time::Duration;
-
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::find;
-use crate::campaign::{Timetable, failure_text, next_action};
-use crate::clock::Utc;
+use crate::campaign::{ShownTask, TaskShower, Timetable, failure_text};
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{PathParams, QueryParams};
 use crate::http::language::Preferred;
@@ -18,8 +15,7 @@ use crate::http::page::PageQuery;
 use crate::http::profiles::find_product;
 use crate::http::{HttpState, fields};
 use crate::model::{
-    Campaign, CampaignId, Consent, Failure, Language, Package, Schedule, TaskState, UpdateTask,
-    WaitingFor,
+    Campaign, CampaignId, Failure, Language, NextAction, Package, Schedule, TaskState, UpdateTask,
 };
 use crate::profile::product_settings;
 
@@ -52,10 +48,14 @@ pub(crate) struct TaskView {
     attempt: u8,
     /// What it waits for.
     waiting_for: Option<&'static str>,
-    /// Since when it is in this phase.
+    /// Why its campaign is paused, or which phase of its rollout runs and what that is about: for people, in
+    /// the language of the request.
+    waiting_detail: Option<String>,
+    /// Since when it waits for that; while it downloads, since when it does; else since when it is in this
+    /// phase.
     #[schema(format = DateTime)]
     since: String,
-    /// Until when it may be.
+    /// Until when it may be; null where that is not known.
     #[schema(format = DateTime)]
     until: Option<String>,
     /// The last attempt's failure.
@@ -114,17 +114,30 @@ pub(in crate::http) async fn as_shown(
     campaign: &Campaign,
     package: &Package,
     tasks: Vec<UpdateTask>,
-) -> Result<Vec<UpdateTask>, Problem> {
+) -> Result<Vec<ShownTask>, Problem> {
     let product = find_product(state, package).await?;
-    let contact_timeout = product.map_or(state.product.contact_timeout, |product| {
-        product_settings(&state.product, &product).contact_timeout
-    });
-    let (timetable, now) = (timetable_of(&campaign.policy.schedule), state.now_utc());
-    let shown = tasks
+    let settings = product.map_or_else(
+        || state.product.clone(),
+        |product| product_settings(&state.product, &product),
+    );
+    let shower = TaskShower {
+        campaign,
+        timetable: timetable_of(&campaign.policy.schedule),
+        contact_timeout: settings.contact_timeout,
+        has_base: state.download_bases.serve(&settings),
+    };
+    let now = state.now_utc();
+    let mut shown: Vec<_> = tasks
         .into_iter()
-        .map(|task| since_activation(task, campaign, contact_timeout))
-        .map(|task| at_schedule(task, campaign, &timetable, now));
-    Ok(shown.collect())
+        .map(|task| shower.show(task, now))
+        .collect();
+    for shown in &mut shown {
+        if shown.next_action() == NextAction::LiftBar {
+            let deliveries = state.store.deliveries(&shown.task.endpoint).await;
+            shown.bar_is_lifted = !deliveries.is_ok_and(|it| it.barred_since.is_some());
+        }
+    }
+    Ok(shown)
 }
 
 fn parse_state(word: &str) -> Result<TaskState, Problem> {
@@ -135,73 +148,22 @@ fn parse_state(word: &str) -> Result<TaskState, Problem> {
     })
 }
 
-/// A task's row is not written at the activation, which is one small commit however many tasks there
-/// are. Until its device is first heard, the campaign says what it waits for.
-fn since_activation(
-    task: UpdateTask,
-    campaign: &Campaign,
-    contact_timeout: Duration,
-) -> UpdateTask {
-    let asks = campaign.policy.conditions.consent == Consent::Confirmed;
-    let lacks_consent = asks && campaign.consented_at.is_none() && task.consented_at.is_none();
-    match (task.waiting_for, campaign.activated_at) {
-        (Some(WaitingFor::Activation), Some(activated_at)) => UpdateTask {
-            waiting_for: Some(if lacks_consent {
-                WaitingFor::Consent
-            } else {
-                WaitingFor::Contact
-            }),
-            since: activated_at,
-            until: Some(activated_at + contact_timeout),
-            ..task
-        },
-        _ => task,
-    }
-}
-
 pub(super) fn timetable_of(schedule: &Schedule) -> Timetable {
     Timetable::parse(schedule).unwrap_or_else(|_| Timetable::over())
-}
-
-/// Nor is it written each time that a window closes or opens.
-fn at_schedule(
-    task: UpdateTask,
-    campaign: &Campaign,
-    timetable: &Timetable,
-    now: Utc,
-) -> UpdateTask {
-    if task.waiting_for != Some(WaitingFor::Contact)
-        || task.state != TaskState::Pending
-        || !campaign.state.is_active()
-    {
-        return task;
-    }
-    if let Some((waiting_for, until)) = timetable.waiting_for(now) {
-        return UpdateTask {
-            waiting_for: Some(waiting_for),
-            until,
-            ..task
-        };
-    }
-    let until = match task.until {
-        Some(until) if !timetable.is_always() => timetable
-            .after_open(task.since, until.saturating_since(task.since))
-            .or_else(|| timetable.end_at()),
-        until => until,
-    };
-    UpdateTask { until, ..task }
 }
 
 impl TaskView {
     pub(in crate::http) fn of(
         state: &HttpState,
-        task: UpdateTask,
+        shown: ShownTask,
         size: u64,
         language: Language,
     ) -> Self {
+        let action = shown.next_action();
+        let ShownTask { task, hold, .. } = shown;
         let progress = state.live.progress(task.id);
-        let (action, campaign) = (next_action(&task), Some(task.campaign));
-        let next_action = NextActionView::of(action, campaign, &task.endpoint, language);
+        let of = Some((task.campaign, task.id));
+        let next_action = NextActionView::of(action, of, &task.endpoint, language);
         Self {
             id: task.id.0,
             endpoint: task.endpoint.to_string(),
@@ -209,6 +171,7 @@ impl TaskView {
             phase: task.phase.word(),
             attempt: task.attempt,
             waiting_for: task.waiting_for.map(|what| what.word()),
+            waiting_detail: hold.map(|hold| hold.text(language)),
             since: fields::time(task.since),
             until: task.until.map(fields::time),
             failure: task

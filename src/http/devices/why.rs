@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::campaign::{QueuePlace, WhyFacts, WhyTask, why};
+use crate::campaign::{QueuePlace, ShownTask, WhyFacts, WhyLeftOut, WhyTask, why};
 use crate::http::campaigns::{LeftOut, TaskView, as_shown, left_out_of};
 use crate::http::error::Problem;
 use crate::http::extract::PathParams;
@@ -13,9 +13,13 @@ use crate::http::language::Preferred;
 use crate::http::next_action::NextActionView;
 use crate::http::{CellsPage, HttpState, fields};
 use crate::model::{
-    Campaign, CampaignState, CellId, EndpointName, Language, SlotClaim, UpdateTask, WaitingFor,
+    Campaign, CampaignState, CellId, EndpointName, Language, NextAction, SlotClaim, TimelineStep,
+    UpdateTask, WaitingFor,
 };
 use crate::store::StoreError;
+
+/// How many of the last steps of a device are looked through for what it lacks.
+const STEPS_LOOKED_AT: u32 = 50;
 
 /// Why a device is not updated, or that it is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,7 +55,7 @@ pub(crate) struct WhyView {
     /// Where it stands in its cell, while it waits there.
     cell: Option<WhyCell>,
     /// Drafts and active campaigns that ask for it and left it out, where it has no task under way.
-    left_out: Vec<WhyLeftOut>,
+    left_out: Vec<LeftOutView>,
 }
 
 /// A campaign.
@@ -84,13 +88,16 @@ struct WhyCell {
 
 /// A campaign that a device was left out of.
 #[derive(Debug, Serialize, ToSchema)]
-struct WhyLeftOut {
+#[schema(as = WhyLeftOut)]
+struct LeftOutView {
     /// Which.
     campaign: WhyCampaign,
     /// Why, as at the campaign's making, or `later`: it came to be asked for after that.
     reason: &'static str,
     /// Why, with both values, in the language of the request.
     detail: String,
+    #[serde(skip)]
+    next_action: NextAction,
 }
 
 impl WhyCampaign {
@@ -103,22 +110,27 @@ impl WhyCampaign {
     }
 }
 
-impl WhyLeftOut {
-    fn sentence(&self, language: Language) -> String {
+impl LeftOutView {
+    fn told(&self, language: Language) -> WhyLeftOut {
         let (id, name, detail) = (self.campaign.id, &self.campaign.name, &self.detail);
-        match language {
+        let sentence = match language {
             Language::En => format!("Campaign {id} “{name}” left it out: {detail}."),
             Language::Zh => format!("升级任务 {id}“{name}”未包含该设备:{detail}。"),
+        };
+        WhyLeftOut {
+            sentence,
+            next_action: self.next_action,
         }
     }
 }
 
-impl From<LeftOut> for WhyLeftOut {
+impl From<LeftOut> for LeftOutView {
     fn from(left_out: LeftOut) -> Self {
         Self {
             campaign: WhyCampaign::of(&left_out.campaign),
             reason: left_out.reason,
             detail: left_out.detail,
+            next_action: left_out.next_action,
         }
     }
 }
@@ -146,15 +158,15 @@ pub(crate) async fn show_why(
     let found = task_of(&state, &endpoint).await?;
     let under_way = found
         .as_ref()
-        .is_some_and(|found| !found.task.state.is_final());
-    let left_out: Vec<WhyLeftOut> = if known && !under_way {
+        .is_some_and(|found| !found.shown.task.state.is_final());
+    let left_out: Vec<LeftOutView> = if known && !under_way {
         let left_out = left_out_of(&state, &endpoint, language).await?;
-        left_out.into_iter().map(WhyLeftOut::from).collect()
+        left_out.into_iter().map(LeftOutView::from).collect()
     } else {
         Vec::new()
     };
     let place = match &found {
-        Some(found) => place_of(&state, &found.task).await?,
+        Some(found) => place_of(&state, &found.shown.task).await?,
         None => None,
     };
     // A campaign that wanted it and left it out says more than one that is over.
@@ -167,15 +179,18 @@ pub(crate) async fn show_why(
         expected_until,
         barred_since,
         task: told.map(|found| found.facts(&state, place)),
-        left_out: left_out.iter().map(|it| it.sentence(language)).collect(),
+        left_out: left_out.iter().map(|it| it.told(language)).collect(),
     };
     let answer = why(&facts, language);
-    let campaign = found.as_ref().map(|found| found.campaign.id);
+    let of = found.as_ref().map(|found| {
+        let task = &found.shown.task;
+        (task.campaign, task.id)
+    });
     let action = answer.next_action;
     Ok(Json(WhyView {
         endpoint: endpoint.to_string(),
         text: answer.text,
-        next_action: NextActionView::of(action, campaign, &endpoint, language),
+        next_action: NextActionView::of(action, of, &endpoint, language),
         known,
         registered: live.is_some(),
         awake,
@@ -184,7 +199,7 @@ pub(crate) async fn show_why(
         barred_since: barred_since.map(fields::time),
         campaign: found.as_ref().map(|found| WhyCampaign::of(&found.campaign)),
         attempts_max: found.as_ref().map(Found::attempts_max),
-        task: found.map(|found| TaskView::of(&state, found.task, found.size_bytes, language)),
+        task: found.map(|found| TaskView::of(&state, found.shown, found.size_bytes, language)),
         cell: place.map(|place| WhyCell {
             cell_id: place.cell.0,
             tier: place.tier.word(),
@@ -207,20 +222,24 @@ fn or_nothing<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> 
 
 /// The task that says most of a device.
 struct Found {
-    task: UpdateTask,
+    shown: ShownTask,
     campaign: Campaign,
     size_bytes: u64,
+    /// What was seen that does not meet what the campaign asks for, where the task waits for that.
+    unmet: Option<String>,
 }
 
 impl Found {
     fn attempts_max(&self) -> u32 {
-        u32::from(self.task.attempts_before) + u32::from(self.campaign.retry.retries_max) + 1
+        u32::from(self.shown.task.attempts_before) + u32::from(self.campaign.retry.retries_max) + 1
     }
 
     fn facts(&self, state: &HttpState, place: Option<QueuePlace>) -> WhyTask<'_> {
-        let served = state.live.progress(self.task.id);
+        let served = state.live.progress(self.shown.task.id);
         WhyTask {
-            task: &self.task,
+            task: &self.shown.task,
+            hold: self.shown.hold.as_ref(),
+            unmet: self.unmet.as_deref(),
             campaign_name: &self.campaign.name,
             attempts_max: self.attempts_max(),
             place,
@@ -251,12 +270,29 @@ async fn task_of(state: &HttpState, endpoint: &EndpointName) -> Result<Option<Fo
         return Ok(None);
     };
     let package = state.store.package(campaign.package).await?;
+    let unmet = unmet(state, &task).await?;
     let shown = as_shown(state, &campaign, &package, vec![task]).await?;
-    Ok(shown.into_iter().next().map(|task| Found {
-        task,
+    Ok(shown.into_iter().next().map(|shown| Found {
+        shown,
         size_bytes: package.file.size_bytes,
         campaign,
+        unmet,
     }))
+}
+
+/// What was seen of the device, where its task waits for its battery, its signal or its memory.
+async fn unmet(state: &HttpState, task: &UpdateTask) -> Result<Option<String>, Problem> {
+    if task.waiting_for != Some(WaitingFor::Condition) {
+        return Ok(None);
+    }
+    let steps = state
+        .store
+        .timeline(&task.endpoint, STEPS_LOOKED_AT)
+        .await?;
+    let unmet = steps
+        .into_iter()
+        .find(|step| step.task == task.id && step.step == TimelineStep::ConditionUnmet);
+    Ok(unmet.map(|step| step.detail))
 }
 
 /// Where a task that waits for a slot stands.

@@ -161,7 +161,7 @@ async fn check_under_way(
 fn check_download(state: &HttpState, settings: &ProductSettings) -> Result<(), Problem> {
     if settings.download == DownloadProtocol::Http
         && settings.delivery != Delivery::Push
-        && !state.http_downloads
+        && !state.download_bases.http
     {
         let detail = "download: there is no listener that devices could fetch from by HTTP";
         return Err(Problem::new(kinds::NO_DEVICE_HTTP, detail).with_field("download"));

@@ -83,6 +83,8 @@ pub struct RolloutState {
     pub approved_by: Option<String>,
     /// Why it is paused; `None` where it is not.
     pub paused: Option<PauseReason>,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub paused_since_unix_ms: Option<i64>,
     /// How and why it was stopped, where somebody or something did: so end its tasks that have not ended.
     pub stop: Option<CampaignStop>,
     /// How many failed tasks an operator has let pass by resuming it.
@@ -140,6 +142,12 @@ impl RolloutState {
     /// Since when, in the phase and step that it is in.
     pub const fn since(&self) -> Utc {
         Utc::from_unix_ms(self.since_unix_ms)
+    }
+
+    /// Since when it is paused; `None` where it is not.
+    pub fn paused_since(&self) -> Option<Utc> {
+        let since = self.paused_since_unix_ms.filter(|_| self.paused.is_some());
+        since.map(Utc::from_unix_ms)
     }
 
     /// Since when its devices have their time to be heard; `None`: since its activation.

@@ -96,6 +96,7 @@ impl Feature {
             | WaitingFor::RetryDelay
             | WaitingFor::Quarantine
             | WaitingFor::Settling
+            | WaitingFor::DownloadBase
             | WaitingFor::Flapping => None,
         }
     }

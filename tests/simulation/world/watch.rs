@@ -523,6 +523,7 @@ impl Server {
             | WaitingFor::Start
             | WaitingFor::Rate
             | WaitingFor::Consent
+            | WaitingFor::DownloadBase
             | WaitingFor::Flapping => false,
         };
         if after.until.is_none() && !is_open_ended {
