@@ -83,6 +83,14 @@ impl Session {
         }
     }
 
+    /// The device slept in the queue, maybe for days, and is heard: its cell, its signal and its battery may
+    /// be others by now. Its place in the queue is kept, where that is of the same cell and tier.
+    pub(super) fn look_again_in_queue(&mut self, now: Now) {
+        if now.instant.saturating_since(self.cell_read_at) >= FRESH_FOR {
+            self.forget_radio();
+        }
+    }
+
     /// Goes on after a restart: the time that is left is that of before, unless the clock was set.
     pub(super) fn resume_condition(&mut self, now: Now) {
         if self.task.waiting_for != Some(WaitingFor::Condition) {

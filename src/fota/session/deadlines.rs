@@ -220,7 +220,11 @@ impl Session {
     /// once it is heard, the time in which it should answer begins anew.
     pub(super) fn presence_changed(&mut self, now: Now, presence: Presence) {
         let was_away = self.is_away();
+        let wakes = self.presence == Presence::Asleep && presence == Presence::Listening;
         self.presence = presence;
+        if wakes && self.stage == Stage::Slot {
+            self.look_again_in_queue(now);
+        }
         if presence == Presence::Listening {
             self.ping_later(now);
         }
@@ -333,7 +337,9 @@ impl Session {
             return;
         }
         if self.reported.cell.value().is_none() {
-            self.reported.cell = Reading::Unreadable(None);
+            // Where it stands in a queue already, it is taken to be there still.
+            let claimed = self.claim.map(|claim| Reading::Value(claim.cell));
+            self.reported.cell = claimed.unwrap_or(Reading::Unreadable(None));
         }
         if self.reported.rsrp.value().is_none() {
             self.reported.rsrp = Reading::Unreadable(None);

@@ -99,6 +99,8 @@ pub struct Session {
     last_state: Option<State>,
     /// When the version was last learnt.
     version_read_at: Instant,
+    /// When its cell was.
+    cell_read_at: Instant,
     /// A notification came while State was being read, so the answer may be older than it.
     state_doubtful: bool,
     /// What was asked of the scheduler.
@@ -159,6 +161,7 @@ impl Session {
             deadlines: Deadlines::default(),
             last_state: None,
             version_read_at: now.instant,
+            cell_read_at: now.instant,
             state_doubtful: false,
             claim: None,
             served: None,

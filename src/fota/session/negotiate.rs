@@ -56,6 +56,7 @@ impl Session {
                 // A time-out leaves it, as the next two, to be asked again while there is time.
                 if let Some(reading) = interpret(answer, cell_id) {
                     self.reported.cell = reading;
+                    self.cell_read_at = now.instant;
                 }
             }
             path::RADIO_SIGNAL_STRENGTH => {

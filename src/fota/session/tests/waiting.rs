@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::bench::{Bench, Device, new_task, secs, wanted};
 use crate::fota::{Contact, Gate, Terms};
-use crate::model::{FailureReason, Phase, SlotClaim, TimelineStep, WaitingFor, WaitingRoomPolicy};
+use crate::model::{
+    CoverageTier, FailureReason, Phase, Preconditions, SlotClaim, TimelineStep, WaitingFor,
+    WaitingRoomPolicy,
+};
 
 /// A device of the usual awake time, 93 s, in a queue.
 fn queued() -> (Bench, SlotClaim) {
@@ -140,6 +143,9 @@ fn the_hold_has_an_end_and_a_new_contact_begins_another() {
     assert_eq!(bench.session.task().waiting_for, Some(WaitingFor::Contact));
     bench.pass(secs(80_000));
     bench.contact(Contact::Update);
+    while bench.requested.is_none() {
+        assert!(bench.turn(), "{:?}", bench.log);
+    }
     assert_eq!(bench.count("request slot"), 1);
     bench.requested = None;
     bench.room(WaitingRoomPolicy::default());
@@ -159,6 +165,9 @@ fn the_pings_of_an_attempt_are_counted_over_all_its_wakes() {
     assert_eq!(wait(&mut bench, 500), 8);
     bench.asleep();
     bench.contact(Contact::Update);
+    while bench.requested.is_none() {
+        assert!(bench.turn(), "{:?}", bench.log);
+    }
     bench.requested = None;
     bench.room(policy);
     assert_eq!(wait(&mut bench, 4 * 3600), 6);
@@ -280,4 +289,51 @@ fn since_when_it_waits_is_of_the_wait_and_not_of_the_phase() {
     let task = bench.session.task();
     assert_eq!(task.waiting_for, Some(WaitingFor::Paused));
     assert_eq!(task.since, bench.now.utc);
+}
+
+#[test]
+fn what_was_read_before_a_long_sleep_in_the_queue_is_read_again() {
+    let terms = Terms {
+        preconditions: Preconditions {
+            battery_percent_min: Some(30),
+            ..Preconditions::default()
+        },
+        ..Terms::default()
+    };
+    let mut bench = Bench::with(Device::default(), wanted(), terms, new_task());
+    let ask = |bench: &mut Bench| {
+        while bench.requested.is_none() {
+            assert!(bench.turn(), "{:?}", bench.log);
+        }
+        bench.requested.take().unwrap()
+    };
+    let first = ask(&mut bench);
+    bench.asleep();
+    bench.pass(secs(60));
+    bench.contact(Contact::Update);
+    assert_eq!(bench.requested, Some(first), "a minute changes nothing");
+    bench.requested = None;
+
+    bench.asleep();
+    bench.pass(secs(80_000));
+    bench.device.cell = Some(4711);
+    bench.device.rsrp = Some(-125);
+    bench.contact(Contact::Register);
+    let moved = ask(&mut bench);
+    assert_eq!((moved.cell.0, moved.tier), (4711, CoverageTier::Tier2));
+    assert_ne!(first.tier, moved.tier);
+    assert_eq!(bench.committed.phase, Phase::WaitingSlot);
+    assert_eq!(bench.committed.waiting_for, Some(WaitingFor::Slot));
+
+    bench.asleep();
+    bench.pass(secs(80_000));
+    bench.device.battery_percent = Some(8);
+    bench.contact(Contact::Update);
+    bench.run();
+    assert_eq!(bench.committed.waiting_for, Some(WaitingFor::Condition));
+    bench.asleep();
+    bench.pass(secs(80_000));
+    bench.device.battery_percent = Some(90);
+    bench.contact(Contact::Update);
+    assert_eq!(ask(&mut bench), moved);
 }
