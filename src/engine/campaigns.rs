@@ -274,8 +274,8 @@ impl Engine {
         self.rollout_counts(now, id, endpoint, phase, state);
     }
 
-    /// The retry delay of a task is over: a device that listens is tried at once, another at its next
-    /// contact, which must come in time.
+    /// The retry delay of a task is over: a device that listens, if only for a while yet, is tried at once,
+    /// another at its next contact, which must come in time.
     pub(super) fn retry_due(&mut self, now: Now, id: TaskId) {
         self.settle_first(now, id);
         let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
@@ -323,7 +323,7 @@ impl Engine {
             );
         } else if task.waiting_for == Some(WaitingFor::Flapping) {
             self.fail_idle(now, id, FailureReason::Flapping, HELD_EVIDENCE);
-        } else if self.is_reachable(&task.endpoint) && !is_flapping {
+        } else if self.listens(now, &task.endpoint) && !is_flapping {
             self.open(now, id, false);
         } else {
             let wait = self.settings_of(&task.endpoint).contact_timeout;

@@ -104,12 +104,12 @@ impl Engine {
             until: Some(now.utc + wait),
             ..task.clone()
         };
-        let reachable = self.is_reachable(&waiting.endpoint);
+        let listens = self.listens(now, &waiting.endpoint);
         if waiting.retry_at.is_some() {
             self.timers.set(Timer::Retry(id), Some(now.instant + wait));
         }
         self.keep_idle(waiting);
-        if reachable {
+        if listens {
             self.openings.push(id);
         }
     }

@@ -135,7 +135,7 @@ impl Engine {
         self.timers.set(Timer::Retry(id), Some(now.instant + wait));
         if self.flapping.is_flapping(&endpoint) {
             self.hold_idle(now, id);
-        } else if self.is_reachable(&endpoint) {
+        } else if self.listens(now, &endpoint) {
             self.openings.push(id);
         }
     }

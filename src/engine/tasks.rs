@@ -138,6 +138,7 @@ impl Engine {
         let open = if heard {
             Session::open
         } else {
+            self.sleeps_at_its_time(id, &task.endpoint);
             Session::open_unheard
         };
         let mut session = open(now, task, wanted, terms, report, capability);
@@ -196,6 +197,18 @@ impl Engine {
         };
         let awake_time = self.settings_of(endpoint).awake_time;
         let asleep_at = queue_mode.then(|| now.instant + awake_time);
+        self.timers.set(Timer::Asleep(id), asleep_at);
+    }
+
+    /// A device in queue mode that is tried while it listens does so as long as it would have without that.
+    fn sleeps_at_its_time(&mut self, id: TaskId, endpoint: &EndpointName) {
+        let Some(registration) = self.registry.by_endpoint(endpoint) else {
+            return;
+        };
+        let heard_at = self.registry.heard_at(registration.slot);
+        let heard_at = heard_at.filter(|_| registration.binding.queue_mode);
+        let awake_time = self.settings_of(endpoint).awake_time;
+        let asleep_at = heard_at.map(|at| at + awake_time);
         self.timers.set(Timer::Asleep(id), asleep_at);
     }
 

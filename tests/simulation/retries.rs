@@ -233,3 +233,30 @@ fn whichever_commit_fails_a_retry_is_whole_or_not_at_all() {
         run(n);
     }
 }
+
+#[test]
+fn a_device_in_queue_mode_that_is_still_awake_is_tried_again_at_once() {
+    let daily = DeviceConfig {
+        queue_mode: true,
+        update_interval: 24 * HOUR,
+        lifetime: 48 * HOUR,
+        ..failing(0, 3)
+    };
+    let mut world = World::new(1604, fleet::engine_config(), vec![daily]);
+    let soon = RetryPolicy {
+        retries_max: 1,
+        delay: Duration::from_secs(30),
+    };
+    let id = world.campaign_for_all(soon);
+    world.run_until("it was tried twice", |world| {
+        world.task(id, 0).state == TaskState::Failed
+    });
+    let tried = world.steps(0, TimelineStep::Contact);
+    let between = tried[1].at.saturating_since(tried[0].at);
+    assert!(between < HOUR, "{between:?}");
+    // An operator's retry finds it awake as well.
+    mend(&mut world, 0);
+    assert_eq!(world.retry(id, all), DONE);
+    world.run_for(HOUR);
+    assert_eq!(world.task(id, 0).state, TaskState::Succeeded);
+}
