@@ -73,6 +73,8 @@ pub struct EtaInput<'a> {
     pub rollout_state: &'a RolloutState,
     /// How long a device that sleeps waits for its slot before it falls asleep.
     pub awake: Duration,
+    /// Whether somebody has yet to agree before any device of it is updated.
+    pub lacks_consent: bool,
     /// How it is kept awake for it.
     pub waiting_room: WaitingRoomPolicy,
     /// What was seen so far.
@@ -136,6 +138,10 @@ pub enum Figure {
     ContactsEven,
     /// Seconds until somebody approves a phase.
     ApprovalSeconds,
+    /// Seconds until somebody resumes the campaign, which is paused.
+    ResumeSeconds,
+    /// Seconds until somebody agrees to the update.
+    ConsentSeconds,
 }
 
 impl Figure {
@@ -149,6 +155,8 @@ impl Figure {
             Self::CellUnknown => "cell_unknown",
             Self::ContactsEven => "contacts_even",
             Self::ApprovalSeconds => "approval_seconds",
+            Self::ResumeSeconds => "resume_seconds",
+            Self::ConsentSeconds => "consent_seconds",
         }
     }
 }
@@ -165,6 +173,12 @@ pub fn estimate(input: &EtaInput<'_>) -> Option<Eta> {
     let devices: u64 = cells.iter().map(Cell::devices).sum();
     if devices == 0 {
         return None;
+    }
+    if input.rollout_state.paused.is_some() {
+        assumed.push(at_once(Figure::ResumeSeconds));
+    }
+    if input.lacks_consent {
+        assumed.push(at_once(Figure::ConsentSeconds));
     }
     cells.sort_by(|one, other| other.at_least().total_cmp(&one.at_least()));
     let runs = (PLAYED_MAX / devices).clamp(RUNS_MIN, RUNS_MAX);
@@ -256,11 +270,7 @@ impl<'a> Plan<'a> {
             .zip(of_rollout.iter().skip(state.phase.into()))
         {
             if gate.approval_required && phase < *phases.end() {
-                assumed.push(Assumption {
-                    figure: Figure::ApprovalSeconds,
-                    tier: None,
-                    value: 0.0,
-                });
+                assumed.push(at_once(Figure::ApprovalSeconds));
             }
             let soak = Duration::from_secs(u64::from(gate.soak_hours) * 3600);
             let is_running = phase == state.phase;
@@ -383,6 +393,15 @@ fn quantile(ends: &mut [Duration], percent: usize) -> Duration {
 }
 
 /// Each once. Of what counts devices: how many in all.
+/// What somebody has to do is taken to be done at once.
+const fn at_once(figure: Figure) -> Assumption {
+    Assumption {
+        figure,
+        tier: None,
+        value: 0.0,
+    }
+}
+
 fn summed(all: Vec<Assumption>) -> Vec<Assumption> {
     let mut each: BTreeMap<_, f64> = BTreeMap::new();
     for one in all {
@@ -393,7 +412,9 @@ fn summed(all: Vec<Assumption>) -> Vec<Assumption> {
             | Figure::InstallSeconds
             | Figure::ContactSeconds
             | Figure::SuccessShare
-            | Figure::ApprovalSeconds => one.value,
+            | Figure::ApprovalSeconds
+            | Figure::ResumeSeconds
+            | Figure::ConsentSeconds => one.value,
         };
     }
     let assumption = |((figure, tier), value)| Assumption {
@@ -410,7 +431,7 @@ mod tests {
     use std::num::NonZeroU16;
 
     use crate::model::{
-        AdmissionMode, AirtimePermille, OnErrors, PhaseMembers, RolloutPhase, Schedule,
+        AdmissionMode, AirtimePermille, OnErrors, PauseReason, PhaseMembers, RolloutPhase, Schedule,
     };
 
     const NOW_UNIX_MS: i64 = 1_795_000_000_000;
@@ -444,6 +465,7 @@ mod tests {
         starts_per_minute_max: Option<u32>,
         rollout: Rollout,
         state: RolloutState,
+        lacks_consent: bool,
         waiting_room: WaitingRoomPolicy,
     }
 
@@ -457,6 +479,7 @@ mod tests {
                 admission: AdmissionPolicy::default(),
                 starts_per_minute_max: None,
                 rollout: Rollout::default(),
+                lacks_consent: false,
                 state: RolloutState::default(),
                 waiting_room: WaitingRoomPolicy::OFF,
             }
@@ -489,6 +512,7 @@ mod tests {
                 rollout: &self.rollout,
                 rollout_state: &self.state,
                 awake: 93 * SECOND,
+                lacks_consent: self.lacks_consent,
                 waiting_room: self.waiting_room,
                 pace: &self.pace,
             }
@@ -512,6 +536,26 @@ mod tests {
         let limiting = eta.limiting.unwrap();
         assert_eq!((limiting.cell, limiting.tasks), (Some(CellId(1)), 400));
         assert_eq!(eta.assumed, []);
+    }
+
+    #[test]
+    fn what_somebody_has_yet_to_do_is_named() {
+        let mut case = Case::new(vec![load(1, CoverageTier::Tier0, 50, 100, 0)]);
+        let figures = |case: &Case| -> Vec<_> {
+            let assumed = case.eta().assumed;
+            let figures = assumed.iter().map(|one| one.figure);
+            figures
+                .filter(|it| matches!(it, Figure::ResumeSeconds | Figure::ConsentSeconds))
+                .collect()
+        };
+        assert_eq!(figures(&case), []);
+        case.lacks_consent = true;
+        assert_eq!(figures(&case), [Figure::ConsentSeconds]);
+        case.state.paused = Some(PauseReason::Halted);
+        assert_eq!(
+            figures(&case),
+            [Figure::ResumeSeconds, Figure::ConsentSeconds]
+        );
     }
 
     #[test]

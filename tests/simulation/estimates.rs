@@ -52,6 +52,7 @@ fn eta(world: &World, id: CampaignId) -> Eta {
         rollout: &campaign.policy.rollout,
         rollout_state: &campaign.rollout,
         awake: world.server.config.product.awake_time,
+        lacks_consent: false,
         waiting_room: report.waiting_room,
         pace: &report.pace,
     })

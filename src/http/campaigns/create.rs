@@ -160,8 +160,6 @@ struct Plan {
     campaign: NewCampaign,
     included: Vec<EndpointName>,
     excluded: Exclusions,
-    /// What each device would fetch.
-    size_bytes: u64,
 }
 
 /// Makes a draft: one task for each device that the package is for. Devices that were asked for and
@@ -285,13 +283,12 @@ async fn plan(
         },
         included,
         excluded,
-        size_bytes: package.file.size_bytes,
     })
 }
 
 impl Plan {
     async fn eta(&self, state: &HttpState) -> Result<Option<EtaView>, Problem> {
-        eta_of_plan(state, &self.included, &self.campaign, self.size_bytes).await
+        eta_of_plan(state, &self.included, &self.campaign).await
     }
 
     fn dry_run(self, listed_max: usize, eta: Option<EtaView>) -> DryRun {

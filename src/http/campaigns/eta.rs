@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use super::tasks::timetable_of;
+use super::tasks::{settings_for, timetable_of};
 use crate::campaign::{CellLoad, Eta, EtaInput, estimate};
 use crate::clock::Utc;
 use crate::engine::PaceReport;
@@ -17,8 +17,8 @@ use crate::http::blocking::blocking;
 use crate::http::error::Problem;
 use crate::http::{HttpState, fields};
 use crate::model::{
-    AdmissionPolicy, Campaign, CampaignId, CampaignPolicy, CampaignState, CellId, CoverageTier,
-    EndpointName, RetryPolicy, RolloutState, Schedule,
+    AdmissionPolicy, Campaign, CampaignId, CampaignPolicy, CampaignState, CellId, Consent,
+    CoverageTier, EndpointName, Package, RetryPolicy, RolloutState, Schedule,
 };
 use crate::store::{DeviceLoad, NewCampaign};
 
@@ -67,7 +67,8 @@ pub(crate) struct AssumptionView {
     /// `install_seconds`: from the whole package to the result; `contact_seconds`: from contact to contact of
     /// a device that sleeps; `contacts_even`: devices that sleep, whose contacts are taken to be spread evenly
     /// over that time; `success_share`: of attempts that begin; `cell_unknown`: devices whose cell is not
-    /// known; `approval_seconds`: until somebody approves a phase.
+    /// known; `approval_seconds`: until somebody approves a phase; `resume_seconds`: until somebody resumes a
+    /// campaign that is paused; `consent_seconds`: until somebody agrees to the update.
     figure: &'static str,
     /// Of which tier, where it is of one.
     tier: Option<&'static str>,
@@ -84,6 +85,7 @@ struct Question {
     retry: RetryPolicy,
     size_bytes: u64,
     begun_at: Option<Utc>,
+    lacks_consent: bool,
     awake: Duration,
 }
 
@@ -102,6 +104,7 @@ struct Kept {
     state: CampaignState,
     schedule: Schedule,
     rollout: RolloutState,
+    consented_at: Option<Utc>,
     eta: watch::Receiver<Reckoned>,
 }
 
@@ -145,6 +148,7 @@ impl Kept {
         self.state == campaign.state
             && self.schedule == campaign.policy.schedule
             && self.rollout == campaign.rollout
+            && self.consented_at == campaign.consented_at
     }
 }
 
@@ -177,6 +181,7 @@ fn reckoned(state: &HttpState, campaign: &Campaign) -> watch::Receiver<Reckoned>
         state: campaign.state,
         schedule: campaign.policy.schedule.clone(),
         rollout: campaign.rollout.clone(),
+        consented_at: campaign.consented_at,
         eta: eta.clone(),
     };
     kept.insert(campaign.id, new);
@@ -198,7 +203,6 @@ fn reckoned(state: &HttpState, campaign: &Campaign) -> watch::Receiver<Reckoned>
 async fn reckon(state: &HttpState, campaign: &Campaign) -> Result<Option<EtaView>, Problem> {
     let report = state.engine.pace(Some(campaign.id)).await?;
     let package = state.store.package(campaign.package).await?;
-    let size_bytes = package.file.size_bytes;
     // It is never closed.
     let _reading = state.etas.reading.acquire().await;
     let loads = state.store.loads_of_campaign(campaign.id).await?;
@@ -207,9 +211,10 @@ async fn reckon(state: &HttpState, campaign: &Campaign) -> Result<Option<EtaView
         admission: campaign.admission,
         rollout: campaign.rollout.clone(),
         retry: campaign.retry,
-        size_bytes,
+        size_bytes: package.file.size_bytes,
         begun_at: campaign.activated_at,
-        awake: state.product.awake_time,
+        lacks_consent: asks_for_consent(&campaign.policy) && campaign.consented_at.is_none(),
+        awake: awake_time(state, &package).await?,
     };
     answer(state, question, loads, report).await
 }
@@ -220,11 +225,11 @@ pub(super) async fn eta_of_plan(
     state: &HttpState,
     devices: &[EndpointName],
     campaign: &NewCampaign,
-    size_bytes: u64,
 ) -> Result<Option<EtaView>, Problem> {
     let Ok(Ok(report)) = timeout(WAIT_MAX, state.engine.pace(None)).await else {
         return Ok(None);
     };
+    let package = state.store.package(campaign.package).await?;
     let mut loads = Vec::new();
     let (mut left, mut phase) = (devices, 0);
     // The last phase has what the others leave.
@@ -243,11 +248,22 @@ pub(super) async fn eta_of_plan(
         admission: campaign.admission,
         rollout: RolloutState::default(),
         retry: campaign.retry,
-        size_bytes,
+        size_bytes: package.file.size_bytes,
         begun_at: None,
-        awake: state.product.awake_time,
+        lacks_consent: asks_for_consent(&campaign.policy),
+        awake: awake_time(state, &package).await?,
     };
     answer(state, question, loads, report).await
+}
+
+fn asks_for_consent(policy: &CampaignPolicy) -> bool {
+    policy.conditions.consent == Consent::Confirmed
+}
+
+/// How long devices that the package is for listen.
+async fn awake_time(state: &HttpState, package: &Package) -> Result<Duration, Problem> {
+    let settings = settings_for(state, package).await?;
+    Ok(settings.awake_time)
 }
 
 /// Off the runtime's threads: it is some hundred milliseconds of work where a campaign is large.
@@ -275,6 +291,7 @@ async fn answer(
             rollout: &policy.rollout,
             rollout_state: &question.rollout,
             awake: question.awake,
+            lacks_consent: question.lacks_consent,
             waiting_room: policy.waiting_room.unwrap_or(report.waiting_room),
             pace: &report.pace,
         });

@@ -15,7 +15,8 @@ use crate::http::page::PageQuery;
 use crate::http::profiles::find_product;
 use crate::http::{HttpState, fields};
 use crate::model::{
-    Campaign, CampaignId, Failure, Language, NextAction, Package, Schedule, TaskState, UpdateTask,
+    Campaign, CampaignId, Failure, Language, NextAction, Package, ProductSettings, Schedule,
+    TaskState, UpdateTask,
 };
 use crate::profile::product_settings;
 
@@ -115,11 +116,7 @@ pub(in crate::http) async fn as_shown(
     package: &Package,
     tasks: Vec<UpdateTask>,
 ) -> Result<Vec<ShownTask>, Problem> {
-    let product = find_product(state, package).await?;
-    let settings = product.map_or_else(
-        || state.product.clone(),
-        |product| product_settings(&state.product, &product),
-    );
+    let settings = settings_for(state, package).await?;
     let shower = TaskShower {
         campaign,
         timetable: timetable_of(&campaign.policy.schedule),
@@ -138,6 +135,18 @@ pub(in crate::http) async fn as_shown(
         }
     }
     Ok(shown)
+}
+
+/// How devices are treated that a package is for.
+pub(super) async fn settings_for(
+    state: &HttpState,
+    package: &Package,
+) -> Result<ProductSettings, Problem> {
+    let product = find_product(state, package).await?;
+    Ok(product.map_or_else(
+        || state.product.clone(),
+        |product| product_settings(&state.product, &product),
+    ))
 }
 
 fn parse_state(word: &str) -> Result<TaskState, Problem> {
