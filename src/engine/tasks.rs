@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rand::RngCore;
 
 use crate::campaign::{Next, decide};
-use crate::clock::Now;
+use crate::clock::{Now, Utc};
 use crate::fota::{Action, Contact, DeferralResources, End, Session, Terms};
 use crate::lwm2m::{Answer, Links, Path, Value, path};
 use crate::model::{
@@ -505,12 +505,30 @@ impl Engine {
         let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
             return;
         };
-        let (mut task, evidence) = (task.clone(), evidence.to_owned());
+        let mut task = task.clone();
+        let mut evidence = evidence.to_owned();
+        if reason == FailureReason::ContactTimeout {
+            evidence += &self.last_word(now, &task.endpoint);
+        }
         // An attempt that could not begin counts as one: else it would be tried for ever.
         task.attempt = task.attempt.saturating_add(1);
         let failure = Failure { reason, evidence };
         self.timeline(now, &task, TimelineStep::Failed, told(&failure));
         self.fail_attempt(now, task, failure);
+    }
+
+    /// When a device that was waited for was last heard.
+    fn last_word(&self, now: Now, endpoint: &EndpointName) -> String {
+        let Some(registration) = self.registry.by_endpoint(endpoint) else {
+            return "; it is not registered".to_owned();
+        };
+        let heard_at = self.registry.heard_at(registration.slot);
+        heard_at.map_or_else(String::new, |at| {
+            let ago = now.instant.saturating_since(at).as_millis();
+            let ago = i64::try_from(ago).unwrap_or(i64::MAX);
+            let heard_at = Utc::from_unix_ms(now.utc.unix_ms().saturating_sub(ago));
+            format!("; last heard at {heard_at}")
+        })
     }
 
     pub(super) fn timeline(

@@ -38,6 +38,8 @@ impl LiveDevice {
 #[derive(Debug, Default)]
 pub struct LiveView {
     devices: DashMap<EndpointName, LiveDevice>,
+    /// When devices were last heard whose registration is over: of no more than are known.
+    gone: DashMap<EndpointName, Utc>,
     downloads: DashMap<TaskId, TaskProgress>,
     /// Bytes of the downloads of a campaign that are not in the store yet, less those that are there though
     /// the device has begun again; no zeroes.
@@ -49,12 +51,21 @@ pub struct LiveView {
 impl LiveView {
     /// Shows a device as registered; replaces what was shown of it.
     pub fn show_device(&self, endpoint: EndpointName, device: LiveDevice) {
+        self.gone.remove(&endpoint);
         self.devices.insert(endpoint, device);
     }
 
-    /// The device is no longer registered.
+    /// The device is no longer registered. When it was last heard stays known.
     pub fn remove_device(&self, endpoint: &EndpointName) {
+        if let Some((endpoint, device)) = self.devices.remove(endpoint) {
+            self.gone.insert(endpoint, device.last_seen);
+        }
+    }
+
+    /// The device is not known any more.
+    pub fn forget_device(&self, endpoint: &EndpointName) {
         self.devices.remove(endpoint);
+        self.gone.remove(endpoint);
     }
 
     /// Shows under which names several devices register; `None`: no longer.
@@ -119,8 +130,11 @@ impl LiveView {
         self.changed.notified().await;
     }
 
-    /// Forgets everything: the engine is rebuilt.
+    /// Forgets everything but when devices were last heard: the engine is rebuilt.
     pub fn clear(&self) {
+        for device in &self.devices {
+            self.gone.insert(device.key().clone(), device.last_seen);
+        }
         self.devices.clear();
         self.downloads.clear();
         self.uncommitted.clear();
@@ -130,6 +144,12 @@ impl LiveView {
     /// The device, where it is registered.
     pub fn device(&self, endpoint: &EndpointName) -> Option<LiveDevice> {
         self.devices.get(endpoint).map(|device| *device)
+    }
+
+    /// When a device was last heard since the server began, whether or not it is still registered.
+    pub fn last_heard(&self, endpoint: &EndpointName) -> Option<Utc> {
+        let live = self.device(endpoint).map(|device| device.last_seen);
+        live.or_else(|| self.gone.get(endpoint).map(|at| *at))
     }
 
     /// Under which name several devices register, and from where.
@@ -218,12 +238,18 @@ mod tests {
     }
 
     #[test]
-    fn what_was_removed_is_not_shown() {
+    fn what_was_removed_is_not_shown_but_when_it_was_last_heard() {
         let live = LiveView::default();
         let endpoint = EndpointName::parse("urn:imei:1").expect("a name");
         live.show_device(endpoint.clone(), device(None));
         assert!(live.device(&endpoint).is_some());
         live.remove_device(&endpoint);
         assert!(live.device(&endpoint).is_none());
+        assert_eq!(live.last_heard(&endpoint), Some(Utc::from_unix_ms(0)));
+        live.show_device(endpoint.clone(), device(None));
+        live.clear();
+        assert_eq!(live.last_heard(&endpoint), Some(Utc::from_unix_ms(0)));
+        live.forget_device(&endpoint);
+        assert_eq!(live.last_heard(&endpoint), None);
     }
 }

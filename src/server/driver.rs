@@ -415,6 +415,9 @@ impl Driver {
                 Record::Deregistered { endpoint, .. } if !self.engine.is_registered(endpoint) => {
                     self.parts.live.remove_device(endpoint);
                 }
+                Record::DeviceForgotten { endpoint } if !self.engine.is_registered(endpoint) => {
+                    self.parts.live.forget_device(endpoint);
+                }
                 Record::Task(task) if task.state.is_final() => {
                     self.parts.live.remove_progress(task.id);
                 }

@@ -173,7 +173,7 @@ fn a_device_that_is_never_heard_fails_after_the_contact_timeout() {
     assert_eq!(failure.reason, FailureReason::ContactTimeout);
     assert_eq!(
         failure.evidence,
-        "not heard since the campaign was activated"
+        "not heard since the campaign was activated; it is not registered"
     );
     assert_eq!(world.steps(0, TimelineStep::Failed).len(), 1);
     let waited = world.now.instant.saturating_since(activated_at);

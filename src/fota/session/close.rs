@@ -70,15 +70,36 @@ impl Session {
 
     /// Fails for want of any word: what the device still does is not known.
     pub(super) fn give_up(&mut self, now: Now, reason: FailureReason, evidence: &str) {
+        let last = self.last_heard(reason);
         let failure = Failure {
             reason,
-            evidence: evidence.to_owned(),
+            evidence: format!("{evidence}{last}"),
         };
         self.task.failure = Some(failure.clone());
         if self.task.slot.is_some() {
             self.quarantine(now, End::Failed(failure));
         } else {
             self.finish(now, End::Failed(failure));
+        }
+    }
+
+    /// When the last word of the device came, where its silence is why the attempt is over.
+    fn last_heard(&self, reason: FailureReason) -> String {
+        let of_silence = matches!(
+            reason,
+            FailureReason::DeviceOffline
+                | FailureReason::ContactTimeout
+                | FailureReason::VersionTimeout
+                | FailureReason::DownloadStalled
+                | FailureReason::ResultTimeout
+                | FailureReason::VerificationTimeout
+        );
+        match self.heard_at {
+            Some(at) if of_silence => format!("; last heard at {at}"),
+            None if of_silence && self.progress.resumed => {
+                "; not heard since the server began".to_owned()
+            }
+            Some(_) | None => String::new(),
         }
     }
 

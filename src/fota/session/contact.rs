@@ -21,7 +21,7 @@ impl Session {
             return;
         }
         let heard_again = self.presence != Presence::Listening;
-        self.heard = true;
+        self.is_heard(now);
         self.woke_by_itself();
         self.presence_changed(now, Presence::Listening);
         if self.stage == Stage::Slot {
@@ -80,7 +80,7 @@ impl Session {
             return;
         }
         let heard_again = self.presence != Presence::Listening;
-        self.heard = true;
+        self.is_heard(now);
         self.woke_by_itself();
         self.presence_changed(now, Presence::Listening);
         match path {

@@ -27,7 +27,7 @@ impl Session {
         if self.closing.is_some() || self.stage != Stage::Download {
             return;
         }
-        self.heard = true;
+        self.is_heard(now);
         self.presence_changed(now, Presence::Listening);
         if self.bytes_served == 0 {
             let detail = format!(

@@ -28,7 +28,7 @@ mod waiting;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::clock::{Instant, Now};
+use crate::clock::{Instant, Now, Utc};
 use crate::lwm2m::{Answer, Operation, path};
 use crate::model::{
     DeviceReport, DownloadCapability, Failure, Phase, ProductSettings, SlotClaim, StopMode,
@@ -90,6 +90,8 @@ pub struct Session {
     deferred_until: Option<Instant>,
     /// Whether it was heard since the session was opened, or only ought to listen.
     heard: bool,
+    /// When it was last heard, as far as this session knows.
+    heard_at: Option<Utc>,
     outstanding: Option<Operation>,
     closing: Option<Closing>,
 
@@ -155,6 +157,7 @@ impl Session {
             condition: ConditionWait::default(),
             deferred_until: None,
             heard: true,
+            heard_at: Some(now.utc),
             outstanding: None,
             closing: None,
             stage: Stage::Idle,
@@ -196,6 +199,7 @@ impl Session {
     ) -> Self {
         let mut session = Self::open(now, task, wanted, terms, report, capability_if_none);
         session.heard = false;
+        session.heard_at = None;
         session
     }
 
@@ -232,8 +236,8 @@ impl Session {
             return;
         };
         let answered = !matches!(answer, Answer::TimedOut | Answer::Reset);
-        self.heard |= answered;
         self.presence = if answered {
+            self.is_heard(now);
             Presence::Listening
         } else {
             Presence::Unanswering
@@ -259,6 +263,11 @@ impl Session {
             self.proceed(now);
         }
         self.flush();
+    }
+
+    fn is_heard(&mut self, now: Now) {
+        self.heard = true;
+        self.heard_at = Some(now.utc);
     }
 
     fn begin_attempt(&mut self, now: Now) {

@@ -20,7 +20,7 @@ impl Session {
         if !is_pushing || self.stage != Stage::Download {
             return;
         }
-        self.heard = true;
+        self.is_heard(now);
         self.presence_changed(now, Presence::Listening);
         if self.bytes_served == 0 {
             let size_bytes = self.wanted.image_size_bytes;

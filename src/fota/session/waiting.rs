@@ -118,7 +118,7 @@ impl Session {
         if self.room.is_none() {
             return;
         }
-        self.heard = true;
+        self.is_heard(now);
         self.presence = Presence::Listening;
         self.ping_later(now);
     }

@@ -101,6 +101,7 @@ impl DeviceView {
             Err(error) => return Err(error.into()),
         };
         let live = state.live.device(&device.endpoint);
+        let last_heard = state.live.last_heard(&device.endpoint);
         let flapping = state.live.flapping(&device.endpoint);
         let now = state.clock.now().instant;
         let (device, _) = complete(types, device, &report);
@@ -119,7 +120,7 @@ impl DeviceView {
             awake: live.is_some_and(|live| live.is_awake(now)),
             queue_mode: live.map(|live| live.queue_mode()),
             lifetime_seconds: live.map(|live| u64::from(live.lifetime_seconds)),
-            last_seen: live.map(|live| fields::time(live.last_seen)),
+            last_seen: last_heard.map(fields::time),
             firmware_version: report.firmware_version.map(|version| version.to_string()),
             cell_id: report.cell_id.map(|cell| cell.0),
             rsrp_dbm: report.rsrp_dbm,

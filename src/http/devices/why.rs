@@ -151,6 +151,7 @@ pub(crate) async fn show_why(
     let deliveries = or_nothing(state.store.deliveries(&endpoint).await)?;
     let barred_since = deliveries.and_then(|deliveries| deliveries.barred_since);
     let live = state.live.device(&endpoint);
+    let last_heard = state.live.last_heard(&endpoint);
     let awake = live.is_some_and(|live| live.is_awake(state.clock.now().instant));
     let expected_until = live.map(|live| {
         live.last_seen + std::time::Duration::from_secs(u64::from(live.lifetime_seconds))
@@ -175,7 +176,7 @@ pub(crate) async fn show_why(
         known,
         registered: live.is_some(),
         awake,
-        last_heard: live.map(|live| live.last_seen),
+        last_heard,
         expected_until,
         barred_since,
         task: told.map(|found| found.facts(&state, place)),
@@ -194,7 +195,7 @@ pub(crate) async fn show_why(
         known,
         registered: live.is_some(),
         awake,
-        last_heard_at: live.map(|live| fields::time(live.last_seen)),
+        last_heard_at: last_heard.map(fields::time),
         expected_until: expected_until.map(fields::time),
         barred_since: barred_since.map(fields::time),
         campaign: found.as_ref().map(|found| WhyCampaign::of(&found.campaign)),
