@@ -123,7 +123,7 @@ impl Session {
         self.uri_writes = self.uri_writes.saturating_add(1);
         self.progress.may_write_uri = self.uri_writes < URI_WRITES_MAX;
         self.progress.download_begun = false;
-        self.served_up_to(0);
+        self.bytes_served = 0;
         self.pace.interrupt();
         self.reported.state = Reading::Awaited;
         self.reported.result = Reading::Unread;

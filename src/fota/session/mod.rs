@@ -110,8 +110,10 @@ pub struct Session {
     /// The capability that may be fetched under.
     served: Option<DownloadCapability>,
     uri_writes: u8,
+    /// How far the package was served since the device was last told of it. The task says how far it was
+    /// before, until the first block shows where the device goes on.
     bytes_served: u64,
-    /// The same as it was last committed.
+    /// What the task says, as it was last committed.
     committed_bytes: u64,
     pace: Pace,
     /// Where it is kept awake while it waits for a slot, and how many pings that has cost in this attempt.
@@ -139,6 +141,7 @@ impl Session {
         capability_if_none: DownloadCapability,
     ) -> Self {
         let resumed = task.state != TaskState::Pending && task.attempt > 0;
+        let bytes_served = if resumed { task.bytes_served } else { 0 };
         let mut session = Self {
             progress: Progress::of(&task, resumed),
             committed_wait: task.waiting_for,
@@ -169,7 +172,7 @@ impl Session {
             claim: None,
             served: None,
             uri_writes: 0,
-            bytes_served: 0,
+            bytes_served,
             pace: Pace::default(),
             room: None,
             pings: 0,

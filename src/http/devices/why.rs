@@ -237,6 +237,7 @@ impl Found {
 
     fn facts(&self, state: &HttpState, place: Option<QueuePlace>) -> WhyTask<'_> {
         let served = state.live.progress(self.shown.task.id);
+        let served = served.map_or(self.shown.task.bytes_served, |served| served.bytes_served);
         WhyTask {
             task: &self.shown.task,
             hold: self.shown.hold.as_ref(),
@@ -244,7 +245,7 @@ impl Found {
             campaign_name: &self.campaign.name,
             attempts_max: self.attempts_max(),
             place,
-            served: served.map(|served| (served.bytes_served, self.size_bytes)),
+            served: (served > 0).then_some((served, self.size_bytes)),
         }
     }
 }

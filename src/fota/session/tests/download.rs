@@ -6,7 +6,7 @@ use super::bench::{Bench, Device, NEW, SIZE_BYTES, new_task, secs};
 use crate::coap::Code;
 use crate::fota::{Contact, End, Terms};
 use crate::lwm2m::{Answer, path};
-use crate::model::{FailureReason, Phase, TaskState, WaitingFor};
+use crate::model::{FailureReason, Phase, TaskState, TimelineStep, UpdateTask, WaitingFor};
 
 #[test]
 fn a_notification_may_come_before_the_answer_to_the_write() {
@@ -448,4 +448,42 @@ fn a_uri_that_is_written_again_has_a_result_of_its_own() {
     bench.pass(secs(60));
     bench.run();
     assert_eq!(bench.failure(), FailureReason::InvalidUri);
+}
+
+#[test]
+fn how_far_it_is_outlives_a_restart_and_the_next_attempts_uri() {
+    let mut bench = Bench::new(Device::default());
+    bench.run_to_download();
+    bench.block(1024);
+    bench.asleep();
+    assert_eq!(bench.committed.bytes_served, 1024);
+    bench.restart();
+    bench.timeline.clear();
+    bench.run();
+    bench.block(1024);
+    assert!(!bench.steps().contains(&TimelineStep::DownloadBegun));
+    let heard_at = bench.now.utc;
+    let day = secs(24 * 3600);
+    while bench.end.is_none() {
+        bench.pass(day);
+    }
+    let failure = bench.committed.failure.clone().unwrap();
+    assert_eq!(failure.reason, FailureReason::DownloadStalled);
+    let evidence = &failure.evidence;
+    assert!(evidence.contains("1024 of 2048 bytes served"), "{evidence}");
+    let last = format!("; last heard at {heard_at}");
+    assert!(evidence.ends_with(&last), "{evidence}");
+
+    let task = UpdateTask {
+        state: TaskState::Pending,
+        ..bench.committed.clone()
+    };
+    let (wanted, terms) = (bench.wanted.clone(), bench.terms.clone());
+    let mut next = Bench::with(Device::default(), wanted, terms, task);
+    next.run();
+    assert_eq!(next.count("write /5/0/1"), 1);
+    assert_eq!(next.committed.bytes_served, 1024, "until it goes on");
+    next.notify(1);
+    next.block(512);
+    assert_eq!(next.session.task().bytes_served, 512, "it began anew");
 }
