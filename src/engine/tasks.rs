@@ -91,12 +91,6 @@ impl Engine {
         let Some(campaign) = self.campaigns.get(&task.campaign) else {
             return;
         };
-        // What a restart cut off goes on: the delivery that barred the device still runs.
-        if task.state != TaskState::Running
-            && let Some(evidence) = self.bar_evidence(&task.endpoint)
-        {
-            return self.fail_idle(now, id, FailureReason::Barred, &evidence);
-        }
         if task.state != TaskState::Running
             && let Some((cause, mode)) = campaign.stopped_as()
         {
@@ -107,6 +101,12 @@ impl Engine {
             && let Some(gate) = gate
         {
             return self.wait_at_gate(now, id, gate);
+        }
+        // What a restart cut off goes on: the delivery that barred the device still runs.
+        if task.state != TaskState::Running
+            && let Some(evidence) = self.bar_evidence(&task.endpoint)
+        {
+            return self.fail_idle(now, id, FailureReason::Barred, &evidence);
         }
         let settings = Arc::clone(self.products.of_package(&campaign.package));
         // Held until there is something to fetch from. What has executed fetches no more, and goes on.

@@ -186,3 +186,18 @@ fn a_server_that_dies_at_any_input_gives_no_seventh_package() {
     }
     assert!(rebuilds > 100, "{rebuilds}");
 }
+
+#[test]
+fn in_a_paused_campaign_a_barred_device_waits_as_all_do() {
+    let mut world = barred(707);
+    let id = world.draft(&[0], RetryPolicy::default());
+    world.activate(id).unwrap();
+    let pause = Command::PauseCampaign { id, halted: false };
+    assert_eq!(world.command(pause), Outcome::Done(Ok(())));
+    world.run_for(Duration::from_secs(3 * 60 * 60));
+    assert_eq!(world.task(id, 0).state, TaskState::Pending);
+    let resume = Command::ResumeCampaign(id);
+    assert_eq!(world.command(resume), Outcome::Done(Ok(())));
+    world.run_to_the_end();
+    assert_eq!(world.failure(id, 0).reason, FailureReason::Barred);
+}
