@@ -27,6 +27,13 @@ pub(super) struct RetrySchedule {
 }
 
 impl RetrySchedule {
+    /// Whether a delivery is to be tried that was to wait until then. So is one that would wait for longer
+    /// than any does: the clock was set back.
+    pub(super) fn is_due(&self, next_at: Option<Utc>, now: Utc) -> bool {
+        let longest = self.most + self.most / 5;
+        next_at.is_none_or(|at| at <= now || at > now + longest)
+    }
+
     /// Notes what came of a try in the delivery. `lot` is from 0 to 1: waits are up to a fifth longer by it,
     /// so that not all receivers of a network that comes back are called at once.
     pub(super) fn settle(
@@ -141,6 +148,21 @@ mod tests {
                 .all(|(plain, apart)| plain <= apart)
         );
         assert_eq!(plain.last(), apart.last());
+    }
+
+    #[test]
+    fn nobody_waits_for_longer_because_the_clock_was_set_back() {
+        let mut delivery = delivery();
+        delivery.attempts = 40;
+        delivery.created_at = at(1000 * HOUR);
+        let now = at(1000 * HOUR);
+        schedule().settle(&mut delivery, Answer::Status(500), now, 1.0);
+        let next_at = delivery.next_at;
+        assert_eq!(next_at, Some(now + Duration::from_secs(6 * HOUR * 6 / 5)));
+        assert!(!schedule().is_due(next_at, now));
+        assert!(schedule().is_due(next_at, now + Duration::from_secs(8 * HOUR)));
+        assert!(schedule().is_due(next_at, at(999 * HOUR)), "set back");
+        assert!(schedule().is_due(None, now));
     }
 
     #[test]

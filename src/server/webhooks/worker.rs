@@ -91,7 +91,7 @@ impl Worker {
         }
         let pending = self.store.pending_deliveries(self.webhook.id).await?;
         let now = self.clock.now().utc;
-        let is_due = |delivery: &&WebhookDelivery| delivery.next_at.is_none_or(|at| at <= now);
+        let is_due = |delivery: &&WebhookDelivery| self.schedule.is_due(delivery.next_at, now);
         if let Some(due) = pending.iter().find(is_due) {
             return self.try_again(due.clone()).await;
         }
