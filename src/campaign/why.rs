@@ -26,7 +26,7 @@ pub struct WhyFacts<'a> {
     pub barred_since: Option<Utc>,
     /// The task that says most: one under way, else the last that there is.
     pub task: Option<WhyTask<'a>>,
-    /// Campaigns that it was left out of.
+    /// Campaigns that it was left out of, where its task is not under way.
     pub left_out: Vec<WhyLeftOut>,
 }
 
@@ -114,16 +114,20 @@ pub fn why(facts: &WhyFacts<'_>, language: Language) -> Why {
             "平台没有该终端标识的设备。",
         );
         NextAction::EnterDevice
-    } else if let Some(task) = &facts.task {
-        tell_task(&mut text, facts, task);
-        task.next_action()
     } else {
-        text.say("The device is in no campaign.", "设备不在任何升级任务中。");
+        if facts.task.is_none() {
+            text.say("The device is in no campaign.", "设备不在任何升级任务中。");
+        }
+        // A campaign that wanted it and left it out says more than one that is over, or a draft.
         for left_out in &facts.left_out {
             text.add(&left_out.sentence);
         }
-        let first = facts.left_out.first();
-        first.map_or(NextAction::CreateCampaign, |it| it.next_action)
+        let of_task = facts.task.as_ref().map(|task| {
+            tell_task(&mut text, facts, task);
+            task.next_action()
+        });
+        let first = facts.left_out.first().map(|it| it.next_action);
+        first.or(of_task).unwrap_or(NextAction::CreateCampaign)
     };
     let action = match facts.barred_since {
         Some(since) if action != NextAction::None => {

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use narrowcast::clock::Utc;
+use narrowcast::http::LiveDevice;
 use narrowcast::model::{
-    CampaignId, CampaignState, EndpointName, PauseReason, Phase, Record, RolloutState, RolloutStep,
-    TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask, WaitingFor,
+    CampaignId, CampaignState, EndpointName, Failure, FailureReason, PauseReason, Phase, Record,
+    RolloutState, RolloutStep, TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask,
+    WaitingFor,
 };
 use narrowcast::store::Store;
 use reqwest::Method;
@@ -208,4 +210,85 @@ async fn what_a_device_lacks_is_part_of_the_answer() {
     let told = why(&service, "d1", "en").await;
     let text = told["text"].as_str().expect("a text");
     assert!(text.contains("Seen: battery 12 % of 30 %."), "{text}");
+}
+
+#[tokio::test]
+async fn what_failed_and_which_campaign_left_it_out_since_are_both_told() {
+    let (service, now) = phased(json!({})).await;
+    let endpoint = EndpointName::parse("d1").expect("a name");
+    let failed = UpdateTask {
+        state: TaskState::Failed,
+        attempt: 1,
+        failure: Some(Failure {
+            reason: FailureReason::NoSpace,
+            evidence: "/5/0/5 = 2".to_owned(),
+        }),
+        ..UpdateTask::new(TaskId(1), ID, endpoint, now)
+    };
+    let records = vec![Record::Task(failed)];
+    service.store.commit(records).await.expect("a commit");
+    let denying = |name: &str, denied: &str| {
+        json!({"name": name, "package_id": 1,
+               "targets": {"devices": ["d1", "d2", "d3"], "deny": [denied]}})
+    };
+    let body = denying("August", "d1");
+    service.post("/api/v1/campaigns", &body).await.expect(201);
+    let told = why(&service, "d1", "en").await;
+    let text = told["text"].as_str().expect("a text");
+    assert!(
+        text.starts_with("Campaign 2 “August” left it out"),
+        "{text}"
+    );
+    assert!(text.contains("Campaign 1 “July”, attempt 1"), "{text}");
+    assert!(text.contains("Seen: /5/0/5 = 2."), "{text}");
+    assert_eq!(told["next_action"]["code"], "change_targets");
+
+    // A draft with it hides no campaign that runs without it, and is told behind it.
+    become_state(&service, CampaignState::Failed, now).await;
+    let (id, state, at) = (CampaignId(2), CampaignState::Running, now);
+    let runs = Record::Campaign { id, state, at };
+    service.store.commit(vec![runs]).await.expect("a commit");
+    let body = denying("September", "d2");
+    service.post("/api/v1/campaigns", &body).await.expect(201);
+    let told = why(&service, "d1", "en").await;
+    let text = told["text"].as_str().expect("a text");
+    assert!(
+        text.starts_with("Campaign 2 “August” left it out"),
+        "{text}"
+    );
+    assert!(text.contains("Campaign 3 “September”:"), "{text}");
+    assert_eq!(told["left_out"].as_array().expect("a list").len(), 1);
+}
+
+#[tokio::test]
+async fn when_a_device_was_last_heard_is_told_when_its_registration_is_over_too() {
+    let (service, now) = phased(json!({})).await;
+    let endpoint = EndpointName::parse("d1").expect("a name");
+    let live = LiveDevice {
+        awake_until: None,
+        last_seen: now,
+        lifetime_seconds: 600,
+    };
+    service.live.show_device(endpoint.clone(), live);
+    service.live.remove_device(&endpoint);
+    let served = UpdateTask {
+        state: TaskState::Running,
+        phase: Phase::Downloading,
+        attempt: 1,
+        waiting_for: Some(WaitingFor::Block),
+        bytes_served: 3,
+        ..UpdateTask::new(TaskId(1), ID, endpoint, now)
+    };
+    let records = vec![Record::Task(served)];
+    service.store.commit(records).await.expect("a commit");
+    let told = why(&service, "d1", "en").await;
+    assert_eq!(told["registered"], false);
+    assert_eq!(told["last_heard_at"], now.to_string());
+    let text = told["text"].as_str().expect("a text");
+    let heard = format!("The device was last heard at {now}. It is not registered.");
+    assert!(text.contains(&heard), "{text}");
+    // As the store has it: nothing was served since the server began.
+    assert!(text.contains("It has fetched 3 of "), "{text}");
+    let device = service.get("/api/v1/devices/d1").await.expect(200);
+    assert_eq!(device["last_seen"], now.to_string());
 }

@@ -54,7 +54,8 @@ pub(crate) struct WhyView {
     attempts_max: Option<u32>,
     /// Where it stands in its cell, while it waits there.
     cell: Option<WhyCell>,
-    /// Drafts and active campaigns that ask for it and left it out, where it has no task under way.
+    /// Drafts and active campaigns that ask for it and left it out, where it has no task under way; beside a
+    /// draft with a task of it only active ones.
     left_out: Vec<LeftOutView>,
 }
 
@@ -157,21 +158,14 @@ pub(crate) async fn show_why(
         live.last_seen + std::time::Duration::from_secs(u64::from(live.lifetime_seconds))
     });
     let found = task_of(&state, &endpoint).await?;
-    let under_way = found
-        .as_ref()
-        .is_some_and(|found| !found.shown.task.state.is_final());
-    let left_out: Vec<LeftOutView> = if known && !under_way {
-        let left_out = left_out_of(&state, &endpoint, language).await?;
-        left_out.into_iter().map(LeftOutView::from).collect()
-    } else {
-        Vec::new()
+    let left_out = match known {
+        true => left_out(&state, &endpoint, found.as_ref(), language).await?,
+        false => Vec::new(),
     };
     let place = match &found {
         Some(found) => place_of(&state, &found.shown.task).await?,
         None => None,
     };
-    // A campaign that wanted it and left it out says more than one that is over.
-    let told = found.as_ref().filter(|_| under_way || left_out.is_empty());
     let facts = WhyFacts {
         known,
         registered: live.is_some(),
@@ -179,7 +173,7 @@ pub(crate) async fn show_why(
         last_heard,
         expected_until,
         barred_since,
-        task: told.map(|found| found.facts(&state, place)),
+        task: found.as_ref().map(|found| found.facts(&state, place)),
         left_out: left_out.iter().map(|it| it.told(language)).collect(),
     };
     let answer = why(&facts, language);
@@ -211,6 +205,24 @@ pub(crate) async fn show_why(
         }),
         left_out,
     }))
+}
+
+/// The campaigns that left a device out. None where one updates it; beside a draft of its own no other draft.
+async fn left_out(
+    state: &HttpState,
+    endpoint: &EndpointName,
+    found: Option<&Found>,
+    language: Language,
+) -> Result<Vec<LeftOutView>, Problem> {
+    let unfinished = found.filter(|found| !found.shown.task.state.is_final());
+    let draft = unfinished.filter(|found| found.campaign.state == CampaignState::Draft);
+    if unfinished.is_some() && draft.is_none() {
+        return Ok(Vec::new());
+    }
+    let left_out = left_out_of(state, endpoint, language).await?;
+    let says_more = |it: &LeftOut| draft.is_none() || it.campaign.state.is_active();
+    let left_out = left_out.into_iter().filter(says_more);
+    Ok(left_out.map(LeftOutView::from).collect())
 }
 
 fn or_nothing<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
