@@ -175,6 +175,9 @@ impl Engine {
             preconditions: conditions.map_or_else(Default::default, |it| it.preconditions),
             severity: conditions.and_then(|it| it.severity),
             defer_seconds_max: conditions.and_then(|it| it.defer_seconds_max),
+            stopped: running
+                .and_then(|it| it.stopped_as())
+                .map(|(cause, _)| cause),
         }
     }
 

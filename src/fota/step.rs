@@ -101,6 +101,8 @@ pub struct Terms {
     pub defer_seconds_max: Option<u32>,
     /// Whether its slot is a part of the cell's airtime, of which a device that installs takes none.
     pub budgets_airtime: bool,
+    /// Why its campaign was stopped, where it was before the session is opened.
+    pub stopped: Option<Failure>,
 }
 
 /// Resources of Object 5 v1.1 that a device may name in its links.

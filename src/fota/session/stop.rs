@@ -40,10 +40,11 @@ impl Session {
     /// Goes on after a restart with what an operator had asked for.
     pub(super) fn resume_stop(&mut self) {
         if self.task.stop.is_some() {
-            self.stopping = Some(Failure {
+            let cause = self.terms.stopped.clone();
+            self.stopping = Some(cause.unwrap_or_else(|| Failure {
                 reason: FailureReason::Stopped,
                 evidence: "an operator stopped it".to_owned(),
-            });
+            }));
         }
     }
 

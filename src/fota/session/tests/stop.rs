@@ -4,7 +4,7 @@ use super::bench::{Bench, Device, NEW, new_task, secs, wanted};
 use crate::coap::Code;
 use crate::fota::{Contact, End, Terms};
 use crate::lwm2m::Answer;
-use crate::model::{FailureReason, StopMode, TaskState, WaitingFor};
+use crate::model::{Failure, FailureReason, StopMode, TaskState, WaitingFor};
 
 fn cancels() -> Bench {
     let terms = Terms {
@@ -176,6 +176,35 @@ fn one_that_comes_back_from_it_with_its_old_version_is_told_nothing_more() {
     bench.pass(secs(301));
     assert_eq!(bench.end, Some(End::Stopped));
     assert_eq!(bench.count("write /5/0/1"), 1);
+}
+
+#[test]
+fn why_it_was_stopped_is_known_after_a_restart_too() {
+    let revoked = Failure {
+        reason: FailureReason::KeyRevoked,
+        evidence: "key 3 was revoked".to_owned(),
+    };
+    for restarts in [false, true] {
+        let mut bench = cancels();
+        let (now, cause) = (bench.now, revoked.clone());
+        bench.session.handle_stop(now, cause, StopMode::Hard);
+        bench.drain();
+        bench.device.state = 3;
+        bench.answer(Answer::Refused(Code::METHOD_NOT_ALLOWED));
+        bench.run();
+        if restarts {
+            bench.terms.stopped = Some(revoked.clone());
+            bench.restart();
+            bench.contact(Contact::Uplink);
+            bench.run();
+        }
+        bench.device.result = Some(0);
+        bench.notify(0);
+        bench.run();
+        bench.pass(secs(301));
+        assert_eq!(bench.end, Some(End::Stopped));
+        assert_eq!(bench.committed.failure.as_ref(), Some(&revoked));
+    }
 }
 
 #[test]
