@@ -1,6 +1,7 @@
 //! The `narrowcast` command line: data to stdout, messages to stderr; exit 0 done, 1 failed, 2 wrong
 //! usage, 99 a threshold is broken.
 
+mod agent;
 mod audit;
 mod compare;
 mod config;
@@ -54,7 +55,8 @@ enum Command {
     Profile(profile::ProfileArgs),
     Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
-    Load(load::LoadArgs),
+    Load(Box<load::LoadArgs>),
+    Agent(agent::AgentArgs),
     Scenario(scenario::ScenarioArgs),
     Simulate(simulate::SimulateArgs),
     Token(token::TokenArgs),
@@ -78,6 +80,7 @@ impl Command {
             Self::Serve(args) => serve::run(args, &Output::new(language, false)),
             Self::Demo(args) => demo::run(args, &Output::new(language, args.json)),
             Self::Load(args) => load::run(args, &Output::new(language, args.json)),
+            Self::Agent(args) => agent::run(args, &Output::new(language, args.json)),
             Self::Scenario(args) => scenario::run(args, &Output::new(language, args.json())),
             Self::Simulate(args) => simulate::run(args, &Output::new(language, args.json)),
             Self::Token(args) => token::run(args, &Output::new(language, args.json())),

@@ -69,6 +69,9 @@ fn told(result: &RunResult, output: &Output) -> String {
         End::AllDone => label("every device came to its end", "全部设备已完成").to_owned(),
         End::DurationOver => label("its time was over", "时间用完").to_owned(),
         End::DidNotFinish { why } => format!("{}: {why}", label("did not finish", "未完成")),
+        End::DevicesLost { why } => {
+            format!("{}: {why}", label("devices were lost", "部分终端丢失"))
+        }
         End::Aborted { threshold } => {
             let ended = label("ended by the threshold", "因阈值未满足而中止");
             format!("{ended} {threshold}")

@@ -4,6 +4,7 @@
 //! time. It keeps no raw samples; what it says at the end is a [`RunResult`], the one thing that reports
 //! and comparisons read. A [`Proxy`] puts a bad path between devices and a server.
 
+pub mod agents;
 mod compare;
 mod impair;
 mod limit;

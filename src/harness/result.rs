@@ -50,6 +50,11 @@ pub enum End {
         /// Why.
         why: String,
     },
+    /// Some devices could not go on: what is told of them is not all.
+    DevicesLost {
+        /// Which, and why.
+        why: String,
+    },
     /// A threshold that ends the run broke.
     Aborted {
         /// Which.
@@ -104,12 +109,14 @@ impl RunResult {
         self.unfinished().is_none() && self.thresholds.iter().all(ThresholdResult::held)
     }
 
-    /// What a command ends with that ran it: 99 where a threshold is broken, else 0. That a server was too
-    /// slow for a load run to finish is its result; a rehearsal that does not finish has failed: 1.
+    /// What a command ends with that ran it: 1 where devices were lost, 99 where a threshold is broken, else
+    /// 0. That a server was too slow for a load run to finish is its result; a rehearsal that does not
+    /// finish has failed: 1.
     pub fn exit_code(&self) -> u8 {
         let broken = self.thresholds.iter().any(|threshold| !threshold.held());
         match &self.end {
             End::Aborted { .. } => EXIT_BROKEN,
+            End::DevicesLost { .. } => 1,
             End::AllDone | End::DurationOver | End::DidNotFinish { .. } if broken => EXIT_BROKEN,
             End::DidNotFinish { .. } if self.mode == Mode::Simulate => 1,
             End::AllDone | End::DurationOver | End::DidNotFinish { .. } => 0,
@@ -121,6 +128,7 @@ impl RunResult {
         match &self.end {
             End::AllDone | End::DurationOver => None,
             End::DidNotFinish { why } => Some(format!("did not finish: {why}")),
+            End::DevicesLost { why } => Some(format!("lost devices: {why}")),
             End::Aborted { threshold } => Some(format!("ended by the threshold {threshold}")),
         }
     }

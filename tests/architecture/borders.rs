@@ -20,7 +20,13 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("clap", &["src/cli/"]),
     ("coap_lite", &["src/coap/codec.rs"]),
     ("dashmap", &["src/http/live.rs", "src/http/firmware/"]),
-    ("hmac", &["src/server/webhooks/sign.rs"]),
+    (
+        "hmac",
+        &[
+            "src/harness/agents/secret.rs",
+            "src/server/webhooks/sign.rs",
+        ],
+    ),
     (
         "hyper",
         &[

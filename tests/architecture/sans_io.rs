@@ -72,6 +72,7 @@ const CRATES: &[&str] = &[
     "coap_lite",
     "hdrhistogram",
     "hex",
+    "hmac",
     "humantime_serde",
     "jiff",
     "k256",
@@ -244,6 +245,10 @@ fn io_neighbour(tree: &Tree, own: &SourceFile, meaning: &Meaning) -> Option<Stri
         if MODULES.contains(&top) || NEIGHBOURS.contains(&top) || is_of_a_world {
             return false;
         }
+        // Who may see an item, `pub(super)`, is nothing that it uses.
+        if own.module.len() > inner.len() && own.module.starts_with(inner) && !meaning.spreads() {
+            return false;
+        }
         // A marked file may use the marked files beside it.
         let named = tree
             .files
@@ -395,6 +400,31 @@ mod tests {
         assert!(!with("use std::fs;").is_empty());
         assert!(!with("use crate::store::Store;").is_empty());
         assert!(faults_of("src/net/device.rs", "//! Sockets.\nuse std::fs;").is_empty());
+    }
+
+    #[test]
+    fn a_marked_file_may_say_who_sees_its_items() {
+        let with = |code: &str| {
+            let marked = format!("//! Sans-IO.\n{code}");
+            faults(&Tree::planted(&[
+                (
+                    "src/net/far/mod.rs",
+                    "//! Sockets.\nmod device;\nmod socket;",
+                ),
+                ("src/net/far/socket.rs", "//! Sockets."),
+                ("src/net/far/device.rs", &marked),
+            ]))
+        };
+        let found = with("pub(super) fn f() {} pub(in crate::net::far) fn g() {}");
+        assert!(found.is_empty(), "{found:?}");
+        for text in [
+            "use super::*;",
+            "use super::socket::Socket;",
+            "use super::Sockets;",
+            "use crate::net::far as f; fn g() { f::socket::open() }",
+        ] {
+            assert!(!with(text).is_empty(), "not found: {text}");
+        }
     }
 
     #[test]

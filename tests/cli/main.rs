@@ -6,6 +6,7 @@
     reason = "a test's helper that fails is a failed test, as the test itself"
 )]
 
+mod agents;
 mod audit;
 mod audit_routes;
 mod bad_packages;

@@ -18,8 +18,8 @@ fn help_goes_to_stdout_and_names_every_command() {
         .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
         .collect();
     for command in [
-        "keygen", "sign", "verify", "serve", "demo", "load", "scenario", "token", "config",
-        "openapi",
+        "keygen", "sign", "verify", "serve", "demo", "load", "agent", "scenario", "token",
+        "config", "openapi",
     ] {
         assert!(named.contains(command), "{command} of {named:?}");
         let help = run(here().path(), &[command, "--help"]).exits(0);

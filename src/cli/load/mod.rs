@@ -1,12 +1,14 @@
 //! `narrowcast load`: a scenario's devices on real sockets, against any LwM2M server.
 
+mod agents;
 pub(super) mod live;
+pub(super) mod local;
 mod sources;
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,9 +20,14 @@ use super::output::Output;
 use super::run_result;
 use super::scenario::{read, refused};
 use crate::harness::End;
-use crate::harness::load::{LoadConfig, LoadError, Operator, Rest, ServerProcess, run as run_load};
+use crate::harness::load::{
+    Devices, LoadConfig, LoadError, LocalDevices, Operator, Part, Rest, ServerProcess,
+    run as run_load,
+};
 use crate::harness::scenario::Scenario;
+use agents::AgentsArgs;
 use live::LiveView;
+use local::LocalArgs;
 
 /// The port of `coap://` (RFC 7252 §6.1).
 const COAP_PORT: u16 = 5683;
@@ -37,16 +44,10 @@ pub(super) struct LoadArgs {
     /// The server, coap://HOST:PORT; that of the scenario's `[target]` without it.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// Give devices addresses of this network, all of which must be this machine's. Without it and
-    /// `--bind`: 127.1.0.0/16 where the server is on this machine, else the address that leads to it.
-    #[arg(long, value_name = "NETWORK/PREFIX", value_parser = sources::parse, conflicts_with = "bind")]
-    sources: Option<sources::Sources>,
-    /// Give devices this address of this machine; may be repeated.
-    #[arg(long, value_name = "IP")]
-    bind: Vec<IpAddr>,
-    /// Give devices these ports, such as 20000-29999; any that are free without it.
-    #[arg(long, value_name = "FIRST-LAST", value_parser = ports)]
-    ports: Option<RangeInclusive<u16>>,
+    #[command(flatten)]
+    local: LocalArgs,
+    #[command(flatten)]
+    agents: AgentsArgs,
     /// Enter devices, packages and campaigns on a narrowcast server first, http://HOST:PORT; as the
     /// scenario's `[target]` says without it.
     #[arg(long, value_name = "URL", requires = "token_file")]
@@ -60,9 +61,6 @@ pub(super) struct LoadArgs {
     /// End the run after so long; the scenario's duration, by its speed, without it.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     time_limit: Option<Duration>,
-    /// How many threads run devices.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
-    threads: u8,
     /// Draw all chance from this seed, not from that of the file.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -86,8 +84,39 @@ pub(super) fn run(args: &LoadArgs, output: &Output) -> Result<(), CliError> {
 
 async fn load(args: &LoadArgs, scenario: &Scenario, output: &Output) -> Result<(), CliError> {
     let config = args.config(scenario).await?;
+    let ended = interrupted()?;
+    if let Some(commander) = args.agents.commander(output)? {
+        // Before anybody is waited for.
+        let checked = scenario.check_for_sockets(config.speed);
+        checked.map_err(|error| refused(&args.file, &error, output))?;
+        let mut ended = pin!(ended);
+        let gathered = commander.gather(scenario, &config, output);
+        let devices = tokio::select! {
+            _ = &mut ended => return Err(CliError::failed(LoadError::NotBegun)),
+            devices = gathered => devices?,
+        };
+        return run_on(devices, args, scenario, config, ended, output).await;
+    }
+    let part = Part {
+        server: config.server,
+        seed: config.seed,
+        speed: config.speed,
+        cells: scenario.all_cells(),
+    };
+    let devices = LocalDevices::new(scenario, part, args.local.config());
+    run_on(devices, args, scenario, config, ended, output).await
+}
+
+async fn run_on(
+    devices: impl Devices,
+    args: &LoadArgs,
+    scenario: &Scenario,
+    config: LoadConfig,
+    ended: impl Future<Output = End>,
+    output: &Output,
+) -> Result<(), CliError> {
     let mut view = LiveView::new(output);
-    let result = run_load(scenario, config, interrupted()?, &mut |look| {
+    let result = run_load(scenario, config, devices, ended, &mut |look| {
         view.show(look.live);
     })
     .await;
@@ -109,11 +138,7 @@ impl LoadArgs {
             CliError::Usage(told.to_owned())
         })?;
         let server = resolve(url).await?;
-        let sources = match &self.sources {
-            Some(sources) => sources.addresses(),
-            None => self.bind.clone(),
-        };
-        if sources.iter().any(|it| it.is_ipv6() != server.is_ipv6()) {
+        if !self.local.config().is_of_family(server) {
             let told =
                 format!("devices' addresses must be of the family of the server's, {server}");
             return Err(CliError::Usage(told));
@@ -122,10 +147,6 @@ impl LoadArgs {
         let by_speed = scenario.duration / u32::from(speed);
         Ok(LoadConfig {
             server,
-            devices: 0..scenario.device_count(),
-            sources,
-            ports: self.ports.clone(),
-            loops: usize::from(self.threads),
             operator: self.operator(scenario)?,
             speed,
             time_limit: self.time_limit.unwrap_or(by_speed),
@@ -198,27 +219,4 @@ async fn resolve(url: &str) -> Result<SocketAddr, CliError> {
     found
         .next()
         .ok_or_else(|| CliError::Failed(format!("{authority} has no address")))
-}
-
-/// `20000-29999`.
-fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
-    let parsed = text.split_once('-').and_then(|(first, last)| {
-        let (first, last) = (first.parse::<u16>().ok()?, last.parse::<u16>().ok()?);
-        (first > 0 && first <= last).then_some(first..=last)
-    });
-    parsed.ok_or_else(|| "give the first and the last, such as 20000-29999".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_a_first_and_a_last() {
-        assert_eq!(ports("20000-20009"), Ok(20_000..=20_009));
-        assert_eq!(ports("5-5"), Ok(5..=5));
-        for wrong in ["20000", "9-5", "0-5", "1-70000", "-", "a-b"] {
-            assert!(ports(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -4,22 +4,22 @@
 //! run has a token for it, what an operator says over REST. It may be too slow: then the run ends by its
 //! time limit, and that it did not finish is its result.
 
+mod devices;
 mod observe;
 mod pace;
 mod package;
-mod plan;
 mod provision;
 mod rest;
 mod server_process;
 mod under_way;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::ops::{Range, RangeInclusive};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use devices::{Devices, LocalConfig, LocalDevices, Part};
 pub use package::{FreshPackage, PackageError};
 pub use provision::{ProvisionError, Provisioner};
 pub use rest::{Rest, RestError};
@@ -28,7 +28,6 @@ pub use server_process::ServerProcess;
 use self::under_way::UnderWay;
 use super::scenario::{Scenario, ScenarioError};
 use super::{End, Live, Metrics, Observer, RunResult};
-use crate::model::Sha256Digest;
 use crate::sim::FleetError;
 
 /// Why a run could not be made.
@@ -58,11 +57,6 @@ pub enum Operator {
     Nobody,
     /// The run itself, on a server of ours.
     Rest(Rest),
-    /// Somebody else, who has entered all of it.
-    Elsewhere {
-        /// What devices are updated with, where that is known.
-        image: Option<Sha256Digest>,
-    },
 }
 
 /// Where a run goes, and how.
@@ -70,18 +64,9 @@ pub enum Operator {
 pub struct LoadConfig {
     /// The LwM2M server.
     pub server: SocketAddr,
-    /// Which of the scenario's devices, by their numbers.
-    pub devices: Range<usize>,
-    /// Addresses of this machine that devices speak from; empty: [`crate::sim::sources_towards`] the
-    /// server.
-    pub sources: Vec<IpAddr>,
-    /// Ports that they speak from; `None`: any that are free.
-    pub ports: Option<RangeInclusive<u16>>,
-    /// How many threads the devices share.
-    pub loops: usize,
     /// Who is the operator.
     pub operator: Operator,
-    /// How many times faster devices' own timers run; 0 counts as 1.
+    /// How many times faster the scenario passes; 0 counts as 1.
     pub speed: u16,
     /// How long the run may last at the most.
     pub time_limit: Duration,
@@ -113,14 +98,15 @@ impl fmt::Debug for Look<'_> {
     }
 }
 
-/// Runs a scenario until it is done, its time is over, a threshold ends it, or `ended` says how it ends.
-/// `look` is shown each second how it stands.
+/// Runs a scenario on its devices, wherever they are, until it is done, its time is over, a threshold ends
+/// it, or `ended` says how it ends. `look` is shown each second how it stands.
 ///
 /// # Errors
 /// Where the run cannot begin, or its campaign not be started.
 pub async fn run(
     scenario: &Scenario,
     config: LoadConfig,
+    devices: impl Devices,
     ended: impl Future<Output = End>,
     look: &mut dyn FnMut(&Look<'_>),
 ) -> Result<RunResult, LoadError> {
@@ -129,7 +115,7 @@ pub async fn run(
     let time_limit = config.time_limit;
     let mut run = tokio::select! {
         _ = &mut ended => return Err(LoadError::NotBegun),
-        run = UnderWay::begin(scenario, config) => run?,
+        run = UnderWay::begin(scenario, config, devices) => run?,
     };
     let end = tokio::select! {
         end = &mut ended => Some(end),
@@ -137,7 +123,7 @@ pub async fn run(
         () = tokio::time::sleep(time_limit) => None,
     };
     let end = end.unwrap_or_else(|| run.out_of_time(time_limit));
-    run.finish(end)
+    run.finish(end).await
 }
 
 /// An observer is whole between two events: a panic elsewhere leaves it so.

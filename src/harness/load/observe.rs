@@ -7,9 +7,9 @@ use super::lock;
 use super::provision::TARGET_VERSION;
 use crate::campaign::Windows;
 use crate::clock::Utc;
-use crate::harness::scenario::Scenario;
-use crate::harness::{Mode, Observer, ObserverConfig};
-use crate::model::Sha256Digest;
+use crate::harness::scenario::{PlannedDevice, Scenario};
+use crate::harness::{DeviceInfo, Mode, Observer, ObserverConfig};
+use crate::model::{Sha256Digest, TierBorders};
 use crate::sim::{AtRest, FleetEvent, FleetSink};
 
 /// How long one part of the series is at first.
@@ -29,6 +29,18 @@ pub(super) fn sink(observer: &Arc<Mutex<Observer>>) -> FleetSink {
             }
         }
     })
+}
+
+/// All devices of a scenario, by their numbers.
+pub(super) fn infos(scenario: &Scenario, seed: u64) -> Vec<DeviceInfo> {
+    let info = |device: PlannedDevice| DeviceInfo {
+        cell: scenario.cells[device.cell].id,
+        level: device.level,
+        class: device.config.class(&TierBorders::default()),
+        mix: device.mix,
+        endpoint: device.config.endpoint,
+    };
+    scenario.devices(seed).map(info).collect()
 }
 
 /// What the observer of a run is told beforehand, which begins at `now`.

@@ -1,7 +1,5 @@
 //! What an operator does on a server of ours before and during a run: devices, packages, campaigns.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 use rand::RngCore;
 use rand::rngs::OsRng;
@@ -67,7 +65,7 @@ impl Provisioner {
         }
     }
 
-    /// Enters these of a scenario's devices, by their numbers, and profiles of products that have quirks;
+    /// Enters a scenario's devices, and profiles of products that have quirks;
     /// where there is a campaign, uploads a package for each product and makes a draft for it. Answers the
     /// image's hash.
     ///
@@ -77,9 +75,8 @@ impl Provisioner {
         &mut self,
         scenario: &Scenario,
         seed: u64,
-        devices: Range<usize>,
     ) -> Result<Option<Sha256Digest>, ProvisionError> {
-        let members = members(scenario, seed, devices);
+        let members = members(scenario, seed);
         for of_product in &members {
             self.enter(of_product).await?;
         }
@@ -258,7 +255,7 @@ fn unless_there(answer: Result<Value, RestError>) -> Result<Value, RestError> {
 }
 
 /// The devices by product, of those that have some.
-fn members(scenario: &Scenario, seed: u64, devices: Range<usize>) -> Vec<Members> {
+fn members(scenario: &Scenario, seed: u64) -> Vec<Members> {
     let products = scenario.products().into_iter();
     let mut members: Vec<Members> = products
         .map(|product| Members {
@@ -266,8 +263,8 @@ fn members(scenario: &Scenario, seed: u64, devices: Range<usize>) -> Vec<Members
             endpoints: Vec::new(),
         })
         .collect();
-    for index in devices {
-        let config = scenario.device(seed, index).config;
+    for device in scenario.devices(seed) {
+        let config = device.config;
         let own = members.iter_mut().find(|it| {
             it.product.manufacturer == config.manufacturer && it.product.model == config.model
         });
@@ -309,14 +306,14 @@ mod tests {
          traits = { manufacturer = \"B, \\\"Co\\\"\", model = \"M\" }\n";
 
     #[test]
-    fn devices_are_entered_by_product_and_only_those_of_the_range() {
+    fn devices_are_entered_by_product() {
         let scenario = Scenario::parse(TWO_PRODUCTS).unwrap();
-        let members = members(&scenario, 1, 10..40);
+        let members = members(&scenario, 1);
         assert_eq!(members.len(), 2);
         let mut all: Vec<&String> = members.iter().flat_map(|it| &it.endpoints).collect();
         all.sort_unstable();
-        assert_eq!(all.len(), 30);
-        assert_eq!(all[0], &scenario.device(1, 10).config.endpoint);
+        assert_eq!(all.len(), 40);
+        assert_eq!(all[0], &scenario.device(1, 0).config.endpoint);
     }
 
     #[test]

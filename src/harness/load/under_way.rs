@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::observe::{config_of, sink};
+use super::devices::Devices;
+use super::observe::{config_of, infos, sink};
 use super::pace::quickened;
-use super::plan::Plan;
 use super::provision::Provisioner;
 use super::server_process::ServerProcess;
 use super::{LoadConfig, LoadError, Look, Operator, lock};
 use crate::clock::SystemClock;
-use crate::harness::scenario::{DevicePhase, DevicePlace, Happening, Scenario, TimedEvent, Until};
+use crate::harness::scenario::{Scenario, Until};
 use crate::harness::{DeviceState, End, Observer, RunResult};
-use crate::sim::{Fleet, FleetConfig, Order, sources_towards};
 
 /// How often the run is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,81 +23,70 @@ const LOOK: Duration = Duration::from_secs(1);
 const CAMPAIGN_LOOKS: u32 = 2;
 
 /// A run under way.
-pub(super) struct UnderWay<'a> {
+pub(super) struct UnderWay<'a, D> {
     scenario: &'a Scenario,
     speed: u16,
-    seed: u64,
     process: Option<ServerProcess>,
     provisioner: Option<Provisioner>,
     clock: SystemClock,
-    fleet: Fleet,
+    devices: D,
     observer: Arc<Mutex<Observer>>,
-    places: Vec<DevicePlace>,
-    /// What is to be done when, the last first.
+    /// What the operator is to do when, the last first.
     to_come: Vec<(Duration, Act)>,
+    /// Nothing happens to devices after this.
+    last_event: Duration,
+    /// How many are switched off for good by then.
     switched_off: u64,
     is_campaign_running: bool,
     looks: u32,
 }
 
-/// What is done to the devices or by the operator.
-#[derive(Clone, Debug)]
-pub(super) enum Act {
-    Event(TimedEvent),
-    SwitchOff(usize),
+/// What the operator does.
+#[derive(Clone, Copy, Debug)]
+enum Act {
     StartCampaign,
     RetryFailed(Duration),
 }
 
-impl<'a> UnderWay<'a> {
+impl<'a, D: Devices> UnderWay<'a, D> {
     /// Prepares the server, and switches the devices on.
     pub(super) async fn begin(
         scenario: &'a Scenario,
         config: LoadConfig,
+        mut devices: D,
     ) -> Result<Self, LoadError> {
-        let plan = Plan::of(scenario, &config);
         let LoadConfig { seed, speed, .. } = config;
         let began = SystemClock::new().now().utc;
         let (provisioner, image) = match config.operator {
             Operator::Nobody => (None, None),
-            Operator::Elsewhere { image } => (None, image),
             Operator::Rest(rest) => {
                 let mut provisioner = Provisioner::new(rest, began.to_string());
-                let entered = provisioner.prepare(scenario, seed, config.devices);
+                let entered = provisioner.prepare(scenario, seed);
                 let image = entered.await?;
                 (Some(provisioner), image)
             }
         };
-        let sources = match config.sources {
-            sources if sources.is_empty() => sources_towards(config.server)?,
-            sources => sources,
-        };
-        let fleet_config = FleetConfig {
-            sources,
-            ports: config.ports,
-            loops: config.loops,
-        };
+        let infos = infos(scenario, seed);
         // From here on time runs.
         let clock = SystemClock::new();
         let observed = config_of(scenario, seed, image, clock.now().utc);
-        let observer = Arc::new(Mutex::new(Observer::new(plan.infos, observed)));
-        let fleet = Fleet::launch(plan.devices, &fleet_config, clock, &sink(&observer))?;
+        let observer = Arc::new(Mutex::new(Observer::new(infos, observed)));
+        devices.start(clock, sink(&observer)).await?;
         let mut run = Self {
             scenario,
             speed,
-            seed,
             process: config.process,
             provisioner,
             clock,
-            fleet,
+            devices,
             observer,
-            places: plan.places,
-            to_come: plan.to_come,
+            to_come: Vec::new(),
+            last_event: Duration::ZERO,
             switched_off: 0,
             is_campaign_running: false,
             looks: 0,
         };
-        run.plan_scenario();
+        run.plan_scenario(seed);
         Ok(run)
     }
 
@@ -133,21 +121,26 @@ impl<'a> UnderWay<'a> {
             Some(_) => (live.updated, "updated"),
             None => (live.in_state(DeviceState::Registered), "registered"),
         };
-        let devices = self.places.len();
+        let devices = self.scenario.device_count();
         let limit = time_limit.as_secs();
         let why = format!("{done} of {devices} {what} in {limit} s");
         End::DidNotFinish { why }
     }
 
     /// Switches the devices off, and says what it came to.
-    pub(super) fn finish(self, end: End) -> Result<RunResult, LoadError> {
+    pub(super) async fn finish(self, end: End) -> Result<RunResult, LoadError> {
         let Self {
-            fleet,
+            devices,
             observer,
             clock,
             ..
         } = self;
-        drop(fleet);
+        let end = match (devices.stop().await, end) {
+            (Some(why), End::AllDone | End::DurationOver | End::DidNotFinish { .. }) => {
+                End::DevicesLost { why }
+            }
+            (_, end) => end,
+        };
         let observer = Arc::into_inner(observer).ok_or(LoadError::Broken)?;
         let mut observer = observer
             .into_inner()
@@ -156,11 +149,14 @@ impl<'a> UnderWay<'a> {
         Ok(observer.finish(end))
     }
 
-    fn plan_scenario(&mut self) {
-        for event in &self.scenario.events {
-            let at = quickened(event.at, self.speed);
-            self.to_come.push((at, Act::Event(event.clone())));
+    fn plan_scenario(&mut self, seed: u64) {
+        let events = self.scenario.events.iter().map(|event| event.at);
+        self.last_event = events.max().unwrap_or_default();
+        for at in self.scenario.devices(seed).filter_map(|it| it.switch_off) {
+            self.last_event = self.last_event.max(at);
+            self.switched_off += 1;
         }
+        self.last_event = quickened(self.last_event, self.speed);
         if let Some(campaign) = &self.scenario.campaign
             && self.provisioner.is_some()
         {
@@ -182,6 +178,7 @@ impl<'a> UnderWay<'a> {
     async fn advance(&mut self) -> Result<Option<End>, LoadError> {
         let now = self.clock.now().instant;
         let elapsed = now.since_origin();
+        self.devices.advance(elapsed);
         while self.to_come.last().is_some_and(|(at, _)| *at <= elapsed) {
             if let Some((_, act)) = self.to_come.pop() {
                 self.act(elapsed, act).await?;
@@ -189,10 +186,11 @@ impl<'a> UnderWay<'a> {
         }
         let sample = self.process.and_then(ServerProcess::sample);
         {
+            let told_until = self.devices.told_until(now);
             let mut observer = self.observed();
-            observer.advance(now);
+            observer.advance(told_until);
             if let Some(sample) = sample {
-                observer.server(now, sample);
+                observer.server(told_until, sample);
             }
             if let Some(threshold) = observer.aborting() {
                 let threshold = format!("{} {}", threshold.metric(), threshold.expression());
@@ -200,21 +198,20 @@ impl<'a> UnderWay<'a> {
             }
         }
         self.looks = self.looks.wrapping_add(1);
-        if self.fleet.running() < self.places.len() {
-            let why = "the devices' sockets broke".to_owned();
-            return Ok(Some(End::DidNotFinish { why }));
+        if let Some(why) = self.devices.broken() {
+            return Ok(Some(End::DevicesLost { why }));
         }
-        let is_over = self.scenario.until == Until::AllDone && self.is_done().await;
+        let is_over = self.scenario.until == Until::AllDone && self.is_done(elapsed).await;
         Ok(is_over.then_some(End::AllDone))
     }
 
-    async fn is_done(&self) -> bool {
+    async fn is_done(&self, elapsed: Duration) -> bool {
         let mut acts = self.to_come.iter().map(|(_, act)| act);
-        if acts.any(|act| !matches!(act, Act::RetryFailed(_))) {
+        if elapsed < self.last_event || acts.any(|act| matches!(act, Act::StartCampaign)) {
             return false;
         }
         let live = self.observed().snapshot();
-        let devices = self.places.len() as u64;
+        let devices = self.scenario.device_count() as u64;
         let updated = live.in_state(DeviceState::Updated);
         let Some(campaign) = &self.scenario.campaign else {
             let registered = live.in_state(DeviceState::Registered);
@@ -236,11 +233,6 @@ impl<'a> UnderWay<'a> {
 
     async fn act(&mut self, elapsed: Duration, act: Act) -> Result<(), LoadError> {
         match act {
-            Act::SwitchOff(device) => {
-                self.switched_off += 1;
-                self.fleet.order(device, Order::SwitchOff);
-            }
-            Act::Event(event) => self.happen(&event),
             Act::StartCampaign => {
                 if let Some(provisioner) = &self.provisioner {
                     provisioner.activate().await?;
@@ -257,49 +249,5 @@ impl<'a> UnderWay<'a> {
             }
         }
         Ok(())
-    }
-
-    fn happen(&self, event: &TimedEvent) {
-        let cells = event.cells(self.seed, self.scenario.cells.len());
-        for (device, place) in self.places.iter().enumerate() {
-            if event.hits(self.seed, *place, &cells)
-                && let Some(order) = self.order(event, *place)
-            {
-                self.fleet.order(device, order);
-            }
-        }
-    }
-
-    /// What an event is to one device.
-    fn order(&self, event: &TimedEvent, place: DevicePlace) -> Option<Order> {
-        Some(match event.what {
-            Happening::NatFlush => Order::Rebind,
-            Happening::CellOutage { lasts } => Order::LoseRadio {
-                lasts: quickened(lasts, self.speed),
-            },
-            Happening::PowerCut {
-                off,
-                spread,
-                loses_package,
-                phase,
-            } => {
-                let off = off + event.spread(self.seed, place.index, spread);
-                Order::CutPower {
-                    off: quickened(off, self.speed),
-                    loses_package,
-                    in_state: phase.map(state_of),
-                }
-            }
-            // Refused before the begin.
-            Happening::ServerRestart { .. } | Happening::TimeJump { .. } => return None,
-        })
-    }
-}
-
-const fn state_of(phase: DevicePhase) -> u8 {
-    match phase {
-        DevicePhase::Downloading => 1,
-        DevicePhase::Downloaded => 2,
-        DevicePhase::Updating => 3,
     }
 }

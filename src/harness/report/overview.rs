@@ -138,6 +138,9 @@ fn verdict(page: &mut Page, result: &RunResult) {
         End::DidNotFinish { why } => page
             .words(words("It did not finish: ", "未能完成："))
             .text_of_at_most(why, 300),
+        End::DevicesLost { why } => page
+            .words(words("Devices were lost: ", "部分终端丢失："))
+            .text_of_at_most(why, 300),
         End::Aborted { threshold } => page
             .words(words("Ended by a threshold: ", "因阈值未满足而中止："))
             .text_of_at_most(threshold, 200),

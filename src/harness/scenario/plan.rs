@@ -75,7 +75,7 @@ impl Scenario {
     pub fn device(&self, seed: u64, index: usize) -> PlannedDevice {
         let mut rng = stream(seed, index);
         let (number, mix) = self.draw_mix(&mut rng);
-        let cell = index % self.cells.len().max(1);
+        let cell = self.cell_of(index);
         let of_cell = self.cells.get(cell);
         let radio = of_cell.and_then(|cell| cell.radio).unwrap_or(mix.radio);
         let level = radio.draw_level(&mut rng);
