@@ -5,6 +5,7 @@
 //! their cell admits them, awake or kept awake, no more of them begin a minute than may, they update, fail
 //! and come again. What the runs have in common is the estimate, and what they differ in is its doubt. The
 //! cells that take longest are played out device by device; of the others only the last to be heard counts.
+//! In a cell of very many one stands for several, in as many fewer slots.
 
 mod calendar;
 mod guess;
@@ -170,7 +171,7 @@ const PLAYED_MAX: u64 = 500_000;
 pub fn estimate(input: &EtaInput<'_>) -> Option<Eta> {
     let mut assumed = Vec::new();
     let mut cells = cells(input, &mut assumed);
-    let devices: u64 = cells.iter().map(Cell::devices).sum();
+    let devices: u64 = cells.iter().map(Cell::stand_ins).sum();
     if devices == 0 {
         return None;
     }
@@ -184,8 +185,8 @@ pub fn estimate(input: &EtaInput<'_>) -> Option<Eta> {
     let runs = (PLAYED_MAX / devices).clamp(RUNS_MIN, RUNS_MAX);
     let mut room = PLAYED_MAX / runs;
     let played = cells.iter().take_while(|cell| {
-        let fits = cell.devices() <= room;
-        room = room.saturating_sub(cell.devices());
+        let fits = cell.stand_ins() <= room;
+        room = room.saturating_sub(cell.stand_ins());
         fits
     });
     let (played, rest) = cells.split_at(played.count().max(1).min(cells.len()));
@@ -223,11 +224,16 @@ fn cells(input: &EtaInput<'_>, assumed: &mut Vec<Assumption>) -> Vec<Cell> {
             cell: load.cell,
             phase,
             limits: load.limits,
+            each_for: 1,
             groups: Vec::new(),
         });
         cell.groups.push(group(input, load, assumed));
     }
-    cells.into_values().collect()
+    let mut cells: Vec<Cell> = cells.into_values().collect();
+    for cell in &mut cells {
+        cell.each_for = cell.devices().div_ceil(PLAYED_MAX / RUNS_MIN).max(1);
+    }
+    cells
 }
 
 /// What is played out in each run.
@@ -332,7 +338,7 @@ impl<'a> Plan<'a> {
             for (index, cell) in self.played.iter().enumerate() {
                 if cell.phase == phase {
                     // Its part of the starts.
-                    let gap = self.gap_ms * devices as f64 / cell.devices() as f64;
+                    let gap = self.gap_ms * devices as f64 / cell.stand_ins() as f64;
                     let of_cell = play(cell, &self.rules, from, gap as Ms, rng);
                     done(index, &of_cell);
                     ends.extend(of_cell.all);
@@ -743,5 +749,34 @@ mod tests {
         let loads = cells.map(|cell| load(cell, CoverageTier::Tier0, 50, 0, 250));
         let eta = Case::new(loads.collect()).eta();
         assert!(eta.p50 > 18 * HOUR, "{eta:?}");
+    }
+
+    #[test]
+    fn in_a_cell_of_a_million_one_stands_for_many() {
+        let all = |devices, limit| {
+            let loads = vec![load(1, CoverageTier::Tier0, limit, devices, 0)];
+            Case::new(loads).slots_of(20)
+        };
+        let few = all(10_000, 1).eta();
+        let many = all(1_000_000, 100).eta();
+        assert!(close(many.p50, few.p50), "{many:?}, {few:?}");
+        assert_eq!(many.limiting.map(|cell| cell.tasks), Some(1_000_000));
+        let mut rated = all(1_000_000, 2_000_000);
+        rated.starts_per_minute_max = Some(1000);
+        let eta = rated.eta();
+        assert!(close(eta.p50, 1000 * 60 * SECOND), "{eta:?}");
+        for each in [few, many, eta] {
+            assert!(each.p90 >= each.p50, "{each:?}");
+        }
+    }
+
+    #[test]
+    fn devices_of_unknown_cells_stand_for_others_too_and_do_not_wait_for_them() {
+        let unknown = CellLoad {
+            cell: None,
+            ..load(1, CoverageTier::Unknown, 10, 0, 1_000_000)
+        };
+        let eta = Case::new(vec![unknown]).eta();
+        assert!(eta.p50 > 18 * HOUR && eta.p50 < 48 * HOUR, "{eta:?}");
     }
 }

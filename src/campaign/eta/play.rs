@@ -39,6 +39,8 @@ pub(super) struct Cell {
     pub(super) cell: Option<CellId>,
     pub(super) phase: u16,
     pub(super) limits: TierLimits,
+    /// For how many devices each stands that is played.
+    pub(super) each_for: u64,
     /// Of each tier at most one.
     pub(super) groups: Vec<Group>,
 }
@@ -69,6 +71,48 @@ pub(super) struct Ends {
 impl Cell {
     pub(super) fn devices(&self) -> u64 {
         self.groups.iter().map(|group| group.load.devices()).sum()
+    }
+
+    /// How many of them are played, each for itself and others.
+    pub(super) fn stand_ins(&self) -> u64 {
+        let of = |group: &Group| {
+            let load = group.load;
+            let parts = [load.listening, load.sleeping, load.updating];
+            parts
+                .map(|part| self.stand_ins_of(part))
+                .iter()
+                .sum::<u64>()
+        };
+        self.groups.iter().map(of).sum()
+    }
+
+    const fn stand_ins_of(&self, devices: u64) -> u64 {
+        devices.div_ceil(self.each_for)
+    }
+
+    /// How many of those who are played update at once.
+    fn played_limits(&self) -> TierLimits {
+        let of = |tier| {
+            let limit = u64::from(self.limits.of(tier)).div_ceil(self.each_for);
+            u32::try_from(limit).unwrap_or(u32::MAX)
+        };
+        TierLimits {
+            tier0: of(CoverageTier::Tier0),
+            tier1: of(CoverageTier::Tier1),
+            tier2: of(CoverageTier::Tier2),
+            unknown: of(CoverageTier::Unknown),
+        }
+    }
+
+    /// How many times longer one of those who are played has its slot: where there are fewer slots than devices
+    /// that it stands for, they would have followed each other.
+    fn slot_stretch(&self, tier: CoverageTier) -> f64 {
+        let limit = self.limits.of(tier);
+        if self.cell.is_none() || limit == 0 {
+            return 1.0;
+        }
+        let played = u64::from(self.played_limits().of(tier)) * self.each_for;
+        played as f64 / f64::from(limit)
     }
 
     /// A time, in seconds, that its devices do not come under: the slots' work, or the wait to be heard.
@@ -112,9 +156,14 @@ enum Event {
 /// When the devices of a cell are done, of which none begins before `from`, nor sooner than `gap` after the
 /// one before.
 pub(super) fn play(cell: &Cell, rules: &Rules, from: Ms, gap: Ms, rng: &mut StdRng) -> Ends {
-    let samples = (cell.groups.iter()).map(|group| Samples::of(group, rng));
+    let samples = cell.groups.iter().map(|group| {
+        let mut samples = Samples::of(group, rng);
+        samples.slot.mean *= cell.slot_stretch(group.load.tier);
+        samples
+    });
     let mut run = Run {
         cell,
+        limits: cell.played_limits(),
         rules,
         samples: samples.collect(),
         from,
@@ -124,7 +173,7 @@ pub(super) fn play(cell: &Cell, rules: &Rules, from: Ms, gap: Ms, rng: &mut StdR
         active: [0; TIERS],
         waiting: vec![BTreeMap::new(); cell.groups.len()],
         numbers: 0,
-        wakes: cell.devices() * WAKES_MAX,
+        wakes: cell.stand_ins() * WAKES_MAX,
         events: BinaryHeap::new(),
         ends: Ends::default(),
         last: 0,
@@ -136,6 +185,7 @@ pub(super) fn play(cell: &Cell, rules: &Rules, from: Ms, gap: Ms, rng: &mut StdR
 
 struct Run<'a> {
     cell: &'a Cell,
+    limits: TierLimits,
     rules: &'a Rules,
     samples: Vec<Samples>,
     from: Ms,
@@ -162,16 +212,16 @@ impl Run<'_> {
                 failures: 0,
                 sleeps,
             };
-            for _ in 0..load.updating {
+            for _ in 0..self.cell.stand_ins_of(load.updating) {
                 self.active[load.tier as usize] += 1;
                 let at = part(self.samples[group].slot.draw(rng), rng);
                 self.at(at, Event::Ends(device(load.listening == 0)));
             }
-            for _ in 0..load.listening {
+            for _ in 0..self.cell.stand_ins_of(load.listening) {
                 self.at(self.from, Event::Heard(device(false)));
             }
             let waited = ms(self.rules.begun_for);
-            for _ in 0..load.sleeping {
+            for _ in 0..self.cell.stand_ins_of(load.sleeping) {
                 let interval = self.samples[group].contact.draw(rng);
                 // One that was not heard for a while is heard in what is left, or is late.
                 let left = interval.saturating_sub(waited).max(interval / 10);
@@ -254,7 +304,9 @@ impl Run<'_> {
     fn stay(&self, device: Device) -> Ms {
         let waiting: usize = self.waiting.iter().map(BTreeMap::len).sum();
         match self.rules.held {
-            Some((hold, places)) if device.sleeps && waiting < places as usize => {
+            Some((hold, places))
+                if device.sleeps && (waiting as u64) < self.cell.stand_ins_of(places.into()) =>
+            {
                 ms(hold.max(self.rules.awake))
             }
             Some(_) | None => ms(self.rules.awake),
@@ -306,7 +358,7 @@ impl Run<'_> {
         let waiting = (0..self.waiting.len()).filter_map(|group| Some((first(group)?, group)));
         let admitted = waiting.filter(|(_, group)| {
             let tier = self.cell.groups[*group].load.tier;
-            let (limits, admission) = (&self.cell.limits, self.rules.admission);
+            let (limits, admission) = (&self.limits, self.rules.admission);
             // Where there is no slot for a tier at all it would wait for ever.
             self.cell.cell.is_none()
                 || limits.of(tier) == 0 && self.active == [0; TIERS]
