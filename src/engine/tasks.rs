@@ -7,7 +7,7 @@ use rand::RngCore;
 use crate::campaign::{Next, decide};
 use crate::clock::{Now, Utc};
 use crate::fota::{Action, Contact, DeferralResources, End, Session, Terms};
-use crate::lwm2m::{Answer, Links, Path, Value, path};
+use crate::lwm2m::{Answer, Links, ObjectVersion, Path, Value, path};
 use crate::model::{
     AdmissionPolicy, CampaignId, EndpointName, Failure, FailureReason, Phase, ProductSettings,
     Record, SlotClaim, TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask, WaitingFor,
@@ -162,6 +162,11 @@ impl Engine {
             let links = links.as_ref();
             links.is_some_and(|links| links.resources().contains(&path))
         };
+        // They came with version 1.1, and devices say versions, hardly ever resources.
+        let version = links
+            .as_ref()
+            .and_then(|links| links.version(path::FIRMWARE_STATE.object));
+        let may_defer = version >= Some(ObjectVersion { major: 1, minor: 1 });
         let running = self.campaigns.get(&task.campaign);
         let conditions = running.map(|running| &running.campaign.policy.conditions);
         Terms {
@@ -169,8 +174,8 @@ impl Engine {
             budgets_airtime: self.admission(task.campaign).airtime.is_some(),
             names_cancel: names(path::FIRMWARE_CANCEL),
             names_deferral: DeferralResources {
-                severity: names(path::FIRMWARE_SEVERITY),
-                defer_period: names(path::FIRMWARE_DEFER_PERIOD),
+                severity: may_defer || names(path::FIRMWARE_SEVERITY),
+                defer_period: may_defer || names(path::FIRMWARE_DEFER_PERIOD),
             },
             preconditions: conditions.map_or_else(Default::default, |it| it.preconditions),
             severity: conditions.and_then(|it| it.severity),

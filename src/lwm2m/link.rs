@@ -11,6 +11,27 @@ pub struct Links {
     paths: Vec<Path>,
     /// Few devices name any; sorted, each once.
     resources: Vec<Path>,
+    /// Objects of which the device said the version; the last word counts.
+    versions: Vec<(u16, ObjectVersion)>,
+}
+
+/// The version of an object, which devices say where it is not 1.0 (LwM2M 1.1 §7.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectVersion {
+    /// The number before the dot.
+    pub major: u8,
+    /// The number after it.
+    pub minor: u8,
+}
+
+impl ObjectVersion {
+    fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.split_once('.')?;
+        Some(Self {
+            major: major.parse().ok()?,
+            minor: minor.parse().ok()?,
+        })
+    }
 }
 
 /// Why a payload is no usable list of links.
@@ -54,12 +75,17 @@ impl Links {
             if link.is_alternate_path && link.target.starts_with('/') {
                 alternate_path = link.target.trim_end_matches('/');
             }
-            targets.push(link.target);
+            targets.push((link.target, link.version));
         }
-        let mut paths: Vec<_> = targets
-            .into_iter()
-            .filter_map(|target| Path::parse(target.strip_prefix(alternate_path)?))
-            .collect();
+        let named = targets.into_iter().filter_map(|(target, version)| {
+            Some((Path::parse(target.strip_prefix(alternate_path)?)?, version))
+        });
+        let mut versions = Vec::new();
+        let mut paths = Vec::new();
+        for (path, version) in named {
+            versions.extend(version.map(|version| (path.object, version)));
+            paths.push(path);
+        }
         paths.sort_unstable();
         paths.dedup();
         let (resources, paths) = paths.into_iter().partition(|path| path.resource.is_some());
@@ -67,6 +93,7 @@ impl Links {
             alternate_path: alternate_path.to_owned(),
             paths,
             resources,
+            versions,
         })
     }
 
@@ -83,6 +110,12 @@ impl Links {
     /// The resources that the device named, sorted: few name any.
     pub fn resources(&self) -> &[Path] {
         &self.resources
+    }
+
+    /// The version of an object, where the device said one; else it is 1.0.
+    pub fn version(&self, object: u16) -> Option<ObjectVersion> {
+        let mut said = self.versions.iter().rev();
+        said.find_map(|(of, version)| (*of == object).then_some(*version))
     }
 
     /// Whether the device named this object, or an instance of it.
@@ -104,6 +137,7 @@ impl Links {
 struct Link<'t> {
     target: &'t str,
     is_alternate_path: bool,
+    version: Option<ObjectVersion>,
 }
 
 /// Reads the grammar of RFC 6690 §2, and blanks before a link, which some devices put there.
@@ -155,29 +189,37 @@ impl<'t> Reader<'t> {
         self.expect('<')?;
         let target = self.take_while(|c| c != '>' && c != '<');
         self.expect('>')?;
-        let mut is_alternate_path = false;
-        while self.take(';') {
-            is_alternate_path |= self.attribute_names_alternate_path()?;
-        }
-        Ok(Link {
+        let mut link = Link {
             target,
-            is_alternate_path,
-        })
+            is_alternate_path: false,
+            version: None,
+        };
+        while self.take(';') {
+            match self.attribute()? {
+                // It may hold several types, parted by blanks (RFC 6690 §3.1).
+                ("rt", value) => {
+                    link.is_alternate_path |=
+                        value.split(' ').any(|kind| kind == ALTERNATE_PATH_TYPE);
+                }
+                ("ver", value) => link.version = ObjectVersion::parse(value),
+                _ => {}
+            }
+        }
+        Ok(link)
     }
 
-    /// One attribute: `hb`, `ver=1.1` or `rt="oma.lwm2m"`.
-    fn attribute_names_alternate_path(&mut self) -> Result<bool, LinkError> {
+    /// The name and value of one attribute: `hb`, `ver=1.1` or `rt="oma.lwm2m"`.
+    fn attribute(&mut self) -> Result<(&'t str, &'t str), LinkError> {
         let name = self.token(|c| c != '=' && is_token(c))?;
         if !self.take('=') {
-            return Ok(false);
+            return Ok((name, ""));
         }
         let value = if self.take('"') {
             self.quoted()?
         } else {
             self.token(is_token)?
         };
-        // `rt` may hold several types, parted by blanks (RFC 6690 §3.1).
-        Ok(name == "rt" && value.split(' ').any(|kind| kind == ALTERNATE_PATH_TYPE))
+        Ok((name, value))
     }
 
     fn token(&mut self, belongs: impl Fn(char) -> bool) -> Result<&'t str, LinkError> {
@@ -262,6 +304,18 @@ mod tests {
         let links = parse(r#"</l>;rt="oma.lwm2m",</l/5/0/10>,</l/5/0>,</5/0/9>"#);
         assert_eq!(links.resources(), [Path::of_resource(5, 0, 10)]);
         assert_eq!(links.paths(), [Path::of_instance(5, 0)]);
+    }
+
+    #[test]
+    fn the_version_of_an_object_is_known_where_a_device_says_it() {
+        let version = |text: &str| parse(text).version(5);
+        let is_1_1 = Some(ObjectVersion { major: 1, minor: 1 });
+        assert_eq!(version("</5>;ver=1.1,</5/0>"), is_1_1);
+        assert_eq!(version(r#"</3/0>,</5/0>;hb;ver="1.1""#), is_1_1);
+        assert_eq!(version(r#"</l>;rt="oma.lwm2m",</l/5>;ver=1.1"#), is_1_1);
+        for unsaid in ["</5/0>", "</3>;ver=1.1,</5/0>", "</5>;ver=x,</5/0>"] {
+            assert_eq!(version(unsaid), None, "{unsaid}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod value;
 
 pub use endpoint_name::EndpointNameForm;
 pub use flapping::{Flapping, FlappingConfig, FlappingDetector, Replacement};
-pub use link::{LinkError, Links};
+pub use link::{LinkError, Links, ObjectVersion};
 pub use location::Location;
 pub use management::{
     decode_kept, decode_read, encode_kept, is_refused_format, management_request,

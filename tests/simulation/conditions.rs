@@ -245,13 +245,18 @@ fn a_silent_campaign_asks_nobody() {
     assert_eq!(world.consent(id, Some(0), false), refused);
 }
 
+/// Names the resources that say so.
+const NAMED: &str =
+    r#"</>;rt="oma.lwm2m",</1/0>,</3/0>,</4/0>,</5/0/11>,</5/0/13>,</5/0/10>,</19/0>"#;
+/// Says the version of Object 5, as most clients do.
+const OF_1_1: &str = r#"</>;rt="oma.lwm2m",</1/0>,</3/0>,</4/0>,</5>;ver=1.1,</5/0>,</19/0>"#;
+
 /// Two devices of one cell and tier, of which one at a time may update, and whose users are slow.
-fn put_off(seed: u64, restarts: bool) -> (World, CampaignId) {
+fn put_off(seed: u64, restarts: bool, links: &str) -> (World, CampaignId) {
     let device = |index: usize| DeviceConfig {
         deferral: Some(2 * HOUR),
         radio: fleet::radio(1, CoverageTier::Tier2),
-        links: r#"</>;rt="oma.lwm2m",</1/0>,</3/0>,</4/0>,</5/0/11>,</5/0/13>,</5/0/10>,</19/0>"#
-            .to_owned(),
+        links: links.to_owned(),
         ..fleet::device(index)
     };
     let mut world = World::new(seed, fleet::engine_config(), vec![device(0), device(1)]);
@@ -279,8 +284,8 @@ fn put_off(seed: u64, restarts: bool) -> (World, CampaignId) {
 
 #[test]
 fn a_user_may_put_the_installation_off_while_others_have_the_slot() {
-    for restarts in [false, true] {
-        let (world, id) = put_off(1507, restarts);
+    for (restarts, links) in [(false, NAMED), (true, NAMED), (false, OF_1_1)] {
+        let (world, id) = put_off(1507, restarts, links);
         for device in [0, 1] {
             let task = world.task(id, device);
             assert_eq!((task.state, task.attempt), (TaskState::Succeeded, 1));
