@@ -29,7 +29,9 @@ pub use retry::{Next, decide, longest_delay};
 pub use rollout::{PhaseVerdict, in_phases, judge};
 pub use shown::{EarlierPhase, Hold, ShownTask, TaskShower};
 pub use step_text::{phase_text, step_text, waiting_text};
-pub use targets::{Field, Ineligible, TargetSet, TooManyTargets, eligibility, precedence};
+pub use targets::{
+    Field, Ineligible, TargetSet, TooManyTargets, eligibility, precedence, startable,
+};
 pub use timetable::{InvalidSchedule, Timetable, Timing};
 pub use why::{QueuePlace, Why, WhyFacts, WhyLeftOut, WhyTask, why};
 pub use window::{InvalidWindow, Windows};

@@ -1,11 +1,10 @@
 //! Who is in a campaign: distinct devices, each of which must fit the package.
 //!
-//! The versions that a package can start from are not looked at here: what a device runs is read when
-//! its turn comes.
+//! What a device runs is read when its turn comes. Here stands what it last said of it, if it did.
 
 use std::collections::BTreeSet;
 
-use crate::model::{Device, EndpointName, Language, Package};
+use crate::model::{CampaignId, Device, EndpointName, FirmwareVersion, Language, Package};
 
 /// More devices were named than a campaign may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,6 +101,15 @@ pub enum Ineligible {
         /// The package's.
         package: u64,
     },
+    /// 支持设备源版本: the package cannot start from the version that the device reported.
+    SourceVersionDiffers {
+        /// What it reported.
+        running: FirmwareVersion,
+        /// What the package can start from.
+        sources: Vec<FirmwareVersion>,
+    },
+    /// 任务冲突: a campaign that is not over has the device.
+    InCampaign(CampaignId),
 }
 
 /// Whether the device fits the package: manufacturer, model and device type are the same, letter by
@@ -137,6 +145,27 @@ pub fn precedence(running: Option<u64>, package: &Package) -> Result<(), Ineligi
             Err(Ineligible::Downgrade { running, package })
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether the package can start from what the device reported; whoever runs its version already has no need.
+///
+/// # Errors
+/// Where it reported another version than those that the package names.
+pub fn startable(reported: Option<&FirmwareVersion>, package: &Package) -> Result<(), Ineligible> {
+    let sources = &package.source_versions;
+    match reported {
+        Some(running)
+            if !sources.is_empty()
+                && *running != package.target_version
+                && !sources.contains(running) =>
+        {
+            Err(Ineligible::SourceVersionDiffers {
+                running: running.clone(),
+                sources: sources.clone(),
+            })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -189,8 +218,31 @@ impl Ineligible {
             (Self::Downgrade { running, package }, Language::Zh) => format!(
                 "设备当前固件序号为{running},固件包序号为{package},属于降级,须由管理员说明原因并允许"
             ),
+            (Self::SourceVersionDiffers { running, sources }, Language::En) => format!(
+                "the device reported the version {running}, the package starts from {}; a dynamic campaign \
+                 takes the device in once it reports one of these",
+                list(sources)
+            ),
+            (Self::SourceVersionDiffers { running, sources }, Language::Zh) => format!(
+                "设备上报的版本为{running},固件包支持的源版本为{};动态任务会在设备上报所支持的版本后纳入该设备",
+                list(sources)
+            ),
+            (Self::InCampaign(campaign), Language::En) => format!(
+                "the device is in campaign {}, which is not over; end that first, or make this one dynamic: it \
+                 then takes the device in when the other is done with it",
+                campaign.0
+            ),
+            (Self::InCampaign(campaign), Language::Zh) => format!(
+                "设备在未结束的升级任务{}中;请先结束该任务,或将本任务设为动态,待设备在该任务中结束后自动纳入",
+                campaign.0
+            ),
         }
     }
+}
+
+fn list(versions: &[FirmwareVersion]) -> String {
+    let versions: Vec<&str> = versions.iter().map(FirmwareVersion::as_str).collect();
+    versions.join(", ")
 }
 
 impl Field {

@@ -1,6 +1,8 @@
 //! Who campaigns are for: devices with what they reported, page by page, and those that join a campaign
 //! while it runs.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use super::{Page, StoreError};
@@ -67,6 +69,13 @@ pub trait TargetStore: Send + Sync {
         campaign: CampaignId,
         endpoints: &[EndpointName],
     ) -> Result<Vec<EndpointName>, StoreError>;
+
+    /// Those of the devices that have a task which has not ended, each with the active campaign that it is
+    /// of; the first of several.
+    async fn in_active_campaigns(
+        &self,
+        endpoints: &[EndpointName],
+    ) -> Result<BTreeMap<EndpointName, CampaignId>, StoreError>;
 
     /// Makes tasks of an active campaign for those of the devices that are there and never had one in
     /// it, in one short commit, and returns them by number. `Conflict` where the campaign is not active.

@@ -102,6 +102,75 @@ async fn why_a_device_is_left_out_is_said_in_both_languages() {
     }
 }
 
+async fn reported(service: &Service, endpoint: &str, version: &str) {
+    let report = DeviceReport {
+        firmware_version: Some(FirmwareVersion::parse(version).expect("a version")),
+        ..DeviceReport::default()
+    };
+    let endpoint = narrowcast::model::EndpointName::parse(endpoint).expect("a name");
+    let record = Record::Report { endpoint, report };
+    service.store.commit(vec![record]).await.expect("a commit");
+}
+
+#[tokio::test]
+async fn whoever_reported_a_version_that_the_package_cannot_start_from_is_out() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1", "d2", "d3", "d4"]).await;
+    // The package leads from V0 and V1 to V2. Who has V2 already is in, and has nothing to do.
+    for (endpoint, version) in [("d1", "V1"), ("d2", "V1.1"), ("d3", "V2")] {
+        reported(&service, endpoint, version).await;
+    }
+    let targets = json!({"devices": ["d1", "d2", "d3", "d4"]});
+    let found = dry_run(&service, package, &targets).await;
+    let excluded = vec!["d2 source_version_differs".to_owned()];
+    assert_eq!(found, (json!(["d1", "d3", "d4"]), excluded));
+    for (language, word) in [("en", "starts from V0, V1"), ("zh", "支持的源版本为V0, V1")] {
+        let request = service
+            .request(Method::POST, "/api/v1/campaigns?dry_run=true")
+            .header("accept-language", language)
+            .json(&campaign(package, &targets));
+        let dry = send(request).await.expect(200);
+        let detail = dry["excluded"][0]["detail"].to_string();
+        assert!(detail.contains(word) && detail.contains("V1.1"), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_another_campaign_has_is_out_until_that_is_done_with_it() {
+    let (service, first) = with_dynamic(HttpLimits::default()).await;
+    let package = 1;
+    let targets = json!({"devices": ["d1", "d2"]});
+    let found = dry_run(&service, package, &targets).await;
+    assert_eq!(found, (json!(["d1"]), vec!["d2 in_campaign".to_owned()]));
+
+    let later = json!({"devices": ["d1", "d2"], "dynamic": true});
+    let answer = service
+        .post("/api/v1/campaigns", &campaign(package, &later))
+        .await;
+    let made = answer.expect(201);
+    let detail = made["excluded"][0]["detail"].to_string();
+    assert!(detail.contains("campaign 1"), "{detail}");
+    let path = format!("{}/activate", answer.header("location"));
+    send(service.request(Method::POST, &path)).await.expect(200);
+    let mut joiner = Joiner::new(service.state.clone());
+    joiner.round().await;
+    assert_eq!(added(&service), [""; 0], "its task is under way");
+
+    let page = Page {
+        after: None,
+        limit: 1,
+    };
+    let tasks = service.store.tasks(first, None, page).await.expect("tasks");
+    let ended = narrowcast::model::UpdateTask {
+        state: TaskState::Failed,
+        ..tasks[0].clone()
+    };
+    let record = Record::Task(ended);
+    service.store.commit(vec![record]).await.expect("a commit");
+    joiner.round().await;
+    assert_eq!(added(&service), ["d2"]);
+}
+
 #[tokio::test]
 async fn a_filter_a_list_and_a_saved_filter_ask_for_each_device_once() {
     let service = Service::start().await;

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::campaign::{Field, Ineligible, eligibility, precedence};
+use crate::campaign::{Field, Ineligible, eligibility, precedence, startable};
 use crate::http::HttpState;
 use crate::http::error::Problem;
 use crate::http::profiles::{DeviceTypes, TypeOf};
 use crate::model::{
-    CampaignTargets, Device, DeviceReport, EndpointName, InstalledSequences, Language, Package,
+    CampaignId, CampaignTargets, Device, DeviceReport, EndpointName, InstalledSequences, Language,
+    Package,
 };
 use crate::store::{DeviceDetails, StoreError};
 
@@ -20,7 +21,9 @@ pub(crate) struct Excluded {
     /// Its endpoint client name.
     endpoint: String,
     /// Why: `denied`, `not_allowed`, `manufacturer_unknown`, `manufacturer_differs`, and likewise for
-    /// `model` and `device_type`; `downgrade` where it runs a higher signed sequence.
+    /// `model` and `device_type`; `downgrade` where it runs a higher signed sequence;
+    /// `source_version_differs` where it reported a version that the package cannot start from; `in_campaign`
+    /// where another campaign has it that is not over.
     reason: &'static str,
     /// Why, with both values, in the language of the request.
     detail: String,
@@ -85,6 +88,14 @@ pub(super) struct Exclusion {
     fitting: Option<usize>,
 }
 
+/// A device that is judged.
+pub(super) struct Candidate {
+    /// What is known of it, completed by profiles.
+    pub(super) details: DeviceDetails,
+    /// The active campaign whose task of it has not ended.
+    in_campaign: Option<CampaignId>,
+}
+
 /// Judges devices one by one; what it needs to know is read once for all.
 pub(super) struct Judge {
     package: Package,
@@ -116,10 +127,23 @@ impl Judge {
         })
     }
 
-    /// Fills in what the operator left out.
-    pub(super) fn complete(&self, details: DeviceDetails) -> DeviceDetails {
-        let (device, _) = complete(&self.types, details.device, &details.report);
-        DeviceDetails { device, ..details }
+    /// Devices of a page, with what is to be known of each: what the operator left out is filled in.
+    pub(super) async fn candidates(
+        &self,
+        state: &HttpState,
+        found: Vec<DeviceDetails>,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        let names: Vec<_> = found.iter().map(|it| it.device.endpoint.clone()).collect();
+        let mut busy = state.store.in_active_campaigns(&names).await?;
+        let candidates = found.into_iter().map(|details| {
+            let in_campaign = busy.remove(&details.device.endpoint);
+            let (device, _) = complete(&self.types, details.device, &details.report);
+            Candidate {
+                details: DeviceDetails { device, ..details },
+                in_campaign,
+            }
+        });
+        Ok(candidates.collect())
     }
 
     /// Whether the device, which is complete, is of the manufacturer and model that the package is for.
@@ -129,7 +153,11 @@ impl Judge {
     }
 
     /// The list that keeps out has the first word, the one that lets in the second.
-    pub(super) fn judge(&self, details: &DeviceDetails) -> Verdict {
+    pub(super) fn judge(&self, candidate: &Candidate) -> Verdict {
+        let Candidate {
+            details,
+            in_campaign,
+        } = candidate;
         let device = &details.device;
         let mut fitting = None;
         let why = if self.deny.contains(&device.endpoint) {
@@ -141,7 +169,9 @@ impl Judge {
             eligibility(device, &self.package).and_then(|()| {
                 let version = details.report.firmware_version.as_ref();
                 let running = self.installed.of(&device.endpoint, version);
-                precedence(running, &self.package)
+                precedence(running, &self.package)?;
+                startable(version, &self.package)?;
+                in_campaign.map_or(Ok(()), |other| Err(Ineligible::InCampaign(other)))
             })
         };
         match why {
@@ -241,6 +271,8 @@ impl Exclusion {
                 Field::DeviceType => "device_type_differs",
             },
             Ineligible::Downgrade { .. } => "downgrade",
+            Ineligible::SourceVersionDiffers { .. } => "source_version_differs",
+            Ineligible::InCampaign(_) => "in_campaign",
         }
     }
 }

@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 
 use tokio::sync::watch;
 
-use super::eligibility::{Judge, Verdict};
+use super::eligibility::{Candidate, Judge, Verdict};
 use super::targets::Sources;
 use crate::engine::{Command, CommandError};
 use crate::http::error::Problem;
 use crate::http::find::DETAILS_PAGE;
 use crate::http::{EngineError, HttpState};
 use crate::model::{Campaign, CampaignId, EndpointName, Phase, Record, TaskState, UpdateTask};
-use crate::store::{DeviceDetails, DevicesOf, Page, StoreError};
+use crate::store::{DevicesOf, Page, StoreError};
 
 /// How many times as long as a round the pause behind it is.
 const PAUSE_PER_WORK: u32 = 9;
@@ -159,6 +159,7 @@ impl Joiner {
                 return Ok(());
             };
             after = Some(last.device.endpoint.to_string());
+            let found = round.judge.candidates(&self.state, found).await?;
             let matching = round.matching(&self.state, found, is_searched);
             if !matching.is_empty() {
                 self.join_some(round, &matching).await?;
@@ -246,16 +247,15 @@ impl Round {
     fn matching(
         &self,
         state: &HttpState,
-        found: Vec<DeviceDetails>,
+        found: Vec<Candidate>,
         is_searched: bool,
     ) -> Vec<EndpointName> {
-        let complete = found.into_iter().map(|it| self.judge.complete(it));
-        let asked =
-            complete.filter(|it| !is_searched || self.sources.asks_for(state, &self.judge, it));
+        let asks = |it: &Candidate| self.sources.asks_for(state, &self.judge, &it.details);
+        let asked = found.into_iter().filter(|it| !is_searched || asks(it));
         let included = asked.filter(|it| match self.judge.judge(it) {
             Verdict::In => true,
             Verdict::Out(_) => false,
         });
-        included.map(|details| details.device.endpoint).collect()
+        included.map(|it| it.details.device.endpoint).collect()
     }
 }

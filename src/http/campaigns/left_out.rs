@@ -84,14 +84,17 @@ async fn why(
     };
     let may_downgrade = campaign.downgrade.is_some();
     let judge = Judge::read(state, &package, may_downgrade, &campaign.targets).await?;
-    let details = judge.complete(details);
+    let candidates = judge.candidates(state, vec![details]).await?;
+    let Some(candidate) = candidates.first() else {
+        return Ok(None);
+    };
     let is_asked_for = sources.named().contains(&endpoint)
-        || sources.asks_for(state, &judge, &details)
+        || sources.asks_for(state, &judge, &candidate.details)
         || state.store.is_in_groups(&endpoint, sources.lists()).await?;
     if !is_asked_for {
         return Ok(None);
     }
-    Ok(Some(match judge.judge(&details) {
+    Ok(Some(match judge.judge(candidate) {
         Verdict::Out(exclusion) => {
             let mut listed = Exclusions::new(1);
             listed.add(&endpoint, &exclusion, language);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::eligibility::{Exclusions, Judge, Verdict};
+use super::eligibility::{Candidate, Exclusions, Judge, Verdict};
 use super::view::Targets;
 use crate::campaign::{Filter, TargetSet, TooManyTargets};
 use crate::http::HttpState;
@@ -187,8 +187,8 @@ impl Resolution<'_> {
                 let field = format!("targets.devices[{}]", index * chunk + place);
                 return Err(unknown(&field, &format!("device '{}'", names[place])));
             }
-            for details in found {
-                self.add(&self.judge.complete(details))?;
+            for candidate in self.judge.candidates(self.state, found).await? {
+                self.add(&candidate)?;
             }
         }
         Ok(())
@@ -211,20 +211,18 @@ impl Resolution<'_> {
                 return Ok(());
             };
             after = Some(last.device.endpoint.to_string());
-            for details in found {
-                let details = self.judge.complete(details);
-                let asks = |it: &Sources| it.asks_for(self.state, &self.judge, &details);
+            for candidate in self.judge.candidates(self.state, found).await? {
+                let asks = |it: &Sources| it.asks_for(self.state, &self.judge, &candidate.details);
                 if asking.is_none_or(asks) {
-                    self.add(&details)?;
+                    self.add(&candidate)?;
                 }
             }
         }
     }
 
-    /// Adds a device, which is complete.
-    fn add(&mut self, details: &DeviceDetails) -> Result<(), Problem> {
-        let endpoint = details.device.endpoint.clone();
-        match self.judge.judge(details) {
+    fn add(&mut self, candidate: &Candidate) -> Result<(), Problem> {
+        let endpoint = candidate.details.device.endpoint.clone();
+        match self.judge.judge(candidate) {
             Verdict::In => {
                 let added = self.included.extend([endpoint]);
                 added.map_err(|TooManyTargets { targets_max }| {

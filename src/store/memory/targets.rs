@@ -98,6 +98,28 @@ impl TargetStore for MemoryStore {
         Ok(without.cloned().collect())
     }
 
+    async fn in_active_campaigns(
+        &self,
+        endpoints: &[EndpointName],
+    ) -> Result<BTreeMap<EndpointName, CampaignId>, StoreError> {
+        let state = self.lock();
+        let is_active = |id| {
+            state
+                .campaigns
+                .get(&id)
+                .is_some_and(|it| it.state.is_active())
+        };
+        let mut found = BTreeMap::new();
+        for task in state.tasks.values() {
+            let is_asked_for = !task.state.is_final() && endpoints.contains(&task.endpoint);
+            if is_asked_for && is_active(task.campaign) {
+                let first = found.entry(task.endpoint.clone()).or_insert(task.campaign);
+                *first = task.campaign.min(*first);
+            }
+        }
+        Ok(found)
+    }
+
     async fn join_campaign(
         &self,
         campaign: CampaignId,

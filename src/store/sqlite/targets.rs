@@ -1,5 +1,6 @@
 //! Devices as targets: details by the page, saved filters, and tasks that join a campaign.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -138,6 +139,31 @@ impl TargetStore for SqliteStore {
         .fetch_all(&self.readers)
         .await
         .map_err(store_error)
+    }
+
+    async fn in_active_campaigns(
+        &self,
+        endpoints: &[EndpointName],
+    ) -> Result<BTreeMap<EndpointName, CampaignId>, StoreError> {
+        // CROSS: from the few campaigns, by the index of their devices.
+        let found: Vec<_> = sqlx::query(
+            "SELECT value, min(campaigns.id)
+             FROM campaigns CROSS JOIN json_each(?)
+             CROSS JOIN tasks ON tasks.campaign = campaigns.id AND tasks.endpoint = value
+             WHERE whole = 1 AND campaigns.state IN ('scheduled', 'running', 'paused')
+                 AND tasks.state IN ('pending', 'running')
+             GROUP BY value",
+        )
+        .bind(json_list(endpoints.iter().map(EndpointName::as_str)))
+        .try_map(|row: SqliteRow| {
+            let mut columns = Columns::of(&row);
+            let endpoint = columns.parsed(rows::endpoint_name)?;
+            Ok((endpoint, CampaignId(columns.number()?)))
+        })
+        .fetch_all(&self.readers)
+        .await
+        .map_err(store_error)?;
+        Ok(found.into_iter().collect())
     }
 
     async fn join_campaign(
