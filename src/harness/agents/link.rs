@@ -96,6 +96,15 @@ impl Joined {
         })
     }
 
+    /// Whether the other side is on this machine, as far as addresses tell.
+    pub(super) fn is_on_this_machine(&self) -> io::Result<bool> {
+        let (own, theirs) = (
+            self.stream.local_addr()?.ip(),
+            self.stream.peer_addr()?.ip(),
+        );
+        Ok(theirs.is_loopback() || theirs == own)
+    }
+
     /// Says one thing and closes.
     pub(super) async fn dismiss(mut self, control: Control) {
         let frame = sealed(&mut self.sealer, &Message::Control(control));

@@ -126,10 +126,12 @@ pub async fn work(
         () = &mut interrupted => Err(AgentError::Interrupted),
     }?;
     told(AgentStep::Joined);
+    let is_on_this_machine = joined.is_on_this_machine().map_err(LinkError::Io)?;
     let (teller, heard) = mpsc::channel(HEARD_MAX);
     let commander = Commander {
         link: joined.run(0, teller),
         heard,
+        is_on_this_machine,
     };
     commander.obey(devices, interrupted, told).await
 }
@@ -138,6 +140,7 @@ pub async fn work(
 struct Commander {
     link: Link,
     heard: mpsc::Receiver<Heard>,
+    is_on_this_machine: bool,
 }
 
 impl Commander {
@@ -183,7 +186,8 @@ impl Commander {
             | Control::Stopped
             | Control::Ping => return Err(LinkError::NoMessage.into()),
         };
-        let (part, devices) = prepare(&assignment, config).map_err(AgentError::Part)?;
+        let prepared = prepare(&assignment, config, self.is_on_this_machine);
+        let (part, devices) = prepared.map_err(AgentError::Part)?;
         told(AgentStep::Prepared(part));
         let ready = Control::Ready {
             devices: part.devices,
@@ -294,9 +298,11 @@ async fn connect(
     })
 }
 
+/// What an assignment comes to here, of a commander on this machine or on another.
 fn prepare(
     assignment: &Assignment,
     config: LocalConfig,
+    is_on_this_machine: bool,
 ) -> Result<(AgentPart, LocalDevices), String> {
     let Assignment {
         agent,
@@ -308,6 +314,12 @@ fn prepare(
         cells,
     } = assignment;
     let scenario = Scenario::parse(scenario).map_err(|error| error.to_string())?;
+    if server.ip().is_loopback() && !is_on_this_machine {
+        return Err(format!(
+            "the server is said to be at {server}, which here is another machine than the commander's: \
+             its --server must be the address by which agents reach it"
+        ));
+    }
     if !config.is_of_family(*server) {
         return Err(format!("its addresses are not of the family of {server}"));
     }
@@ -365,4 +377,45 @@ fn tell(link: &Link, outbox: &Mutex<Outbox>, clock: SystemClock) -> bool {
 /// An outbox is whole between two events.
 fn lock(outbox: &Mutex<Outbox>) -> MutexGuard<'_, Outbox> {
     outbox.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::scenario::CellRange;
+
+    fn prepared(server: &str, sources: &[&str], is_on_this_machine: bool) -> Result<usize, String> {
+        let scenario =
+            "[[cell]]\nid = 1\ncount = 3\n[[mix]]\nname = \"a\"\n[devices]\ncount = 30\n";
+        let assignment = Assignment {
+            agent: 2,
+            agents: 2,
+            scenario: scenario.to_owned(),
+            seed: 1,
+            server: server.parse().unwrap(),
+            speed: 1,
+            cells: CellRange { first: 1, count: 2 },
+        };
+        let config = LocalConfig {
+            sources: sources.iter().map(|it| it.parse().unwrap()).collect(),
+            ports: None,
+            loops: 1,
+        };
+        prepare(&assignment, config, is_on_this_machine).map(|(part, _)| part.devices)
+    }
+
+    #[test]
+    fn an_agent_takes_only_what_its_devices_can_reach() {
+        assert_eq!(prepared("192.0.2.5:5683", &[], false), Ok(20));
+        assert_eq!(prepared("127.0.0.1:5683", &[], true), Ok(20));
+        for loopback in ["127.0.0.1:5683", "[::1]:5683"] {
+            let told = prepared(loopback, &[], false).unwrap_err();
+            assert!(
+                told.contains(loopback) && told.contains("--server"),
+                "{told}"
+            );
+        }
+        let told = prepared("[2001:db8::5]:5683", &["192.0.2.9"], false).unwrap_err();
+        assert!(told.contains("family"), "{told}");
+    }
 }
