@@ -27,26 +27,30 @@ pub fn compare_html(comparison: &Comparison<'_>, met: &[Met], language: Language
     let title = names.join(" · ");
     let mut page = begin(&title, language);
     head(&mut page, comparison, met);
+    let runs = numbered(&comparison.runs);
     page.raw("<section><h2>")
         .words(words("Distributions", "分布对比"));
     page.raw("</h2><div class=\"two\">");
-    updated(&mut page, &comparison.runs);
-    downloads(
-        &mut page,
-        &comparison.runs,
-        None,
-        words("All downloads", "全部下载"),
-    );
+    updated(&mut page, &runs);
+    downloads(&mut page, &runs, None, words("All downloads", "全部下载"));
     for (level, title) in [
         ("0", words("Downloads, CE0", "下载时长 CE0")),
         ("1", words("Downloads, CE1", "下载时长 CE1")),
         ("2", words("Downloads, CE2", "下载时长 CE2")),
     ] {
-        downloads(&mut page, &comparison.runs, Some(level), title);
+        downloads(&mut page, &runs, Some(level), title);
     }
     page.raw("</div></section>");
-    table(&mut page, comparison);
+    table(&mut page, comparison, &runs);
     end(page)
+}
+
+/// Runs with names that tell one from the other, where all are of one scenario: by their numbers in the
+/// list at the top.
+fn numbered<'a>(runs: &[&'a RunResult]) -> Vec<(String, &'a RunResult)> {
+    let runs = runs.iter().zip(1..);
+    runs.map(|(run, number)| (format!("{number} · {}", run.name), *run))
+        .collect()
 }
 
 fn head(page: &mut Page, comparison: &Comparison<'_>, met: &[Met]) {
@@ -100,10 +104,10 @@ fn percent_text(percent: Option<f64>) -> String {
 }
 
 /// The shares of updated devices over time.
-fn updated(page: &mut Page, runs: &[&RunResult]) {
+fn updated(page: &mut Page, runs: &[(String, &RunResult)]) {
     let longest = runs
         .iter()
-        .map(|run| run.duration_ms)
+        .map(|(_, run)| run.duration_ms)
         .max()
         .unwrap_or_default();
     let frame = Frame {
@@ -114,7 +118,7 @@ fn updated(page: &mut Page, runs: &[&RunResult]) {
         legend: legend(runs),
     };
     frame.chart(page, |page| {
-        for (run, class) in runs.iter().zip(CLASSES) {
+        for ((_, run), class) in runs.iter().zip(CLASSES) {
             let parts = chart::joined(&run.series.updated, 512, chart::last);
             let width = run.duration_ms as f64 / longest.max(1) as f64 / parts.len().max(1) as f64;
             let points = parts.iter().enumerate().map(|(index, updated)| {
@@ -126,25 +130,25 @@ fn updated(page: &mut Page, runs: &[&RunResult]) {
     });
 }
 
-fn legend<'a>(runs: &[&'a RunResult]) -> Vec<Key<'a>> {
-    let keys = runs.iter().zip(CLASSES).map(|(run, class)| Key {
+fn legend<'a>(runs: &'a [(String, &RunResult)]) -> Vec<Key<'a>> {
+    let keys = runs.iter().zip(CLASSES).map(|((name, _), class)| Key {
         class,
-        name: Name::Text(&run.name),
+        name: Name::Text(name),
     });
     keys.collect()
 }
 
 /// How downloads of all runs are spread; nothing where there are none.
-fn downloads(page: &mut Page, runs: &[&RunResult], level: Option<&str>, title: Words) {
+fn downloads(page: &mut Page, runs: &[(String, &RunResult)], level: Option<&str>, title: Words) {
     let trends: Vec<_> = runs
         .iter()
         .zip(CLASSES)
-        .filter_map(|(run, class)| {
+        .filter_map(|((name, run), class)| {
             let trend = match level {
                 Some(level) => trend_of(&run.metrics, "device.download", level),
                 None => run.metrics.trend_over("device.download", &Labels::none()),
             };
-            Some((class, Name::Text(run.name.as_str()), trend?))
+            Some((class, Name::Text(name), trend?))
         })
         .collect();
     if !trends.is_empty() {
@@ -156,7 +160,7 @@ fn downloads(page: &mut Page, runs: &[&RunResult], level: Option<&str>, title: W
     }
 }
 
-fn table(page: &mut Page, comparison: &Comparison<'_>) {
+fn table(page: &mut Page, comparison: &Comparison<'_>, runs: &[(String, &RunResult)]) {
     page.raw("<section><h2>")
         .words(words("Differences", "差异"));
     page.raw("</h2><p class=\"note\">").words(words(
@@ -165,9 +169,9 @@ fn table(page: &mut Page, comparison: &Comparison<'_>) {
     ));
     page.raw("</p><div class=\"scroll\"><table><thead><tr><th>");
     page.words(words("Metric", "指标")).raw("</th><th></th>");
-    for (number, run) in comparison.runs.iter().enumerate() {
+    for (number, (name, _)) in runs.iter().enumerate() {
         page.raw("<th class=\"number\">")
-            .text_of_at_most(&run.name, 24)
+            .text_of_at_most(name, 24)
             .raw("</th>");
         if number > 0 {
             page.raw("<th class=\"number\">±</th>");

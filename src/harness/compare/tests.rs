@@ -103,6 +103,10 @@ fn the_page_lays_runs_over_each_other_and_takes_no_name_for_markup() {
         .judge(&comparison);
     let html = compare_html(&comparison, &met, Language::En);
     assert!(!html.contains("<b>A") && html.contains("&lt;b&gt;A"));
+    for numbered in ["1 · &lt;b&gt;A", "2 · B"] {
+        // In the keys of five charts, and over the table.
+        assert_eq!(html.matches(numbered).count(), 6, "{numbered}");
+    }
     assert!(html.contains("1 of 1 conditions to fail are met"));
     for class in ["line run0", "line run1"] {
         // Updated devices, all downloads, and those of three levels.

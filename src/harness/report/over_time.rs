@@ -10,6 +10,9 @@ use crate::harness::result::RunResult;
 /// The most points of a line.
 const POINTS_MAX: usize = 512;
 
+/// The same of a share of few messages, which is little more than chance where parts are short.
+const SHARES_MAX: usize = 128;
+
 /// States from the bottom of the stack up, with their classes.
 const STATES: [(&str, &str, Words); 8] = [
     ("updated", "updated", words("updated", "升级成功")),
@@ -132,8 +135,8 @@ pub(super) fn blocks(page: &mut Page, result: &RunResult) {
 /// Retransmissions as a share of what was sent.
 pub(super) fn retransmissions(page: &mut Page, result: &RunResult) {
     let series = &result.series;
-    let sent = chart::joined(&series.sent, POINTS_MAX, chart::sum);
-    let again = chart::joined(&series.retransmitted, POINTS_MAX, chart::sum);
+    let sent = chart::joined(&series.sent, SHARES_MAX, chart::sum);
+    let again = chart::joined(&series.retransmitted, SHARES_MAX, chart::sum);
     let share: Vec<f64> = sent
         .iter()
         .zip(&again)

@@ -122,6 +122,7 @@ fn verdict(page: &mut Page, result: &RunResult) {
     });
     match (broken, all) {
         (0, 0) => page.words(words("No thresholds were set", "未设置阈值")),
+        (0, 1) => page.words(words("The threshold held", "阈值满足")),
         (0, _) => page.both(
             &format!("All {all} thresholds held"),
             &format!("{all} 项阈值全部满足"),

@@ -67,7 +67,7 @@ pub(in crate::harness) fn number_marks(highest: f64, text: fn(f64) -> String) ->
 
 /// Marks of a time on a logarithmic axis, in seconds.
 pub(in crate::harness) fn log_time_marks(from: f64, to: f64) -> Vec<Mark> {
-    const AT: [f64; 17] = [
+    const COARSE: [f64; 17] = [
         0.001,
         0.01,
         0.1,
@@ -86,15 +86,53 @@ pub(in crate::harness) fn log_time_marks(from: f64, to: f64) -> Vec<Mark> {
         864_000.0,
         2_592_000.0,
     ];
-    let within = AT.iter().filter(|at| (from..=to).contains(*at));
-    let marks = within.map(|at| (log_place(*at, from, to), time_text(*at)));
+    // Where there are too few of those.
+    const FINE: [f64; 20] = [
+        0.002,
+        0.005,
+        0.02,
+        0.05,
+        0.2,
+        0.5,
+        2.0,
+        10.0,
+        30.0,
+        120.0,
+        180.0,
+        600.0,
+        1200.0,
+        1800.0,
+        2700.0,
+        7200.0,
+        28_800.0,
+        172_800.0,
+        432_000.0,
+        1_728_000.0,
+    ];
+    const ENOUGH: usize = 4;
     let mut kept: Vec<Mark> = Vec::new();
-    for mark in marks {
-        if kept.last().is_none_or(|last| mark.0 - last.0 >= 0.08) {
+    let place = |at: f64| (log_place(at, from, to), time_text(at));
+    let within = |all: &[f64]| {
+        let within = all.iter().filter(|at| (from..=to).contains(*at));
+        within.map(|at| place(*at)).collect::<Vec<_>>()
+    };
+    add_where_free(&mut kept, within(&COARSE), COARSE.len());
+    add_where_free(&mut kept, within(&FINE), ENOUGH);
+    if kept.is_empty() {
+        add_where_free(&mut kept, [from, to].map(place), 2);
+    }
+    kept.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    kept
+}
+
+/// Adds marks that do not run into those that are there, up to so many in all.
+fn add_where_free(kept: &mut Vec<Mark>, more: impl IntoIterator<Item = Mark>, most: usize) {
+    for mark in more {
+        let is_free = kept.iter().all(|(at, _)| (at - mark.0).abs() >= 0.08);
+        if is_free && kept.len() < most {
             kept.push(mark);
         }
     }
-    kept
 }
 
 /// Where a value is on a logarithmic axis.
@@ -181,5 +219,14 @@ mod tests {
             texts(&log_time_marks(30.0, 7200.0)),
             ["1 m", "5 m", "15 m", "1 h"]
         );
+        assert_eq!(
+            texts(&log_time_marks(20.0, 250.0)),
+            ["30 s", "1 m", "2 m", "3 m"]
+        );
+        assert_eq!(
+            texts(&log_time_marks(1000.0, 3500.0)),
+            ["20 m", "30 m", "45 m"]
+        );
+        assert_eq!(texts(&log_time_marks(10.1, 10.4)), ["10.1 s", "10.4 s"]);
     }
 }

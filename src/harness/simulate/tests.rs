@@ -405,6 +405,13 @@ fn a_threshold_is_not_judged_before_its_delay_and_one_that_holds_ends_nothing() 
 }
 
 #[test]
+fn a_run_of_minutes_has_a_course_of_seconds() {
+    let series = run_of(&all("", "")).result.series;
+    let parts = series.updated.len();
+    assert!(parts > 200, "{parts} parts of {} ms", series.bucket_ms);
+}
+
+#[test]
 fn days_pass_in_less_than_a_moment_each() {
     let run = run_of(&all("", "").replace("count = 6", "count = 60"));
     assert_eq!(run.result.updated, 60);

@@ -28,8 +28,8 @@ use crate::sim::{
 };
 use crate::store::MemoryStore;
 
-/// How long one part of the series is at first: five minutes.
-const BUCKET: Duration = Duration::from_secs(300);
+/// How long one part of the series is at first.
+const BUCKET: Duration = Duration::from_secs(1);
 
 /// How often thresholds that end the run are judged, on its clock.
 const JUDGED_EVERY: Duration = Duration::from_secs(60);
