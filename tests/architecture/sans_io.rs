@@ -49,6 +49,7 @@ const NEIGHBOUR_PARTS: &[&str] = &[
     "net::Impairment",
     "net::ImpairmentError",
     "net::Jitter",
+    "net::NatMapping",
     "net::OneWay",
     "net::Probability",
     "store::memory",

@@ -205,8 +205,8 @@ pub const METRICS: &[Definition] = &[
         "device.awake",
         TIME,
         CE,
-        "how long a device's radio was on in the whole run",
-        "整个运行期间终端的清醒时长",
+        "how long a device's radio was on in the whole rehearsal",
+        "整个仿真期间终端的清醒时长",
     ),
     metric(
         "device.double_execute",

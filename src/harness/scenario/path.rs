@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::error::{Fault, Field};
 use super::quantity::Time;
-use crate::net::{BitRate, Impairment, ImpairmentError, Jitter, OneWay, Probability};
+use crate::net::{BitRate, Impairment, ImpairmentError, Jitter, NatMapping, OneWay, Probability};
 
 /// What is done to datagrams of both directions, and of each.
 #[derive(Debug, Default, Deserialize)]
@@ -15,6 +15,8 @@ pub(super) struct PathTable {
     both: Option<WayTable>,
     up: Option<WayTable>,
     down: Option<WayTable>,
+    /// How often the NAT maps anew, whatever is sent.
+    rebind_every: Option<Time>,
 }
 
 /// Words as those of `narrowcast impair`.
@@ -41,9 +43,18 @@ enum Share {
 
 impl PathTable {
     pub(super) fn check(&self, field: &Field) -> Result<Option<Impairment>, Fault> {
-        let Self { both, up, down } = self;
-        if both.is_none() && up.is_none() && down.is_none() {
+        let Self {
+            both,
+            up,
+            down,
+            rebind_every,
+        } = self;
+        if both.is_none() && up.is_none() && down.is_none() && rebind_every.is_none() {
             return Ok(None);
+        }
+        if rebind_every.is_some_and(|Time(every)| every.is_zero()) {
+            let told = "must be longer than nothing, such as \"20m\"";
+            return Err(field.key("rebind_every").fault(told));
         }
         if both.is_some() && (up.is_some() || down.is_some()) {
             return Err(field.fault("give both, or up and down"));
@@ -55,6 +66,10 @@ impl PathTable {
         Ok(Some(Impairment {
             uplink: way("up", up)?,
             downlink: way("down", down)?,
+            nat: NatMapping {
+                rebind_every: rebind_every.map(|Time(every)| every),
+                ..NatMapping::default()
+            },
             ..Impairment::default()
         }))
     }

@@ -122,6 +122,12 @@ const FAULTS: &[(&str, usize, &str, &str)] = &[
         "0 to 100",
     ),
     (
+        "[[mix]]\nimpairment = { rebind_every = \"0s\" }\n",
+        4,
+        "mix[0].impairment.rebind_every",
+        "20m",
+    ),
+    (
         "[[cell]]\nid = \"0xFFFFFFFFF\"\n",
         4,
         "cell[0].id",
@@ -327,7 +333,7 @@ fn what_the_readme_says_of_scenarios_is_one() {
     let text = text.split("```").next().unwrap();
     let scenario = Scenario::parse(text).unwrap_or_else(|fault| panic!("{fault}\n{text}"));
     assert_eq!((scenario.device_count(), scenario.cells.len()), (2000, 20));
-    assert_eq!(scenario.thresholds.len(), 5);
+    assert_eq!(scenario.thresholds.len(), 6);
 }
 
 #[test]

@@ -199,6 +199,9 @@ impl<'a> Simulation<'a> {
         let end = self.end.take().unwrap_or_else(|| End::DidNotFinish {
             why: "it was broken off".to_owned(),
         });
+        for device in 0..self.places.len() {
+            self.observer.awake(device, self.network.radio_on(device));
+        }
         let log = self.network.account().log_sha256();
         RunResult {
             log_sha256: Some(log.to_string()),

@@ -172,6 +172,11 @@ impl Impairer {
         &self.ways[direction as usize].counters
     }
 
+    /// The mapping that stands, or stood last.
+    pub const fn mapping(&self) -> u32 {
+        self.nat.mapping
+    }
+
     /// How often the device got another address.
     pub const fn rebinds(&self) -> u64 {
         self.nat.rebinds

@@ -48,10 +48,13 @@ impl SimDevice {
     }
 
     fn is_quiet(&self, now: Instant) -> bool {
+        self.awake_until < now && !self.waits()
+    }
+
+    /// Whether it waits for something with its radio on.
+    pub(super) fn waits(&self) -> bool {
         let waits = [self.main.poll_timeout(), self.download.poll_timeout()];
-        self.awake_until < now
-            && (self.config.quirks.sleeps_while_waiting
-                || waits.into_iter().flatten().next().is_none())
+        !self.config.quirks.sleeps_while_waiting && waits.iter().any(Option::is_some)
     }
 
     /// Whether what comes to its port now goes nowhere.

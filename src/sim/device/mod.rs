@@ -17,6 +17,7 @@ mod link;
 mod objects;
 mod own;
 mod push;
+mod radio_on;
 mod registration;
 mod signal;
 mod timers;
@@ -111,6 +112,7 @@ pub struct SimDevice {
     version: String,
     update: Update,
     awake_until: Instant,
+    radio_on: radio_on::RadioOn,
     observers: BTreeMap<Path, Observer>,
     uplink_sequence: u32,
     own: own::Own,
@@ -153,6 +155,7 @@ impl SimDevice {
             version: config.version.clone(),
             update: Update::default(),
             awake_until: now,
+            radio_on: radio_on::RadioOn::new(now),
             presence: Presence::Off { until },
             registration_update: None,
             observers: BTreeMap::new(),
@@ -172,6 +175,7 @@ impl SimDevice {
 
     /// Takes a datagram from the server. Without power, or while it sleeps, it is lost.
     pub fn handle_datagram(&mut self, now: Instant, socket: SocketKind, datagram: &[u8]) {
+        self.count_radio_on(now);
         if matches!(self.presence, Presence::Off { .. })
             || self.sleeps(now)
             || self.is_forgotten_by_nat(now)
@@ -200,6 +204,7 @@ impl SimDevice {
 
     /// Lets time pass to `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.count_radio_on(now);
         self.hear_pages(now);
         self.main.handle_timeout(now);
         self.download.handle_timeout(now);
@@ -247,13 +252,15 @@ impl SimDevice {
 
     /// The power goes without warning and comes back after `off`.
     pub fn cut_power(&mut self, now: Instant, off: Duration) {
+        self.count_radio_on(now);
         self.log(DeviceEvent::PowerCut);
         self.keep_install(now);
         self.lose_power(now + off);
     }
 
     /// It is switched off for good, without a word.
-    pub fn switch_off(&mut self) {
+    pub fn switch_off(&mut self, now: Instant) {
+        self.count_radio_on(now);
         self.log(DeviceEvent::SwitchedOff);
         self.lose_power(NEVER);
     }
@@ -301,6 +308,7 @@ impl SimDevice {
 
     /// Speaks now: a Registration Update out of turn, as an uplink would be.
     pub fn speak(&mut self, now: Instant) {
+        self.count_radio_on(now);
         if self.is_registered() {
             self.update_registration(now);
             self.pump(now);

@@ -76,6 +76,7 @@ impl SimDevice {
 
     /// Sends data of its own on `/19/0/0`, where the server observes it.
     pub fn send_uplink(&mut self, now: Instant) {
+        self.count_radio_on(now);
         self.uplink_sequence += 1;
         self.notify(now, path::UPLINK_DATA);
         self.pump(now);
@@ -84,6 +85,7 @@ impl SimDevice {
     /// Sends values on its own account (LwM2M 1.1 §6.4.6); ones that the format cannot hold are not
     /// sent.
     pub fn send_values(&mut self, now: Instant, format: ContentFormat, values: &[SenmlRecord]) {
+        self.count_radio_on(now);
         if let Ok(payload) = encode_pack(format, values) {
             let request = Request::new(Code::POST, "/dp").with_payload(format, payload);
             self.send(now, SocketKind::Main, request);

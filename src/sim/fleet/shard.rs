@@ -212,7 +212,7 @@ impl Shard {
                     slot.core.cut_power(now, off);
                 }
             }
-            Order::SwitchOff => slot.core.switch_off(),
+            Order::SwitchOff => slot.core.switch_off(now),
             Order::Speak => slot.core.speak(now),
             Order::SendUplink => slot.core.send_uplink(now),
             Order::Rebind => self.bind(index),

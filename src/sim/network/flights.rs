@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::super::device::SocketKind;
 use super::events::Event;
-use super::{Direction, FIRST_PORT, Flight, Network, Told};
+use super::{Direction, FIRST_PORT, Flight, Network, PORTS, Told};
 use crate::clock::Instant;
 use crate::model::{Datagram, Peer, Transmit};
 
@@ -65,7 +65,7 @@ impl Network {
     }
 
     /// A datagram leaves: what its path leaves of it takes air when its turn comes.
-    pub(super) fn send(&mut self, flight: Flight) {
+    pub(super) fn send(&mut self, mut flight: Flight) {
         let now = self.now.instant;
         self.account.sent(flight.direction, flight.datagram.len());
         let member = &mut self.devices[flight.device];
@@ -74,8 +74,21 @@ impl Network {
         };
         let bytes = flight.datagram.len();
         let deliveries = match flight.direction {
-            Direction::Uplink => path.handle_uplink(now, bytes),
-            Direction::Downlink => path.handle_downlink(now, 0, bytes),
+            Direction::Uplink => {
+                let before = path.rebinds();
+                let deliveries = path.handle_uplink(now, bytes);
+                if path.rebinds() > before {
+                    member.rebinds = next_ports(member.rebinds);
+                    flight.rebinds = member.rebinds;
+                }
+                deliveries
+            }
+            Direction::Downlink => {
+                // To other ports than its own it goes by a mapping that is gone.
+                let is_gone = u32::from(flight.rebinds != member.rebinds);
+                let mapping = path.mapping().wrapping_sub(is_gone);
+                path.handle_downlink(now, mapping, bytes)
+            }
         };
         for delivery in deliveries {
             let mut datagram = flight.datagram.to_vec();
@@ -124,6 +137,11 @@ impl Network {
             });
         }
     }
+}
+
+/// The ports after these.
+pub(super) const fn next_ports(rebinds: u16) -> u16 {
+    (rebinds + 1) % (PORTS / 2)
 }
 
 /// Where a device sends from: its number is in the address.

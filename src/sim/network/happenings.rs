@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Network, PORTS};
+use super::Network;
+use super::flights::next_ports;
 use crate::clock::Utc;
 use crate::model::CellId;
 
@@ -22,8 +23,9 @@ impl Network {
 
     /// A device is switched off for good.
     pub fn switch_off(&mut self, device: usize) {
+        let now = self.now.instant;
         if let Some(member) = self.devices.get_mut(device) {
-            member.core.switch_off();
+            member.core.switch_off(now);
             self.drain_device(device);
         }
     }
@@ -31,7 +33,7 @@ impl Network {
     /// A NAT forgets a device: what is under way to it is lost, and it sends from other ports.
     pub fn flush_nat(&mut self, device: usize) {
         if let Some(member) = self.devices.get_mut(device) {
-            member.rebinds = (member.rebinds + 1) % (PORTS / 2);
+            member.rebinds = next_ports(member.rebinds);
         }
     }
 

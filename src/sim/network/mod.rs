@@ -11,6 +11,7 @@ mod happenings;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -29,6 +30,7 @@ pub use account::Account;
 
 use self::core::Core;
 use events::{Event, Events, Schedule};
+use flights::next_ports;
 
 /// The first port of a device's sockets, and how many it can come back from.
 const FIRST_PORT: u16 = 40_000;
@@ -240,6 +242,13 @@ impl Network {
         &self.account
     }
 
+    /// How long a device's radio was on, so far.
+    pub fn radio_on(&self, device: usize) -> Duration {
+        let now = self.now.instant;
+        let device = self.devices.get(device);
+        device.map_or(Duration::ZERO, |device| device.core.radio_on(now))
+    }
+
     /// How long the downlinks of all cells were in use, so far, as a part of the time, in thousandths.
     pub fn downlink_busy_permille(&self) -> u64 {
         let busy = self
@@ -339,7 +348,7 @@ impl Network {
                     };
                     self.send(flight);
                 }
-                DeviceOutput::Rebind => device.rebinds = (device.rebinds + 1) % (PORTS / 2),
+                DeviceOutput::Rebind => device.rebinds = next_ports(device.rebinds),
                 DeviceOutput::Log(event) => {
                     let line = LogLine {
                         at: self.now.instant,

@@ -15,9 +15,13 @@ fn day_without_campaign(text: &str) -> Run {
 }
 
 fn download_s(run: &Run) -> f64 {
-    let download = METRICS.iter().find(|it| it.name == "device.download");
+    median_s(run, "device.download")
+}
+
+fn median_s(run: &Run, name: &str) -> f64 {
+    let metric = METRICS.iter().find(|it| it.name == name);
     let metrics = &run.result.metrics;
-    let median = metrics.figure(download.unwrap(), &Labels::none(), Aggregate::Med);
+    let median = metrics.figure(metric.unwrap(), &Labels::none(), Aggregate::Med);
     median.unwrap() / 1e6
 }
 
@@ -57,6 +61,37 @@ fn a_meter_that_sends_data_while_its_module_downloads_slows_the_download() {
     assert_eq!(busy.result.updated, 6, "{}", busy.log);
     let (busy_s, quiet_s) = (download_s(&busy), download_s(&quiet));
     assert!(busy_s > quiet_s * 1.1, "{busy_s} s against {quiet_s} s");
+}
+
+#[test]
+fn a_nat_that_maps_anew_costs_answers_and_no_update_that_is_tried_again() {
+    let of = |mix: &str| {
+        let campaign = "image_bytes = 50000\nretry = { retries_max = 5, delay_seconds = 60 }";
+        let text = all(mix, "").replace("image_bytes = 5000", campaign);
+        // Whom its NAT hides from the server is heard again soon.
+        run_of(&text.replace("every = \"30m\"", "every = \"2m\""))
+    };
+    let (stays, rebinds) = (of(""), of("impairment = { rebind_every = \"10s\" }"));
+    assert_eq!(rebinds.result.updated, 6, "{}", rebinds.log);
+    let (rebinds_s, stays_s) = (download_s(&rebinds), download_s(&stays));
+    assert!(
+        rebinds_s > stays_s * 1.2,
+        "{rebinds_s} s against {stays_s} s"
+    );
+}
+
+#[test]
+fn a_radio_is_on_all_the_time_or_for_a_while_after_each_uplink() {
+    let day_s = 86_400.0;
+    let never_sleeps = all("", "");
+    let always_s = median_s(&day_without_campaign(&never_sleeps), "device.awake");
+    assert!(always_s > 0.99 * day_s && always_s <= day_s, "{always_s} s");
+    let sleeps = never_sleeps.replace("sleep = \"never\"", "sleep = \"psm\"\nawake = \"20s\"");
+    let run = day_without_campaign(&sleeps);
+    let awake_s = median_s(&run, "device.awake");
+    // At each half an hour: a round trip of half a second, seldom of some, and 20 s.
+    let of_uplinks = 20.0..23.0;
+    assert!(of_uplinks.contains(&(awake_s / 49.0)), "{awake_s} s");
 }
 
 #[test]
