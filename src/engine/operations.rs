@@ -23,6 +23,15 @@ pub(super) enum Purpose {
     Description(Path),
 }
 
+impl Purpose {
+    const fn task(self) -> Option<TaskId> {
+        match self {
+            Self::Task(task) => Some(task),
+            Self::Ping(_) | Self::Uplink | Self::Description(_) => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Outstanding {
     endpoint: EndpointName,
@@ -32,6 +41,17 @@ struct Outstanding {
     token: Option<Token>,
     /// How much of a body that goes out in blocks was taken.
     taken_bytes: u64,
+}
+
+impl Outstanding {
+    fn is_telling(&self) -> bool {
+        match &self.operation {
+            Operation::Execute(path) => *path == path::FIRMWARE_UPDATE,
+            Operation::WriteText { path, .. } => *path == path::FIRMWARE_PACKAGE_URI,
+            Operation::WritePackage(_) => true,
+            Operation::Read(_) | Operation::Observe(_) | Operation::CancelObservation(_) => false,
+        }
+    }
 }
 
 /// Requests that wait for their answer, and tokens that devices may notify on.
@@ -52,6 +72,12 @@ impl Operations {
     /// How many tokens devices may notify on.
     pub(super) fn observations(&self) -> usize {
         self.observed.len()
+    }
+
+    /// The tasks whose devices are being told to fetch or to install, and have not answered.
+    pub(super) fn telling(&self) -> Vec<TaskId> {
+        let telling = self.outstanding.values().filter(|it| it.is_telling());
+        telling.filter_map(|it| it.purpose.task()).collect()
     }
 
     fn remove(&mut self, id: RequestId) -> Option<Outstanding> {

@@ -41,10 +41,11 @@ impl Engine {
             });
         }
         self.change_rollout(now, id, |state| state.paused = Some(reason));
+        self.settle_all(id);
         if reason == PauseReason::Halted {
             self.milestone(now, id, Milestone::Halted, String::new());
+            self.settle_telling(now);
         }
-        self.settle_all(id);
         Ok(())
     }
 

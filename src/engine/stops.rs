@@ -93,6 +93,9 @@ impl Engine {
         let stop = Some(CampaignStop { mode, cause });
         self.change_rollout(now, id, |state| state.stop = stop);
         self.settle_all(id);
+        if mode == StopMode::Hard {
+            self.settle_telling(now);
+        }
     }
 
     /// Ends the update of one device.

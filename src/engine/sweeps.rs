@@ -152,6 +152,14 @@ impl Engine {
         self.settle(now, id);
     }
 
+    /// Tells those whose devices are being told to fetch or to install, and have not answered: what is sent
+    /// again until then would reach the device before their turn. They are no more than there are slots.
+    pub(super) fn settle_telling(&mut self, now: Now) {
+        for task in self.operations.telling() {
+            self.settle_wholly(now, task);
+        }
+    }
+
     /// As [`Self::settle_first`], to the end: what the task holds by then it may hold.
     pub(super) fn settle_wholly(&mut self, now: Now, id: TaskId) {
         if !self.sweeps.under_way.is_empty() {

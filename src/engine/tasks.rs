@@ -416,6 +416,10 @@ impl Engine {
                 self.pace_ended(now, id, task.campaign, false);
                 self.fail_attempt(now, task, failure);
             }
+            End::Withheld(failure) => {
+                self.pace_ended(now, id, task.campaign, false);
+                self.make_again(now, task, failure);
+            }
         }
     }
 
@@ -431,8 +435,22 @@ impl Engine {
         self.grant_all(now, granted);
     }
 
-    pub(super) fn fail_attempt(&mut self, now: Now, mut task: UpdateTask, failure: Failure) {
+    pub(super) fn fail_attempt(&mut self, now: Now, task: UpdateTask, failure: Failure) {
         let next = self.after_failure(now, &task, &failure);
+        self.fail_with(now, task, failure, next);
+    }
+
+    /// An attempt that a halt kept from its Execute is made again, however many have failed.
+    fn make_again(&mut self, now: Now, mut task: UpdateTask, failure: Failure) {
+        let next = match self.goes_on(now, &task) {
+            Some(running) => Next::RetryAt(now.utc + running.campaign.retry.delay),
+            None => Next::GiveUp,
+        };
+        task.attempts_before = task.attempts_before.saturating_add(1);
+        self.fail_with(now, task, failure, next);
+    }
+
+    fn fail_with(&mut self, now: Now, mut task: UpdateTask, failure: Failure, next: Next) {
         self.give_back(now, &mut task);
         let failed = told(&failure);
         task.failure = Some(failure);
@@ -462,14 +480,19 @@ impl Engine {
     /// Whether a failed attempt is followed by another.
     fn after_failure(&mut self, now: Now, task: &UpdateTask, failure: &Failure) -> Next {
         let roll = self.rng.next_u32();
-        let running = self.campaigns.get(&task.campaign);
-        let goes_on = |it: &&RunningCampaign| !it.is_stopping() && !it.is_over(now);
-        let Some(running) = running.filter(|it| goes_on(it) && task.stop.is_none()) else {
+        let Some(running) = self.goes_on(now, task) else {
             return Next::GiveUp;
         };
         let attempts = task.attempt.saturating_sub(task.attempts_before).max(1);
         let (policy, pacing) = (&running.campaign.retry, &running.campaign.policy.retry);
         decide(policy, pacing, failure, attempts, now.utc, roll)
+    }
+
+    /// The campaign of a task that may be tried again.
+    fn goes_on(&self, now: Now, task: &UpdateTask) -> Option<&RunningCampaign> {
+        let running = self.campaigns.get(&task.campaign)?;
+        let is_over = running.is_stopping() || running.is_over(now) || task.stop.is_some();
+        (!is_over).then_some(running)
     }
 
     /// A task is final. Nothing of it stays in memory. Its timeline says so already.

@@ -58,6 +58,9 @@ pub enum End {
     Succeeded,
     /// It failed.
     Failed(Failure),
+    /// As failed, but only for a halt that kept Execute from it: another attempt follows, which is not
+    /// counted as a retry.
+    Withheld(Failure),
     /// An operator stopped it.
     Stopped,
 }

@@ -8,8 +8,8 @@ use narrowcast::clock::{Instant, Utc};
 use narrowcast::engine::{Command, CommandError, EngineConfig};
 use narrowcast::model::{
     CampaignId, CampaignState, ErrorThreshold, FailureReason, OnErrors, PauseReason, PhaseMembers,
-    RetryPolicy, Rollout, RolloutPhase, RolloutState, RolloutStep, TaskState, TimelineStep,
-    UpdateTask, WaitingFor,
+    RetryPolicy, Rollout, RolloutPhase, RolloutState, RolloutStep, StopMode, TaskState,
+    TimelineStep, UpdateTask, WaitingFor,
 };
 use narrowcast::sim::log::DeviceEvent;
 use narrowcast::sim::{DeviceConfig, Outcome};
@@ -17,6 +17,7 @@ use narrowcast::store::Store;
 
 use crate::fleet;
 use crate::server::{self, ready};
+use crate::wire::SentRequest;
 use crate::world::World;
 
 const DEVICES: usize = 20;
@@ -454,6 +455,113 @@ fn after_a_halt_no_device_is_told_to_install() {
         assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
         let verdict = world.verdict();
         assert!(verdict.holds(), "{verdict:?}");
+    }
+}
+
+/// Cuts a device off when it is told what `is_told` says, has this carried out two seconds later, and lets it
+/// be heard again.
+fn ordered_while_told(
+    sweeps: EngineConfig,
+    is_told: fn(&SentRequest) -> bool,
+    order: fn(CampaignId) -> Command,
+) -> (World, CampaignId, Instant) {
+    let mut world = World::new(31, sweeps, devices(&[]));
+    let id = world.campaign_for_all(RetryPolicy::default());
+    let last = DEVICES - 1;
+    world.run_until("it is told", |world| {
+        let mut requests = world.requests.iter();
+        requests.any(|(_, device, request)| *device == last && is_told(request))
+    });
+    world.cut_off = Some(last);
+    world.run_for(Duration::from_secs(2));
+    let ordered = world.command(order(id));
+    assert_eq!(ordered, server::Outcome::Done(Ok(())));
+    let moment = world.now.instant;
+    world.cut_off = None;
+    (world, id, moment)
+}
+
+fn halted_while_told(
+    sweeps: EngineConfig,
+    is_told: fn(&SentRequest) -> bool,
+) -> (World, CampaignId, Instant) {
+    ordered_while_told(sweeps, is_told, |_| Command::HaltCampaigns)
+}
+
+/// Of engines that tell all tasks of a halt at once, and one an hour.
+fn sweeps() -> [EngineConfig; 2] {
+    let slow = EngineConfig {
+        sweep_tasks_per_turn: 1,
+        sweep_turn: HOUR,
+        ..fleet::engine_config()
+    };
+    [fleet::engine_config(), slow]
+}
+
+fn told_after(world: &World, moment: Instant) -> usize {
+    let after = world.requests.iter().filter(|(at, _, _)| *at > moment);
+    after
+        .filter(|(_, _, it)| it.is_execute() || it.is_uri_write() || it.is_package_write())
+        .count()
+}
+
+#[test]
+fn an_execute_that_was_lost_before_a_halt_is_not_repeated_and_the_device_is_asked_after_it() {
+    for config in sweeps() {
+        let (mut world, id, moment) = halted_while_told(config, SentRequest::is_execute);
+        let last = DEVICES - 1;
+        world.run_for(6 * HOUR);
+        assert_eq!(told_after(&world, moment), 0);
+        assert_eq!(ended(&world, last), None);
+        let task = task_of(&world, id, last);
+        assert_eq!(task.state, TaskState::Pending, "{task:?}");
+        assert_eq!(task.waiting_for, Some(WaitingFor::Paused));
+        let resumed = world.command(Command::ResumeCampaign(id));
+        assert_eq!(resumed, server::Outcome::Done(Ok(())));
+        world.run_to_the_end();
+        assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+        let task = task_of(&world, id, last);
+        assert_eq!((task.attempt, task.attempts_before), (2, 1));
+        assert!(world.verdict().holds(), "{:?}", world.verdict());
+    }
+}
+
+#[test]
+fn neither_an_execute_nor_a_uri_that_was_lost_before_a_hard_stop_is_repeated() {
+    for is_told in [SentRequest::is_execute, SentRequest::is_uri_write] {
+        for config in sweeps() {
+            let hard = |id| Command::StopCampaign {
+                id,
+                mode: StopMode::Hard,
+            };
+            let (mut world, id, moment) = ordered_while_told(config, is_told, hard);
+            world.run_for(24 * HOUR);
+            assert_eq!(told_after(&world, moment), 0);
+            assert_eq!(ended(&world, DEVICES - 1), None);
+            assert_eq!(world.count(id, TaskState::Pending), 0);
+            assert_eq!(world.count(id, TaskState::Running), 0);
+        }
+    }
+}
+
+#[test]
+fn a_uri_that_was_lost_before_a_halt_is_written_again_after_it() {
+    for config in sweeps() {
+        let (mut world, id, moment) = halted_while_told(config, SentRequest::is_uri_write);
+        let last = DEVICES - 1;
+        world.run_for(6 * HOUR);
+        assert_eq!(told_after(&world, moment), 0);
+        assert_eq!(begun(&world, last), None);
+        let task = task_of(&world, id, last);
+        assert_eq!(task.waiting_for, Some(WaitingFor::Paused), "{task:?}");
+        world.restart();
+        world.run_for(6 * HOUR);
+        assert_eq!(told_after(&world, moment), 0);
+        let resumed = world.command(Command::ResumeCampaign(id));
+        assert_eq!(resumed, server::Outcome::Done(Ok(())));
+        world.run_to_the_end();
+        assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+        assert!(world.verdict().holds(), "{:?}", world.verdict());
     }
 }
 

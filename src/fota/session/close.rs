@@ -64,7 +64,8 @@ impl Session {
         if self.task.slot.is_some() && !at_rest {
             self.quarantine(now, End::Failed(failure));
         } else {
-            self.cancel_observation(now, End::Failed(failure));
+            let end = self.end_of(failure);
+            self.cancel_observation(now, end);
         }
     }
 
@@ -218,7 +219,7 @@ impl Session {
         self.release_slot();
         self.task.state = match &end {
             End::Succeeded => TaskState::Succeeded,
-            End::Failed(failure) => {
+            End::Failed(failure) | End::Withheld(failure) => {
                 let detail = format!("{}: {}", failure.reason, failure.evidence);
                 self.timeline(TimelineStep::Failed, detail);
                 TaskState::Failed

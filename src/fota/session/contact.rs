@@ -98,6 +98,7 @@ impl Session {
 
     fn state_notified(&mut self, now: Now, state: State) {
         self.stop_executing(now);
+        self.execute_withheld &= state != State::Updating;
         if let Some(Operation::Read(path) | Operation::Observe(path)) = &self.outstanding
             && *path == path::FIRMWARE_STATE
         {

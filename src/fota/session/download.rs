@@ -17,7 +17,14 @@ const SILENCE_DOUBLINGS_MAX: u32 = 6;
 impl Session {
     /// A block of the image was served to the device, ending before byte `end_offset_bytes`.
     pub fn handle_block(&mut self, now: Now, end_offset_bytes: u64) {
-        if self.stage == Stage::Foreign && self.closing.is_none() {
+        // Its URI had arrived, though it was said to be idle still when the gate closed.
+        let had_uri = self.stage == Stage::Gate
+            && self.task.uri_intended
+            && self.reported.state.value() == Some(&State::Idle);
+        if had_uri && self.closing.is_none() {
+            self.reported.state = Reading::Awaited;
+        }
+        if (self.stage == Stage::Foreign || had_uri) && self.closing.is_none() {
             // Whoever fetches under our capability has our URI, whatever it answered to the Write.
             self.progress.uri = UriWrite::Accepted;
             self.stage = Stage::Download;

@@ -1,11 +1,17 @@
 //! The campaign lets nothing begin for a while: it is paused, its window is closed, its rollout is not
-//! that far. What has begun goes on; at a gate that holds Execute too, up to the whole package.
+//! that far. What has begun goes on.
+//!
+//! At a gate that holds Execute too it goes on up to the whole package, and only what the device does of
+//! itself: what it was to be told and has not answered is not sent once more. It may have arrived, so what
+//! comes of it is read.
 
 use crate::clock::{Now, Utc};
-use crate::model::{TimelineStep, WaitingFor};
+use crate::lwm2m::{Operation, path};
+use crate::model::{Failure, Phase, TimelineStep, WaitingFor};
 
-use super::super::action::Action;
-use super::super::step::{Reading, Step};
+use super::super::action::{Action, End};
+use super::super::object5::{State, UpdateResult};
+use super::super::step::{Execution, Reading, Step};
 use super::Session;
 use super::deadlines::Stage;
 
@@ -16,7 +22,7 @@ pub struct Gate {
     pub waiting_for: WaitingFor,
     /// When it opens, where that is known.
     pub until: Option<Utc>,
-    /// Whether no device is told to install either.
+    /// Whether no device is told to install either, nor once more to fetch.
     pub holds_execute: bool,
 }
 
@@ -35,6 +41,9 @@ impl Session {
         if self.closing.is_some() {
             return;
         }
+        if gate.is_some_and(|gate| gate.holds_execute) {
+            self.withhold(now);
+        }
         if gate.is_none() {
             self.gate_opened();
         } else if self.claim.is_some() && self.task.slot.is_none() {
@@ -47,6 +56,47 @@ impl Session {
         }
         self.proceed(now);
         self.flush();
+    }
+
+    /// What would make the device begin, or install, is not sent again.
+    fn withhold(&mut self, now: Now) {
+        // A restart or a silence may have cut it off before this did.
+        let is_open = self.progress.execution == Execution::Open;
+        self.execute_withheld |= is_open && self.task.phase == Phase::Executing;
+        match &self.outstanding {
+            Some(Operation::Execute(_)) => self.stop_executing(now),
+            Some(Operation::WriteText {
+                path: path::FIRMWARE_PACKAGE_URI,
+                ..
+            }) => {
+                self.abandon();
+            }
+            // Whoever has taken a block of it is at it.
+            Some(Operation::WritePackage(_)) if self.bytes_served == 0 => {
+                self.abandon();
+                self.reported.state = Reading::Unread;
+            }
+            Some(
+                Operation::Read(_)
+                | Operation::Observe(_)
+                | Operation::CancelObservation(_)
+                | Operation::WriteText { .. }
+                | Operation::WritePackage(_),
+            )
+            | None => {}
+        }
+    }
+
+    /// How an attempt ends that failed of this: one whose Execute was withheld, and of which the device
+    /// says that it knows nothing, is made again.
+    pub(super) fn end_of(&self, failure: Failure) -> End {
+        let is_untouched = self.reported.state.value() == Some(&State::Downloaded)
+            && self.reported.result.value() != Some(&UpdateResult::UpdateFailed);
+        if self.execute_withheld && is_untouched {
+            End::Withheld(failure)
+        } else {
+            End::Failed(failure)
+        }
     }
 
     /// What is known of the device may be old by now.
@@ -64,8 +114,8 @@ impl Session {
         let gate = self.gate?;
         let is_held = match next {
             Step::RequestSlot(_) => true,
-            // Once it was intended it has begun.
-            Step::WriteUri | Step::Push => self.task.slot.is_none(),
+            // Once it was intended it has begun, and is done again where need be.
+            Step::WriteUri | Step::Push => gate.holds_execute || self.task.slot.is_none(),
             Step::Execute => gate.holds_execute,
             Step::Read(_)
             | Step::Observe(_)

@@ -82,6 +82,8 @@ pub struct Session {
     held: bool,
     /// Why nothing of its campaign begins.
     gate: Option<Gate>,
+    /// A halt came while the Execute of this attempt was on its way, and the device shows no sign of it.
+    execute_withheld: bool,
     /// Why an operator ends it: no attempt follows, and nothing begins.
     stopping: Option<Failure>,
     /// What the device lacks.
@@ -156,6 +158,7 @@ impl Session {
             presence: Presence::Listening,
             held: false,
             gate: None,
+            execute_withheld: false,
             stopping: None,
             condition: ConditionWait::default(),
             deferred_until: None,

@@ -122,7 +122,10 @@ impl Session {
             State::Downloading if !executed => self.fetch_seen(),
             State::Downloaded if !executed => self.downloaded(now),
             State::Idle | State::Downloaded if executed => self.set_phase(now, Phase::Verifying),
-            State::Updating if executed => self.set_phase(now, Phase::Updating),
+            State::Updating if executed => {
+                self.execute_withheld = false;
+                self.set_phase(now, Phase::Updating);
+            }
             State::Idle | State::Downloading | State::Downloaded | State::Updating => {}
         }
     }

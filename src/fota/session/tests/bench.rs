@@ -11,7 +11,7 @@ use crate::lwm2m::{Answer, Operation, Path, Value, path};
 use crate::model::{
     CampaignId, DeviceReport, DownloadCapability, EndpointName, Failure, FailureReason,
     FirmwareVersion, Image, SlotClaim, SlotHeld, StopMode, TaskId, TimelineStep, UpdateTask,
-    WaitingRoomPolicy,
+    WaitingFor, WaitingRoomPolicy,
 };
 
 pub(super) const OLD: &str = "V1";
@@ -198,7 +198,9 @@ impl Bench {
             self.act(action);
         }
         if self.end.is_none() {
-            let waits = self.session.poll_timeout().is_some();
+            // At a gate it waits for its campaign, for as long as that takes.
+            let at_gate = self.session.task().waiting_for == Some(WaitingFor::Paused);
+            let waits = self.session.poll_timeout().is_some() || at_gate;
             assert!(waits, "stuck: {:?}", self.session);
             assert!(self.session.task().waiting_for.is_some(), "no reason shown");
         }

@@ -8,6 +8,7 @@ mod download;
 mod expiry;
 mod faults;
 mod flow;
+mod gate;
 mod hold;
 mod pace;
 mod push;
