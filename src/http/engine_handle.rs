@@ -1,10 +1,12 @@
 //! The way from a request to the engine's driver: a bounded queue, and an answer within a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 
+use super::beginning::{Beginning, Beginnings};
 use crate::engine::{CellStatus, Command, CommandError, PaceReport, Standing};
 use crate::model::{
     AuditActor, CampaignId, CellId, DeviceRequest, DeviceRequestId, EndpointName, NewDeviceRequest,
@@ -70,6 +72,9 @@ pub enum EngineError {
     /// It did not answer in time: whether the command is carried out is not known.
     #[error("the engine did not answer within {0:?}")]
     TimedOut(Duration),
+    /// Somebody has halted since it was asked for. Nothing changed.
+    #[error("somebody has halted what was asked to begin: it did not begin")]
+    Halted,
     /// It has ended.
     #[error("the engine has ended")]
     Ended,
@@ -80,12 +85,18 @@ pub enum EngineError {
 pub struct EngineHandle {
     requests: mpsc::Sender<EngineRequest>,
     timeout: Duration,
+    beginnings: Arc<Beginnings>,
 }
 
 /// A handle and the driver's end of it: at most `requests_max` wait, each for at most `timeout`.
 pub fn engine_channel(requests_max: usize, timeout: Duration) -> (EngineHandle, EngineRequests) {
     let (requests, receiver) = mpsc::channel(requests_max.max(1));
-    (EngineHandle { requests, timeout }, receiver)
+    let handle = EngineHandle {
+        requests,
+        timeout,
+        beginnings: Arc::default(),
+    };
+    (handle, receiver)
 }
 
 impl EngineHandle {
@@ -107,21 +118,69 @@ impl EngineHandle {
             .await?
     }
 
-    /// As [`Self::command_by`], however long the answer takes: who asks holds others back until it is known
-    /// whether the command was carried out.
+    /// A campaign is asked to begin: a halt that comes before its command is for it too.
+    pub fn about_to_begin(&self, campaign: CampaignId) -> Beginning {
+        self.beginnings.begin(campaign)
+    }
+
+    /// Whether somebody has asked for a campaign to begin whose command has not come.
+    pub fn is_about_to_begin(&self, campaign: CampaignId) -> bool {
+        self.beginnings.are_of(campaign)
+    }
+
+    /// As [`Self::command_by`], of what begins a campaign.
     ///
     /// # Errors
-    /// Where the engine refuses it, or cannot be asked.
-    pub async fn command_whole(
+    /// Where the engine refuses it, or cannot be asked; [`EngineError::Halted`] where somebody has halted
+    /// since it was asked for.
+    pub async fn begin(
         &self,
         actor: AuditActor,
         command: Command,
+        beginning: &Beginning,
     ) -> Result<(), EngineError> {
         let (sender, answer) = oneshot::channel();
         let request = EngineRequest::Command(command, Some(actor), sender);
-        let sent = self.requests.send(request).await;
-        sent.map_err(|_| EngineError::Ended)?;
+        beginning.send(self.place()?, request)?;
+        self.answer(answer).await?
+    }
+
+    /// As [`Self::begin`], however long the answer takes: who asks holds others back until it is known
+    /// whether the command was carried out.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn begin_whole(
+        &self,
+        actor: AuditActor,
+        command: Command,
+        beginning: &Beginning,
+    ) -> Result<(), EngineError> {
+        let (sender, answer) = oneshot::channel();
+        let request = EngineRequest::Command(command, Some(actor), sender);
+        let place = self.requests.reserve().await;
+        beginning.send(place.map_err(|_| EngineError::Ended)?, request)?;
         answer.await.unwrap_or(Err(EngineError::Ended))
+    }
+
+    /// As [`Self::command_by`], of what halts a campaign, or all: what was asked to begin before it does not
+    /// begin behind it.
+    ///
+    /// # Errors
+    /// Where the engine refuses it, or cannot be asked. Where it can, what is about to begin is halted.
+    pub async fn halt(
+        &self,
+        actor: AuditActor,
+        campaign: Option<CampaignId>,
+    ) -> Result<(), EngineError> {
+        let command = match campaign {
+            Some(id) => Command::PauseCampaign { id, halted: true },
+            None => Command::HaltCampaigns,
+        };
+        let (sender, answer) = oneshot::channel();
+        let request = EngineRequest::Command(command, Some(actor), sender);
+        self.beginnings.halt(campaign, self.place()?, request);
+        self.answer(answer).await?
     }
 
     /// Has the engine learn what the store has committed already, which must reach it: this waits for a
@@ -202,12 +261,19 @@ impl EngineHandle {
         request: impl FnOnce(oneshot::Sender<T>) -> EngineRequest,
     ) -> Result<T, EngineError> {
         let (sender, answer) = oneshot::channel();
-        self.requests
-            .try_send(request(sender))
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => EngineError::Busy,
-                mpsc::error::TrySendError::Closed(_) => EngineError::Ended,
-            })?;
+        self.place()?.send(request(sender));
+        self.answer(answer).await
+    }
+
+    /// A place in the queue.
+    fn place(&self) -> Result<mpsc::Permit<'_, EngineRequest>, EngineError> {
+        self.requests.try_reserve().map_err(|error| match error {
+            mpsc::error::TrySendError::Full(()) => EngineError::Busy,
+            mpsc::error::TrySendError::Closed(()) => EngineError::Ended,
+        })
+    }
+
+    async fn answer<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, EngineError> {
         match time::timeout(self.timeout, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(EngineError::Ended),

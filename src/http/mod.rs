@@ -7,6 +7,7 @@
 
 mod audit;
 mod auth;
+mod beginning;
 mod blocking;
 mod campaigns;
 mod cells;
@@ -41,6 +42,7 @@ mod tokens;
 mod webhooks;
 
 pub use auth::{Role, token_sha256};
+pub use beginning::Beginning;
 pub use campaigns::Joiner;
 pub use cells::{CurrentTiers, Tiers};
 pub use engine_handle::{

@@ -34,7 +34,8 @@ impl From<EngineError> for ReloadError {
             EngineError::Refused(_)
             | EngineError::NotCommitted(_)
             | EngineError::NoSpace
-            | EngineError::Busy => Self::Engine(error),
+            | EngineError::Busy
+            | EngineError::Halted => Self::Engine(error),
         }
     }
 }

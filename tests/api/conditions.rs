@@ -194,6 +194,22 @@ async fn failed_tasks_of_a_cause_or_a_device_are_handed_over_with_what_it_takes_
 }
 
 #[tokio::test]
+async fn a_campaign_that_has_ended_does_not_run_again_where_all_is_halted_meanwhile() {
+    let (service, path) = failed().await;
+    let (retry, nothing) = (format!("{path}/retry"), json!({}));
+    let mut reached = service.verifier.reached.subscribe();
+    let gate = service.verifier.gate.lock().await;
+    let halts = async {
+        reached.changed().await.expect("it is verified");
+        service.post("/api/v1/halt", &nothing).await.expect(200);
+        drop(gate);
+    };
+    let (retried, ()) = tokio::join!(service.post(&retry, &nothing), halts);
+    retried.problem(409, "halted", None);
+    service.post(&retry, &nothing).await.expect(200);
+}
+
+#[tokio::test]
 async fn a_draft_is_not_retried_nor_one_that_was_put_away() {
     let (service, path) = draft(&json!({})).await;
     let answer = service.post(&format!("{path}/retry"), &json!({})).await;

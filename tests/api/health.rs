@@ -48,7 +48,7 @@ async fn a_service_whose_engine_has_ended_is_alive_and_not_ready() {
         link_bases: LinkBases::default(),
         store,
         package_bytes,
-        verifier: Arc::new(TextVerifier),
+        verifier: Arc::new(TextVerifier::default()),
         engine,
         live: Arc::new(LiveView::default()),
         clock: SystemClock::new(),

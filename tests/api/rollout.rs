@@ -1,5 +1,6 @@
 //! Trial, phases, thresholds and approval of campaigns, as they come and as they are shown.
 
+use narrowcast::engine::CommandError;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -177,6 +178,53 @@ async fn a_campaign_is_paused_and_resumed_where_its_state_allows_it() {
     post("resume")
         .await
         .problem(409, "invalid_transition", None);
+}
+
+#[tokio::test]
+async fn what_is_halted_while_it_is_being_activated_does_not_begin() {
+    for (halt, is_reached) in [
+        ("/api/v1/halt", true),
+        ("/api/v1/campaigns/1/halt", true),
+        ("/api/v1/campaigns/2/halt", false),
+    ] {
+        let service = Service::start().await;
+        let package = service.seed(&["d1", "d2", "d3", "d4"]).await;
+        for _ in 0..2 {
+            let asked = body(package, &json!({}));
+            let made = service.post("/api/v1/campaigns", &asked).await;
+            made.expect(201);
+        }
+        let nothing = json!({});
+        service
+            .post("/api/v1/campaigns/2/activate", &nothing)
+            .await
+            .expect(200);
+        let mut reached = service.verifier.reached.subscribe();
+        let gate = service.verifier.gate.lock().await;
+        let activates = service.post("/api/v1/campaigns/1/activate", &nothing);
+        let halts = async {
+            reached.changed().await.expect("it is verified");
+            if halt.contains("/1/") {
+                // As an engine does that does not know of it.
+                *service.engine.refuse.lock().expect("not poisoned") =
+                    Some(CommandError::NotActive);
+            }
+            service.post(halt, &nothing).await.expect(200);
+            *service.engine.refuse.lock().expect("not poisoned") = None;
+            drop(gate);
+        };
+        let (activated, ()) = tokio::join!(activates, halts);
+        if !is_reached {
+            activated.expect(200);
+            continue;
+        }
+        activated.problem(409, "halted", None);
+        let draft = service.get("/api/v1/campaigns/1").await.expect(200);
+        assert_eq!(draft["state"], "draft");
+        // What is asked for behind the halt begins.
+        let again = service.post("/api/v1/campaigns/1/activate", &nothing);
+        again.await.expect(200);
+    }
 }
 
 #[tokio::test]

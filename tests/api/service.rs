@@ -34,6 +34,7 @@ pub(crate) struct Service {
     pub(crate) bytes: BlobStore,
     pub(crate) folder: TempDir,
     pub(crate) engine: Arc<TestEngine>,
+    pub(crate) verifier: Arc<TextVerifier>,
     pub(crate) live: Arc<LiveView>,
     pub(crate) clock: SystemClock,
     /// What the handlers share.
@@ -97,7 +98,7 @@ impl Service {
     ) -> Self {
         let store = Arc::new(MemoryStore::default());
         let (handle, requests) = engine_channel(16, Duration::from_secs(5));
-        let engine = Arc::new(TestEngine::default());
+        let (engine, verifier) = (Arc::<TestEngine>::default(), Arc::<TextVerifier>::default());
         tokio::spawn(engine.clone().run(requests, store.clone()));
         let folder = tempfile::tempdir().expect("a folder");
         let bytes = BlobStore::open(folder.path(), PACKAGES_BYTES_MAX).expect("a folder");
@@ -111,7 +112,7 @@ impl Service {
             link_bases,
             store: store.clone(),
             package_bytes: bytes.clone(),
-            verifier: Arc::new(TextVerifier),
+            verifier: verifier.clone(),
             engine: handle,
             live: live.clone(),
             clock,
@@ -153,6 +154,7 @@ impl Service {
             bytes,
             folder,
             engine,
+            verifier,
             live,
             clock,
             state,

@@ -50,6 +50,7 @@ pub(crate) async fn activate_campaign(
     PathParams(id): PathParams<u64>,
     Preferred(language): Preferred,
 ) -> Result<Json<CampaignView>, Problem> {
+    let beginning = state.engine.about_to_begin(CampaignId(id));
     let activation = Arc::clone(&state.activation).lock_owned().await;
     let (campaign, _) = find(&state, id).await?;
     campaign.state.activate()?;
@@ -82,7 +83,7 @@ pub(crate) async fn activate_campaign(
     };
     let shared = state.clone();
     to_the_end(async move {
-        let ran = shared.engine.command_by(actor, command).await;
+        let ran = shared.engine.begin(actor, command, &beginning).await;
         // One that did not answer in time may yet carry it out.
         if let (Some(after), Ok(()) | Err(EngineError::TimedOut(_))) = (rest, &ran) {
             tokio::spawn(give_rest(shared, activation, campaign_id, after));

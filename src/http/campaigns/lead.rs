@@ -8,11 +8,11 @@ use utoipa::ToSchema;
 use super::change::tag;
 use super::find;
 use super::view::CampaignView;
-use crate::engine::Command;
-use crate::http::HttpState;
+use crate::engine::{Command, CommandError};
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::PathParams;
 use crate::http::precondition::IfMatch;
+use crate::http::{EngineError, HttpState};
 use crate::model::{
     AuditAction, AuditActor, Campaign, CampaignState, Milestone, NewAuditEntry, NewEvent,
     PauseReason, Record, RolloutState, RolloutStep,
@@ -42,7 +42,8 @@ pub(crate) async fn pause_campaign(
 }
 
 /// 急停: as `pause`, and no device is told to install what it has. A paused campaign is halted too; one that
-/// is being stopped softly is stopped hard.
+/// is being stopped softly is stopped hard. One whose activation, or retry, is under way does not begin by it:
+/// it stays what it is.
 #[utoipa::path(post, path = "/api/v1/campaigns/{id}/halt", tag = "campaigns",
     params(("id" = u64, Path, description = "The campaign's number")),
     responses((status = 200, description = "Halted", body = CampaignView)))]
@@ -54,14 +55,15 @@ pub(crate) async fn halt_campaign(
     let (campaign, counts) = find(&state, id).await?;
     let is_stopping =
         campaign.state == CampaignState::Stopped && counts.pending + counts.running > 0;
-    if campaign.state != CampaignState::Paused && !is_stopping {
+    let begins = state.engine.is_about_to_begin(campaign.id);
+    if campaign.state != CampaignState::Paused && !is_stopping && !begins {
         campaign.state.pause()?;
     }
-    let command = Command::PauseCampaign {
-        id: campaign.id,
-        halted: true,
-    };
-    state.engine.command_by(actor, command).await?;
+    match state.engine.halt(actor, Some(campaign.id)).await {
+        // It will not begin.
+        Err(EngineError::Refused(CommandError::NotActive)) if begins => {}
+        outcome => outcome?,
+    }
     Ok(Json(find(&state, id).await?.into()))
 }
 
@@ -74,15 +76,15 @@ pub(crate) struct Halted {
     stopping: Vec<u64>,
 }
 
-/// 急停: halts every active campaign. Those that are being stopped softly are stopped hard.
+/// 急停: halts every active campaign. Those that are being stopped softly are stopped hard. Those whose
+/// activation, or retry, is under way do not begin: that is answered 409.
 #[utoipa::path(post, path = "/api/v1/halt", tag = "campaigns",
     responses((status = 200, description = "All are halted", body = Halted)))]
 pub(crate) async fn halt_all(
     State(state): State<HttpState>,
     Extension(actor): Extension<AuditActor>,
 ) -> Result<Json<Halted>, Problem> {
-    let command = Command::HaltCampaigns;
-    state.engine.command_by(actor, command).await?;
+    state.engine.halt(actor, None).await?;
     let (mut answer, mut after) = (Halted::default(), None);
     loop {
         let limit = CAMPAIGNS_PAGE;

@@ -14,6 +14,7 @@ use super::find;
 use super::view::CampaignView;
 use crate::engine::{Command, CommandError, EndedCampaign};
 use crate::http::auth::approves;
+use crate::http::beginning::Beginning;
 use crate::http::blocking::to_the_end;
 use crate::http::error::{Problem, kinds};
 use crate::http::extract::{OptionalJsonBody, PathParams};
@@ -130,6 +131,7 @@ async fn retry(
     id: CampaignId,
     wanted: Wanted,
 ) -> Result<u64, Problem> {
+    let beginning = state.engine.about_to_begin(id);
     let _activation = Arc::clone(&state.activation).lock_owned().await;
     let (campaign, counts) = find(&state, id.0).await?;
     campaign.state.retry(counts.pending + counts.running > 0)?;
@@ -154,7 +156,7 @@ async fn retry(
             continue;
         }
         let count = tasks.len() as u64;
-        if hand_over(&state, &actor, id, tasks).await? {
+        if hand_over(&state, &actor, &beginning, id, tasks).await? {
             retried += count;
         }
     }
@@ -174,6 +176,7 @@ fn check_may_run_again(campaign: &Campaign, actor: &AuditActor) -> Result<(), Pr
 async fn hand_over(
     state: &HttpState,
     actor: &AuditActor,
+    beginning: &Beginning,
     id: CampaignId,
     tasks: Vec<UpdateTask>,
 ) -> Result<bool, Problem> {
@@ -192,7 +195,8 @@ async fn hand_over(
             tasks: tasks.clone(),
             ended,
         };
-        match state.engine.command_whole(actor.clone(), command).await {
+        let engine = &state.engine;
+        match engine.begin_whole(actor.clone(), command, beginning).await {
             Ok(()) => return Ok(true),
             Err(EngineError::Refused(CommandError::NothingToRetry)) => return Ok(false),
             // Its last task ended between the reading and the command.

@@ -62,6 +62,9 @@ kinds! {
         ["The campaign's state does not allow this", "任务当前状态不允许此操作"],
         ["A draft can be activated, an active campaign paused, stopped or retried, a paused one resumed; what is over and at rest can be retried, archived or deleted. The detail says what stands against it here.",
          "草稿可激活，进行中的任务可暂停、停止或重试，已暂停的可恢复；已结束且无设备仍在升级的可重试、归档或删除。具体原因见 detail。"];
+    HALTED = CONFLICT "halted",
+        ["It was halted before it began", "任务在开始之前已被急停"],
+        ["Nothing has begun. Ask again where it is to begin all the same.", "任务未开始。如仍需开始，请重新操作。"];
     APPROVAL_REQUIRED = CONFLICT "approval_required",
         ["The campaign has to be approved first", "任务须先经审批"],
         ["Another person with role approver approves it with POST /api/v1/campaigns/{id}/approve.",

@@ -46,6 +46,7 @@ impl From<EngineError> for Problem {
             EngineError::NotCommitted(_) | EngineError::Busy | EngineError::Ended => {
                 Self::new(kinds::UNAVAILABLE, detail)
             }
+            EngineError::Halted => Self::new(kinds::HALTED, detail),
             EngineError::NoSpace => Self::new(kinds::NO_SPACE, detail),
             EngineError::TimedOut(_) => Self::new(kinds::OUTCOME_UNKNOWN, detail),
         }
