@@ -97,6 +97,7 @@ impl Progress {
 pub struct PhaseProgress {
     all: Progress,
     phases: BTreeMap<u16, Progress>,
+    lost: BTreeMap<u16, u64>,
 }
 
 impl PhaseProgress {
@@ -127,6 +128,28 @@ impl PhaseProgress {
         let counts = self.phases.entry(phase).or_default();
         counts.handle_change(from, to)?;
         self.all.handle_change(from, to)
+    }
+
+    /// The device of an unfinished task of a phase was lost after its Execute.
+    pub fn lose(&mut self, phase: u16) {
+        *self.lost.entry(phase).or_default() += 1;
+    }
+
+    /// A task whose device was lost has ended.
+    pub fn lose_no_more(&mut self, phase: u16) {
+        if let Some(lost) = self.lost.get_mut(&phase) {
+            *lost = lost.saturating_sub(1);
+        }
+    }
+
+    /// How many of all tasks count as failed: those that have, and those whose device was lost.
+    pub fn failed(&self) -> u64 {
+        self.all.failed + self.lost.values().sum::<u64>()
+    }
+
+    /// The same of one phase.
+    pub fn failed_of(&self, phase: u16) -> u64 {
+        self.phase(phase).failed + self.lost.get(&phase).copied().unwrap_or_default()
     }
 
     /// All tasks.

@@ -73,11 +73,10 @@ fn first(left: &mut Vec<EndpointName>, count: usize) -> Vec<EndpointName> {
 }
 
 /// Whether a phase has done what the next one waits for. What was stopped counts as if it had not been
-/// there, but proves nothing: a phase all of whose tasks were stopped has too few successes. `excused`
-/// failures do not count against it.
-pub fn judge(gate: &RolloutPhase, counts: &Progress, excused: u64) -> PhaseVerdict {
+/// there, but proves nothing: a phase all of whose tasks were stopped has too few successes. So many count
+/// as `failed`.
+pub fn judge(gate: &RolloutPhase, counts: &Progress, failed: u64) -> PhaseVerdict {
     let total = counts.total().saturating_sub(counts.stopped);
-    let failed = counts.failed.saturating_sub(excused);
     if failed * 100 > u64::from(gate.failed_percent_max) * total {
         PhaseVerdict::Errors(gate.on_errors)
     } else if total == 0 && counts.stopped > 0 {
@@ -159,14 +158,18 @@ mod tests {
     #[test]
     fn a_phase_is_judged_by_its_ends() {
         let gate = phase(PhaseMembers::Percent(10));
-        for (told, excused, verdict) in [
+        for (told, failed, verdict) in [
             (counts(0, 0, 0, 10), 0, PhaseVerdict::Wait),
-            (counts(8, 1, 0, 1), 0, PhaseVerdict::Wait),
-            (counts(9, 1, 0, 0), 0, PhaseVerdict::Enough),
+            (counts(8, 1, 0, 1), 1, PhaseVerdict::Wait),
+            (counts(9, 1, 0, 0), 1, PhaseVerdict::Enough),
             (counts(9, 0, 0, 1), 0, PhaseVerdict::Enough),
-            (counts(5, 2, 0, 3), 0, PhaseVerdict::Errors(OnErrors::Pause)),
+            (counts(5, 2, 0, 3), 2, PhaseVerdict::Errors(OnErrors::Pause)),
+            // One of them was excused.
             (counts(5, 2, 0, 3), 1, PhaseVerdict::Wait),
-            (counts(8, 2, 0, 0), 2, PhaseVerdict::TooFew),
+            (counts(8, 2, 0, 0), 0, PhaseVerdict::TooFew),
+            // Devices that were lost are tried again, and count.
+            (counts(9, 0, 0, 1), 2, PhaseVerdict::Errors(OnErrors::Pause)),
+            (counts(8, 0, 0, 2), 1, PhaseVerdict::Wait),
             // What was stopped is as if it had not been there.
             (counts(9, 0, 40, 0), 0, PhaseVerdict::Enough),
             // But where nothing else was there, nothing is proven.
@@ -174,7 +177,7 @@ mod tests {
             (counts(0, 0, 3, 1), 0, PhaseVerdict::Wait),
             (counts(0, 0, 0, 0), 0, PhaseVerdict::Enough),
         ] {
-            assert_eq!(judge(&gate, &told, excused), verdict, "{told:?}");
+            assert_eq!(judge(&gate, &told, failed), verdict, "{told:?}");
         }
     }
 

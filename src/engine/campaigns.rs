@@ -225,6 +225,9 @@ impl Engine {
         for task in &tasks {
             let phase = task.rollout_phase;
             running.progress.add(phase, TaskState::Pending);
+            if task.lost {
+                running.progress.lose(phase);
+            }
         }
         let left = if resumed {
             let since = running.contact_since().unwrap_or(now.utc);
@@ -270,6 +273,7 @@ impl Engine {
         {
             tracing::error!(campaign = id.0, %error, "a task ended twice");
         }
+        self.failures_taken_back(now, id);
         self.end_if_done(now, id);
         self.rollout_counts(now, id, endpoint, phase, state);
     }

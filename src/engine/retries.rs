@@ -61,7 +61,7 @@ impl Engine {
             // As where a paused one is resumed.
             self.excuse_failures(now, id);
         } else {
-            self.failures_retried(now, id);
+            self.failures_taken_back(now, id);
         }
         for task in tasks {
             self.retry_task(now, task);

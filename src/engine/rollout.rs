@@ -102,22 +102,23 @@ impl Engine {
         let Some(running) = self.campaigns.get(&id) else {
             return;
         };
-        let failed = running.progress.all().failed;
-        let of_phase = running.progress.phase(running.campaign.rollout.phase);
+        let failed = running.progress.failed();
+        let of_phase = running.progress.failed_of(running.campaign.rollout.phase);
         self.change_rollout(now, id, |state| {
             state.failures_excused = failed;
-            state.phase_failures_excused = of_phase.failed;
+            state.phase_failures_excused = of_phase;
         });
     }
 
-    /// Failed tasks are tried again: what was excused of them is not free for others.
-    pub(super) fn failures_retried(&mut self, now: Now, id: CampaignId) {
+    /// Some that counted as failed do so no more, as they are tried again or were lost and have ended
+    /// otherwise: what was excused of them is not free for others.
+    pub(super) fn failures_taken_back(&mut self, now: Now, id: CampaignId) {
         let Some(running) = self.campaigns.get(&id) else {
             return;
         };
         let rollout = &running.campaign.rollout;
-        let failed = running.progress.all().failed;
-        let of_phase = running.progress.phase(rollout.phase).failed;
+        let failed = running.progress.failed();
+        let of_phase = running.progress.failed_of(rollout.phase);
         if rollout.failures_excused > failed || rollout.phase_failures_excused > of_phase {
             self.change_rollout(now, id, |state| {
                 state.failures_excused = state.failures_excused.min(failed);
@@ -162,8 +163,7 @@ impl Engine {
         if running.campaign.rollout.step == RolloutStep::Soaking {
             self.set_soak_timer(now, id);
         }
-        self.judge_errors(now, id);
-        self.judge_phase(now, id);
+        self.judge_failures(now, id);
     }
 
     /// One of its tasks has ended in this state.
@@ -184,8 +184,28 @@ impl Engine {
         if state == TaskState::Succeeded && soaks && phase == running.campaign.rollout.phase {
             running.soaking.insert(endpoint.clone());
         }
+        self.judge_failures(now, id);
+    }
+
+    /// Whether too many have failed, and what the running phase has come to.
+    fn judge_failures(&mut self, now: Now, id: CampaignId) {
         self.judge_errors(now, id);
         self.judge_phase(now, id);
+    }
+
+    /// The device of a task that is tried again was lost after its Execute.
+    pub(super) fn device_lost(&mut self, now: Now, id: CampaignId, phase: u16) {
+        if let Some(running) = self.campaigns.get_mut(&id) {
+            running.progress.lose(phase);
+        }
+        self.judge_failures(now, id);
+    }
+
+    /// A task whose device was lost ends.
+    pub(super) fn device_lost_no_more(&mut self, id: CampaignId, phase: u16) {
+        if let Some(running) = self.campaigns.get_mut(&id) {
+            running.progress.lose_no_more(phase);
+        }
     }
 
     /// Whether too many of all the tasks have failed.
@@ -196,18 +216,17 @@ impl Engine {
         let Some(threshold) = running.campaign.policy.governors.error_threshold else {
             return;
         };
-        let counts = running.progress.all();
-        let failed = counts
-            .failed
-            .saturating_sub(running.campaign.rollout.failures_excused);
-        let ended = counts.succeeded + failed;
+        let excused = running.campaign.rollout.failures_excused;
+        let failed = running.progress.failed().saturating_sub(excused);
+        let ended = running.progress.all().succeeded + failed;
         if !running.is_running()
             || ended < threshold.ended_min
             || failed * 100 <= u64::from(threshold.failed_percent_max) * ended
         {
             return;
         }
-        let evidence = format!("{failed} of {ended} ended tasks have failed");
+        let lost = told_lost(running.progress.failed() - running.progress.all().failed);
+        let evidence = format!("{failed} of {ended} ended tasks have failed{lost}");
         self.milestone(now, id, Milestone::ErrorThresholdReached, evidence.clone());
         self.errors(
             now,
@@ -231,14 +250,13 @@ impl Engine {
             return;
         }
         let counts = running.progress.phase(rollout.phase);
-        match (
-            judge(&gate, &counts, rollout.phase_failures_excused),
-            rollout.step,
-        ) {
+        let failed = running.progress.failed_of(rollout.phase);
+        let counted = failed.saturating_sub(rollout.phase_failures_excused);
+        match (judge(&gate, &counts, counted), rollout.step) {
             (PhaseVerdict::Errors(action), _) => {
+                let lost = told_lost(failed - counts.failed);
                 let evidence = format!(
-                    "{} of {} tasks of phase {} have failed",
-                    counts.failed,
+                    "{failed} of {} tasks of phase {} have failed{lost}",
                     counts.total(),
                     rollout.phase
                 );
@@ -336,7 +354,8 @@ impl Engine {
             .count();
         let counts = running.progress.phase(rollout.phase);
         let total = counts.total().saturating_sub(counts.stopped);
-        let failed = (counts.failed).saturating_sub(rollout.phase_failures_excused);
+        let failed = running.progress.failed_of(rollout.phase);
+        let failed = failed.saturating_sub(rollout.phase_failures_excused);
         let bad = failed + silent as u64;
         if bad * 100 <= u64::from(gate.failed_percent_max) * total {
             self.milestone(now, id, Milestone::SoakPassed, String::new());
@@ -454,5 +473,13 @@ impl Engine {
         }
         let state = state.clone();
         self.record(Record::Rollout { id, state });
+    }
+}
+
+/// How many of the tasks that count as failed are tried again, as their device was lost.
+fn told_lost(lost: u64) -> String {
+    match lost {
+        0 => String::new(),
+        lost => format!(", {lost} of them lost after Execute and to be tried again"),
     }
 }

@@ -453,10 +453,12 @@ impl Engine {
     fn fail_with(&mut self, now: Now, mut task: UpdateTask, failure: Failure, next: Next) {
         self.give_back(now, &mut task);
         let failed = told(&failure);
+        let loses = !task.lost && task.loses_device(&failure);
         task.failure = Some(failure);
         match next {
             Next::GiveUp => self.finish(now, task, TaskState::Failed),
             Next::RetryAt(at) => {
+                task.lost |= loses;
                 task.state = TaskState::Pending;
                 task.phase = Phase::WaitingContact;
                 task.waiting_for = Some(WaitingFor::RetryDelay);
@@ -472,7 +474,11 @@ impl Engine {
                     Timer::Retry(id),
                     Some(now.instant + at.saturating_since(now.utc)),
                 );
+                let (campaign, phase) = (task.campaign, task.rollout_phase);
                 self.tasks.insert(id, TaskEntry::Idle(task));
+                if loses {
+                    self.device_lost(now, campaign, phase);
+                }
             }
         }
     }
@@ -510,6 +516,9 @@ impl Engine {
         task.retry_at = None;
         if state == TaskState::Succeeded {
             task.failure = None;
+        }
+        if std::mem::take(&mut task.lost) {
+            self.device_lost_no_more(task.campaign, task.rollout_phase);
         }
         let (id, endpoint, campaign) = (task.id, task.endpoint.clone(), task.campaign);
         let phase = task.rollout_phase;

@@ -284,6 +284,9 @@ pub struct UpdateTask {
     pub uri_intended: bool,
     /// The attempt whose Execute was intended, before any datagram left. Never twice for one attempt.
     pub execute_intended_attempt: Option<u8>,
+    /// Whether its device was lost after an Execute of it: it counts as failed from then on, until it has
+    /// ended otherwise, also where it is tried again.
+    pub lost: bool,
     /// The slot it holds. Counters are rebuilt from these, never as zero.
     pub slot: Option<SlotClaim>,
     /// Since when its device is kept awake for a slot.
@@ -309,6 +312,16 @@ pub struct UpdateTask {
 }
 
 impl UpdateTask {
+    /// Whether an attempt that failed of this has lost the device: it was told to install, and what came of
+    /// that was not heard in time.
+    pub fn loses_device(&self, failure: &Failure) -> bool {
+        let is_silence = matches!(
+            failure.reason,
+            FailureReason::ResultTimeout | FailureReason::VerificationTimeout
+        );
+        is_silence && self.attempt > 0 && self.execute_intended_attempt == Some(self.attempt)
+    }
+
     /// A task that waits for its campaign.
     pub fn new(id: TaskId, campaign: CampaignId, endpoint: EndpointName, now: Utc) -> Self {
         Self {
@@ -325,6 +338,7 @@ impl UpdateTask {
             capability: None,
             uri_intended: false,
             execute_intended_attempt: None,
+            lost: false,
             slot: None,
             held_since: None,
             pings: 0,

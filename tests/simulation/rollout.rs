@@ -34,6 +34,15 @@ pub(crate) fn phase(members: PhaseMembers) -> RolloutPhase {
     }
 }
 
+/// As [`devices`], of which these do not come back from installing.
+fn lost_devices(lost: &[usize]) -> Vec<DeviceConfig> {
+    let mut devices = devices(&[]);
+    for index in lost {
+        devices[*index].reboot = 100 * HOUR;
+    }
+    devices
+}
+
 /// Devices that all do as they should, and some that say a bad hash whatever they fetch.
 pub(crate) fn devices(bad: &[usize]) -> Vec<DeviceConfig> {
     (0..DEVICES)
@@ -563,6 +572,98 @@ fn a_uri_that_was_lost_before_a_halt_is_written_again_after_it() {
         assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
         assert!(world.verdict().holds(), "{:?}", world.verdict());
     }
+}
+
+/// Campaigns that try each device three times more.
+fn with_retries(
+    seed: u64,
+    devices: Vec<DeviceConfig>,
+    set: impl FnOnce(&mut World),
+) -> (World, CampaignId) {
+    let mut world = World::new(seed, fleet::engine_config(), devices);
+    set(&mut world);
+    let id = world.campaign_for_all(RetryPolicy {
+        retries_max: 3,
+        ..RetryPolicy::default()
+    });
+    (world, id)
+}
+
+fn lost(world: &World, id: CampaignId) -> usize {
+    let tasks = (0..DEVICES).map(|index| task_of(world, id, index));
+    tasks.filter(|task| task.lost).count()
+}
+
+#[test]
+fn devices_that_are_lost_count_at_once_though_they_are_tried_again_and_over_a_restart() {
+    for restarts in [false, true] {
+        let (mut world, id) = with_retries(12, lost_devices(&[0, 7, 19]), |world| {
+            world.policy.governors.error_threshold = Some(ErrorThreshold {
+                failed_percent_max: 14,
+                ended_min: 20,
+                action: OnErrors::Pause,
+            });
+        });
+        if restarts {
+            world.run_until("one is lost", |world| lost(world, id) > 0);
+            assert!(lost(&world, id) < 3);
+            world.restart();
+        }
+        world.run_for(3 * HOUR);
+        let (campaign, rollout) = state(&world, id);
+        assert_eq!(campaign, CampaignState::Paused, "{restarts}");
+        assert_eq!(rollout.paused, Some(PauseReason::ErrorThreshold));
+        assert_eq!(world.count(id, TaskState::Succeeded), 17);
+        assert_eq!(
+            (world.count(id, TaskState::Failed), lost(&world, id)),
+            (0, 3)
+        );
+        // What was let pass does not pause it once more, until another fails.
+        let resumed = world.command(Command::ResumeCampaign(id));
+        assert_eq!(resumed, server::Outcome::Done(Ok(())));
+        world.run_for(3 * HOUR);
+        assert_eq!(state(&world, id).0, CampaignState::Running);
+        assert_eq!(state(&world, id).1.failures_excused, 3);
+    }
+}
+
+#[test]
+fn no_phase_begins_over_devices_that_are_lost() {
+    let (mut world, id) = with_retries(13, lost_devices(&[4, 5]), |world| {
+        world.policy.rollout.phases = vec![RolloutPhase {
+            success_percent_min: 60,
+            failed_percent_max: 20,
+            soak_hours: 24,
+            ..phase(PhaseMembers::Devices((0..6).map(name).collect()))
+        }];
+    });
+    world.run_for(30 * HOUR);
+    let (campaign, rollout) = state(&world, id);
+    assert_eq!((campaign, rollout.phase), (CampaignState::Paused, 0));
+    assert_eq!(rollout.paused, Some(PauseReason::PhaseErrors));
+    assert_eq!(lost(&world, id), 2);
+}
+
+#[test]
+fn a_lost_device_that_comes_back_counts_no_more() {
+    let mut devices = devices(&[]);
+    devices[3].reboot = 2 * HOUR;
+    let (mut world, id) = with_retries(14, devices, |world| {
+        world.policy.governors.error_threshold = Some(ErrorThreshold {
+            failed_percent_max: 1,
+            ended_min: 1,
+            action: OnErrors::Pause,
+        });
+    });
+    world.run_until("it is lost", |world| lost(world, id) == 1);
+    assert_eq!(state(&world, id).0, CampaignState::Paused);
+    let resumed = world.command(Command::ResumeCampaign(id));
+    assert_eq!(resumed, server::Outcome::Done(Ok(())));
+    assert_eq!(state(&world, id).1.failures_excused, 1);
+    world.run_to_the_end();
+    assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+    assert_eq!(lost(&world, id), 0);
+    assert_eq!(state(&world, id).1.failures_excused, 0);
 }
 
 /// When devices took their URI, in order.

@@ -120,6 +120,7 @@ async fn a_task_comes_back_as_it_was_committed(store: &dyn Store) {
         capability: Some(DownloadCapability([0xfe; 16])),
         uri_intended: true,
         execute_intended_attempt: Some(1),
+        lost: true,
         slot: Some(SlotClaim {
             cell: CellId(CellId::MAX),
             tier: CoverageTier::Unknown,

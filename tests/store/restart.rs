@@ -96,6 +96,7 @@ async fn a_store_that_was_not_closed_opens_again() {
 
 /// Takes a database back to its first version.
 const UNDO: &[&str] = &[
+    "ALTER TABLE tasks DROP COLUMN lost",
     "DROP TRIGGER served_bytes_are_counted",
     "ALTER TABLE tasks DROP COLUMN bytes_served",
     "ALTER TABLE task_counts DROP COLUMN bytes_served",

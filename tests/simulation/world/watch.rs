@@ -419,13 +419,16 @@ impl Server {
         let tasks = self.tasks.values();
         let tasks = tasks.filter(|it| it.campaign == campaign.id && it.rollout_phase == phase);
         let mut counts: BTreeMap<TaskState, u64> = BTreeMap::new();
+        let mut lost = 0;
         for task in tasks {
             *counts.entry(task.state).or_default() += 1;
+            lost += u64::from(task.lost);
         }
         let stopped = counts.remove(&TaskState::Stopped).unwrap_or_default();
         let total: u64 = counts.values().sum();
         let of = |state| counts.get(&state).copied().unwrap_or_default();
-        let failed = of(TaskState::Failed).saturating_sub(standing.rollout.phase_failures_excused);
+        let failed = of(TaskState::Failed) + lost;
+        let failed = failed.saturating_sub(standing.rollout.phase_failures_excused);
         let let_pass = |reason| standing.let_pass.contains(&reason);
         let too_many = failed * 100 > u64::from(gate.failed_percent_max) * total;
         if too_many && !let_pass(PauseReason::PhaseSuccesses) {
