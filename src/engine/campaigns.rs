@@ -19,10 +19,11 @@ use crate::model::{
 use super::download::{ServedImage, uri_file_name};
 use super::joining::{Given, Latecomers};
 use super::schedule::ScheduleState;
+use super::soak::Soaking;
 use super::sweeps::Errand;
 use super::tasks::{TaskEntry, told};
 use super::timers::Timer;
-use super::{CellStatus, CommandError, EndedCampaign, EndedTasks, Engine, TierStatus};
+use super::{CellStatus, CommandError, EndedTasks, Engine, TierStatus};
 use crate::model::CoverageTier;
 use crate::scheduler::{Line, Standing};
 
@@ -50,7 +51,7 @@ pub(super) struct RunningCampaign {
     /// What the phases of its rollout have to come to.
     gates: Vec<Arc<RolloutPhase>>,
     /// Devices that were updated in the running phase, where they have to report for a while.
-    pub(super) soaking: BTreeSet<EndpointName>,
+    pub(super) soaking: BTreeMap<EndpointName, Soaking>,
 }
 
 impl RunningCampaign {
@@ -59,7 +60,8 @@ impl RunningCampaign {
         package: Package,
         image: Bytes,
         installed: InstalledSequences,
-        ended: EndedTasks,
+        counts: PhaseProgress,
+        soaking: BTreeMap<EndpointName, Soaking>,
     ) -> Self {
         let gates = campaign.policy.rollout.gates().into_iter();
         let schedule = ScheduleState::new(campaign.id, &campaign.policy.schedule);
@@ -83,15 +85,15 @@ impl RunningCampaign {
             file_name,
             installed,
             given: Given {
-                to_come: ended.counts.all().pending,
+                to_come: counts.all().pending,
                 ..Given::default()
             },
-            progress: ended.counts,
+            progress: counts,
             tasks: BTreeSet::new(),
             pace: Pace::default(),
             schedule,
             gates: gates.map(Arc::new).collect(),
-            soaking: ended.soaking.into_iter().collect(),
+            soaking,
         }
     }
 
@@ -167,19 +169,21 @@ impl RunningCampaign {
     }
 }
 
-impl From<EndedCampaign> for RunningCampaign {
-    fn from(ended: EndedCampaign) -> Self {
-        Self::new(
-            ended.campaign,
-            ended.package,
-            ended.image,
-            ended.installed,
-            ended.ended,
-        )
-    }
-}
-
 impl Engine {
+    /// A campaign as the engine takes it up.
+    pub(super) fn running_campaign(
+        &self,
+        now: Now,
+        campaign: Campaign,
+        package: Package,
+        image: Bytes,
+        installed: InstalledSequences,
+        ended: EndedTasks,
+    ) -> RunningCampaign {
+        let soaking = self.soaking(now, &campaign, ended.soaking);
+        RunningCampaign::new(campaign, package, image, installed, ended.counts, soaking)
+    }
+
     /// 激活计划, and the same after a restart: one path for both.
     pub(super) fn run_campaign(
         &mut self,

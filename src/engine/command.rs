@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::campaign::PhaseProgress;
+use crate::clock::Utc;
 use crate::model::{
     AdmissionPolicy, Campaign, CampaignId, CellId, CoverageTier, Device, DeviceRequestId,
     EndpointName, InstalledSequences, InvalidTransition, KeyChange, Package, Product, ProfileId,
@@ -17,9 +18,9 @@ pub struct EndedTasks {
     /// How many, by phase and state. Counted as pending are those that are yet to come, with
     /// [`Command::AddTasks`].
     pub counts: PhaseProgress,
-    /// The devices of those of the running phase that have succeeded, where that phase makes them report
-    /// for a while before the next begins.
-    pub soaking: Vec<EndpointName>,
+    /// The devices of those of the running phase that have succeeded, and when, where that phase makes them
+    /// report for a while before the next begins.
+    pub soaking: Vec<(EndpointName, Utc)>,
 }
 
 /// A campaign that has ended, with what it takes to run again.

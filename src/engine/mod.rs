@@ -40,6 +40,7 @@ mod rollout;
 mod routes;
 mod schedule;
 mod send;
+mod soak;
 mod stops;
 mod sweeps;
 mod tasks;
@@ -268,7 +269,8 @@ impl Engine {
                 tasks,
                 ended,
             } => {
-                let running = RunningCampaign::new(campaign, package, image, installed, ended);
+                let running =
+                    self.running_campaign(now, campaign, package, image, installed, ended);
                 self.run_campaign(now, running, tasks)
             }
             Command::AddTasks { campaign, tasks } => self.add_tasks(now, campaign, tasks),
@@ -282,7 +284,7 @@ impl Engine {
                 campaign,
                 tasks,
                 ended,
-            } => self.retry_tasks(now, campaign, tasks, ended.map(RunningCampaign::from)),
+            } => self.retry_tasks(now, campaign, tasks, ended),
             Command::Consent {
                 campaign,
                 task,

@@ -9,10 +9,9 @@ use crate::model::{
     CampaignId, Phase, Record, RetryPolicy, TaskState, TimelineStep, UpdateTask, WaitingFor,
 };
 
-use super::campaigns::RunningCampaign;
 use super::tasks::TaskEntry;
 use super::timers::Timer;
-use super::{CommandError, Engine};
+use super::{CommandError, EndedCampaign, Engine};
 
 /// A task that was tried so often is not tried again: its attempts could not be told apart any more.
 const ATTEMPTS_MAX: u8 = u8::MAX - RetryPolicy::RETRIES_MAX - 1;
@@ -25,7 +24,7 @@ impl Engine {
         now: Now,
         id: CampaignId,
         mut tasks: Vec<UpdateTask>,
-        ended: Option<RunningCampaign>,
+        ended: Option<EndedCampaign>,
     ) -> Result<(), CommandError> {
         tasks.retain(|task| {
             task.campaign == id
@@ -46,7 +45,10 @@ impl Engine {
                 }
                 self.check_room(running, tasks.len())?;
             }
-            None => self.run_again(now, ended.ok_or(CommandError::NotActive)?, tasks.len())?,
+            None => {
+                let ended = ended.ok_or(CommandError::NotActive)?;
+                self.run_again(now, ended, tasks.len())?;
+            }
         }
         if let Some(running) = self.campaigns.get_mut(&id) {
             for task in &tasks {
@@ -75,9 +77,17 @@ impl Engine {
     fn run_again(
         &mut self,
         now: Now,
-        mut running: RunningCampaign,
+        ended: EndedCampaign,
         tasks: usize,
     ) -> Result<(), CommandError> {
+        let mut running = self.running_campaign(
+            now,
+            ended.campaign,
+            ended.package,
+            ended.image,
+            ended.installed,
+            ended.ended,
+        );
         let id = running.campaign.id;
         let state = running.campaign.state.retry(false)?;
         if running.is_over(now) {

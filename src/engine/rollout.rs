@@ -1,7 +1,5 @@
 //! A campaign goes on from phase to phase, is paused by itself or by somebody, and is resumed.
 
-use std::time::Duration;
-
 use crate::campaign::{PhaseVerdict, judge};
 use crate::clock::Now;
 use crate::model::{
@@ -175,14 +173,14 @@ impl Engine {
         phase: u16,
         state: TaskState,
     ) {
-        let Some(running) = self.campaigns.get_mut(&id) else {
+        let Some(running) = self.campaigns.get(&id) else {
             return;
         };
         let soaks = running
             .gate_after(phase)
             .is_some_and(|gate| gate.soak_hours > 0);
         if state == TaskState::Succeeded && soaks && phase == running.campaign.rollout.phase {
-            running.soaking.insert(endpoint.clone());
+            self.updated_in_phase(now, id, endpoint);
         }
         self.judge_failures(now, id);
     }
@@ -278,7 +276,7 @@ impl Engine {
         }
     }
 
-    fn errors(
+    pub(super) fn errors(
         &mut self,
         now: Now,
         id: CampaignId,
@@ -319,66 +317,8 @@ impl Engine {
         }
     }
 
-    fn set_soak_timer(&mut self, now: Now, id: CampaignId) {
-        let Some(running) = self.campaigns.get(&id) else {
-            return;
-        };
-        let rollout = &running.campaign.rollout;
-        let hours = running
-            .gate_after(rollout.phase)
-            .map_or(0, |gate| u64::from(gate.soak_hours));
-        let soak = Duration::from_secs(hours * 60 * 60);
-        // Never longer than it was to take: the clock on the wall may have been set back.
-        let left = (rollout.since() + soak).saturating_since(now.utc).min(soak);
-        self.timers.set(Timer::Soak(id), Some(now.instant + left));
-    }
-
-    /// The devices of a phase have had their time to report.
-    pub(super) fn soak_over(&mut self, now: Now, id: CampaignId) {
-        let Some(running) = self.campaigns.get(&id) else {
-            return;
-        };
-        let rollout = &running.campaign.rollout;
-        // One that is held is looked at when it runs.
-        if rollout.step != RolloutStep::Soaking || !running.is_running() {
-            return;
-        }
-        let Some(gate) = running.gate_after(rollout.phase).cloned() else {
-            return;
-        };
-        let soak = Duration::from_secs(u64::from(gate.soak_hours) * 60 * 60);
-        let silent = running
-            .soaking
-            .iter()
-            .filter(|endpoint| !self.reported_within(now, endpoint, soak))
-            .count();
-        let counts = running.progress.phase(rollout.phase);
-        let total = counts.total().saturating_sub(counts.stopped);
-        let failed = running.progress.failed_of(rollout.phase);
-        let failed = failed.saturating_sub(rollout.phase_failures_excused);
-        let bad = failed + silent as u64;
-        if bad * 100 <= u64::from(gate.failed_percent_max) * total {
-            self.milestone(now, id, Milestone::SoakPassed, String::new());
-            return self.phase_proven(now, id, &gate);
-        }
-        let evidence = format!("{silent} devices did not report after their update");
-        self.phase_failed(now, id, evidence.clone());
-        self.errors(now, id, gate.on_errors, PauseReason::Soak, &evidence);
-    }
-
-    /// Whether a device is registered and was heard in this time, or need not have been: its lifetime is
-    /// longer, or nobody knows of it since a restart.
-    fn reported_within(&self, now: Now, endpoint: &EndpointName, time: Duration) -> bool {
-        let Some(registration) = self.registry.by_endpoint(endpoint) else {
-            return false;
-        };
-        let heard = self.registry.heard_at(registration.slot);
-        registration.lifetime > time
-            || heard.is_none_or(|at| now.instant.saturating_since(at) <= time)
-    }
-
     /// Nothing but perhaps an approval stands before the next phase.
-    fn phase_proven(&mut self, now: Now, id: CampaignId, gate: &RolloutPhase) {
+    pub(super) fn phase_proven(&mut self, now: Now, id: CampaignId, gate: &RolloutPhase) {
         let Some(phase) = self.running_phase(id) else {
             return;
         };
@@ -426,7 +366,7 @@ impl Engine {
         self.milestone(now, id, opened, format!("phase {phase}"));
     }
 
-    fn phase_failed(&mut self, now: Now, id: CampaignId, evidence: String) {
+    pub(super) fn phase_failed(&mut self, now: Now, id: CampaignId, evidence: String) {
         let failed = match self.is_trial(id) {
             true => Milestone::TrialFailed,
             false => Milestone::PhaseFailed,
@@ -448,7 +388,13 @@ impl Engine {
     }
 
     /// Tells who follows the server, in the commit of what it tells of.
-    fn milestone(&mut self, now: Now, id: CampaignId, milestone: Milestone, detail: String) {
+    pub(super) fn milestone(
+        &mut self,
+        now: Now,
+        id: CampaignId,
+        milestone: Milestone,
+        detail: String,
+    ) {
         let event = NewEvent::of_rollout(now.utc, id, milestone, detail);
         self.record(Record::Event(event));
     }

@@ -473,12 +473,12 @@ pub trait Store:
         &self,
         campaign: CampaignId,
     ) -> Result<Vec<(u16, TaskCounts)>, StoreError>;
-    /// The devices of a phase whose tasks have succeeded.
+    /// The devices of a phase whose tasks have succeeded, and when.
     async fn updated_in_phase(
         &self,
         campaign: CampaignId,
         phase: u16,
-    ) -> Result<Vec<EndpointName>, StoreError>;
+    ) -> Result<Vec<(EndpointName, Utc)>, StoreError>;
 
     /// Enters a token; `Conflict` where the name is taken.
     async fn add_token(&self, token: StoredToken, stamp: AuditStamp) -> Result<(), StoreError>;

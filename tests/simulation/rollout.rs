@@ -265,6 +265,70 @@ fn devices_that_fall_silent_after_their_update_pause_the_rollout() {
     assert_eq!(rollout.paused, Some(PauseReason::Soak));
 }
 
+/// Devices that speak once a day at the least, in a campaign that has them report for some hours.
+fn soaks_with(seed: u64, soak_hours: u16) -> (World, CampaignId, usize) {
+    let mut rollout = soaking();
+    rollout.phases[0].soak_hours = soak_hours;
+    let mut devices = devices(&[]);
+    for device in &mut devices {
+        device.update_interval = 18 * HOUR;
+    }
+    let mut world = World::new(seed, fleet::engine_config(), devices);
+    world.policy.rollout = rollout;
+    let id = world.campaign_for_all(RetryPolicy::default());
+    world.run_until("it soaks", |world| {
+        state(world, id).1.step == RolloutStep::Soaking
+    });
+    let updated = (0..DEVICES).find(|index| task_of(&world, id, *index).rollout_phase == 0);
+    (world, id, updated.unwrap())
+}
+
+#[test]
+fn a_soak_waits_for_devices_that_speak_once_a_day_and_is_not_passed_by_those_that_never_do() {
+    for silent in [false, true] {
+        let (mut world, id, first) = soaks_with(6, 2);
+        world.cut_off = silent.then_some(first);
+        // All are registered still, and none has spoken since its update.
+        world.run_for(6 * HOUR);
+        let (campaign, rollout) = state(&world, id);
+        assert_eq!((campaign, rollout.phase), (CampaignState::Running, 0));
+        world.run_for(24 * HOUR);
+        let (campaign, rollout) = state(&world, id);
+        if silent {
+            assert_eq!((campaign, rollout.phase), (CampaignState::Paused, 0));
+            assert_eq!(rollout.paused, Some(PauseReason::Soak));
+        } else {
+            assert_eq!(rollout.phase, 1);
+            world.run_to_the_end();
+            assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+        }
+    }
+}
+
+#[test]
+fn a_restart_passes_no_device_that_was_not_heard_behind_it() {
+    for silent in [false, true] {
+        let (mut world, id, first) = soaks_with(7, 24);
+        world.cut_off = silent.then_some(first);
+        world.run_for(22 * HOUR);
+        world.restart();
+        world.run_for(3 * HOUR);
+        let (campaign, rollout) = state(&world, id);
+        if silent {
+            assert_eq!((campaign, rollout.phase), (CampaignState::Running, 0));
+            assert_eq!(rollout.step, RolloutStep::Soaking);
+        }
+        world.run_for(24 * HOUR);
+        let (campaign, rollout) = state(&world, id);
+        if silent {
+            assert_eq!((campaign, rollout.phase), (CampaignState::Paused, 0));
+            assert_eq!(rollout.paused, Some(PauseReason::Soak));
+        } else {
+            assert_eq!(rollout.phase, 1, "{rollout:?}");
+        }
+    }
+}
+
 #[test]
 fn a_soak_that_somebody_lets_pass_still_waits_for_its_approval() {
     let mut rollout = soaking();

@@ -213,10 +213,16 @@ async fn read_ended(state: &HttpState, campaign: Campaign) -> Result<EndedCampai
         let campaign = campaign.id.0;
         Problem::of_store(error, format_args!("package of campaign {campaign}"))
     })?;
+    let mut ended = tasks_by_phase(state, campaign.id, &BTreeMap::new()).await?;
+    let phase = campaign.rollout.phase;
+    let gate = campaign.policy.rollout.gate_after(phase);
+    if gate.is_some_and(|gate| gate.soak_hours > 0) {
+        ended.soaking = state.store.updated_in_phase(campaign.id, phase).await?;
+    }
     Ok(EndedCampaign {
         image: load_verified(state, &package).await?,
         installed: state.store.installed_sequences(&package).await?,
-        ended: tasks_by_phase(state, campaign.id, &BTreeMap::new()).await?,
+        ended,
         campaign,
         package,
     })

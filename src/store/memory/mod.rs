@@ -26,6 +26,7 @@ use super::{
     AuditEntry, AuditHead, DeviceGroup, NewCampaign, PackageUse, Page, Store, StoreError,
     StoredKey, StoredProfile, StoredToken, TaskCounts,
 };
+use crate::clock::Utc;
 use crate::model::{
     AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceModel,
     DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId,
@@ -541,7 +542,7 @@ impl Store for MemoryStore {
         &self,
         campaign: CampaignId,
         phase: u16,
-    ) -> Result<Vec<EndpointName>, StoreError> {
+    ) -> Result<Vec<(EndpointName, Utc)>, StoreError> {
         Ok(self.lock().updated_in_phase(campaign, phase))
     }
 

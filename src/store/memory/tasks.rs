@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use super::page::limit;
 use super::state::State;
+use crate::clock::Utc;
 use crate::model::{Campaign, CampaignId, EndpointName, TaskId, TaskState, UpdateTask};
 use crate::store::{Page, StoreError, TaskCounts};
 
@@ -56,12 +57,18 @@ impl State {
             .collect()
     }
 
-    pub(super) fn updated_in_phase(&self, campaign: CampaignId, phase: u16) -> Vec<EndpointName> {
+    pub(super) fn updated_in_phase(
+        &self,
+        campaign: CampaignId,
+        phase: u16,
+    ) -> Vec<(EndpointName, Utc)> {
         let updated = self.tasks.values().filter(|task| {
             task.campaign == campaign
                 && task.rollout_phase == phase
                 && task.state == TaskState::Succeeded
         });
-        updated.map(|task| task.endpoint.clone()).collect()
+        updated
+            .map(|task| (task.endpoint.clone(), task.since))
+            .collect()
     }
 }

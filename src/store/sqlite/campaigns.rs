@@ -443,14 +443,17 @@ pub(super) async fn updated_in_phase(
     readers: &SqlitePool,
     campaign: CampaignId,
     phase: u16,
-) -> Result<Vec<EndpointName>, StoreError> {
+) -> Result<Vec<(EndpointName, Utc)>, StoreError> {
     sqlx::query(
-        "SELECT endpoint FROM tasks
+        "SELECT endpoint, since FROM tasks
          WHERE campaign = ? AND rollout_phase = ? AND state = 'succeeded' ORDER BY id",
     )
     .bind(integer(campaign.0))
     .bind(phase)
-    .try_map(|row: SqliteRow| Columns::of(&row).parsed(rows::endpoint_name))
+    .try_map(|row: SqliteRow| {
+        let mut columns = Columns::of(&row);
+        Ok((columns.parsed(rows::endpoint_name)?, columns.utc()?))
+    })
     .fetch_all(readers)
     .await
     .map_err(store_error)

@@ -46,6 +46,7 @@ use super::{
     AuditEntry, AuditHead, DeviceGroup, NewCampaign, PackageUse, Page, Store, StoreError,
     StoredKey, StoredProfile, StoredToken, TaskCounts,
 };
+use crate::clock::Utc;
 use crate::model::{
     AuditStamp, Campaign, CampaignId, CampaignState, DeliveryHistory, Device, DeviceModel,
     DeviceReport, DeviceRequest, DeviceRequestId, DownloadLink, EndpointName, GroupId,
@@ -435,7 +436,7 @@ impl Store for SqliteStore {
         &self,
         campaign: CampaignId,
         phase: u16,
-    ) -> Result<Vec<EndpointName>, StoreError> {
+    ) -> Result<Vec<(EndpointName, Utc)>, StoreError> {
         campaigns::updated_in_phase(&self.readers, campaign, phase).await
     }
 
@@ -459,7 +460,6 @@ impl Store for SqliteStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Utc;
     use crate::model::TaskId;
 
     fn long_line(number: u32) -> Record {
