@@ -1,7 +1,7 @@
 //! A device is told to give up the download of a task that was stopped (Object 5 v1.1, Cancel).
 //!
-//! The package is withdrawn and the slot in quarantine, whatever the device does; that it says Result 10
-//! ends the quarantine early.
+//! The package is withdrawn and the slot in quarantine, whatever the device does; that it says Result 10, or
+//! that it is at rest, ends the quarantine early. One that installs has not cancelled, whatever it answered.
 
 use crate::clock::Now;
 use crate::lwm2m::{Answer, Operation, Value, path};
@@ -50,7 +50,7 @@ impl Session {
                     }
                 }
             }
-            Operation::Read(path::FIRMWARE_STATE) => self.cancel_refused(now, answer),
+            Operation::Read(path::FIRMWARE_STATE) => self.state_after_cancel(now, answer),
             Operation::Read(_) => self.cancelled_result(now, answer),
             Operation::Observe(_) | Operation::WritePackage(_) => {}
         }
@@ -59,23 +59,27 @@ impl Session {
     fn cancelled_result(&mut self, now: Now, answer: Answer) {
         let result = |value: &Value| value.as_integer().map(UpdateResult::from_number);
         let Some(Reading::Value(result)) = negotiate::interpret(answer, result) else {
-            return self.timeline(
+            self.timeline(
                 TimelineStep::ResultRead,
                 "/5/0/5 could not be read".to_owned(),
             );
+            return self.ask_what_it_does();
         };
         let number = result.number();
         self.timeline(TimelineStep::ResultRead, format!("/5/0/5 = {number}"));
-        // LwM2M 1.0: an empty URI resets the device, and Cancel is not yet known to it.
-        let by_uri = self.terms.settings.cancel == UpdateCancel::EmptyUri;
-        let is_cancelled =
-            result == UpdateResult::Cancelled || by_uri && result == UpdateResult::Initial;
-        if !is_cancelled {
-            return;
+        if result != UpdateResult::Cancelled {
+            // LwM2M 1.0: an empty URI resets the device to Result 0, and Cancel is not yet known to it; but
+            // that is the Result of a device that installs, too.
+            return self.ask_what_it_does();
         }
+        self.gave_up(now, &format!("/5/0/5 = {number}"));
+    }
+
+    /// It downloads no more, as this shows.
+    pub(super) fn gave_up(&mut self, now: Now, shown: &str) {
         if let Some(failure) = &mut self.task.failure {
             failure.evidence = format!(
-                "{}; the device gave its download up, /5/0/5 = {number}",
+                "{}; the device gave its download up, {shown}",
                 failure.evidence
             );
         }

@@ -7,7 +7,7 @@
 
 use crate::clock::Now;
 use crate::lwm2m::{Answer, Operation, path};
-use crate::model::{Failure, FailureReason, StopMode, TimelineStep};
+use crate::model::{Failure, FailureReason, StopMode, TimelineStep, UpdateCancel};
 
 use super::super::action::End;
 use super::super::object5::State;
@@ -84,20 +84,24 @@ impl Session {
         }
     }
 
-    /// The device refused to give its download up: what it does instead is asked.
+    /// The device refused to give its download up, or does not say that it did: what it does is asked.
     pub(super) fn ask_what_it_does(&mut self) {
         if self.may_ask() {
             self.send_cancellation(Operation::Read(path::FIRMWARE_STATE));
         }
     }
 
-    /// What a device does that would not cancel.
-    pub(super) fn cancel_refused(&mut self, now: Now, answer: Answer) {
+    /// What a device does that was told to cancel.
+    pub(super) fn state_after_cancel(&mut self, now: Now, answer: Answer) {
         let Some(Reading::Value(state)) = negotiate::interpret(answer, negotiate::state) else {
             return;
         };
         match state {
             State::Updating => self.runs_again(now),
+            // LwM2M 1.0: an empty URI resets the device to it.
+            State::Idle if self.terms.settings.cancel == UpdateCancel::EmptyUri => {
+                self.gave_up(now, "/5/0/3 = 0");
+            }
             State::Idle | State::Downloaded => self.finish_closing(now),
             // What it fetches is not there any more.
             State::Downloading => {}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::bench::{Bench, Device, new_task, secs, wanted};
+use super::bench::{Bench, Device, NEW, new_task, secs, wanted};
 use crate::coap::Code;
 use crate::fota::{Contact, End, Terms};
 use crate::lwm2m::Answer;
@@ -38,18 +38,22 @@ fn a_device_is_told_to_cancel_and_its_result_frees_the_slot() {
         for delivery in [Delivery::Pull, Delivery::Push] {
             let mut bench = bench(cancel, named, delivery);
             bench.device.result = Some(result);
+            bench.device.state = 0;
             bench.stop();
             assert_eq!(bench.committed.state, TaskState::Running);
             assert!(bench.slot.is_some(), "until it has cancelled");
             bench.run();
-            assert_eq!(bench.operations(), [asked, "read /5/0/5"]);
+            let says_so = result == 10;
+            let expected: &[&str] = match says_so {
+                true => &[asked, "read /5/0/5"],
+                false => &[asked, "read /5/0/5", "read /5/0/3"],
+            };
+            assert_eq!(bench.operations(), expected);
             assert_eq!(bench.end, Some(End::Stopped));
             assert_eq!(bench.slot, None);
             let evidence = bench.committed.failure.clone().unwrap().evidence;
-            assert!(
-                evidence.contains(&format!("/5/0/5 = {result}")),
-                "{evidence}"
-            );
+            let shown = if says_so { "/5/0/5 = 10" } else { "/5/0/3 = 0" };
+            assert!(evidence.contains(shown), "{evidence}");
             assert!(bench.steps().contains(&TimelineStep::ResultRead));
         }
     }
@@ -75,10 +79,35 @@ fn a_device_that_does_not_cancel_keeps_its_slot_for_the_quarantine() {
         bench.stop();
         bench.answer(answer);
         bench.run();
-        bench.pass(secs(299));
+        bench.pass(secs(298));
         assert!(bench.slot.is_some() && bench.end.is_none());
-        bench.pass(secs(1));
+        bench.pass(secs(2));
         assert_eq!(bench.end, Some(End::Stopped));
+    }
+}
+
+#[test]
+fn a_device_that_says_that_it_cancelled_and_installs_is_running_again() {
+    for (cancel, result) in [
+        (UpdateCancel::Execute, Some(0)),
+        (UpdateCancel::Execute, None),
+        (UpdateCancel::EmptyUri, Some(0)),
+    ] {
+        let mut bench = bench(cancel, false, Delivery::Pull);
+        bench.device.result = result;
+        bench.device.state = 3;
+        bench.stop();
+        bench.run();
+        assert_eq!(bench.committed.state, TaskState::Running);
+        assert_eq!(bench.committed.failure, None, "{cancel:?}");
+        // Past the quarantine, within the time of an update.
+        bench.pass(secs(600));
+        assert!(bench.end.is_none() && bench.slot.is_some());
+        bench.device.version = Some(NEW);
+        bench.device.result = Some(1);
+        bench.notify(0);
+        bench.run();
+        assert_eq!(bench.end, Some(End::Succeeded));
     }
 }
 
