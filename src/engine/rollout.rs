@@ -185,6 +185,15 @@ impl Engine {
         self.judge_failures(now, id);
     }
 
+    /// A device was found to run the version, and nothing was done with it. If it is the trial's, that says
+    /// nothing of what the others are to be given.
+    pub(super) fn found_up_to_date(&mut self, now: Now, id: CampaignId, phase: u16) {
+        let runs = self.campaigns.get(&id).map(|it| it.campaign.rollout.phase);
+        if runs == Some(phase) && self.is_trial(id) {
+            self.change_rollout(now, id, |state| state.trial_untried = true);
+        }
+    }
+
     /// Whether too many have failed, and what the running phase has come to.
     fn judge_failures(&mut self, now: Now, id: CampaignId) {
         self.judge_errors(now, id);
@@ -260,6 +269,11 @@ impl Engine {
                 );
                 self.phase_failed(now, id, evidence.clone());
                 self.errors(now, id, action, PauseReason::PhaseErrors, &evidence);
+            }
+            (PhaseVerdict::Enough, RolloutStep::Updating) if rollout.trial_untried => {
+                let evidence = "its device runs the version already: nothing was tried with it";
+                self.phase_failed(now, id, evidence.to_owned());
+                self.pause_by_itself(now, id, PauseReason::PhaseSuccesses);
             }
             (PhaseVerdict::Enough, RolloutStep::Updating) => self.phase_updated(now, id, &gate),
             (PhaseVerdict::TooFew, RolloutStep::Updating) => {
@@ -341,6 +355,7 @@ impl Engine {
             state.phase = state.phase.saturating_add(1);
             state.step = RolloutStep::Updating;
             state.phase_failures_excused = 0;
+            state.trial_untried = false;
         });
         let Some(running) = self.campaigns.get_mut(&id) else {
             return;

@@ -10,7 +10,8 @@ use crate::fota::{Action, Contact, DeferralResources, End, Session, Terms};
 use crate::lwm2m::{Answer, Links, ObjectVersion, Path, Value, path};
 use crate::model::{
     AdmissionPolicy, CampaignId, EndpointName, Failure, FailureReason, Phase, ProductSettings,
-    Record, SlotClaim, TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask, WaitingFor,
+    Record, SlotClaim, SuccessNote, TaskId, TaskState, TimelineEntry, TimelineStep, UpdateTask,
+    WaitingFor,
 };
 use crate::scheduler::Admission;
 
@@ -516,6 +517,10 @@ impl Engine {
         task.retry_at = None;
         if state == TaskState::Succeeded {
             task.failure = None;
+        }
+        let is_untried = task.execute_intended_attempt.is_none();
+        if task.note == Some(SuccessNote::UpToDate) && is_untried {
+            self.found_up_to_date(now, task.campaign, task.rollout_phase);
         }
         if std::mem::take(&mut task.lost) {
             self.device_lost_no_more(task.campaign, task.rollout_phase);

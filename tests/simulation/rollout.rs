@@ -139,6 +139,39 @@ fn the_trial_then_canaries_then_a_share_then_the_rest() {
 }
 
 #[test]
+fn a_trial_whose_device_runs_the_version_already_proves_nothing() {
+    for while_paused in [false, true] {
+        let mut devices = devices(&[]);
+        devices[7].version = fleet::TARGET_VERSION.to_owned();
+        let mut world = World::new(3, fleet::engine_config(), devices);
+        world.policy.rollout = staged();
+        let id = world.campaign_for_all(RetryPolicy::default());
+        if while_paused {
+            world.run_until("its trial is at work", |world| {
+                task_of(world, id, 7).state == TaskState::Running
+            });
+            let paused = world.command(Command::PauseCampaign { id, halted: false });
+            assert_eq!(paused, server::Outcome::Done(Ok(())));
+            world.run_for(2 * HOUR);
+            assert_eq!(task_of(&world, id, 7).state, TaskState::Succeeded);
+            world.restart();
+            let resumed = world.command(Command::ResumeCampaign(id));
+            assert_eq!(resumed, server::Outcome::Done(Ok(())));
+        }
+        world.run_for(6 * HOUR);
+        let (campaign, rollout) = state(&world, id);
+        assert_eq!((campaign, rollout.phase), (CampaignState::Paused, 0));
+        assert_eq!(rollout.paused, Some(PauseReason::PhaseSuccesses));
+        assert!((0..DEVICES).all(|index| begun(&world, index).is_none()));
+        // Somebody may let that pass.
+        let resumed = world.command(Command::ResumeCampaign(id));
+        assert_eq!(resumed, server::Outcome::Done(Ok(())));
+        world.run_to_the_end();
+        assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+    }
+}
+
+#[test]
 fn a_rollout_goes_on_from_its_phase_whenever_the_server_dies() {
     for seed in 0..10 {
         let mut world = World::new(seed, fleet::engine_config(), devices(&[]));

@@ -382,6 +382,7 @@ fn far_on() -> RolloutState {
         }),
         failures_excused: 3,
         phase_failures_excused: 2,
+        trial_untried: true,
         contact_since_unix_ms: Some(5),
     }
 }

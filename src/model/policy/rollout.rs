@@ -91,6 +91,8 @@ pub struct RolloutState {
     pub failures_excused: u64,
     /// How many of them are of the phase that runs.
     pub phase_failures_excused: u64,
+    /// Whether the trial's device ran the version before it was told anything: nothing was tried with it.
+    pub trial_untried: bool,
     /// Since when its devices have their time to be heard, in milliseconds since the Unix epoch; `None`:
     /// since its activation. A phase that begins gives them their time anew, and so does a resumption.
     pub contact_since_unix_ms: Option<i64>,
