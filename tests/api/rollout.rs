@@ -1,6 +1,8 @@
 //! Trial, phases, thresholds and approval of campaigns, as they come and as they are shown.
 
-use narrowcast::engine::CommandError;
+use narrowcast::engine::{Command, CommandError};
+use narrowcast::model::{CampaignId, Record, RolloutState, RolloutStep};
+use narrowcast::store::Store;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -265,4 +267,67 @@ async fn what_was_approved_is_approved_anew_once_it_is_changed() {
     send(stale).await.problem(412, "stale", None);
     let tag = service.get(&path).await.header("etag").to_owned();
     send(approve().header("if-match", tag)).await.expect(200);
+}
+
+#[tokio::test]
+async fn who_changed_a_draft_does_not_approve_it() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1", "d2", "d3", "d4"]).await;
+    let asked = json!({"approval_required": true});
+    let request = service.request_as("operator", Method::POST, "/api/v1/campaigns");
+    let made = send(request.json(&body(package, &asked))).await.expect(201);
+    let path = format!("/api/v1/campaigns/{}", made["id"]);
+    let change = |role: &'static str, start_at: &str| {
+        let patch = service.request_as(role, Method::PATCH, &path);
+        send(patch.json(&json!({"start_at": start_at})))
+    };
+    let approve = |role: &'static str| {
+        let request = service.request_as(role, Method::POST, &format!("{path}/approve"));
+        send(request.json(&json!({})))
+    };
+    // Nor where another has changed it after them, or they approved it before.
+    approve("approver").await.expect(200);
+    change("approver", "2099-01-01T00:00:00Z").await.expect(200);
+    change("operator", "2099-01-02T00:00:00Z").await.expect(200);
+    let detail = approve("approver").await.problem(403, "forbidden", None);
+    assert!(detail.contains("changed the draft"), "{detail}");
+    let approved = approve("admin").await.expect(200);
+    assert_eq!(approved["rollout"]["approved_by"], "admin");
+    let activated = service.post(&format!("{path}/activate"), &json!({})).await;
+    activated.expect(200);
+}
+
+#[tokio::test]
+async fn who_made_a_campaign_does_not_approve_its_phases() {
+    let service = Service::start().await;
+    let package = service.seed(&["d1", "d2", "d3", "d4"]).await;
+    let asked = json!({"phases": [{"count": 1, "approval_required": true}]});
+    let request = service.request_as("approver", Method::POST, "/api/v1/campaigns");
+    let made = send(request.json(&body(package, &asked))).await.expect(201);
+    let path = format!("/api/v1/campaigns/{}", made["id"]);
+    let activated = service.post(&format!("{path}/activate"), &json!({})).await;
+    activated.expect(200);
+    let (campaign, _) = service.store.campaign(CampaignId(1)).await.expect("it");
+    let waits = RolloutState {
+        step: RolloutStep::AwaitingApproval,
+        ..campaign.rollout
+    };
+    let waits = Record::Rollout {
+        id: CampaignId(1),
+        state: waits,
+    };
+    service.store.commit(vec![waits]).await.expect("a commit");
+    let approve = |role: &'static str| {
+        let request = service.request_as(role, Method::POST, &format!("{path}/approve"));
+        send(request.json(&json!({})))
+    };
+    approve("approver").await.problem(403, "forbidden", None);
+    let asked_to = |it: &Command| matches!(it, Command::ApprovePhase(_));
+    let is_asked = || {
+        let commands = service.engine.commands.lock().expect("not poisoned");
+        commands.iter().any(asked_to)
+    };
+    assert!(!is_asked());
+    approve("admin").await.expect(200);
+    assert!(is_asked());
 }

@@ -383,6 +383,7 @@ fn far_on() -> RolloutState {
         failures_excused: 3,
         phase_failures_excused: 2,
         trial_untried: true,
+        changed_by: vec!["ada".to_owned(), "eve".to_owned()],
         contact_since_unix_ms: Some(5),
     }
 }

@@ -16,8 +16,11 @@ use crate::http::precondition::{EntityTag, IfMatch};
 use crate::http::{HttpState, fields};
 use crate::model::{
     AuditAction, AuditActor, Campaign, CampaignPolicy, CampaignState, NewAuditEntry, Record,
-    RolloutState, Schedule,
+    Schedule,
 };
+
+/// Of so many people it is known that they changed a draft.
+const CHANGED_BY_MAX: usize = 100;
 
 /// What may be changed of a campaign that has not ended. What is left out stays; null takes it away.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -38,7 +41,7 @@ pub(crate) struct ChangeCampaign {
 }
 
 /// Changes when a campaign runs. Of one that is active this counts at once, and an approver does it; what
-/// has begun goes on. A draft that was approved is to be approved anew.
+/// has begun goes on. A draft that was approved is to be approved anew, by another person than who changed it.
 #[utoipa::path(patch, path = "/api/v1/campaigns/{id}", tag = "campaigns",
     params(("id" = u64, Path, description = "The campaign's number")),
     request_body = ChangeCampaign,
@@ -71,7 +74,7 @@ pub(crate) async fn change_campaign(
         return Ok(Json(find(&state, id).await?.into()));
     }
     if is_draft {
-        let changed = change_draft(&state, actor, campaign, schedule);
+        let changed = change_draft(&state, actor, campaign, schedule)?;
         state.store.commit(changed).await?;
     } else {
         let id = campaign.id;
@@ -121,7 +124,16 @@ fn change_draft(
     actor: AuditActor,
     campaign: Campaign,
     schedule: Schedule,
-) -> Vec<Record> {
+) -> Result<Vec<Record>, Problem> {
+    let mut rollout = campaign.rollout;
+    rollout.approved_by = None;
+    if !rollout.changed_by.contains(&actor.name) {
+        if rollout.changed_by.len() >= CHANGED_BY_MAX {
+            let detail = format!("{CHANGED_BY_MAX} people have changed the draft: make another");
+            return Err(Problem::new(kinds::LIMIT_REACHED, detail));
+        }
+        rollout.changed_by.push(actor.name.clone());
+    }
     let entry = NewAuditEntry {
         stamp: state.stamp(actor),
         action: AuditAction::CampaignRescheduled,
@@ -133,16 +145,11 @@ fn change_draft(
         ..campaign.policy
     });
     let id = campaign.id;
-    let mut changed = vec![Record::Policy { id, policy }];
-    if campaign.rollout.approved_by.is_some() {
-        let state = RolloutState {
-            approved_by: None,
-            ..campaign.rollout
-        };
-        changed.push(Record::Rollout { id, state });
-    }
-    changed.push(Record::Audit(entry));
-    changed
+    Ok(vec![
+        Record::Policy { id, policy },
+        Record::Rollout { id, state: rollout },
+        Record::Audit(entry),
+    ])
 }
 
 /// Of what a PATCH changes.

@@ -123,8 +123,8 @@ pub(crate) async fn resume_campaign(
     Ok(Json(find(&state, id).await?.into()))
 }
 
-/// Approves a draft whose maker asked for that, as another person; or that the next phase of a rollout
-/// begins. With `If-Match` only what was read is approved; a draft that is changed afterwards is to be
+/// Approves a draft whose maker asked for that, as another person than who made it or changed it since; or
+/// that the next phase of a rollout begins, as another than who made the campaign. With `If-Match` only what was read is approved; a draft that is changed afterwards is to be
 /// approved anew.
 #[utoipa::path(post, path = "/api/v1/campaigns/{id}/approve", tag = "campaigns",
     params(("id" = u64, Path, description = "The campaign's number")),
@@ -138,6 +138,13 @@ pub(crate) async fn approve_campaign(
     let _activation = state.activation.lock().await;
     let (campaign, _) = find(&state, id).await?;
     if_match.check(&tag(&campaign))?;
+    if actor.name == campaign.created_by {
+        let detail = format!(
+            "{} made the campaign: another person has to approve it",
+            actor.name
+        );
+        return Err(Problem::new(kinds::FORBIDDEN, detail));
+    }
     if campaign.state == CampaignState::Draft {
         approve_draft(&state, campaign, actor).await?;
     } else if campaign.state.is_active() && campaign.rollout.step == RolloutStep::AwaitingApproval {
@@ -155,9 +162,9 @@ async fn approve_draft(
     campaign: Campaign,
     actor: AuditActor,
 ) -> Result<(), Problem> {
-    if actor.name == campaign.created_by {
+    if campaign.rollout.changed_by.contains(&actor.name) {
         let detail = format!(
-            "{} made the campaign: another person has to approve it",
+            "{} changed the draft: another person has to approve it",
             actor.name
         );
         return Err(Problem::new(kinds::FORBIDDEN, detail));

@@ -32,7 +32,7 @@ pub struct RolloutPhase {
     pub on_errors: OnErrors,
     /// How many hours its updated devices report as they should before the next begins.
     pub soak_hours: u16,
-    /// Whether the next begins only when somebody has approved it.
+    /// Whether the next begins only when another person than who made the campaign has approved it.
     pub approval_required: bool,
 }
 
@@ -93,6 +93,8 @@ pub struct RolloutState {
     pub phase_failures_excused: u64,
     /// Whether the trial's device ran the version before it was told anything: nothing was tried with it.
     pub trial_untried: bool,
+    /// Who changed the draft since it was made: names of tokens.
+    pub changed_by: Vec<String>,
     /// Since when its devices have their time to be heard, in milliseconds since the Unix epoch; `None`:
     /// since its activation. A phase that begins gives them their time anew, and so does a resumption.
     pub contact_since_unix_ms: Option<i64>,

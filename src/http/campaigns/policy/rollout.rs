@@ -48,7 +48,7 @@ pub(crate) struct Phase {
     #[schema(maximum = 672)]
     #[serde(default)]
     soak_hours: u16,
-    /// Whether somebody has to approve that the next begins.
+    /// Whether another person than who made the campaign has to approve that the next begins.
     #[serde(default)]
     approval_required: bool,
 }
