@@ -17,7 +17,7 @@ use crate::model::{
 };
 
 use super::download::{ServedImage, uri_file_name};
-use super::joining::{Given, Latecomers};
+use super::joining::Given;
 use super::schedule::ScheduleState;
 use super::soak::Soaking;
 use super::sweeps::Errand;
@@ -415,35 +415,6 @@ impl Engine {
             Some(again) => self.set_contact_timer(id, now.instant + again),
             None => self.begin_sweep(id, Errand::Overdue),
         }
-    }
-
-    /// Fails one whose device was never heard, and has had its time.
-    pub(super) fn fail_unheard(
-        &mut self,
-        now: Now,
-        id: TaskId,
-        latecomers: Option<&mut Latecomers>,
-    ) {
-        let Some(TaskEntry::Idle(idle)) = self.tasks.get(&id) else {
-            return;
-        };
-        if latecomers.is_some_and(|it| it.have_time(now, idle)) {
-            return;
-        }
-        let is_held = self.gate(now, idle).is_some_and(|gate| {
-            // Who was never heard is not waited for because nobody has agreed to it.
-            gate.waiting_for != WaitingFor::Consent || idle.waiting_for == Some(gate.waiting_for)
-        });
-        if idle.attempt > 0 || idle.retry_at.is_some() || is_held {
-            return;
-        }
-        let (reason, evidence) = if idle.waiting_for == Some(WaitingFor::Flapping) {
-            (FailureReason::Flapping, HELD_EVIDENCE)
-        } else {
-            let evidence = "not heard since the campaign was activated";
-            (FailureReason::ContactTimeout, evidence)
-        };
-        self.fail_idle(now, id, reason, evidence);
     }
 
     /// How many campaigns are not over.

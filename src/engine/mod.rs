@@ -21,6 +21,7 @@ mod consent;
 mod deliveries;
 mod device_requests;
 mod download;
+mod failures;
 mod flapping;
 mod gates;
 mod held;

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use rand::RngCore;
-
-use crate::campaign::{Next, decide};
-use crate::clock::{Now, Utc};
+use crate::clock::Now;
 use crate::fota::{Action, Contact, DeferralResources, End, Session, Terms};
 use crate::lwm2m::{Answer, Links, ObjectVersion, Path, Value, path};
 use crate::model::{
@@ -425,7 +422,7 @@ impl Engine {
     }
 
     /// Whatever the task still holds is free for others.
-    fn give_back(&mut self, now: Now, task: &mut UpdateTask) {
+    pub(super) fn give_back(&mut self, now: Now, task: &mut UpdateTask) {
         if let Some(capability) = task.capability {
             self.withdraw_download(capability);
         }
@@ -434,72 +431,6 @@ impl Engine {
         self.leave_room(now, task.id);
         let granted = self.scheduler.withdraw(task.id);
         self.grant_all(now, granted);
-    }
-
-    pub(super) fn fail_attempt(&mut self, now: Now, task: UpdateTask, failure: Failure) {
-        let next = self.after_failure(now, &task, &failure);
-        self.fail_with(now, task, failure, next);
-    }
-
-    /// An attempt that a halt kept from its Execute is made again, however many have failed.
-    fn make_again(&mut self, now: Now, mut task: UpdateTask, failure: Failure) {
-        let next = match self.goes_on(now, &task) {
-            Some(running) => Next::RetryAt(now.utc + running.campaign.retry.delay),
-            None => Next::GiveUp,
-        };
-        task.attempts_before = task.attempts_before.saturating_add(1);
-        self.fail_with(now, task, failure, next);
-    }
-
-    fn fail_with(&mut self, now: Now, mut task: UpdateTask, failure: Failure, next: Next) {
-        self.give_back(now, &mut task);
-        let failed = told(&failure);
-        let loses = !task.lost && task.loses_device(&failure);
-        task.failure = Some(failure);
-        match next {
-            Next::GiveUp => self.finish(now, task, TaskState::Failed),
-            Next::RetryAt(at) => {
-                task.lost |= loses;
-                task.state = TaskState::Pending;
-                task.phase = Phase::WaitingContact;
-                task.waiting_for = Some(WaitingFor::RetryDelay);
-                task.since = now.utc;
-                task.until = Some(at);
-                task.retry_at = Some(at);
-                let detail = format!("attempt {} failed: {failed}", task.attempt);
-                self.timeline(now, &task, TimelineStep::RetryPlanned, detail);
-                self.record(Record::Task(task.clone()));
-                let id = task.id;
-                self.clear_timers(id);
-                self.timers.set(
-                    Timer::Retry(id),
-                    Some(now.instant + at.saturating_since(now.utc)),
-                );
-                let (campaign, phase) = (task.campaign, task.rollout_phase);
-                self.tasks.insert(id, TaskEntry::Idle(task));
-                if loses {
-                    self.device_lost(now, campaign, phase);
-                }
-            }
-        }
-    }
-
-    /// Whether a failed attempt is followed by another.
-    fn after_failure(&mut self, now: Now, task: &UpdateTask, failure: &Failure) -> Next {
-        let roll = self.rng.next_u32();
-        let Some(running) = self.goes_on(now, task) else {
-            return Next::GiveUp;
-        };
-        let attempts = task.attempt.saturating_sub(task.attempts_before).max(1);
-        let (policy, pacing) = (&running.campaign.retry, &running.campaign.policy.retry);
-        decide(policy, pacing, failure, attempts, now.utc, roll)
-    }
-
-    /// The campaign of a task that may be tried again.
-    fn goes_on(&self, now: Now, task: &UpdateTask) -> Option<&RunningCampaign> {
-        let running = self.campaigns.get(&task.campaign)?;
-        let is_over = running.is_stopping() || running.is_over(now) || task.stop.is_some();
-        (!is_over).then_some(running)
     }
 
     /// A task is final. Nothing of it stays in memory. Its timeline says so already.
@@ -540,42 +471,6 @@ impl Engine {
         self.task_finished(now, campaign, &endpoint, phase, state);
     }
 
-    pub(super) fn fail_idle(
-        &mut self,
-        now: Now,
-        id: TaskId,
-        reason: FailureReason,
-        evidence: &str,
-    ) {
-        let Some(TaskEntry::Idle(task)) = self.tasks.get(&id) else {
-            return;
-        };
-        let mut task = task.clone();
-        let mut evidence = evidence.to_owned();
-        if reason == FailureReason::ContactTimeout {
-            evidence += &self.last_word(now, &task.endpoint);
-        }
-        // An attempt that could not begin counts as one: else it would be tried for ever.
-        task.attempt = task.attempt.saturating_add(1);
-        let failure = Failure { reason, evidence };
-        self.timeline(now, &task, TimelineStep::Failed, told(&failure));
-        self.fail_attempt(now, task, failure);
-    }
-
-    /// When a device that was waited for was last heard.
-    fn last_word(&self, now: Now, endpoint: &EndpointName) -> String {
-        let Some(registration) = self.registry.by_endpoint(endpoint) else {
-            return "; it is not registered".to_owned();
-        };
-        let heard_at = self.registry.heard_at(registration.slot);
-        heard_at.map_or_else(String::new, |at| {
-            let ago = now.instant.saturating_since(at).as_millis();
-            let ago = i64::try_from(ago).unwrap_or(i64::MAX);
-            let heard_at = Utc::from_unix_ms(now.utc.unix_ms().saturating_sub(ago));
-            format!("; last heard at {heard_at}")
-        })
-    }
-
     pub(super) fn timeline(
         &mut self,
         now: Now,
@@ -593,7 +488,7 @@ impl Engine {
         }));
     }
 
-    fn clear_timers(&mut self, id: TaskId) {
+    pub(super) fn clear_timers(&mut self, id: TaskId) {
         for timer in [Timer::Session(id), Timer::Asleep(id), Timer::Retry(id)] {
             self.timers.set(timer, None);
         }
