@@ -6,6 +6,7 @@
 
 pub mod agents;
 mod compare;
+mod exposition;
 mod impair;
 mod limit;
 pub mod load;
@@ -23,6 +24,7 @@ pub use compare::{
     Change, Comparison, FailIf, FailIfError, Met, OTHERS_MAX, Row, SIGNIFICANT, compare_exit_code,
     compare_html,
 };
+pub use exposition::exposition;
 pub use impair::{Proxy, ProxyConfig, ProxyCounters, ProxyError};
 pub use limit::{FoundLimit, Tried, find_limit};
 pub use metric::{

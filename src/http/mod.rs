@@ -29,6 +29,7 @@ mod language;
 mod links;
 mod listener;
 mod live;
+mod metrics_page;
 mod next_action;
 mod openapi;
 mod package_verifier;
@@ -55,6 +56,7 @@ pub use listener::{
     ConnectionLimits, TlsError, TlsIdentity, serve, serve_devices, serve_devices_by_tls,
 };
 pub use live::{LiveDevice, LiveView};
+pub use metrics_page::metrics_router;
 pub use openapi::openapi;
 pub use package_verifier::{
     Archive, InfoMismatch, PackageClaims, PackageVerifier, Refusal, VerifiedKey, VerifiedPackage,

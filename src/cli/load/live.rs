@@ -11,7 +11,11 @@ use crate::harness::{DeviceState, Live};
 const PLAIN_LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Cells that the table shows.
-const CELLS: usize = 8;
+const CELLS: usize = 10;
+
+/// Above them. A Chinese character takes two columns.
+const CELL_HEAD: &str = "        cell    tier  active   limit    most\n";
+const CELL_HEAD_ZH: &str = "        小区    等级    活动    限额    最高\n";
 
 const HIDE_CURSOR: &str = "\x1b[?25l";
 const SHOW_CURSOR: &str = "\x1b[?25h";
@@ -113,18 +117,13 @@ fn table(live: &Live, before: &Live, output: &Output) -> String {
         label("failed attempts", "失败次数"),
         live.failed_attempts,
     );
+    if !live.cells.is_empty() {
+        text.push_str(label(CELL_HEAD, CELL_HEAD_ZH));
+    }
     for cell in live.cells.iter().take(CELLS) {
-        let _ = writeln!(
-            text,
-            "{:>12} {} {:<8} {} / {} ({} {})",
-            cell.cell.to_string(),
-            label("tier", "等级"),
-            cell.tier.word(),
-            cell.active,
-            cell.limit,
-            label("most", "最高"),
-            cell.peak
-        );
+        let (id, tier) = (cell.cell.to_string(), cell.tier.word());
+        let (active, limit, peak) = (cell.active, cell.limit, cell.peak);
+        let _ = writeln!(text, "{id:>12} {tier:>7} {active:>7} {limit:>7} {peak:>7}");
     }
     text
 }
@@ -177,7 +176,9 @@ mod tests {
         );
         assert!(table.contains("blocks 50/s"), "{table}");
         assert!(
-            table.contains("           7 tier 0        49 / 50 (most 50)\n"),
+            table.ends_with(
+                "        cell    tier  active   limit    most\n           7       0      49      50      50\n"
+            ),
             "{table}"
         );
         assert!(table.lines().all(|line| line.len() < 80), "{table}");

@@ -3,6 +3,7 @@
 mod agents;
 pub(super) mod live;
 pub(super) mod local;
+pub(super) mod metrics;
 mod sources;
 
 use std::fs;
@@ -19,15 +20,16 @@ use super::impair::duration;
 use super::output::Output;
 use super::run_result;
 use super::scenario::{read, refused};
-use crate::harness::End;
 use crate::harness::load::{
     Devices, LoadConfig, LoadError, LocalDevices, Operator, Part, Rest, ServerProcess,
     run as run_load,
 };
 use crate::harness::scenario::Scenario;
+use crate::harness::{End, exposition};
 use agents::AgentsArgs;
 use live::LiveView;
 use local::LocalArgs;
+use metrics::MetricsPage;
 
 /// The port of `coap://` (RFC 7252 §6.1).
 const COAP_PORT: u16 = 5683;
@@ -71,6 +73,9 @@ pub(super) struct LoadArgs {
     /// junit.xml.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Show how the run stands at http://ADDRESS/metrics meanwhile, for Prometheus.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
     /// Print the result as JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -115,9 +120,16 @@ async fn run_on(
     ended: impl Future<Output = End>,
     output: &Output,
 ) -> Result<(), CliError> {
+    let mut page = match args.metrics {
+        Some(address) => Some(MetricsPage::listen(address, output).await?),
+        None => None,
+    };
     let mut view = LiveView::new(output);
     let result = run_load(scenario, config, devices, ended, &mut |look| {
         view.show(look.live);
+        if let Some(page) = &mut page {
+            page.answer(|| exposition(look.live, &look.metrics()));
+        }
     })
     .await;
     drop(view);

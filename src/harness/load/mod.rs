@@ -123,6 +123,7 @@ pub async fn run(
         () = tokio::time::sleep(time_limit) => None,
     };
     let end = end.unwrap_or_else(|| run.out_of_time(time_limit));
+    run.leave().await;
     run.finish(end).await
 }
 

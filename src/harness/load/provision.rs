@@ -116,6 +116,15 @@ impl Provisioner {
         }
     }
 
+    /// Stops what is not over: else its devices would be refused to the next run.
+    pub async fn stop(&self) {
+        for id in &self.campaigns {
+            // Refused where it is over, or had not begun.
+            let path = format!("/campaigns/{id}/stop");
+            drop(self.rest.post(&path, &json!({ "mode": "hard" })).await);
+        }
+    }
+
     /// Whether all campaigns are over.
     ///
     /// # Errors

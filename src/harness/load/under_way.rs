@@ -123,8 +123,18 @@ impl<'a, D: Devices> UnderWay<'a, D> {
         };
         let devices = self.scenario.device_count();
         let limit = time_limit.as_secs();
-        let why = format!("{done} of {devices} {what} in {limit} s");
+        let mut why = format!("{done} of {devices} {what} in {limit} s");
+        if done == devices as u64 {
+            why.push_str(", and the server's campaign is not over");
+        }
         End::DidNotFinish { why }
+    }
+
+    /// Leaves the server so that another run can begin.
+    pub(super) async fn leave(&self) {
+        if let Some(provisioner) = &self.provisioner {
+            provisioner.stop().await;
+        }
     }
 
     /// Switches the devices off, and says what it came to.
@@ -217,18 +227,14 @@ impl<'a, D: Devices> UnderWay<'a, D> {
             let registered = live.in_state(DeviceState::Registered);
             return registered + updated + self.switched_off >= devices;
         };
-        if updated == devices {
-            return true;
-        }
-        let is_time =
-            campaign.retry_failed_every.is_none() && self.looks.is_multiple_of(CAMPAIGN_LOOKS);
-        match &self.provisioner {
-            // One that does not answer at this moment is asked again.
-            Some(provisioner) if self.is_campaign_running && is_time => {
-                provisioner.is_over().await.unwrap_or(false)
-            }
-            Some(_) | None => false,
-        }
+        let all_are_updated = updated == devices;
+        let Some(provisioner) = &self.provisioner else {
+            return all_are_updated;
+        };
+        let is_time = self.is_campaign_running && self.looks.is_multiple_of(CAMPAIGN_LOOKS);
+        let may_be_over = all_are_updated || campaign.retry_failed_every.is_none();
+        // One that does not answer at this moment is asked again.
+        is_time && may_be_over && provisioner.is_over().await.unwrap_or(false)
     }
 
     async fn act(&mut self, elapsed: Duration, act: Act) -> Result<(), LoadError> {
