@@ -26,7 +26,10 @@ mod keys;
 mod language;
 mod listening;
 mod load;
+mod other_servers;
 mod packages;
+#[path = "../updates/peers.rs"]
+mod peers;
 mod profile;
 mod program;
 mod releases;

@@ -89,6 +89,7 @@ impl Gathering {
             server: config.server,
             seed: config.seed,
             speed: config.speed,
+            follows_uris: config.operator.lets_follow_uris(),
         };
         let told = &mut |arrival| {
             if let Some(told) = told_of_arrival(&arrival, agents, output) {

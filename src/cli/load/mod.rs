@@ -106,6 +106,7 @@ async fn load(args: &LoadArgs, scenario: &Scenario, output: &Output) -> Result<(
         server: config.server,
         seed: config.seed,
         speed: config.speed,
+        follows_uris: config.operator.lets_follow_uris(),
         cells: scenario.all_cells(),
     };
     let devices = LocalDevices::new(scenario, part, args.local.config());

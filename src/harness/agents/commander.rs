@@ -137,6 +137,8 @@ pub struct Order<'a> {
     pub seed: u64,
     /// How many times faster devices' own timers run.
     pub speed: u16,
+    /// Whether devices fetch from the address in a URI, not from their server.
+    pub follows_uris: bool,
 }
 
 /// Where agents come to.
@@ -270,6 +272,7 @@ async fn assign(here: BTreeMap<usize, Here>, order: &Order<'_>) -> Vec<Member> {
             seed: order.seed,
             server: order.server,
             speed: order.speed,
+            follows_uris: order.follows_uris,
             cells,
         };
         link.send(Control::Assign(assignment)).await;

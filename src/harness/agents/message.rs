@@ -68,6 +68,8 @@ pub(super) struct Assignment {
     pub(super) server: SocketAddr,
     /// How many times faster devices' own timers run.
     pub(super) speed: u16,
+    /// Whether devices fetch from the address in a URI, not from their server.
+    pub(super) follows_uris: bool,
     /// Whose devices.
     pub(super) cells: CellRange,
 }
@@ -120,6 +122,7 @@ mod tests {
             seed: u64::MAX,
             server: ([127, 0, 0, 1], 5683).into(),
             speed: 60,
+            follows_uris: true,
             cells: CellRange { first: 3, count: 4 },
         };
         let events = Message::Events {

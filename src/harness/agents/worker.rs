@@ -311,6 +311,7 @@ fn prepare(
         seed,
         server,
         speed,
+        follows_uris,
         cells,
     } = assignment;
     let scenario = Scenario::parse(scenario).map_err(|error| error.to_string())?;
@@ -327,6 +328,7 @@ fn prepare(
         server: *server,
         seed: *seed,
         speed: *speed,
+        follows_uris: *follows_uris,
         cells: *cells,
     };
     let devices = LocalDevices::new(&scenario, part, config);
@@ -394,6 +396,7 @@ mod tests {
             seed: 1,
             server: server.parse().unwrap(),
             speed: 1,
+            follows_uris: false,
             cells: CellRange { first: 1, count: 2 },
         };
         let config = LocalConfig {

@@ -48,6 +48,8 @@ pub struct Part {
     pub seed: u64,
     /// How many times faster devices' own timers run; 0 counts as 1.
     pub speed: u16,
+    /// Whether devices fetch from the address in a URI, not from their server.
+    pub follows_uris: bool,
     /// Those of these cells.
     pub cells: CellRange,
 }
@@ -107,6 +109,7 @@ impl LocalDevices {
         };
         for mut device in scenario.devices_of(part.seed, part.cells) {
             device.config.server = part.server;
+            device.config.follows_uris = part.follows_uris;
             quicken(&mut device, part.speed);
             if let Some(at) = device.switch_off {
                 let act = Act::SwitchOff(devices.places.len());

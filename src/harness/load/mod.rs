@@ -59,6 +59,14 @@ pub enum Operator {
     Rest(Rest),
 }
 
+impl Operator {
+    /// Whether devices take the addresses in URIs at their word. A server of ours is where images are, and
+    /// may stand behind a proxy, which they are not to go around.
+    pub const fn lets_follow_uris(&self) -> bool {
+        matches!(self, Self::Nobody)
+    }
+}
+
 /// Where a run goes, and how.
 #[derive(Debug)]
 pub struct LoadConfig {

@@ -149,6 +149,9 @@ pub struct DeviceConfig {
     pub version: String,
     /// The version of the image that it will be given.
     pub next_version: String,
+    /// Fetches its image from the address in the URI. Without this, and where the URI has a name there,
+    /// it fetches from its server, as LiteOS does.
+    pub follows_uris: bool,
     /// The hash by which it checks an image, as the image's own trailer would say it: any other image
     /// ends the download with Result 5. `None`: it checks nothing.
     pub image_sha256: Option<Sha256Digest>,
@@ -235,6 +238,7 @@ impl DeviceConfig {
             model: "NB-1".to_owned(),
             version: "1.0.0".to_owned(),
             next_version: "2.0.0".to_owned(),
+            follows_uris: false,
             image_sha256: None,
             radio: Radio {
                 cell_id: Some(1),

@@ -23,8 +23,10 @@ mod signal;
 mod timers;
 mod token_reuse;
 mod update;
+mod uri;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -60,7 +62,7 @@ pub enum SocketKind {
 /// What a device wants of its shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceOutput {
-    /// A datagram to the server.
+    /// A datagram to the socket's peer.
     Transmit {
         /// From which socket.
         socket: SocketKind,
@@ -103,7 +105,8 @@ pub struct SimDevice {
     config: DeviceConfig,
     /// What stands before its paths, by its own links.
     alternate_path: String,
-    server: Peer,
+    /// Where its image is, which is not its server.
+    image_host: Option<SocketAddr>,
     rng: StdRng,
     main: Endpoint,
     download: Endpoint,
@@ -147,7 +150,6 @@ impl SimDevice {
             Some(daily) if config.start_after.is_zero() => daily.next(now, &mut rng),
             Some(_) | None => start + spread(&mut rng, config.start_spread),
         };
-        let server = Peer::Address(config.server);
         Self {
             alternate_path: alternate_path(&config.links),
             main: endpoint(&config, &mut rng),
@@ -167,13 +169,13 @@ impl SimDevice {
             data_at: None,
             tokens: token_reuse::TokenReuse::default(),
             outputs: VecDeque::new(),
-            server,
+            image_host: None,
             rng,
             config,
         }
     }
 
-    /// Takes a datagram from the server. Without power, or while it sleeps, it is lost.
+    /// Takes a datagram from the socket's peer. Without power, or while it sleeps, it is lost.
     pub fn handle_datagram(&mut self, now: Instant, socket: SocketKind, datagram: &[u8]) {
         self.count_radio_on(now);
         if matches!(self.presence, Presence::Off { .. })
@@ -188,15 +190,13 @@ impl SimDevice {
 
     fn take_datagram(&mut self, now: Instant, socket: SocketKind, datagram: &[u8]) {
         self.awake_until = now + self.config.awake;
-        let server = self.server.clone();
+        let peer = Peer::Address(self.peer(socket));
         if self.config.quirks.reuses_token {
             let mut datagram = datagram.to_vec();
             self.tokens.received(socket, &mut datagram);
-            self.endpoint(socket)
-                .handle_datagram(now, &server, &datagram);
+            self.endpoint(socket).handle_datagram(now, &peer, &datagram);
         } else {
-            self.endpoint(socket)
-                .handle_datagram(now, &server, datagram);
+            self.endpoint(socket).handle_datagram(now, &peer, datagram);
         }
         self.pump(now);
         self.watch_push(now);
@@ -284,6 +284,14 @@ impl SimDevice {
     /// Severity and Maximum Defer Period, as they were last written.
     pub fn deferral_told(&self) -> (Option<u32>, Option<u32>) {
         (self.update.severity, self.update.defer_period)
+    }
+
+    /// With whom a socket of it speaks: its server, or who has its image.
+    pub fn peer(&self, socket: SocketKind) -> SocketAddr {
+        match (socket, self.image_host) {
+            (SocketKind::Download, Some(host)) => host,
+            (SocketKind::Download | SocketKind::Main, _) => self.config.server,
+        }
     }
 
     /// The version that it runs.
@@ -422,9 +430,9 @@ impl SimDevice {
 
     fn send(&mut self, now: Instant, socket: SocketKind, request: Request) -> Option<Sent> {
         let parameters = self.config.parameters();
-        let server = self.server.clone();
+        let peer = Peer::Address(self.peer(socket));
         self.endpoint(socket)
-            .request(now, &server, request, Reliability::Confirmable, &parameters)
+            .request(now, &peer, request, Reliability::Confirmable, &parameters)
             .ok()
             .map(|id| Sent { socket, id })
     }

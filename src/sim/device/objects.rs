@@ -3,6 +3,7 @@
 use crate::clock::Instant;
 use crate::coap::{Code, ContentFormat, OptionNumber, Reliability, Request, Response, Token};
 use crate::lwm2m::{Path, SenmlRecord, Value, encode_pack, encode_value, path};
+use crate::model::Peer;
 
 use super::config::NotifyReliability;
 use super::{Observer, Sent, SimDevice, SocketKind};
@@ -56,7 +57,7 @@ impl SimDevice {
             NotifyReliability::NonConfirmable => Reliability::NonConfirmable,
         };
         let parameters = self.config.parameters();
-        let server = self.server.clone();
+        let server = Peer::Address(self.config.server);
         self.main
             .notify(
                 now,

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::faults::Fault;
+use super::uri::PackageUri;
 use super::{Outcome, Sent, SimDevice, SocketKind};
 use crate::clock::Instant;
 use crate::coap::{BlockValue, Code, OptionNumber, Request, Response};
@@ -130,13 +131,15 @@ impl SimDevice {
         uri.clone_into(&mut self.update.uri);
         self.draw_fault();
         let finds_bad = self.config.quirks.finds_uris_bad || self.misfortune.suffers(Fault::BadUri);
-        let path = path_of(uri).filter(|_| !finds_bad);
-        let Some(path) = path else {
+        let read = PackageUri::parse(uri).filter(|_| !finds_bad);
+        let Some(PackageUri { host, path }) = read else {
             // A bad URI changes only the Result: State stays 0.
             self.update.state = IDLE;
             self.change_result(now, RESULT_INVALID_URI);
             return Code::CHANGED;
         };
+        let server = self.config.server;
+        self.image_host = host.filter(|host| self.config.follows_uris && *host != server);
         let kept_bytes = self.update.fetched_bytes();
         if resumed && kept_bytes > 0 {
             self.log(DeviceEvent::DownloadResumed { kept_bytes });
@@ -333,7 +336,8 @@ impl SimDevice {
 
     fn ask_for_block(&mut self, now: Instant) {
         let without_block2 = self.config.quirks.first_request_without_block2;
-        let socket = if self.config.quirks.own_download_socket {
+        let own_socket = self.config.quirks.own_download_socket || self.image_host.is_some();
+        let socket = if own_socket {
             SocketKind::Download
         } else {
             SocketKind::Main
@@ -437,11 +441,4 @@ impl SimDevice {
             self.notify(now, path::FIRMWARE_UPDATE_RESULT);
         }
     }
-}
-
-/// The path of a `coap://` URI; the host is taken to be the registered server's, as LiteOS does.
-fn path_of(uri: &str) -> Option<String> {
-    let rest = uri.strip_prefix("coap://")?;
-    let (host, path) = rest.split_once('/')?;
-    (!host.is_empty() && !path.is_empty()).then(|| format!("/{path}"))
 }

@@ -165,11 +165,10 @@ impl Fleet {
         let mut slots: Vec<Vec<Slot>> = (0..loops).map(|_| Vec::new()).collect();
         let now = clock.now().instant;
         for (device, (device_config, seed)) in devices.into_iter().enumerate() {
-            let server = device_config.server;
-            let own_socket = device_config.quirks.own_download_socket;
+            let own_socket = device_config.quirks.own_download_socket || device_config.follows_uris;
             let core = SimDevice::new(device_config, now, seed);
             if let Some(slots) = slots.get_mut(device % loops) {
-                slots.push(Slot::new(device, core, server, own_socket));
+                slots.push(Slot::new(device, core, own_socket));
             }
         }
         let mut ports = ports(config.ports.clone());

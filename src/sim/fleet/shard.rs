@@ -31,7 +31,6 @@ pub(super) struct Slot {
     /// Its index in the fleet.
     device: usize,
     core: SimDevice,
-    server: SocketAddr,
     watch: CoapWatch,
     main: Option<Pair>,
     download: Option<Pair>,
@@ -44,16 +43,10 @@ pub(super) struct Slot {
 
 impl Slot {
     /// A device with its index in the fleet.
-    pub(super) fn new(
-        device: usize,
-        core: SimDevice,
-        server: SocketAddr,
-        own_download_socket: bool,
-    ) -> Self {
+    pub(super) fn new(device: usize, core: SimDevice, own_download_socket: bool) -> Self {
         Self {
             device,
             core,
-            server,
             watch: CoapWatch::default(),
             main: None,
             download: None,
@@ -162,7 +155,7 @@ impl Shard {
             let Some(slot) = self.slots.get_mut(index) else {
                 continue;
             };
-            if datagram.from != slot.server || now < slot.radio_from {
+            if datagram.from != slot.core.peer(kind) || now < slot.radio_from {
                 continue;
             }
             let seen = slot.watch.received(now, kind, datagram.bytes);
@@ -239,7 +232,7 @@ impl Shard {
                         self.bytes.extend_from_slice(&datagram.body);
                         self.outgoing.push(Outgoing {
                             from,
-                            to: slot.server,
+                            to: slot.core.peer(socket),
                             bytes: start..self.bytes.len(),
                         });
                     }
