@@ -6,7 +6,6 @@
 
 pub mod agents;
 mod compare;
-mod exposition;
 mod impair;
 mod limit;
 pub mod load;
@@ -24,7 +23,6 @@ pub use compare::{
     Change, Comparison, FailIf, FailIfError, Met, OTHERS_MAX, Row, SIGNIFICANT, compare_exit_code,
     compare_html,
 };
-pub use exposition::exposition;
 pub use impair::{Proxy, ProxyConfig, ProxyCounters, ProxyError};
 pub use limit::{FoundLimit, Tried, find_limit};
 pub use metric::{
@@ -35,8 +33,8 @@ pub use observer::{
     ObserverConfig, Rates, ServerSample,
 };
 pub use report::{
-    ReportFiles, devices_csv, junit_xml, open_metrics, report_html, series_csv, slowest_csv,
-    summary_markdown,
+    ReportFiles, devices_csv, junit_xml, open_metrics, open_metrics_now, report_html, series_csv,
+    slowest_csv, summary_markdown,
 };
 pub use result::{
     CellResult, DeviceStep, End, FailureCount, Mode, RESULT_SCHEMA, ReadError, RunResult, SaidBy,

@@ -5,7 +5,10 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-/// `GET /metrics` and nothing else: what `page` gives, 503 where that is nothing.
+/// OpenMetrics 1.0, which Prometheus reads.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// `GET /metrics` and nothing else: what `page` gives as OpenMetrics, 503 where that is nothing.
 pub fn metrics_router<P, F>(page: P) -> Router
 where
     P: Fn() -> F + Clone + Send + Sync + 'static,
@@ -14,7 +17,7 @@ where
     let show = move || async move {
         match page().await {
             Some(text) => {
-                let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+                let headers = [(header::CONTENT_TYPE, OPEN_METRICS)];
                 (headers, text).into_response()
             }
             None => StatusCode::SERVICE_UNAVAILABLE.into_response(),

@@ -200,7 +200,7 @@ async fn how_a_run_stands_is_shown_to_prometheus_until_it_is_interrupted() {
     said.read_line(&mut first).unwrap();
     let metrics = first.trim().strip_prefix("metrics ").unwrap().to_owned();
     let mut run = UnderWay { child, metrics };
-    let registering = "narrowcast_run_devices{state=\"registering\",ce=\"0\"}";
+    let registering = "narrowcast_run_devices_in_state{ce=\"0\",state=\"registering\"}";
     let text = reqwest::get(&run.metrics)
         .await
         .unwrap()
@@ -209,7 +209,7 @@ async fn how_a_run_stands_is_shown_to_prometheus_until_it_is_interrupted() {
         .unwrap();
     assert!(text.contains(registering), "{text}");
     assert!(
-        text.contains("# TYPE narrowcast_run_coap_sent_total counter"),
+        text.contains("# TYPE narrowcast_run_coap_sent counter"),
         "{text}"
     );
     let other = run.metrics.replace("/metrics", "/api/v1/devices");

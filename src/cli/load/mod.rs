@@ -25,7 +25,7 @@ use crate::harness::load::{
     run as run_load,
 };
 use crate::harness::scenario::Scenario;
-use crate::harness::{End, exposition};
+use crate::harness::{End, open_metrics_now};
 use agents::AgentsArgs;
 use live::LiveView;
 use local::LocalArgs;
@@ -129,7 +129,7 @@ async fn run_on(
     let result = run_load(scenario, config, devices, ended, &mut |look| {
         view.show(look.live);
         if let Some(page) = &mut page {
-            page.answer(|| exposition(look.live, &look.metrics()));
+            page.answer(|| open_metrics_now(look.live, &look.metrics()));
         }
     })
     .await;

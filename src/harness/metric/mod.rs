@@ -49,13 +49,6 @@ impl Labels {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The labels with their values.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_ref(), value.as_str()))
-    }
-
     /// The labels' names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(AsRef::as_ref)

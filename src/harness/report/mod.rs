@@ -31,7 +31,7 @@ pub(in crate::harness) use over_time::per_cent;
 
 pub use device_rows::devices_csv;
 pub use files::{ReportFiles, junit_xml, series_csv, slowest_csv};
-pub use open_metrics::open_metrics;
+pub use open_metrics::{open_metrics, open_metrics_now};
 pub use summary::summary_markdown;
 
 const STYLE: &str = include_str!("report.css");

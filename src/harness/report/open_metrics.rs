@@ -1,9 +1,13 @@
-//! What a run came to, for collectors of metrics: OpenMetrics 1.0 text. Sans-IO.
+//! How a run stands and what it came to, for collectors of metrics: OpenMetrics 1.0 text. Sans-IO.
 
 use std::fmt::Write;
 
-use crate::harness::metric::{Definition, Labels, METRICS, Unit, Value};
+use crate::harness::metric::{Definition, Labels, METRICS, Metrics, Unit, Value};
+use crate::harness::observer::Live;
 use crate::harness::result::RunResult;
+
+/// What such a text ends with.
+const END: &str = "# EOF\n";
 
 /// The percentiles of each time.
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
@@ -11,13 +15,7 @@ const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 /// The metrics of a run, its thresholds, and how many devices it updated. Times are in seconds. Of a gauge
 /// there is its last value, and its highest as `_max`.
 pub fn open_metrics(result: &RunResult) -> String {
-    let (mut text, none) = (String::new(), Labels::none());
-    for metric in METRICS {
-        let all: Vec<_> = result.metrics.matching(metric.name, &none).collect();
-        if !all.is_empty() {
-            family(&mut text, metric, &all);
-        }
-    }
+    let mut text = families(&result.metrics);
     for (name, help, value) in [
         ("devices", "devices of the run", result.devices as f64),
         (
@@ -51,7 +49,46 @@ pub fn open_metrics(result: &RunResult) -> String {
             );
         }
     }
-    text.push_str("# EOF\n");
+    text.push_str(END);
+    text
+}
+
+/// How a run stands at this moment: the metrics so far, and how many devices of each level are in each state.
+pub fn open_metrics_now(live: &Live, metrics: &Metrics) -> String {
+    let mut text = families(metrics);
+    let name = "narrowcast_run_elapsed_seconds";
+    head(
+        &mut text,
+        name,
+        "gauge",
+        "how long the run has lasted, on its own clock",
+    );
+    sample(&mut text, name, "", live.elapsed.as_secs_f64());
+    let name = "narrowcast_run_devices_in_state";
+    head(
+        &mut text,
+        name,
+        "gauge",
+        "devices of this coverage level in this state",
+    );
+    for (state, levels) in &live.states {
+        for (ce, count) in levels.iter().enumerate() {
+            let labels = format!("{{ce=\"{ce}\",state=\"{}\"}}", state.word());
+            sample(&mut text, name, &labels, *count as f64);
+        }
+    }
+    text.push_str(END);
+    text
+}
+
+fn families(metrics: &Metrics) -> String {
+    let (mut text, none) = (String::new(), Labels::none());
+    for metric in METRICS {
+        let all: Vec<_> = metrics.matching(metric.name, &none).collect();
+        if !all.is_empty() {
+            family(&mut text, metric, &all);
+        }
+    }
     text
 }
 
@@ -170,10 +207,40 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::time::Duration;
 
     use super::*;
-    use crate::harness::sample;
+    use crate::harness::{DeviceState, sample};
+
+    #[test]
+    fn how_a_run_stands_is_shown_with_units_and_times_by_quantiles() {
+        let mut metrics = Metrics::default();
+        let ce = |level: u8| Labels::of([("ce", level.to_string())]);
+        metrics.count("coap.sent", ce(2), 7);
+        metrics.gauge("server.rss", Labels::none(), 4096);
+        metrics.gauge("server.cpu_per_block", Labels::none(), 250);
+        metrics.time("coap.round_trip", ce(1), Duration::from_millis(1500));
+        let live = Live {
+            elapsed: Duration::from_secs(3),
+            states: BTreeMap::from([(DeviceState::Registered, [5, 2, 1])]),
+            ..Live::default()
+        };
+        let text = open_metrics_now(&live, &metrics);
+        for line in [
+            "# TYPE narrowcast_run_coap_sent counter",
+            "narrowcast_run_coap_sent_total{ce=\"2\"} 7",
+            "narrowcast_run_server_rss_bytes 4096",
+            "narrowcast_run_server_cpu_per_block_seconds 0.00025",
+            "narrowcast_run_devices_in_state{ce=\"1\",state=\"registered\"} 2",
+            "narrowcast_run_elapsed_seconds 3",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} is not in {text}");
+        }
+        let quantile = "narrowcast_run_coap_round_trip_seconds{ce=\"1\",quantile=\"0.95\"} 1.5";
+        assert!(text.contains(quantile), "{text}");
+    }
 
     #[test]
     fn each_family_stands_once_with_its_type_and_every_sample_in_it() {
