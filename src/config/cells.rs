@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,8 @@ pub struct CellsConfig {
     pub passed_over_max: u32,
     /// How many times the airtime that one takes other tiers are given before it comes first.
     pub stretch_max: u32,
+    /// How many hours a device may wait for a slot until it comes before all others.
+    pub overdue_hours: u16,
     /// How many devices begin to fetch a minute at most, over all cells and campaigns; 0: as many as the
     /// cells bear.
     pub starts_per_minute_max: u32,
@@ -110,6 +113,7 @@ impl Default for CellsConfig {
             airtime_permille: 0,
             passed_over_max: EngineConfig::default().passed_over_max,
             stretch_max: EngineConfig::default().stretch_max,
+            overdue_hours: 20,
             starts_per_minute_max: 0,
             limits: LimitsConfig::default(),
             overrides: Vec::new(),
@@ -118,6 +122,11 @@ impl Default for CellsConfig {
 }
 
 impl CellsConfig {
+    /// How long a device may wait for a slot until it comes before all others.
+    pub fn overdue_after(&self) -> Duration {
+        Duration::from_secs(u64::from(self.overdue_hours) * 3600)
+    }
+
     /// The borders as the scheduler takes them.
     pub const fn borders(&self) -> TierBorders {
         TierBorders {

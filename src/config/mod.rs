@@ -150,6 +150,7 @@ impl Config {
             admission: self.cells.admission(),
             passed_over_max: self.cells.passed_over_max,
             stretch_max: self.cells.stretch_max,
+            overdue_after: self.cells.overdue_after(),
             starts_per_minute_max: NonZeroU32::new(self.cells.starts_per_minute_max),
             waiting_room: self.waiting_room.policy(),
             onboarding: self.coap.onboarding.into(),

@@ -50,6 +50,9 @@ pub struct EngineConfig {
     /// Where tiers stand in each other's way: how many times the airtime that one takes the others are
     /// given before it comes first.
     pub stretch_max: u32,
+    /// How long a task may wait for a slot until it comes before all that have not waited for so long, and
+    /// no other tier begins before it.
+    pub overdue_after: Duration,
     /// How many devices begin to fetch a minute at most, of all campaigns; `None`: as many as their cells
     /// bear.
     pub starts_per_minute_max: Option<NonZeroU32>,
@@ -106,6 +109,7 @@ impl Default for EngineConfig {
             admission: AdmissionPolicy::default(),
             passed_over_max: 50,
             stretch_max: 10,
+            overdue_after: Duration::from_secs(20 * 3600),
             starts_per_minute_max: None,
             waiting_room: WaitingRoomPolicy::default(),
             cell_limits: BTreeMap::new(),

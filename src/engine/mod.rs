@@ -374,6 +374,8 @@ impl Engine {
                 self.introduce(now, &endpoint);
             } else if let Some(endpoint) = self.device_requests.next_turn() {
                 self.take_turn(now, &endpoint);
+            } else if let Some(task) = self.scheduler.next_for_room() {
+                self.offer_room(now, task);
             } else if !self.sweep_some(now) {
                 break;
             }

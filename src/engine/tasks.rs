@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::clock::Now;
+use crate::clock::{Now, Utc};
 use crate::fota::{Action, Contact, DeferralResources, End, Session, Terms};
 use crate::lwm2m::{Answer, Links, ObjectVersion, Path, Value, path};
 use crate::model::{
@@ -352,7 +352,16 @@ impl Engine {
             .campaigns
             .get(&task.campaign)
             .and_then(RunningCampaign::line);
-        let (admission, others) = self.scheduler.request(task.id, claim, policy, line);
+        let (mut admission, mut others) = self.scheduler.request(task.id, claim, policy, line);
+        if matches!(admission, Admission::Queued { .. })
+            && let Some(since) = self.overdue_since(now, task)
+        {
+            others.extend(self.scheduler.hasten(task.id, since));
+            if self.scheduler.slot(task.id).is_some() {
+                others.retain(|granted| *granted != task.id);
+                admission = Admission::Granted;
+            }
+        }
         match admission {
             Admission::Granted => self.grant(now, task.id),
             Admission::Queued { ahead, for_rate } => {
@@ -374,6 +383,13 @@ impl Engine {
             Admission::Full => {}
         }
         self.grant_all(now, others);
+    }
+
+    /// Since when it waits for a slot, where that is too long.
+    fn overdue_since(&self, now: Now, task: &UpdateTask) -> Option<Utc> {
+        let after = self.config.overdue_after;
+        let since = task.queued_since?;
+        (now.utc.saturating_since(since) >= after).then_some(since)
     }
 
     pub(super) fn grant(&mut self, now: Now, id: TaskId) {

@@ -13,6 +13,10 @@ use super::Engine;
 use super::operations::Purpose;
 use super::tasks::TaskEntry;
 
+/// How long the device is kept awake for whom all others of its cell wait: until what is active there has
+/// ended, in a full cell of slow devices.
+const NEXT_HOLD_SECONDS: u32 = 4 * 3600;
+
 /// Pings that are under way: one of a task at the most.
 #[derive(Debug, Default)]
 pub(super) struct Pings {
@@ -53,10 +57,31 @@ impl Engine {
         self.scheduler.held()
     }
 
+    /// As its campaign's devices are kept awake; for longer where all others wait for this one.
+    fn room_of(&self, task: &UpdateTask) -> WaitingRoomPolicy {
+        let policy = self.waiting_room(task.campaign);
+        if policy.is_on() && self.scheduler.is_next(task.id) {
+            return WaitingRoomPolicy {
+                hold_seconds_max: policy.hold_seconds_max.max(NEXT_HOLD_SECONDS),
+                ..policy
+            };
+        }
+        policy
+    }
+
+    /// A place has become free, and this task's device listens for a while yet.
+    pub(super) fn offer_room(&mut self, now: Now, id: TaskId) {
+        let Some(TaskEntry::Running(session)) = self.tasks.get(&id) else {
+            return;
+        };
+        let task = session.task().clone();
+        self.keep_awake(now, &task);
+    }
+
     /// A task waits for a slot: its device is kept awake, where it would fall asleep and there is a place.
     /// Says how many places there are, where all are taken.
     pub(super) fn keep_awake(&mut self, now: Now, task: &UpdateTask) -> Option<u32> {
-        let policy = self.waiting_room(task.campaign);
+        let policy = self.room_of(task);
         let is_spent = match self.tasks.get(&task.id) {
             Some(TaskEntry::Running(session)) => session.pings() >= policy.pings_max,
             Some(TaskEntry::Idle(_)) | None => true,

@@ -289,6 +289,8 @@ pub struct UpdateTask {
     pub lost: bool,
     /// The slot it holds. Counters are rebuilt from these, never as zero.
     pub slot: Option<SlotClaim>,
+    /// Since when it waits for a slot, in its queue or, where its campaign lets nothing begin, out of it.
+    pub queued_since: Option<Utc>,
     /// Since when its device is kept awake for a slot.
     pub held_since: Option<Utc>,
     /// How many pings this attempt had cost its device when it was last let go, or was not yet held.
@@ -340,6 +342,7 @@ impl UpdateTask {
             execute_intended_attempt: None,
             lost: false,
             slot: None,
+            queued_since: None,
             held_since: None,
             pings: 0,
             bytes_served: 0,

@@ -27,6 +27,8 @@ pub(super) struct Cell {
     /// Of the reachable ones those that are kept awake.
     held: BTreeMap<Place, (TaskId, CoverageTier)>,
     held_of: [u32; TIERS],
+    /// Of the reachable ones those for whom there was no place to be kept awake.
+    turned_away: BTreeMap<Place, TaskId>,
     /// Whose tasks stand here, and how many: the strictest holds for all.
     policies: BTreeMap<AdmissionPolicy, u32>,
     arrivals: u64,
@@ -131,7 +133,34 @@ impl Cell {
 
     /// The device of a task that waits fell asleep; whether it was reachable until now.
     pub(super) fn suspend(&mut self, tier: CoverageTier, line: Line, place: Place) -> bool {
+        self.turned_away.remove(&place);
         self.reachable[tier as usize].remove(line, place)
+    }
+
+    /// A task that waits has another place from now on.
+    pub(super) fn replace(
+        &mut self,
+        task: TaskId,
+        tier: CoverageTier,
+        line: Line,
+        [from, to]: [Place; 2],
+    ) {
+        if let Some(held) = self.held.remove(&from) {
+            self.held.insert(to, held);
+        }
+        let was_turned_away = self.turned_away.contains_key(&from);
+        if self.suspend(tier, line, from) {
+            self.wait(task, tier, line, to);
+            if was_turned_away {
+                self.turned_away.insert(to, task);
+            }
+        }
+    }
+
+    /// Of those for whom there was no place to be kept awake, the one whose turn is first. It is forgotten as
+    /// such.
+    pub(super) fn pop_turned_away(&mut self) -> Option<TaskId> {
+        Some(self.turned_away.pop_first()?.1)
     }
 
     /// A task that waits leaves.
@@ -174,13 +203,15 @@ impl Cell {
         let mut displaced = None;
         if self.held.len() >= places_max {
             let last = self.held.last_key_value();
-            let (&last, &(other, _)) = last.ok_or(Full)?;
-            if last.round() <= place.round() {
+            let last = last.filter(|(last, _)| last.round() > place.round());
+            let Some((&last, &(other, _))) = last else {
+                self.turned_away.insert(place, task);
                 return Err(Full);
-            }
+            };
             displaced = Some(other);
             self.end_hold(last);
         }
+        self.turned_away.remove(&place);
         self.held.insert(place, (task, tier));
         self.held_of[tier as usize] += 1;
         Ok(displaced)
@@ -210,8 +241,9 @@ impl Cell {
     ///
     /// Within a tier by turns; among tiers that one is first that has waited longest for what it takes. Who
     /// cannot be admitted yet is passed over, until it is due: once the others were given
-    /// [`Turns::stretch_max`] times the airtime that it takes, it holds up all of them until what is active
-    /// has made room for it.
+    /// [`Turns::stretch_max`] times the airtime that it takes, or once it is overdue, it holds up all of them
+    /// until what is active has made room for it. Of several that are overdue the one that has waited longest
+    /// is first.
     ///
     /// Who stands in a line that is not open is not there.
     pub(super) fn grant_next(
@@ -224,6 +256,7 @@ impl Cell {
         let waited = self.waiting_for_others(limits, &is_open);
         let (_, line) = self.reachable[tier as usize].first(&is_open)?;
         let (place, task) = self.reachable[tier as usize].pop_first(line)?;
+        self.turned_away.remove(&place);
         let was_held = self.end_hold(place);
         let others = waited.into_iter().flatten().filter(|other| *other != tier);
         self.owed
@@ -296,7 +329,13 @@ impl Cell {
         let (load, policy) = (self.load(limits), self.policy());
         let waiting = self.waiting_for_others(limits, &is_open);
         let waits = |tier| waiting[tier as usize].is_some();
-        if let Some(due) = self.owed.due(limits, turns.stretch_max, waits) {
+        let firsts = waiting.into_iter().flatten().filter_map(|tier| {
+            let (place, _) = self.reachable[tier as usize].first(&is_open)?;
+            place.is_overdue().then_some((place, tier))
+        });
+        let overdue = firsts.min().map(|(_, tier)| tier);
+        let due = overdue.or_else(|| self.owed.due(limits, turns.stretch_max, waits));
+        if let Some(due) = due {
             return load.admits(due, policy).then_some(due);
         }
         let admitted = waiting.into_iter().flatten().filter_map(|tier| {

@@ -1,12 +1,12 @@
 //! All cells: which task has or awaits a slot of which class.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use super::cell::{Cell, Turns};
 use super::queue::Place;
 use super::start_rates::{Line, StartRates};
-use crate::clock::Instant;
+use crate::clock::{Instant, Utc};
 use crate::model::{
     AdmissionPolicy, CampaignId, CellId, CoverageTier, SlotClaim, TaskId, TierLimits,
 };
@@ -124,6 +124,8 @@ pub struct CellScheduler {
     rates: StartRates,
     queued: usize,
     held: usize,
+    /// Cells in which one place or more to be kept awake has become free.
+    vacated: BTreeSet<CellId>,
     slots_in_use: [u64; CoverageTier::ALL.len()],
 }
 
@@ -158,6 +160,7 @@ impl CellScheduler {
             entries: BTreeMap::new(),
             queued: 0,
             held: 0,
+            vacated: BTreeSet::new(),
             slots_in_use: [0; CoverageTier::ALL.len()],
         }
     }
@@ -283,6 +286,43 @@ impl CellScheduler {
         self.grant(cell)
     }
 
+    /// A task waits since then, which is too long: it comes before all of its cell that are not overdue, and
+    /// among tiers that stand in each other's way no other begins before it, as long as its device listens.
+    /// So until it leaves. Returns the tasks that have a slot by that.
+    pub fn hasten(&mut self, task: TaskId, since: Utc) -> Vec<TaskId> {
+        let Some(entry) = self.entries.get_mut(&task) else {
+            return Vec::new();
+        };
+        let SlotClaim { cell, tier } = entry.claim;
+        let (Some(place), Some(here)) = (entry.waits, self.cells.get_mut(&cell)) else {
+            return Vec::new();
+        };
+        let sooner = place.overdue(since);
+        here.replace(task, tier, entry.line, [place, sooner]);
+        entry.waits = Some(sooner);
+        self.grant(cell)
+    }
+
+    /// Whether a task is overdue, and no other of its tier comes before it.
+    pub fn is_next(&self, task: TaskId) -> bool {
+        let place = self.entries.get(&task).and_then(|entry| entry.waits);
+        let is_first = |standing: Standing| standing.ahead == 0;
+        place.is_some_and(Place::is_overdue) && self.standing(task).is_some_and(is_first)
+    }
+
+    /// A task, whose device listens, that had no place to be kept awake, and of whose cell one has become
+    /// free since; each is named once. To be called until `None`.
+    pub fn next_for_room(&mut self) -> Option<TaskId> {
+        while let Some(cell) = self.vacated.first().copied() {
+            let here = self.cells.get_mut(&cell);
+            match here.and_then(Cell::pop_turned_away) {
+                Some(task) => return Some(task),
+                None => self.vacated.remove(&cell),
+            };
+        }
+        None
+    }
+
     /// The device of a task that waits, and is reachable, is to be kept awake, where its cell has fewer
     /// than `places_max` of such. Where it has as many, one of an earlier round takes the place of the one
     /// that would be served last.
@@ -296,6 +336,7 @@ impl CellScheduler {
         };
         let before = here.held_in_all();
         let Ok(displaced) = here.hold(task, tier, entry.line, place, places_max) else {
+            self.vacated.remove(&cell);
             return Hold::Full;
         };
         self.held = self.held + here.held_in_all() - before;
@@ -310,6 +351,7 @@ impl CellScheduler {
             && here.end_hold(place)
         {
             self.held -= 1;
+            self.vacated.insert(entry.claim.cell);
         }
     }
 
@@ -479,7 +521,10 @@ impl CellScheduler {
                 entry.waits = None;
             }
             self.queued -= 1;
-            self.held -= usize::from(next.was_held);
+            if next.was_held {
+                self.held -= 1;
+                self.vacated.insert(cell);
+            }
             self.slots_in_use[next.tier as usize] += 1;
             granted.push(next.task);
         }

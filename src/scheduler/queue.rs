@@ -3,10 +3,11 @@
 
 use std::collections::VecDeque;
 
+use crate::clock::Utc;
 use crate::model::TaskId;
 
-/// A task's place in its cell. First those of an earlier round, then by lot: neither numbers nor names of
-/// devices, nor the order in which they wake, say who is first.
+/// A task's place in its cell. First those that are overdue, as they came; then those of an earlier round,
+/// then by lot: neither numbers nor names of devices, nor the order in which they wake, say who is first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     /// The round above [`LOT_BITS`], and below it the lot.
@@ -17,12 +18,26 @@ pub(super) struct Place {
 
 /// How many bits a lot has.
 const LOT_BITS: u32 = 30;
+/// No other stands in this round. In the place of a lot it has the minute since which a task waits.
+const OVERDUE: u64 = 0;
 
 impl Place {
     /// The place of one that asked in `round`, whatever of `lot` fits in it.
     pub(super) fn new(round: u32, lot: u64, arrival: u64) -> Self {
         let order = u64::from(round) << LOT_BITS | lot >> (u64::BITS - LOT_BITS);
         Self { order, arrival }
+    }
+
+    /// The same of one that waits since then, which is too long.
+    pub(super) fn overdue(self, since: Utc) -> Self {
+        let minute = u64::try_from(since.unix_ms() / 60_000).unwrap_or(0);
+        let order = OVERDUE << LOT_BITS | minute.min((1 << LOT_BITS) - 1);
+        Self { order, ..self }
+    }
+
+    /// Whether it comes before all that are not.
+    pub(super) const fn is_overdue(self) -> bool {
+        self.round() == OVERDUE
     }
 
     /// In which round it is served.
@@ -33,7 +48,8 @@ impl Place {
     /// The same, a round earlier.
     pub(super) fn lifted(self) -> Self {
         let order = match self.round() {
-            0 => self.order,
+            OVERDUE => self.order,
+            round if round == OVERDUE + 1 => self.order,
             _ => self.order - (1 << LOT_BITS),
         };
         Self { order, ..self }
@@ -213,14 +229,19 @@ mod tests {
         fn an_earlier_round_goes_before_any_lot(
             (round, lot) in any_place(), other in any::<u64>(), arrivals in any::<(u64, u64)>(),
         ) {
+            let round = round.max(1);
             let place = Place::new(round, lot, arrivals.0);
             prop_assert_eq!(place.round(), u64::from(round));
             let lifted = place.lifted();
-            prop_assert_eq!(lifted.round(), u64::from(round.saturating_sub(1)));
+            prop_assert_eq!(lifted.round(), u64::from(round.saturating_sub(1).max(1)));
             prop_assert_eq!(lifted.arrival, place.arrival);
-            if round > 0 {
+            if round > 1 {
                 prop_assert!(lifted < Place::new(round, other, arrivals.1));
             }
+            let overdue = place.overdue(Utc::from_unix_ms(i64::MAX));
+            prop_assert!(overdue.is_overdue() && !lifted.is_overdue());
+            prop_assert!(overdue < lifted && overdue.lifted() == overdue);
+            prop_assert!(place.overdue(Utc::default()) < overdue);
         }
     }
 

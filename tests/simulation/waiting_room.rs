@@ -7,7 +7,7 @@ use narrowcast::clock::Utc;
 use narrowcast::engine::EngineConfig;
 use narrowcast::model::{
     AdmissionMode, AdmissionPolicy, CampaignId, CoverageTier, ProductSettings, RetryPolicy,
-    TaskState, TimelineStep, WaitingFor, WaitingPing, WaitingRoomPolicy,
+    TaskState, TierLimits, TimelineStep, WaitingFor, WaitingPing, WaitingRoomPolicy,
 };
 use narrowcast::sim::DeviceConfig;
 use narrowcast::sim::log::DeviceEvent;
@@ -374,6 +374,78 @@ fn weak_coverage_is_not_starved_by_those_who_come_every_day() {
         let weak = flashed.iter().position(|device| device % 8 == 0).unwrap();
         assert!(weak < DEVICES - 6, "{flashed:?}");
     }
+}
+
+/// Good coverage is asked for all day and night, so that there is never a moment at which weak coverage, which
+/// needs the cell for itself, could begin.
+#[test]
+fn weak_coverage_has_its_turn_at_its_second_wake_however_many_others_come() {
+    for restarts in [false, true] {
+        let mut devices = meters(100);
+        for (index, device) in devices.iter_mut().enumerate() {
+            let tier = match index {
+                0 => CoverageTier::Tier2,
+                _ => CoverageTier::Tier0,
+            };
+            device.radio = fleet::radio(1, tier);
+        }
+        let config = EngineConfig {
+            admission: AdmissionPolicy {
+                mode: AdmissionMode::Strictest,
+                airtime: None,
+            },
+            tier_limits: TierLimits {
+                tier0: 2,
+                tier2: 1,
+                ..TierLimits::default()
+            },
+            overdue_after: 3 * HOUR,
+            ..config(WaitingRoomPolicy::default())
+        };
+        let mut world = asleep(81, config, devices);
+        let id = world.campaign_for_all(RetryPolicy::default());
+        if restarts {
+            for _ in 0..2 {
+                world.run_for(3 * HOUR);
+                world.restart();
+            }
+        }
+        world.run_until("weak coverage is updated", |world| {
+            world.task(id, 0).state == TaskState::Succeeded
+        });
+        let took = world.now.instant.since_origin();
+        assert!(took < 11 * HOUR, "{took:?}");
+        let others = world.count(id, TaskState::Succeeded) - 1;
+        assert!(others < 60, "{others} came before");
+        assert!(world.verdict().holds());
+    }
+}
+
+#[test]
+fn a_place_that_becomes_free_goes_to_one_that_listens_and_found_none() {
+    let one = WaitingRoomPolicy {
+        places_per_cell: 1,
+        ..LONG
+    };
+    let hourly = meters(DEVICES).into_iter().map(|device| DeviceConfig {
+        update_interval: HOUR,
+        ..device
+    });
+    let mut world = asleep(82, config(one), hourly.collect());
+    let id = world.campaign_for_all(RetryPolicy::default());
+    world.run_to_the_end();
+    assert_eq!(world.count(id, TaskState::Succeeded), DEVICES);
+    let was_offered = |device: &usize| {
+        let queued = world.steps(*device, TimelineStep::SlotQueued);
+        let turned_away = queued.iter().filter(|it| it.detail.contains("are taken"));
+        let held = world.steps(*device, TimelineStep::Held);
+        let mut turned_away = turned_away.map(|it| it.at);
+        turned_away.any(|at| {
+            let soon = at + Duration::from_secs(93);
+            held.iter().any(|it| it.at > at && it.at < soon)
+        })
+    };
+    assert!((0..DEVICES).any(|device| was_offered(&device)));
 }
 
 #[test]

@@ -125,6 +125,7 @@ async fn a_task_comes_back_as_it_was_committed(store: &dyn Store) {
             cell: CellId(CellId::MAX),
             tier: CoverageTier::Unknown,
         }),
+        queued_since: Some(utc(24)),
         held_since: Some(utc(25)),
         pings: 41,
         waiting_for: Some(WaitingFor::Block),

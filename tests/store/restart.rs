@@ -146,6 +146,7 @@ const UNDO: &[&str] = &[
     "ALTER TABLE tasks DROP COLUMN consented_at",
     "ALTER TABLE campaigns DROP COLUMN consented_at",
     "ALTER TABLE campaigns DROP COLUMN archived_at",
+    "ALTER TABLE tasks DROP COLUMN queued_since",
     "ALTER TABLE tasks DROP COLUMN held_since",
     "ALTER TABLE tasks DROP COLUMN pings",
     "DELETE FROM _sqlx_migrations WHERE version > 1",

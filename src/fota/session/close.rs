@@ -232,6 +232,7 @@ impl Session {
         self.task.uri_intended = self.progress.own_package;
         self.task.waiting_for = None;
         self.task.until = None;
+        self.task.queued_since = None;
         self.set_phase(now, Phase::Done);
         self.dirty = true;
         self.flush();

@@ -80,6 +80,8 @@ pub struct Session {
     presence: Presence,
     /// Several devices answer to its name: nothing is asked, whoever is heard.
     held: bool,
+    /// A hold has ended since its device last spoke of itself.
+    was_held: bool,
     /// Why nothing of its campaign begins.
     gate: Option<Gate>,
     /// A halt came while the Execute of this attempt was on its way, and the device shows no sign of it.
@@ -157,6 +159,7 @@ impl Session {
             said: Said::default(),
             presence: Presence::Listening,
             held: false,
+            was_held: false,
             gate: None,
             execute_withheld: false,
             stopping: None,

@@ -34,6 +34,7 @@ impl Session {
             self.give_slot_back();
         } else {
             self.progress.slot = true;
+            self.task.queued_since = None;
             self.end_hold();
             self.timeline(
                 TimelineStep::SlotGranted,
@@ -195,6 +196,10 @@ impl Session {
             } else {
                 WaitingFor::Slot
             };
+            if self.task.queued_since.is_none() {
+                self.task.queued_since = Some(now.utc);
+                self.dirty = true;
+            }
             self.wait(now, waiting_for);
             self.flush();
         }

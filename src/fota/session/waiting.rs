@@ -83,7 +83,7 @@ impl Session {
     pub fn handle_room(&mut self, now: Now, policy: WaitingRoomPolicy) {
         let waits = self.stage == Stage::Slot && self.claim.is_some() && !self.progress.slot;
         let left = self.hold_left(now, policy);
-        let may_be_held = waits && !self.is_away() && !left.is_zero();
+        let may_be_held = waits && !self.is_away() && !left.is_zero() && !self.was_held;
         if self.room.is_some() || !may_be_held || self.closing.is_some() {
             return;
         }
@@ -171,6 +171,7 @@ impl Session {
 
     /// The device spoke of itself: where it is not held, it may be for the whole time.
     pub(super) fn woke_by_itself(&mut self) {
+        self.was_held = false;
         if self.room.is_none() {
             self.end_hold();
         }
@@ -196,6 +197,7 @@ impl Session {
             return;
         };
         self.deadlines.ping = None;
+        self.was_held = true;
         self.end_hold();
         let pings = self.pings - room.pings_before;
         let detail = format!("{why} ({pings} pings): it waits for its next contact");

@@ -53,7 +53,8 @@ pub(in crate::http) async fn left_out_of(
                 detail,
                 next_action: match reason {
                     "denied" | "not_allowed" => NextAction::ChangeTargets,
-                    LATER => NextAction::CreateCampaign,
+                    LATER | "source_version_differs" => NextAction::CreateCampaign,
+                    "in_campaign" => NextAction::EndOtherCampaign,
                     _ => NextAction::MendDevice,
                 },
             });

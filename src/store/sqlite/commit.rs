@@ -68,9 +68,10 @@ impl RecordStatements {
                      failure_reason = new.column13, failure_evidence = new.column14,
                      note = new.column15, attempts_before = new.column16, stop = new.column17,
                      consented_at = new.column18, held_since = new.column19, pings = new.column20,
-                     bytes_served = new.column21, lost = new.column22
+                     bytes_served = new.column21, lost = new.column22,
+                     queued_since = new.column23
                  FROM (",
-                22,
+                23,
                 ") AS new WHERE tasks.id = new.column1",
             ),
             // The state by itself: it is in an index and is counted, and seldom changes.
@@ -295,6 +296,7 @@ fn bind_task(query: Query, task: &UpdateTask) -> Query {
         .bind(task.pings)
         .bind(integer(task.bytes_served))
         .bind(task.lost)
+        .bind(task.queued_since.map(Utc::unix_ms))
 }
 
 fn bind_timeline_entry(query: Query, before: &[TimelineEntry], entry: &TimelineEntry) -> Query {

@@ -171,6 +171,7 @@ fn migrator() -> Migrator {
         migration_file!(17, "waiting room", "0017_waiting_room.sql"),
         migration_file!(18, "bytes served", "0018_bytes_served.sql"),
         migration_file!(19, "lost devices", "0019_lost_devices.sql"),
+        migration_file!(20, "queued since", "0020_queued_since.sql"),
     ];
     let migrations = files.map(|(version, name, sql)| {
         let sql = sql.into_sql_str();

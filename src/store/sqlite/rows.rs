@@ -310,7 +310,7 @@ pub(super) fn deliveries(row: &SqliteRow) -> Decoded<(EndpointName, DeliveryHist
 /// The columns that [`task`] reads.
 pub(super) const TASK: &str = "id, campaign, endpoint, rollout_phase, state, phase, attempt, \
      attempts_before, stop, consented_at, capability, uri_intended, execute_intended_attempt, lost, slot_cell, slot_tier, \
-     held_since, pings, bytes_served, waiting_for, since, \
+     queued_since, held_since, pings, bytes_served, waiting_for, since, \
      until, retry_at, failure_reason, failure_evidence, note";
 
 /// A task.
@@ -332,6 +332,7 @@ pub(super) fn task(row: &SqliteRow) -> Decoded<UpdateTask> {
         execute_intended_attempt: columns.optional_number()?,
         lost: columns.value()?,
         slot: slot(&mut columns)?,
+        queued_since: columns.optional_utc()?,
         held_since: columns.optional_utc()?,
         pings: columns.number()?,
         bytes_served: columns.number()?,

@@ -1,12 +1,17 @@
 //! Waiting rooms: who has a place in one, and what it costs its device.
 
+use std::time::Duration;
+
 use narrowcast::clock::Instant;
 use narrowcast::coap::MessageId;
-use narrowcast::model::{CampaignId, TaskState, UpdateTask, WaitingRoomPolicy};
+use narrowcast::model::{CampaignId, TaskId, TaskState, UpdateTask, WaitingRoomPolicy};
 
 use super::Check;
 use super::watch::{Place, SLACK};
 use crate::server::Server;
+
+/// How long one is kept awake for whom all others wait.
+const NEXT_HOLD: Duration = Duration::from_secs(4 * 3600);
 
 impl Server {
     fn room_of(&self, campaign: CampaignId) -> WaitingRoomPolicy {
@@ -15,18 +20,30 @@ impl Server {
         room.unwrap_or(self.config.waiting_room)
     }
 
+    /// Whether it waited for too long when it was given its place.
+    fn is_overdue(&self, task: &UpdateTask) -> bool {
+        let since = task.held_since.zip(task.queued_since);
+        since.is_some_and(|(held, queued)| {
+            held.saturating_since(queued) >= self.config.overdue_after
+        })
+    }
+
     /// Whoever has a place in a waiting room was heard not long ago, and has it for no longer than it may;
     /// and there are no more such than places.
     pub(super) fn check_rooms(&mut self, at: Instant) {
         let awake = self.config.product.awake_time + SLACK;
-        let of_places = |place: &&Place| {
+        let of_places = |(task, place): &(&TaskId, &Place)| {
             let heard = self.watch.heard.get(&place.device);
             let is_awake = heard.is_some_and(|heard| at.saturating_since(*heard) <= awake);
-            let held_max = self.room_of(place.campaign).hold_max() + SLACK;
+            let held_max = self.room_of(place.campaign).hold_max();
+            let held_max = match self.tasks.get(task).is_some_and(|it| self.is_overdue(it)) {
+                true => held_max.max(NEXT_HOLD) + SLACK,
+                false => held_max + SLACK,
+            };
             let set_since = self.watch.clock_set.is_some_and(|set| set >= place.since);
             is_awake && (set_since || at.saturating_since(place.since) <= held_max)
         };
-        let rightly = self.watch.places.values().filter(of_places).count();
+        let rightly = self.watch.places.iter().filter(of_places).count();
         let held = self.engine.waiting_room_devices();
         if held > rightly {
             let told = format!(

@@ -292,6 +292,75 @@ fn one_that_slept_without_a_slot_comes_before_those_of_its_round_and_takes_a_pla
 }
 
 #[test]
+fn who_has_waited_too_long_comes_first_by_the_length_of_its_wait() {
+    let hour = |hour: i64| Utc::from_unix_ms(hour * 3_600_000);
+    let mut scheduler = waiting(4);
+    assert!(!scheduler.is_next(TaskId(3)));
+    assert_eq!(scheduler.hasten(TaskId(3), hour(2)), []);
+    assert!(scheduler.is_next(TaskId(3)));
+    assert_eq!(scheduler.hasten(TaskId(4), hour(1)), []);
+    assert!(scheduler.is_next(TaskId(4)) && !scheduler.is_next(TaskId(3)));
+    scheduler.suspend(TaskId(4));
+    assert_eq!(
+        scheduler.release(TaskId(0)),
+        [TaskId(3)],
+        "the other sleeps"
+    );
+    ask(&mut scheduler, TaskId(4), claim(CoverageTier::Tier1));
+    assert_eq!(
+        scheduler.release(TaskId(3)),
+        [TaskId(4)],
+        "it keeps its place"
+    );
+    assert_eq!(scheduler.hasten(TaskId(4), hour(0)), [], "it has its slot");
+    assert_eq!(scheduler.hasten(TaskId(99), hour(0)), [], "it is unknown");
+}
+
+#[test]
+fn nothing_else_begins_while_one_that_has_waited_too_long_listens() {
+    use CoverageTier::{Tier0, Tier2};
+    let mut scheduler = CellScheduler::new(SchedulerConfig::default());
+    let ask = |scheduler: &mut CellScheduler, task, tier| {
+        let asked = scheduler.request(TaskId(task), claim(tier), strictest(), None);
+        asked.0 == Admission::Granted
+    };
+    assert!(ask(&mut scheduler, 1, Tier0));
+    assert!(!ask(&mut scheduler, 100, Tier2));
+    assert!(ask(&mut scheduler, 2, Tier0), "it is passed over");
+    assert_eq!(scheduler.hasten(TaskId(100), Utc::default()), []);
+    assert!(!ask(&mut scheduler, 3, Tier0));
+    assert_eq!(scheduler.suspend(TaskId(100)), [TaskId(3)], "it sleeps");
+    assert!(!ask(&mut scheduler, 100, Tier2));
+    for task in [1, 2] {
+        assert_eq!(scheduler.release(TaskId(task)), []);
+    }
+    assert_eq!(scheduler.release(TaskId(3)), [TaskId(100)]);
+}
+
+#[test]
+fn a_place_in_the_waiting_room_that_becomes_free_is_offered_to_those_who_found_none() {
+    let mut scheduler = waiting(4);
+    for task in [1, 2] {
+        scheduler.hold(TaskId(task), 2);
+    }
+    for task in [3, 4] {
+        assert_eq!(scheduler.hold(TaskId(task), 2), Hold::Full);
+    }
+    assert_eq!(scheduler.next_for_room(), None, "none is free");
+    scheduler.suspend(TaskId(1));
+    let first = scheduler.next_for_room().unwrap();
+    assert!([TaskId(3), TaskId(4)].contains(&first));
+    assert_eq!(scheduler.hold(first, 2), Hold::Held { displaced: None });
+    let other = TaskId(7 - first.0);
+    assert_eq!(scheduler.next_for_room(), Some(other));
+    assert_eq!(scheduler.hold(other, 2), Hold::Full);
+    assert_eq!(scheduler.next_for_room(), None, "there is one place alone");
+    scheduler.end_hold(first);
+    scheduler.suspend(other);
+    assert_eq!(scheduler.next_for_room(), None, "it sleeps");
+}
+
+#[test]
 fn where_the_whole_cell_counts_tiers_follow_each_other_by_what_they_take() {
     use CoverageTier::{Tier0, Tier1, Tier2, Unknown};
     for mode in [AdmissionMode::PerCell, AdmissionMode::Strictest] {
