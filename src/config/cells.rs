@@ -42,6 +42,8 @@ pub struct CellsConfig {
     pub limits: LimitsConfig,
     /// Cells with limits of their own: `[[cells.overrides]]`.
     pub overrides: Vec<CellLimits>,
+    /// Cells with borders of their own: `[[cells.border_overrides]]`.
+    pub border_overrides: Vec<CellBorders>,
 }
 
 /// Slots per tier.
@@ -66,6 +68,18 @@ pub struct CellLimits {
     pub cell_id: u32,
     /// Its limits.
     pub limits: LimitsConfig,
+}
+
+/// One cell with borders of its own, whatever its devices' products say.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellBorders {
+    /// Which cell.
+    pub cell_id: u32,
+    /// Its lowest RSRP of tiers 0, 1 and 2, in dBm.
+    pub rsrp_borders_dbm: [i16; 3],
+    /// Its lowest SINR of tiers 0, 1 and 2, in dB.
+    pub sinr_borders_db: [i16; 3],
 }
 
 impl Default for LimitsConfig {
@@ -117,6 +131,7 @@ impl Default for CellsConfig {
             starts_per_minute_max: 0,
             limits: LimitsConfig::default(),
             overrides: Vec::new(),
+            border_overrides: Vec::new(),
         }
     }
 }
@@ -149,6 +164,17 @@ impl CellsConfig {
             .collect()
     }
 
+    pub(super) fn border_overrides(&self) -> BTreeMap<CellId, TierBorders> {
+        let own = self.border_overrides.iter().map(|cell| {
+            let borders = TierBorders {
+                rsrp_dbm: cell.rsrp_borders_dbm,
+                sinr_db: cell.sinr_borders_db,
+            };
+            (CellId(cell.cell_id), borders)
+        });
+        own.collect()
+    }
+
     pub(super) fn check(&self) -> Result<(), String> {
         let falls = |borders: [i16; 3]| borders[0] > borders[1] && borders[1] > borders[2];
         if !falls(self.rsrp_borders_dbm) {
@@ -156,6 +182,13 @@ impl CellsConfig {
         }
         if !falls(self.sinr_borders_db) {
             return Err("cells.sinr_borders_db must fall from tier to tier".to_owned());
+        }
+        for (cell, borders) in self.border_overrides() {
+            if !falls(borders.rsrp_dbm) || !falls(borders.sinr_db) {
+                return Err(format!(
+                    "cells.border_overrides: those of cell {cell} must fall from tier to tier"
+                ));
+            }
         }
         if self.airtime_permille > AIRTIME_PERMILLE_MAX {
             return Err(format!(

@@ -21,12 +21,13 @@ mod word;
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
-pub use cells::{CellLimits, CellsConfig, LimitsConfig};
+pub use cells::{CellBorders, CellLimits, CellsConfig, LimitsConfig};
 pub use coap::{CoapConfig, OnboardingConfig, PresetConfig};
 pub use device_http::DeviceHttpConfig;
 pub use device_https::DeviceHttpsConfig;
@@ -147,6 +148,7 @@ impl Config {
             uplinks: self.uplinks.limits(),
             tier_limits: self.cells.limits.limits(),
             cell_limits: self.cells.overrides(),
+            cell_borders: Arc::new(self.cells.border_overrides()),
             admission: self.cells.admission(),
             passed_over_max: self.cells.passed_over_max,
             stretch_max: self.cells.stretch_max,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::campaign::LoopGuardConfig;
@@ -9,7 +10,9 @@ use crate::coap::EndpointConfig;
 use crate::lwm2m::{
     FlappingConfig, PackLimits, RegisterRateConfig, RegistrationLimits, RegistryConfig,
 };
-use crate::model::{AdmissionPolicy, CellId, ProductSettings, TierLimits, WaitingRoomPolicy};
+use crate::model::{
+    AdmissionPolicy, CellId, ProductSettings, TierBorders, TierLimits, WaitingRoomPolicy,
+};
 
 use super::{DeviceRequestLimits, UplinkLimits};
 
@@ -60,6 +63,8 @@ pub struct EngineConfig {
     pub waiting_room: WaitingRoomPolicy,
     /// Cells with limits of their own.
     pub cell_limits: BTreeMap<CellId, TierLimits>,
+    /// Cells with borders of tiers of their own: these hold whatever a product says.
+    pub cell_borders: Arc<BTreeMap<CellId, TierBorders>>,
     /// When a device that is given packages again and again is barred.
     pub loop_guard: LoopGuardConfig,
     /// When several devices under one name are taken for such.
@@ -113,6 +118,7 @@ impl Default for EngineConfig {
             starts_per_minute_max: None,
             waiting_room: WaitingRoomPolicy::default(),
             cell_limits: BTreeMap::new(),
+            cell_borders: Arc::default(),
             loop_guard: LoopGuardConfig::default(),
             flapping: FlappingConfig::default(),
             register_rate: RegisterRateConfig::default(),

@@ -1,5 +1,6 @@
 //! Send (LwM2M 1.1 §6.4.6): what a device says of itself without being asked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::Now;
@@ -8,7 +9,7 @@ use crate::fota::{Contact, Said};
 use crate::lwm2m::{SenmlRecord, UnknownPeer, decode_pack, path};
 use crate::model::{
     CellId, CoverageTier, DeviceReport, EndpointName, FirmwareVersion, Peer, ProductSettings,
-    Record, Rsrp, SignalReading, Sinr,
+    Record, Rsrp, SignalReading, Sinr, TierBorders,
 };
 
 use super::Engine;
@@ -102,11 +103,12 @@ impl Engine {
         let known_at = report.reported_at;
         let mut said_at = None;
         let settings = Arc::clone(self.settings_of(endpoint));
+        let cell_borders = Arc::clone(&self.config.cell_borders);
         records.sort_by_key(|record| record.at(now.utc));
         for record in records {
             let at = record.at(now.utc).min(now.utc);
             if known_at.is_none_or(|known_at| at >= known_at)
-                && take_value(&settings, &mut report, &record)
+                && take_value(&settings, &cell_borders, &mut report, &record)
             {
                 said_at = Some(at);
             }
@@ -119,7 +121,12 @@ impl Engine {
 }
 
 /// Returns whether it is of the report.
-fn take_value(settings: &ProductSettings, report: &mut DeviceReport, record: &SenmlRecord) -> bool {
+fn take_value(
+    settings: &ProductSettings,
+    cell_borders: &BTreeMap<CellId, TierBorders>,
+    report: &mut DeviceReport,
+    record: &SenmlRecord,
+) -> bool {
     if record.resource_instance.is_some() {
         return false;
     }
@@ -150,7 +157,9 @@ fn take_value(settings: &ProductSettings, report: &mut DeviceReport, record: &Se
         rsrp: report.rsrp_dbm.map(|dbm| Rsrp { dbm }),
         sinr: report.sinr_db.map(|db| Sinr { db }),
     };
-    report.tier = Some(CoverageTier::of(reading, &settings.tier_borders));
+    let own = report.cell_id.and_then(|cell| cell_borders.get(&cell));
+    let borders = own.unwrap_or(&settings.tier_borders);
+    report.tier = Some(CoverageTier::of(reading, borders));
     true
 }
 

@@ -169,6 +169,7 @@ impl Engine {
         let conditions = running.map(|running| &running.campaign.policy.conditions);
         Terms {
             settings,
+            cell_borders: Arc::clone(&self.config.cell_borders),
             budgets_airtime: self.admission(task.campaign).airtime.is_some(),
             names_cancel: names(path::FIRMWARE_CANCEL),
             names_deferral: DeferralResources {

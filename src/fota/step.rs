@@ -22,7 +22,7 @@ use crate::lwm2m::{Path, path};
 use crate::model::{
     CellId, CoverageTier, Delivery, DownloadProtocol, Failure, FailureReason, FirmwareVersion,
     Image, ObservationCancel, Preconditions, ProductSettings, Rsrp, Severity, SignalReading, Sinr,
-    SlotClaim, SlotHeld, SuccessNote,
+    SlotClaim, SlotHeld, SuccessNote, TierBorders,
 };
 
 use super::object5::{DeliveryMethod, State, UpdateResult};
@@ -89,6 +89,8 @@ impl Precedence {
 pub struct Terms {
     /// What its product needs: one for all its devices.
     pub settings: Arc<ProductSettings>,
+    /// Cells with borders of tiers of their own: one for all devices.
+    pub cell_borders: Arc<BTreeMap<CellId, TierBorders>>,
     /// Whether the device names Cancel (`/5/0/10`) in its links.
     pub names_cancel: bool,
     /// Which of the resources of Object 5 v1.1 about deferral it names there.
@@ -591,7 +593,9 @@ fn preparation(terms: &Terms, reported: &Reported, progress: &Progress) -> Optio
     if let Some(step) = conditions::before_slot(&terms.preconditions, reported) {
         return Some(step);
     }
-    let tier = CoverageTier::of(signal, &terms.settings.tier_borders);
+    let own = terms.cell_borders.get(&cell);
+    let borders = own.unwrap_or(&terms.settings.tier_borders);
+    let tier = CoverageTier::of(signal, borders);
     Some(Step::RequestSlot(SlotClaim { cell, tier }))
 }
 

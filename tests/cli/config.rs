@@ -73,7 +73,14 @@ fn each_setting_is_explained_with_its_default_and_the_variable_that_sets_it() {
         .filter(|line| !line.is_empty() && !line.starts_with(' '))
         .map(str::to_owned)
         .collect();
-    let in_list = ["cells.overrides.cell_id", "cells.overrides.limits"];
+    assert!(all.remove("cells.border_overrides"));
+    let in_list = [
+        "cells.overrides.cell_id",
+        "cells.overrides.limits",
+        "cells.border_overrides.cell_id",
+        "cells.border_overrides.rsrp_borders_dbm",
+        "cells.border_overrides.sinr_borders_db",
+    ];
     let in_list = in_list.map(str::to_owned).into_iter();
     assert_eq!(told, all.iter().cloned().chain(in_list).collect());
     for key in &all {
