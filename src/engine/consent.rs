@@ -3,8 +3,8 @@
 use crate::clock::Now;
 use crate::fota::Gate;
 use crate::model::{
-    CampaignId, Consent, Failure, FailureReason, Record, StopMode, TaskId, TaskState, TimelineStep,
-    UpdateTask, WaitingFor,
+    CampaignId, Consent, ConsentRefusal, Failure, FailureReason, Record, StopMode, TaskId,
+    TaskState, TimelineStep, UpdateTask, WaitingFor,
 };
 
 use super::campaigns::RunningCampaign;
@@ -140,14 +140,30 @@ impl Engine {
         if running.campaign.consented_at.is_some() {
             return Err(CommandError::ConsentGiven);
         }
-        let tasks: Vec<TaskId> = running.tasks.iter().copied().collect();
-        for task in tasks {
-            let entry = self.tasks.get(&task).map(TaskEntry::task);
-            if entry.is_some_and(|task| task.consented_at.is_none()) {
-                self.refuse_update(now, task, by);
-            }
+        if let Some(last) = running.tasks.last().copied() {
+            let refusal = ConsentRefusal {
+                by: by.to_owned(),
+                last_task: last.0,
+            };
+            self.change_rollout(now, id, |state| state.refusal = Some(refusal));
+            self.settle_all(id);
         }
         Ok(())
+    }
+
+    /// Ends a task that somebody refused for with all others.
+    pub(super) fn settle_refusal(&mut self, now: Now, id: TaskId) {
+        let Some(task) = self.tasks.get(&id).map(TaskEntry::task) else {
+            return;
+        };
+        let running = self.campaigns.get(&task.campaign);
+        let refusal = running.and_then(|it| it.campaign.rollout.refusal.as_ref());
+        let applies = |refusal: &&ConsentRefusal| {
+            id.0 <= refusal.last_task && task.consented_at.is_none() && task.stop.is_none()
+        };
+        if let Some(by) = refusal.filter(applies).map(|it| it.by.clone()) {
+            self.refuse_update(now, id, &by);
+        }
     }
 
     /// Somebody agrees to the update of one device, or refuses it.
@@ -158,6 +174,7 @@ impl Engine {
         granted: bool,
         by: &str,
     ) -> Result<(), CommandError> {
+        self.settle_wholly(now, id);
         let entry = self.tasks.get(&id);
         let entry = entry.filter(|entry| entry.task().campaign == campaign);
         let Some(entry) = entry else {

@@ -297,6 +297,7 @@ impl Engine {
         if let Some((cause, mode)) = running.and_then(|it| it.closed_to_tasks(now)) {
             self.stop_one(now, id, &cause, mode);
         }
+        self.settle_refusal(now, id);
         // What has begun, and goes on, may wait for something else now.
         self.task_gate_changed(now, id);
     }

@@ -61,10 +61,10 @@ pub use package::{
 };
 pub use peer::{Identity, Peer};
 pub use policy::{
-    Backoff, CampaignPolicy, CampaignStop, Conditions, Consent, ConsentText, ErrorThreshold,
-    Governors, OnErrors, PauseReason, PhaseMembers, Preconditions, PushWindow, RetryPacing,
-    Rollout, RolloutPhase, RolloutState, RolloutStep, Schedule, Severity, UnknownValue,
-    WaitingRoomPolicy, Weekdays,
+    Backoff, CampaignPolicy, CampaignStop, Conditions, Consent, ConsentRefusal, ConsentText,
+    ErrorThreshold, Governors, OnErrors, PauseReason, PhaseMembers, Preconditions, PushWindow,
+    RetryPacing, Rollout, RolloutPhase, RolloutState, RolloutStep, Schedule, Severity,
+    UnknownValue, WaitingRoomPolicy, Weekdays,
 };
 pub use product::{
     Delivery, DownloadProtocol, ObservationCancel, Product, ProductSettings, ProfileId, RadioUnit,

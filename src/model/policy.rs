@@ -14,7 +14,8 @@ pub use conditions::{Conditions, Consent, ConsentText, Preconditions, Severity, 
 pub use governors::{ErrorThreshold, Governors, OnErrors};
 pub use retry_pacing::{Backoff, RetryPacing};
 pub use rollout::{
-    CampaignStop, PauseReason, PhaseMembers, Rollout, RolloutPhase, RolloutState, RolloutStep,
+    CampaignStop, ConsentRefusal, PauseReason, PhaseMembers, Rollout, RolloutPhase, RolloutState,
+    RolloutStep,
 };
 pub use schedule::{PushWindow, Schedule, Weekdays};
 pub use waiting_room::WaitingRoomPolicy;

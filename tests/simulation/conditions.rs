@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use narrowcast::clock::Instant;
 use narrowcast::coap::ContentFormat;
-use narrowcast::engine::CommandError;
+use narrowcast::engine::{CommandError, EngineConfig};
 use narrowcast::lwm2m::{SenmlRecord, Value, path};
 use narrowcast::model::{
     CampaignId, Consent, CoverageTier, FailureReason, Preconditions, RetryPolicy, Severity,
@@ -234,6 +234,33 @@ fn a_refusal_for_all_stops_those_that_nobody_agreed_to() {
     world.run_to_the_end();
     assert_eq!(world.count(id, TaskState::Stopped), 2);
     assert_eq!(world.task(id, 2).state, TaskState::Succeeded);
+}
+
+/// However many there are, each turn ends but some: those whose turn has not come are refused all the same.
+#[test]
+fn a_refusal_for_all_counts_at_once_and_over_a_restart() {
+    let slow = EngineConfig {
+        sweep_tasks_per_turn: 1,
+        sweep_turn: HOUR,
+        ..fleet::engine_config()
+    };
+    let mut world = World::new(1509, slow, meters(&[FULL; 8]));
+    world.policy.conditions.consent = Consent::Confirmed;
+    let id = world.campaign_for_all(RetryPolicy::default());
+    world.run_for(12 * HOUR);
+    assert_eq!(world.consent(id, None, false), Outcome::Done(Ok(())));
+    assert!(world.count(id, TaskState::Stopped) <= 1);
+    // Nobody agrees for one of them any more.
+    let late = Outcome::Done(Err(CommandError::TaskNotActive));
+    assert_eq!(world.consent(id, Some(7), true), late);
+    world.restart();
+    world.run_to_the_end();
+    assert_eq!(world.count(id, TaskState::Stopped), 8);
+    for device in 0..8 {
+        let failure = world.task(id, device).failure.clone().unwrap();
+        assert!(failure.evidence.contains("refused"), "{failure:?}");
+        assert_eq!(world.steps(device, TimelineStep::Consent).len(), 1);
+    }
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::num::NonZeroU16;
 
 use narrowcast::model::{
     AdmissionMode, AdmissionPolicy, AirtimePermille, CampaignId, CampaignPolicy, CampaignState,
-    CampaignStop, CellId, CoverageTier, DeviceReport, DownloadCapability, Failure, FailureReason,
-    OnErrors, PackageId, PauseReason, Phase, PhaseMembers, PushWindow, Record, Rollout,
-    RolloutPhase, RolloutState, RolloutStep, SlotClaim, StopMode, SuccessNote, TaskState,
+    CampaignStop, CellId, ConsentRefusal, CoverageTier, DeviceReport, DownloadCapability, Failure,
+    FailureReason, OnErrors, PackageId, PauseReason, Phase, PhaseMembers, PushWindow, Record,
+    Rollout, RolloutPhase, RolloutState, RolloutStep, SlotClaim, StopMode, SuccessNote, TaskState,
     UpdateTask, WaitingFor, Weekdays,
 };
 use narrowcast::store::{DeviceLoad, NewCampaign, Store, TaskCounts};
@@ -380,6 +380,10 @@ fn far_on() -> RolloutState {
                 reason: FailureReason::KeyRevoked,
                 evidence: "the key was lost".to_owned(),
             },
+        }),
+        refusal: Some(ConsentRefusal {
+            by: "ada".to_owned(),
+            last_task: 7,
         }),
         failures_excused: 3,
         phase_failures_excused: 2,

@@ -87,6 +87,8 @@ pub struct RolloutState {
     pub paused_since_unix_ms: Option<i64>,
     /// How and why it was stopped, where somebody or something did: so end its tasks that have not ended.
     pub stop: Option<CampaignStop>,
+    /// Who refused, for all devices that it had then and that nobody had agreed for: so end their tasks.
+    pub refusal: Option<ConsentRefusal>,
     /// How many failed tasks an operator has let pass by resuming it.
     pub failures_excused: u64,
     /// How many of them are of the phase that runs.
@@ -98,6 +100,16 @@ pub struct RolloutState {
     /// Since when its devices have their time to be heard, in milliseconds since the Unix epoch; `None`:
     /// since its activation. A phase that begins gives them their time anew, and so does a resumption.
     pub contact_since_unix_ms: Option<i64>,
+}
+
+/// A refusal for all devices of a campaign.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsentRefusal {
+    /// The name of a token.
+    pub by: String,
+    /// The last task that there was.
+    pub last_task: u64,
 }
 
 /// How and why a campaign was stopped.
