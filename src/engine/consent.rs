@@ -158,11 +158,18 @@ impl Engine {
         };
         let running = self.campaigns.get(&task.campaign);
         let refusal = running.and_then(|it| it.campaign.rollout.refusal.as_ref());
-        let applies = |refusal: &&ConsentRefusal| {
-            id.0 <= refusal.last_task && task.consented_at.is_none() && task.stop.is_none()
-        };
+        let is_open = running.is_some_and(|it| it.lacks_consent(task)) && task.stop.is_none();
+        let applies = |refusal: &&ConsentRefusal| is_open && id.0 <= refusal.last_task;
         if let Some(by) = refusal.filter(applies).map(|it| it.by.clone()) {
             self.refuse_update(now, id, &by);
+        }
+    }
+
+    /// All tasks that a refusal was for have been told: those that are tried again later are asked for anew.
+    pub(super) fn refusal_told(&mut self, now: Now, id: CampaignId) {
+        let running = self.campaigns.get(&id);
+        if running.is_some_and(|it| it.campaign.rollout.refusal.is_some()) {
+            self.change_rollout(now, id, |state| state.refusal = None);
         }
     }
 

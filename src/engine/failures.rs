@@ -37,6 +37,7 @@ impl Engine {
         let failed = told(&failure);
         let loses = !task.lost && task.loses_device(&failure);
         task.failure = Some(failure);
+        task.queued_since = None;
         match next {
             Next::GiveUp => self.finish(now, task, TaskState::Failed),
             Next::RetryAt(at) => {

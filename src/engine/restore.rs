@@ -184,13 +184,12 @@ impl Engine {
             return;
         }
         let retry_wait = self.retry_wait(now, &task);
-        let campaign = task.campaign;
+        let room = self.room_after_restart(now, &task);
         self.tasks.insert(id, TaskEntry::Idle(task));
         if cut_off {
             // Its deadlines run whether or not the device is heard again. Those that ought to listen
             // are asked in their turn.
             self.open(now, id, false);
-            let room = self.waiting_room(campaign);
             let mut is_held = false;
             if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
                 session.handle_asleep(now);

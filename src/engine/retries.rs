@@ -129,6 +129,7 @@ impl Engine {
             since: now.utc,
             until: Some(now.utc + wait),
             retry_at: Some(now.utc),
+            queued_since: None,
             ..task
         };
         if !self.take_device(now, &task) {

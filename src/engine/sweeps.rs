@@ -277,7 +277,10 @@ impl Engine {
         let (campaign, errand) = key;
         let sweep = self.sweeps.under_way.remove(&key);
         match errand {
-            Errand::Settle => self.end_if_done(now, campaign),
+            Errand::Settle => {
+                self.refusal_told(now, campaign);
+                self.end_if_done(now, campaign);
+            }
             Errand::Overdue => {
                 if let Some(latecomers) = sweep.and_then(|it| it.latecomers) {
                     let again = now.instant + latecomers.left();

@@ -387,7 +387,7 @@ impl Engine {
     }
 
     /// Since when it waits for a slot, where that is too long.
-    fn overdue_since(&self, now: Now, task: &UpdateTask) -> Option<Utc> {
+    pub(super) fn overdue_since(&self, now: Now, task: &UpdateTask) -> Option<Utc> {
         let after = self.config.overdue_after;
         let since = task.queued_since?;
         (now.utc.saturating_since(since) >= after).then_some(since)

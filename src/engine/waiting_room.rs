@@ -61,10 +61,7 @@ impl Engine {
     fn room_of(&self, task: &UpdateTask) -> WaitingRoomPolicy {
         let policy = self.waiting_room(task.campaign);
         if policy.is_on() && self.scheduler.is_next(task.id) {
-            return WaitingRoomPolicy {
-                hold_seconds_max: policy.hold_seconds_max.max(NEXT_HOLD_SECONDS),
-                ..policy
-            };
+            return for_the_next(policy);
         }
         policy
     }
@@ -76,6 +73,20 @@ impl Engine {
         };
         let task = session.task().clone();
         self.keep_awake(now, &task);
+        if let Some(TaskEntry::Running(session)) = self.tasks.get_mut(&id) {
+            // It was heard a while ago.
+            session.ping_at_once(now);
+            self.ready.push_back(id);
+        }
+    }
+
+    /// How a task's device goes on to be kept awake after a restart.
+    pub(super) fn room_after_restart(&self, now: Now, task: &UpdateTask) -> WaitingRoomPolicy {
+        let policy = self.waiting_room(task.campaign);
+        match self.overdue_since(now, task) {
+            Some(_) if policy.is_on() => for_the_next(policy),
+            Some(_) | None => policy,
+        }
     }
 
     /// A task waits for a slot: its device is kept awake, where it would fall asleep and there is a place.
@@ -171,5 +182,13 @@ impl Engine {
             self.forget_operation(id);
             self.coap.cancel(now.instant, id);
         }
+    }
+}
+
+/// The policy of one for whom all others wait.
+fn for_the_next(policy: WaitingRoomPolicy) -> WaitingRoomPolicy {
+    WaitingRoomPolicy {
+        hold_seconds_max: policy.hold_seconds_max.max(NEXT_HOLD_SECONDS),
+        ..policy
     }
 }

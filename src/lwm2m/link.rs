@@ -1,5 +1,7 @@
 //! The CoRE link format (RFC 6690) of a Register's payload: which objects and instances a device has.
 
+use std::collections::BTreeMap;
+
 use super::Path;
 
 /// The objects and instances that a device named in its Register (LwM2M 1.0 §5.3.1).
@@ -11,8 +13,8 @@ pub struct Links {
     paths: Vec<Path>,
     /// Few devices name any; sorted, each once.
     resources: Vec<Path>,
-    /// Objects of which the device said the version; the last word counts.
-    versions: Vec<(u16, ObjectVersion)>,
+    /// Of objects of which the device said one; the last word counts.
+    versions: BTreeMap<u16, ObjectVersion>,
 }
 
 /// The version of an object, which devices say where it is not 1.0 (LwM2M 1.1 §7.2.2).
@@ -80,7 +82,7 @@ impl Links {
         let named = targets.into_iter().filter_map(|(target, version)| {
             Some((Path::parse(target.strip_prefix(alternate_path)?)?, version))
         });
-        let mut versions = Vec::new();
+        let mut versions = BTreeMap::new();
         let mut paths = Vec::new();
         for (path, version) in named {
             versions.extend(version.map(|version| (path.object, version)));
@@ -114,8 +116,7 @@ impl Links {
 
     /// The version of an object, where the device said one; else it is 1.0.
     pub fn version(&self, object: u16) -> Option<ObjectVersion> {
-        let mut said = self.versions.iter().rev();
-        said.find_map(|(of, version)| (*of == object).then_some(*version))
+        self.versions.get(&object).copied()
     }
 
     /// Whether the device named this object, or an instance of it.

@@ -70,9 +70,9 @@ pub trait TargetStore: Send + Sync {
         endpoints: &[EndpointName],
     ) -> Result<Vec<EndpointName>, StoreError>;
 
-    /// Those of the devices that have a task which has not ended, each with the active campaign that it is
-    /// of; the first of several.
-    async fn in_active_campaigns(
+    /// Those of the devices that have a task which has not ended, each with the campaign that it is of, the
+    /// first of several. One that was stopped may have such tasks, a draft has none that count.
+    async fn in_other_campaigns(
         &self,
         endpoints: &[EndpointName],
     ) -> Result<BTreeMap<EndpointName, CampaignId>, StoreError>;

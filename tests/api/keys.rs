@@ -90,9 +90,9 @@ async fn of_a_revoked_key_nothing_is_taken_made_or_activated() {
     let service = Service::start().await;
     let package = service.seed(&["d1"]).await;
     let running = draft(&service, package).await;
+    let waiting = draft(&service, package).await;
     let path = format!("{running}/activate");
     service.post(&path, &json!({})).await.expect(200);
-    let waiting = draft(&service, package).await;
 
     let reason = json!({"reason": "the laptop was stolen"});
     let answer = service.post("/api/v1/keys/k1/revoke", &reason).await;

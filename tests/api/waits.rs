@@ -229,7 +229,7 @@ async fn what_failed_and_which_campaign_left_it_out_since_are_both_told() {
     service.store.commit(records).await.expect("a commit");
     let denying = |name: &str, denied: &str| {
         json!({"name": name, "package_id": 1,
-               "targets": {"devices": ["d1", "d2", "d3"], "deny": [denied]}})
+               "targets": {"devices": ["d1", "d2", "d3"], "deny": [denied], "dynamic": true}})
     };
     let body = denying("August", "d1");
     service.post("/api/v1/campaigns", &body).await.expect(201);

@@ -33,7 +33,11 @@ const TOKENS: &[&str] = &[
 fn spelling(links: &Links) -> String {
     let root = links.alternate_path();
     let paths = links.paths().iter().chain(links.resources());
-    let paths = paths.map(|path| format!(",<{root}{path}>"));
+    let paths = paths.map(|path| {
+        let version = links.version(path.object);
+        let version = version.map(|it| format!(";ver={}.{}", it.major, it.minor));
+        format!(",<{root}{path}>{}", version.unwrap_or_default())
+    });
     format!("<{root}/>;rt=\"oma.lwm2m\"{}", paths.collect::<String>())
 }
 

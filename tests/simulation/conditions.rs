@@ -236,6 +236,27 @@ fn a_refusal_for_all_stops_those_that_nobody_agreed_to() {
     assert_eq!(world.task(id, 2).state, TaskState::Succeeded);
 }
 
+#[test]
+fn after_a_refusal_for_all_those_tried_again_are_asked_for_anew() {
+    let (mut world, id) = confirmed(1510, 2);
+    world.cut_off = Some(1);
+    world.run_until("one has failed", |world| {
+        world.task(id, 1).state == TaskState::Failed
+    });
+    assert_eq!(world.consent(id, None, false), Outcome::Done(Ok(())));
+    world.run_to_the_end();
+    assert_eq!(world.task(id, 0).state, TaskState::Stopped);
+    world.cut_off = None;
+    assert_eq!(world.retry(id, |_| true), Outcome::Done(Ok(())));
+    world.run_for(HOUR);
+    world.restart();
+    world.run_for(HOUR);
+    assert_eq!(waits(&world, id, 1), Some(WaitingFor::Consent));
+    assert_eq!(world.consent(id, None, true), Outcome::Done(Ok(())));
+    world.run_to_the_end();
+    assert_eq!(world.task(id, 1).state, TaskState::Succeeded);
+}
+
 /// However many there are, each turn ends but some: those whose turn has not come are refused all the same.
 #[test]
 fn a_refusal_for_all_counts_at_once_and_over_a_restart() {

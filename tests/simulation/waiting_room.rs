@@ -446,6 +446,14 @@ fn a_place_that_becomes_free_goes_to_one_that_listens_and_found_none() {
         })
     };
     assert!((0..DEVICES).any(|device| was_offered(&device)));
+    // Each is asked while it listens yet, and so stays.
+    for device in (0..DEVICES).filter(was_offered) {
+        let ended = world.steps(device, TimelineStep::HoldEnded);
+        let unasked = ended
+            .iter()
+            .filter(|it| it.detail.contains("after 0 pings"));
+        assert_eq!(unasked.count(), 0, "{ended:?}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ for_each_store! {
     only_active_dynamic_campaigns_are_listed_as_such,
     a_device_joins_an_active_campaign_once,
     nobody_joins_a_campaign_that_is_not_active,
-    whoever_has_a_task_under_way_is_in_its_active_campaign,
+    whoever_has_a_task_under_way_is_in_its_campaign,
     the_last_task_ever_made_is_restored,
 }
 
@@ -233,11 +233,11 @@ async fn the_last_task_ever_made_is_restored(store: &dyn Store) {
     assert_eq!(store.restore().await.unwrap().last_task, last);
 }
 
-async fn whoever_has_a_task_under_way_is_in_its_active_campaign(store: &dyn Store) {
+async fn whoever_has_a_task_under_way_is_in_its_campaign(store: &dyn Store) {
     enter(store, &[1, 2, 3]).await;
     let id = dynamic(store, "V9", 1).await;
     let asked = [endpoint(1), endpoint(2), endpoint(9), endpoint(1)];
-    let busy = async || store.in_active_campaigns(&asked).await.unwrap();
+    let busy = async || store.in_other_campaigns(&asked).await.unwrap();
     assert!(busy().await.is_empty(), "a draft has nobody");
     set_state(store, id, CampaignState::Paused).await;
     assert_eq!(busy().await, [(endpoint(1), id)].into());
@@ -248,6 +248,12 @@ async fn whoever_has_a_task_under_way_is_in_its_active_campaign(store: &dyn Stor
         .await
         .unwrap();
     assert_eq!(busy().await, [(endpoint(1), id)].into());
+    set_state(store, id, CampaignState::Stopped).await;
+    assert_eq!(
+        busy().await,
+        [(endpoint(1), id)].into(),
+        "it is at work yet"
+    );
     task.state = TaskState::Failed;
     store.commit(vec![Record::Task(task)]).await.unwrap();
     assert!(busy().await.is_empty(), "its task has ended");

@@ -252,6 +252,7 @@ impl Session {
     pub(super) fn hold_slot(&mut self) {
         if self.task.slot.is_none() {
             self.task.slot = self.claim;
+            self.task.queued_since = None;
             self.dirty = true;
         }
     }

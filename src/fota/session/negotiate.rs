@@ -34,7 +34,6 @@ impl Session {
             self.give_slot_back();
         } else {
             self.progress.slot = true;
-            self.task.queued_since = None;
             self.end_hold();
             self.timeline(
                 TimelineStep::SlotGranted,

@@ -107,6 +107,13 @@ impl Session {
         self.flush();
     }
 
+    /// It was given its place late: where it is kept awake, it is asked now whether it is still there.
+    pub fn ping_at_once(&mut self, now: Now) {
+        if self.room.is_some() {
+            self.deadlines.ping = Some(now.instant);
+        }
+    }
+
     /// Another has its place.
     pub fn handle_room_lost(&mut self, now: Now) {
         self.end_room(now, "another that had waited for longer has its place");

@@ -92,7 +92,7 @@ pub(super) struct Exclusion {
 pub(super) struct Candidate {
     /// What is known of it, completed by profiles.
     pub(super) details: DeviceDetails,
-    /// The active campaign whose task of it has not ended.
+    /// The campaign whose task of it has not ended.
     in_campaign: Option<CampaignId>,
 }
 
@@ -134,7 +134,7 @@ impl Judge {
         found: Vec<DeviceDetails>,
     ) -> Result<Vec<Candidate>, StoreError> {
         let names: Vec<_> = found.iter().map(|it| it.device.endpoint.clone()).collect();
-        let mut busy = state.store.in_active_campaigns(&names).await?;
+        let mut busy = state.store.in_other_campaigns(&names).await?;
         let candidates = found.into_iter().map(|details| {
             let in_campaign = busy.remove(&details.device.endpoint);
             let (device, _) = complete(&self.types, details.device, &details.report);

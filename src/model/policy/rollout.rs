@@ -87,7 +87,8 @@ pub struct RolloutState {
     pub paused_since_unix_ms: Option<i64>,
     /// How and why it was stopped, where somebody or something did: so end its tasks that have not ended.
     pub stop: Option<CampaignStop>,
-    /// Who refused, for all devices that it had then and that nobody had agreed for: so end their tasks.
+    /// Who refused, for all devices that it had then and that nobody had agreed for: so end their tasks. Until
+    /// all are told.
     pub refusal: Option<ConsentRefusal>,
     /// How many failed tasks an operator has let pass by resuming it.
     pub failures_excused: u64,

@@ -9,7 +9,8 @@ use super::state::{Group, State};
 use super::{MemoryStore, next};
 use crate::clock::Utc;
 use crate::model::{
-    AuditStamp, Campaign, CampaignId, EndpointName, GroupId, TaskId, UpdateTask, WaitingFor,
+    AuditStamp, Campaign, CampaignId, CampaignState, EndpointName, GroupId, TaskId, UpdateTask,
+    WaitingFor,
 };
 use crate::store::{DeviceDetails, DevicesOf, Page, StoreError, TargetStore, audit};
 
@@ -98,21 +99,17 @@ impl TargetStore for MemoryStore {
         Ok(without.cloned().collect())
     }
 
-    async fn in_active_campaigns(
+    async fn in_other_campaigns(
         &self,
         endpoints: &[EndpointName],
     ) -> Result<BTreeMap<EndpointName, CampaignId>, StoreError> {
         let state = self.lock();
-        let is_active = |id| {
-            state
-                .campaigns
-                .get(&id)
-                .is_some_and(|it| it.state.is_active())
-        };
+        let is_draft = |it: &Campaign| it.state == CampaignState::Draft;
+        let has_begun = |id| state.campaigns.get(&id).is_some_and(|it| !is_draft(it));
         let mut found = BTreeMap::new();
         for task in state.tasks.values() {
             let is_asked_for = !task.state.is_final() && endpoints.contains(&task.endpoint);
-            if is_asked_for && is_active(task.campaign) {
+            if is_asked_for && has_begun(task.campaign) {
                 let first = found.entry(task.endpoint.clone()).or_insert(task.campaign);
                 *first = task.campaign.min(*first);
             }

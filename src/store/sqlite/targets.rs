@@ -141,16 +141,17 @@ impl TargetStore for SqliteStore {
         .map_err(store_error)
     }
 
-    async fn in_active_campaigns(
+    async fn in_other_campaigns(
         &self,
         endpoints: &[EndpointName],
     ) -> Result<BTreeMap<EndpointName, CampaignId>, StoreError> {
         // CROSS: from the few campaigns, by the index of their devices.
         let found: Vec<_> = sqlx::query(
             "SELECT value, min(campaigns.id)
-             FROM campaigns CROSS JOIN json_each(?)
+             FROM campaigns CROSS JOIN task_counts AS counts ON counts.campaign = campaigns.id
+             CROSS JOIN json_each(?)
              CROSS JOIN tasks ON tasks.campaign = campaigns.id AND tasks.endpoint = value
-             WHERE whole = 1 AND campaigns.state IN ('scheduled', 'running', 'paused')
+             WHERE whole = 1 AND campaigns.state <> 'draft' AND counts.pending + counts.running > 0
                  AND tasks.state IN ('pending', 'running')
              GROUP BY value",
         )
