@@ -111,6 +111,8 @@ impl Session {
     pub fn ping_at_once(&mut self, now: Now) {
         if self.room.is_some() {
             self.deadlines.ping = Some(now.instant);
+            self.ping_if_due(now);
+            self.flush();
         }
     }
 

@@ -50,6 +50,9 @@ pub enum LoadError {
     Broken,
 }
 
+/// How long a run waits for the server to stop its campaigns.
+const LEAVE_WITHIN: Duration = Duration::from_secs(10);
+
 /// Who enters devices and runs the campaign.
 #[derive(Debug)]
 pub enum Operator {
@@ -131,7 +134,8 @@ pub async fn run(
         () = tokio::time::sleep(time_limit) => None,
     };
     let end = end.unwrap_or_else(|| run.out_of_time(time_limit));
-    run.leave().await;
+    // A server that does not answer any more keeps nobody for long.
+    let _ = tokio::time::timeout(LEAVE_WITHIN, run.leave()).await;
     run.finish(end).await
 }
 
